@@ -1,0 +1,142 @@
+// Everything that procpool throws on its own account.
+//
+// One hierarchy under procpool::error, which is a std::runtime_error, so that a caller can catch as
+// widely or as narrowly as it likes. Failures of the operating system that are not about a task
+// are std::system_error; bad arguments to a constructor are std::invalid_argument. What a task
+// throws comes back as its own type (see procpool/exception.hpp).
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "procpool/export.hpp"
+
+namespace procpool {
+
+// Base of all of them.
+class PROCPOOL_EXPORT error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+  error(const error&) = default;
+  error& operator=(const error&) = default;
+  ~error() override;
+};
+
+// The future was cancelled before its task ran, or its task was killed by cancel(kill_running).
+class PROCPOOL_EXPORT cancelled_error : public error {
+ public:
+  cancelled_error();
+  using error::error;
+  ~cancelled_error() override;
+};
+
+// A wait of the caller ended before what it waited for: get_for, as_completed, map with a timeout.
+// The task goes on, unless the function that threw says otherwise.
+class PROCPOOL_EXPORT timeout_error : public error {
+ public:
+  using error::error;
+  ~timeout_error() override;
+};
+
+// What is known of a worker that died while it ran a task.
+struct death_record {
+  std::string label;      // task_options::label, or empty
+  pid_t pid = 0;          // the worker's process id
+  int signal = 0;         // the signal that ended it; 0 if it left by exit or _exit
+  int exit_code = 0;      // the status it left with; 0 if a signal ended it
+  int attempt = 1;        // 1 for the first run, 2 for the first retry ...
+  bool core_dumped = false;
+  bool will_retry = false;  // true only in reports to on_worker_death: the task runs again
+};
+
+// Base of the errors of tasks whose worker was killed or died.
+class PROCPOOL_EXPORT task_killed : public error {
+ public:
+  task_killed(const std::string& what, death_record record);
+  ~task_killed() override;
+
+  const std::string& label() const noexcept { return record_.label; }
+  pid_t pid() const noexcept { return record_.pid; }
+  int signal() const noexcept { return record_.signal; }
+  int exit_code() const noexcept { return record_.exit_code; }
+  int attempt() const noexcept { return record_.attempt; }
+  bool core_dumped() const noexcept { return record_.core_dumped; }
+  bool will_retry() const noexcept { return record_.will_retry; }
+
+ private:
+  death_record record_;
+};
+
+// The worker died while it ran this task: a signal, exit, _exit, abort, std::terminate, the
+// out-of-memory killer. Only this task is concerned.
+class PROCPOOL_EXPORT worker_crashed : public task_killed {
+ public:
+  explicit worker_crashed(death_record record);
+  ~worker_crashed() override;
+};
+
+// The pool cannot make progress any more: its initializer fails, its workers die again and again
+// before any task, or its fork server cannot be started. The message carries the cause's own.
+class PROCPOOL_EXPORT broken_process_pool : public error {
+ public:
+  using error::error;
+  ~broken_process_pool() override;
+};
+
+// submit or map after shutdown.
+class PROCPOOL_EXPORT shutdown_error : public error {
+ public:
+  using error::error;
+  ~shutdown_error() override;
+};
+
+// An executor of the parent was used inside one of its tasks, or in a process that the user forked.
+class PROCPOOL_EXPORT nested_use_error : public error {
+ public:
+  using error::error;
+  ~nested_use_error() override;
+};
+
+// An operation on a future or another object that is not in a state for it.
+class PROCPOOL_EXPORT invalid_state_error : public error {
+ public:
+  using error::error;
+  ~invalid_state_error() override;
+};
+
+// start_method::fork while threads other than procpool's own run.
+class PROCPOOL_EXPORT unsafe_fork_error : public error {
+ public:
+  using error::error;
+  ~unsafe_fork_error() override;
+};
+
+// Bytes that do not decode: truncated, oversized, or of another type.
+class PROCPOOL_EXPORT codec_error : public error {
+ public:
+  using error::error;
+  ~codec_error() override;
+};
+
+// The task threw something that cannot be rebuilt here. Also nested in each exception that was
+// rebuilt, where it says in which worker and in which task the exception was thrown.
+class PROCPOOL_EXPORT remote_error : public error {
+ public:
+  // type_name: the exception's type as the worker knew it. message: its what(). where: a line such
+  // as "worker 1 (pid 4711), task 'resize', int decode(std::string)"; empty if not known.
+  remote_error(std::string type_name, const std::string& message, std::string where);
+  ~remote_error() override;
+
+  const std::string& type_name() const noexcept { return type_name_; }
+  const std::string& where() const noexcept { return where_; }
+
+ private:
+  std::string type_name_;
+  std::string where_;
+};
+
+}  // namespace procpool

@@ -1,0 +1,78 @@
+// The options of executors, tasks and maps: plain structs, each member with its default, so that
+// designated initializers name just what differs. Values, no threads involved.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "procpool/errors.hpp"
+#include "procpool/invocation.hpp"
+
+namespace procpool {
+
+// Seconds as a double; std::chrono literals (2s, 50ms, 0.5s) all convert.
+using duration = std::chrono::duration<double>;
+using time_point = std::chrono::time_point<std::chrono::steady_clock, duration>;
+
+// How the process that forks the workers comes to be.
+enum class start_method {
+  automatic,   // spawn, always
+  fork,        // forked from this process: globals and loaded data are inherited, copy-on-write
+  forkserver,  // one freshly executed server for all pools of this process
+  spawn,       // the program is executed again for this pool; safe while threads run
+};
+
+struct pool_options {
+  // Worker processes, 1 to 4096. Default: the CPUs this process may use (affinity, cgroup quota).
+  std::optional<int> max_workers = {};
+  start_method start = start_method::automatic;
+  // Runs in each worker before its first task. If it throws or dies, the pool is broken.
+  invocation initializer = {};
+  // Runs in each worker that ends in order: shutdown, or max_tasks_per_child reached.
+  invocation finalizer = {};
+  // A worker is replaced after this many tasks; at least 1.
+  std::optional<int> max_tasks_per_child = {};
+  // Bytes of arguments of tasks that have not begun (never results). Past it submit() waits and
+  // try_submit() comes back empty. Default: no limit but the number of unfinished tasks.
+  std::optional<std::size_t> max_pending_bytes = {};
+  // Errors that nobody will ask for: of detached futures, of callbacks. Default: a line on stderr.
+  // Called on the pool's own threads; must not throw.
+  std::function<void(std::exception_ptr)> on_error = {};
+  // Every death of a worker in a task, retried ones too. Called on a thread of the pool.
+  std::function<void(const task_killed&)> on_worker_death = {};
+};
+
+struct task_options {
+  // How often the task runs again after its worker died; never after an exception. At least 0.
+  int retries = 0;
+  // Shown in errors and reports.
+  std::string label = {};
+};
+
+struct map_options {
+  // Items per task, at least 1. Default: sized from the measured time per item.
+  std::optional<std::size_t> chunksize = {};
+  // Items submitted but not yet taken, at least 1. Default: bounded in bytes and items.
+  std::optional<std::size_t> buffersize = {};
+  // For the whole map, from the call: timeout_error, and the rest is cancelled.
+  std::optional<duration> timeout = {};
+  // False: results come in order of completion.
+  bool ordered = true;
+  // For each item, also inside a chunk.
+  task_options task = {};
+};
+
+struct shutdown_options {
+  // Wait until all tasks are done and the workers are gone.
+  bool wait = true;
+  // Cancel what has not started.
+  bool cancel_futures = false;
+  // With wait: past it, what still runs is killed. Default: wait for as long as it takes.
+  std::optional<duration> timeout = {};
+};
+
+}  // namespace procpool
