@@ -1,0 +1,46 @@
+# procpool::procpool, static or shared by BUILD_SHARED_LIBS. The sources are compiled once, into
+# objects: procpool is made of them, and so is procpool_internal, a static library for the tests of
+# what the shared library hides.
+
+find_package(Threads REQUIRED)
+
+file(GLOB_RECURSE procpool_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/procpool/*.hpp")
+file(GLOB_RECURSE procpool_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*.cpp")
+if(NOT procpool_sources)
+  file(WRITE "${PROJECT_BINARY_DIR}/empty.cpp" "")
+  set(procpool_sources "${PROJECT_BINARY_DIR}/empty.cpp")
+endif()
+
+add_library(procpool_objects OBJECT ${procpool_sources})
+target_compile_features(procpool_objects PUBLIC cxx_std_20)
+target_include_directories(procpool_objects PRIVATE "${PROJECT_SOURCE_DIR}/include"
+                                                    "${PROJECT_SOURCE_DIR}/src")
+target_link_libraries(procpool_objects PRIVATE Threads::Threads)
+set_target_properties(procpool_objects PROPERTIES
+  CXX_EXTENSIONS OFF
+  CXX_VISIBILITY_PRESET hidden
+  VISIBILITY_INLINES_HIDDEN ON
+  POSITION_INDEPENDENT_CODE ON)
+procpool_warnings(procpool_objects)
+
+add_library(procpool $<TARGET_OBJECTS:procpool_objects>)
+add_library(procpool::procpool ALIAS procpool)
+target_compile_features(procpool PUBLIC cxx_std_20)
+target_link_libraries(procpool PUBLIC Threads::Threads PRIVATE ${CMAKE_DL_LIBS})
+target_sources(procpool PUBLIC
+  FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}/include" FILES ${procpool_headers})
+set_target_properties(procpool PROPERTIES
+  LINKER_LANGUAGE CXX
+  VERSION ${PROJECT_VERSION}
+  SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
+  VERIFY_INTERFACE_HEADER_SETS ${PROJECT_IS_TOP_LEVEL})
+
+if(BUILD_SHARED_LIBS)
+  add_library(procpool_internal STATIC EXCLUDE_FROM_ALL $<TARGET_OBJECTS:procpool_objects>)
+  target_include_directories(procpool_internal PUBLIC "${PROJECT_SOURCE_DIR}/include")
+  target_compile_features(procpool_internal PUBLIC cxx_std_20)
+  target_link_libraries(procpool_internal PUBLIC Threads::Threads ${CMAKE_DL_LIBS})
+  set_target_properties(procpool_internal PROPERTIES LINKER_LANGUAGE CXX)
+else()
+  add_library(procpool_internal ALIAS procpool)
+endif()

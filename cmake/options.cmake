@@ -1,0 +1,22 @@
+# What a user may choose. Everything but the library itself is on only when procpool is the project
+# that is being built, and off when it is part of another one.
+
+option(BUILD_SHARED_LIBS "Build the shared library instead of the static one" OFF)
+option(PROCPOOL_INSTALL "Install the library and its package files" ${PROJECT_IS_TOP_LEVEL})
+option(PROCPOOL_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(PROCPOOL_BUILD_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
+option(PROCPOOL_BUILD_DEMO "Build the demo" ${PROJECT_IS_TOP_LEVEL})
+option(PROCPOOL_BUILD_BENCHMARKS "Build the benchmarks" OFF)
+option(PROCPOOL_BUILD_FUZZERS "Build the fuzzers (clang only)" OFF)
+option(PROCPOOL_WERROR "Treat warnings as errors" OFF)
+set(PROCPOOL_SANITIZE "" CACHE STRING "Sanitizers for everything, e.g. address,undefined or thread")
+
+if(PROJECT_IS_TOP_LEVEL)
+  if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+    set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Build type" FORCE)
+  endif()
+  find_program(PROCPOOL_CCACHE ccache)
+  if(PROCPOOL_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
+    set(CMAKE_CXX_COMPILER_LAUNCHER "${PROCPOOL_CCACHE}")
+  endif()
+endif()
