@@ -1,0 +1,34 @@
+// Anonymous shared memory files: no name in any file system, gone with the last process that has
+// them. Growing allocates for real, so that no later write ends in SIGBUS. Any thread.
+#pragma once
+
+#include <cstdint>
+
+#include "os/unique_fd.hpp"
+
+namespace procpool::os {
+
+// An empty file that may be sealed. `name` shows in /proc/<pid>/fd only. Throws std::system_error.
+unique_fd create_memfd(const char* name);
+
+// Makes the file at least `size` bytes and allocates the new part now. Looks at RLIMIT_FSIZE
+// first: passing that limit would raise SIGXFSZ, which kills. Throws std::system_error (EFBIG,
+// ENOSPC, ENOMEM); what was there before stays valid.
+void grow_memfd(int fd, std::uint64_t size);
+
+// Nobody can take bytes away under a mapping from here on (it would be SIGBUS); growing stays
+// possible. Throws std::system_error.
+void forbid_shrink(int fd);
+// The size is final, and so are the seals. Throws std::system_error.
+void forbid_resize(int fd);
+
+// Gives the pages of [offset, offset + size) back to the system; they read as zero afterwards and
+// must be allocated again (allocate_memfd) before they are written.
+bool punch_hole(int fd, std::uint64_t offset, std::uint64_t size) noexcept;
+// Allocates [offset, offset + size), growing the file if need be: 0 or an errno value.
+int allocate_memfd(int fd, std::uint64_t offset, std::uint64_t size) noexcept;
+
+// Current size; 0 when fd is no file.
+std::uint64_t file_size(int fd) noexcept;
+
+}  // namespace procpool::os

@@ -1,0 +1,42 @@
+// Messages between processes: a SOCK_SEQPACKET pair, which keeps message borders, reports the end
+// of the peer, and carries file descriptors. All functions but make_socket_pair() are noexcept and
+// do not allocate, so that the fork server can use them; they return -errno on failure.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "os/unique_fd.hpp"
+
+namespace procpool::os {
+
+inline constexpr std::size_t max_message_fds = 4;
+
+struct socket_pair {
+  unique_fd first;
+  unique_fd second;
+};
+
+// Both ends close-on-exec, blocking, 3 or above. Throws std::system_error.
+socket_pair make_socket_pair();
+// The same for code that may not throw: empty with errno set.
+socket_pair try_make_socket_pair() noexcept;
+
+enum class blocking { no, yes };
+
+// Sends one message whole: 0 or -errno. -EAGAIN when the peer's queue is full and `mode` is no.
+// Never raises SIGPIPE: a dead peer is -EPIPE.
+int send_message(int socket, std::span<const std::byte> bytes, std::span<const int> fds,
+                 blocking mode) noexcept;
+
+struct received_message {
+  std::ptrdiff_t size = 0;  // bytes; 0 when the peer is gone; -errno on failure
+  std::size_t fd_count = 0;
+  unique_fd fds[max_message_fds];
+};
+
+// Receives one message. More descriptors than max_message_fds, or a message longer than `buffer`,
+// is -EMSGSIZE, and everything that came with it is closed.
+received_message receive_message(int socket, std::span<std::byte> buffer, blocking mode) noexcept;
+
+}  // namespace procpool::os
