@@ -1,0 +1,267 @@
+#include "shm/dispatch.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+
+#include "base/cycle_clock.hpp"
+#include "os/futex.hpp"
+
+namespace procpool::shm {
+namespace {
+
+using std::chrono::microseconds;
+
+constexpr u64 look_us = 20;
+constexpr microseconds shortest_nap{50}, longest_nap{400};
+constexpr std::chrono::seconds longest_sleep{1};
+constexpr u64 hot_mask = 0xffff, sentinel_mask = 0xffff0000;
+
+}  // namespace
+
+std::optional<u32> roster::some_sleeper() const {
+  const control_block& c = region_->control();
+  for (u32 group = 0; group * 64 < region_->workers(); ++group) {
+    // relaxed: a hint; wake() decides with its own atomic operation
+    const u64 bits = c.asleep[group].load(std::memory_order_relaxed);
+    if (bits != 0) return group * 64 + static_cast<u32>(std::countr_zero(bits));
+  }
+  return std::nullopt;
+}
+
+bool roster::kick() const {
+  const std::optional<u32> seat = some_sleeper();
+  if (!seat) return false;
+  u64 r = roles();
+  u64 appointed = 0;
+  if ((r & hot_mask) == 0) {
+    appointed = r | (*seat + 1);
+  } else if ((r & sentinel_mask) == 0) {
+    appointed = r | u64{*seat + 1} << 16U;
+  } else {
+    return false;
+  }
+  // seq_cst: ordered with the sleeper's set_asleep and its look at the roles
+  if (!region_->control().roles.compare_exchange_strong(r, appointed)) return false;
+  // If it woke by itself in between, it finds its role before it sleeps again.
+  return wake(*seat);
+}
+
+bool roster::wake(u32 seat) const {
+  if (!clear_asleep(seat)) return false;
+  worker_line& line = region_->line(seat);
+  line.futex.store(1);
+  os::futex_wake(line.futex, 1);
+  return true;
+}
+
+void roster::wake_all() const {
+  for (u32 seat = 0; seat < region_->workers(); ++seat) {
+    clear_asleep(seat);
+    worker_line& line = region_->line(seat);
+    line.futex.store(1);
+    os::futex_wake(line.futex, 1);
+  }
+}
+
+void roster::set_asleep(u32 seat) const {
+  // seq_cst: the other half of the Dekker pair with submit's exchange of the tail
+  region_->control().asleep[seat / 64].fetch_or(u64{1} << (seat % 64));
+}
+
+bool roster::clear_asleep(u32 seat) const {
+  const u64 bit = u64{1} << (seat % 64);
+  return (region_->control().asleep[seat / 64].fetch_and(~bit) & bit) != 0;
+}
+
+bool roster::take(unsigned shift, u32 seat) const {
+  std::atomic<u64>& roles = region_->control().roles;
+  u64 r = roles.load();
+  while ((r >> shift & 0xffffU) == 0) {
+    if (roles.compare_exchange_weak(r, r | u64{seat + 1} << shift)) return true;
+  }
+  return (r >> shift & 0xffffU) == seat + 1;
+}
+
+void roster::seize_hot(u32 seat) const {
+  std::atomic<u64>& roles = region_->control().roles;
+  u64 r = roles.load();
+  u64 next = 0;
+  do {
+    next = (r & ~hot_mask) | (seat + 1);
+    if ((next & sentinel_mask) >> 16U == seat + 1) next &= ~sentinel_mask;
+  } while (!roles.compare_exchange_weak(r, next));
+}
+
+void roster::drop_roles(u32 seat) const {
+  std::atomic<u64>& roles = region_->control().roles;
+  u64 r = roles.load();
+  u64 next = 0;
+  do {
+    next = r;
+    if ((next & hot_mask) == seat + 1) next &= ~hot_mask;
+    if ((next & sentinel_mask) >> 16U == seat + 1) next &= ~sentinel_mask;
+    if (next == r) return;
+  } while (!roles.compare_exchange_weak(r, next));
+}
+
+work_source::work_source(const region& r, u32 seat)
+    : region_(&r),
+      roster_(r),
+      seat_(seat),
+      cycles_per_us_(std::max<u64>(1, r.header().cycles_per_us)),
+      // Looking on a machine with one CPU only keeps the parent from running.
+      look_cycles_(r.header().cpus > 1 ? look_us * cycles_per_us_ : 0) {}
+
+bool work_source::stopping() const {
+  return region_->control().stopping.load(std::memory_order_acquire) != 0;
+}
+
+slot* work_source::next() {
+  for (;;) {
+    if (slot* s = try_claim()) return s;
+    last_end_ = 0;
+    if (stopping()) {
+      // The parent puts no hint after it has set the flag, so empty is final.
+      const control_block& c = region_->control();
+      if (c.head.load() >= c.tail.load()) return nullptr;
+      continue;
+    }
+    if (look()) continue;
+    sleep();
+  }
+}
+
+// One turn through the ring: until a task is claimed, or the ring is empty.
+slot* work_source::try_claim() {
+  control_block& c = region_->control();
+  for (;;) {
+    u64 head = c.head.load(std::memory_order_relaxed);
+    // acquire: pairs with the exchange in submit; the hint and the slot behind it are visible
+    const u64 tail = c.tail.load(std::memory_order_acquire);
+    if (head >= tail) return nullptr;
+    const u64 hint = region_->hint(head).load(std::memory_order_relaxed);
+    // Losing is fine: another worker, or the parent's compaction, took this hint.
+    if (!c.head.compare_exchange_strong(head, head + 1, std::memory_order_acquire)) continue;
+    const auto index = static_cast<u32>(hint & slot_index_mask);
+    if (index >= max_slots) continue;
+    slot& s = region_->at(index);
+    const u64 generation = generation_of(hint);
+    const u64 ready = make_word(generation, task_phase::ready);
+    u64 word = ready;
+    bool mine = false;
+    do {
+      // acquire: the payload was written before READY. Flags may appear at any time: again.
+      mine = s.word.compare_exchange_strong(
+          word, make_word(generation, task_phase::claimed, seat_, word & flags_mask),
+          std::memory_order_acquire);
+    } while (!mine && (word & ~flags_mask) == ready);
+    if (!mine) continue;  // cancelled, or the hint was a duplicate
+    backlog_ = tail - head - 1;
+    task_begin_ = last_end_ != 0 ? last_end_ : base::cycles();
+    return &s;
+  }
+}
+
+void work_source::share_backlog() {
+  if (backlog_ != 0 && usual_ns_ >= long_task_ns && roster_.anybody_asleep()) roster_.kick();
+}
+
+void work_source::finished() {
+  last_end_ = base::cycles();
+  const u64 ns = (last_end_ - task_begin_) * 1000 / cycles_per_us_;
+  last_ns_ = ns;
+  usual_ns_ = usual_ns_ == 0 ? ns : (7 * usual_ns_ + ns) / 8;
+  // Published when it changes sides: a store per task would move the line between cores.
+  std::atomic<u32>& shared = region_->control().usual_ns;
+  const u32 known = shared.load(std::memory_order_relaxed);
+  if (known == 0 || (usual_ns_ < long_task_ns) != (known < long_task_ns)) {
+    shared.store(static_cast<u32>(std::clamp<u64>(usual_ns_, 1, 1'000'000'000)),
+                 std::memory_order_relaxed);
+  }
+}
+
+// The hot worker looks for a while. True: there is something, or the roles changed.
+bool work_source::look() {
+  if (!roster_.is_hot(seat_) && !roster_.take_hot(seat_)) return false;
+  const control_block& c = region_->control();
+  const auto has_work = [&] {
+    return c.tail.load(std::memory_order_relaxed) != c.head.load(std::memory_order_relaxed);
+  };
+  if (skip_looks_ != 0) {
+    --skip_looks_;
+  } else if (look_cycles_ != 0) {
+    const u64 end = base::cycles() + look_cycles_;
+    do {
+      base::relax();
+      if (has_work()) {
+        failed_looks_ = failed_looks_ > 1 ? failed_looks_ - 2 : 0;
+        return true;
+      }
+    } while (base::cycles() < end);
+    // Looking that finds nothing backs off: after k failures 2^k - 1 times are skipped.
+    if (failed_looks_ < 6) ++failed_looks_;
+    skip_looks_ = failed_looks_ < 2 ? 0 : (1U << failed_looks_) - 1;
+  }
+  if (has_work()) return true;
+  roster_.drop_roles(seat_);
+  return false;
+}
+
+void work_source::sleep() {
+  worker_line& me = region_->line(seat_);
+  const control_block& c = region_->control();
+  me.futex.store(0);
+  roster_.set_asleep(seat_);
+  // What happened since the last look found nobody asleep: look again, with the bit set.
+  const bool work = c.head.load() != c.tail.load();
+  bool watch = roster_.is_sentinel(seat_);
+  if (roster_.is_hot(seat_) || (work && !roster_.has_hot())) {
+    roster_.clear_asleep(seat_);
+    return;
+  }
+  if (!watch && work && !roster_.has_sentinel()) watch = roster_.take_sentinel(seat_);
+  if (!watch && !stopping()) os::futex_wait(me.futex, 0, longest_sleep);
+  roster_.clear_asleep(seat_);
+  if (roster_.is_sentinel(seat_)) keep_watch();
+}
+
+void work_source::keep_watch() {
+  worker_line& me = region_->line(seat_);
+  const control_block& c = region_->control();
+  std::chrono::nanoseconds nap = shortest_nap;
+  u64 head = c.head.load(std::memory_order_relaxed);
+  u64 since = base::cycles();
+  const u32 usual = c.usual_ns.load(std::memory_order_relaxed);
+  const bool long_tasks = usual == 0 || usual >= long_task_ns;
+  for (;;) {
+    u64 waiting = c.tail.load(std::memory_order_acquire) - c.head.load(std::memory_order_relaxed);
+    bool join = waiting != 0 && long_tasks;
+    if (!join) {
+      me.futex.store(0);
+      if (stopping()) return;
+      os::futex_wait(me.futex, 0, nap);
+      if (stopping()) return;
+      const u64 now = base::cycles();
+      const u64 head_now = c.head.load(std::memory_order_relaxed);
+      const u64 done = head_now - head;
+      const u64 ns = (now - since) * 1000 / cycles_per_us_;
+      waiting = c.tail.load(std::memory_order_acquire) - head_now;
+      if (waiting == 0 && done == 0) {
+        roster_.drop_roles(seat_);
+        return;
+      }
+      join = waiting != 0 && done * long_task_ns < ns;
+      if (!join) nap = std::min<std::chrono::nanoseconds>(nap * 2, longest_nap);
+      head = head_now;
+      since = now;
+    }
+    if (join) {
+      roster_.seize_hot(seat_);
+      if (waiting > 1) roster_.kick();
+      return;
+    }
+  }
+}
+
+}  // namespace procpool::shm

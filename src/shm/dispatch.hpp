@@ -1,0 +1,98 @@
+// Who looks for work and who sleeps: the hint ring, the two roles, and waking.
+//
+// Two workers at most pay attention, so that a stream of small tasks causes no wakes at all:
+//
+//   hot       looks at the ring for some microseconds after its last task before it gives the role
+//             up. It keeps the role while it runs tasks, so steady traffic writes nothing shared.
+//   sentinel  naps, and looks whether a backlog makes progress. If it does not, or if the usual
+//             task is long, it becomes hot itself and appoints the next: long tasks fan out to all
+//             workers in a chain, each link one wake.
+//   asleep    everybody else, on a futex of their own, with one bit in control_block::asleep.
+//
+// The parent kicks after each hint: without a hot worker it appoints a sleeper, else without a
+// sentinel likewise; appointing is a CAS on `roles` before the wake, so each vacancy costs one
+// wake. The race that would lose a wake is closed by two sequentially consistent operations on
+// each side, as in Dekker's algorithm: the parent exchanges `tail` and then reads `asleep`; a
+// worker sets its bit in `asleep` and then reads `tail` and `roles`.
+//
+// If a worker dies holding a role or a bit, the sweep clears both and kicks. If it is stopped, the
+// others go on: every sleep has an end (one second), and the ring holds no lock.
+#pragma once
+
+#include <optional>
+
+#include "shm/region.hpp"
+
+namespace procpool::shm {
+
+inline constexpr u64 long_task_ns = 2'000;  // from here on a task is worth a wake of its own
+
+// Both sides. Stateless: everything is in the region.
+class roster {
+ public:
+  explicit roster(const region& r) : region_(&r) {}
+
+  // Appoints and wakes one sleeper if a role is vacant. True if somebody was woken.
+  bool kick() const;
+  bool anybody_asleep() const { return some_sleeper().has_value(); }
+  // Wakes the worker if it is asleep.
+  bool wake(u32 seat) const;
+  void wake_all() const;
+
+  // Worker: announces that it will sleep / does not any more.
+  void set_asleep(u32 seat) const;
+  bool clear_asleep(u32 seat) const;
+
+  bool has_hot() const { return (roles() & 0xffffU) != 0; }
+  bool has_sentinel() const { return (roles() >> 16U & 0xffffU) != 0; }
+  bool is_hot(u32 seat) const { return (roles() & 0xffffU) == seat + 1; }
+  bool is_sentinel(u32 seat) const { return (roles() >> 16U & 0xffffU) == seat + 1; }
+  bool take_hot(u32 seat) const { return take(0, seat); }
+  bool take_sentinel(u32 seat) const { return take(16, seat); }
+  void seize_hot(u32 seat) const;  // from whoever has it; gives up sentinel
+  void drop_roles(u32 seat) const;
+
+ private:
+  // seq_cst: read after set_asleep, it must see an appointment that found no bit to clear
+  u64 roles() const { return region_->control().roles.load(); }
+  std::optional<u32> some_sleeper() const;
+  bool take(unsigned shift, u32 seat) const;
+
+  const region* region_;
+};
+
+// Worker: waits for the next claimed task. One per worker, used by its one thread.
+class work_source {
+ public:
+  work_source(const region& r, u32 seat);
+
+  // Claims the next task and returns its slot; blocks until there is one. nullptr: the pool stops
+  // and the ring is empty.
+  slot* next();
+  // After a task: measures it.
+  void finished();
+  u64 last_task_ns() const { return last_ns_; }
+  // Asks another worker to come if the backlog deserves it; before a task that may be long.
+  void share_backlog();
+
+ private:
+  slot* try_claim();
+  bool look();
+  void sleep();
+  void keep_watch();
+  bool stopping() const;
+
+  const region* region_;
+  roster roster_;
+  u32 seat_;
+  u64 cycles_per_us_;
+  u64 look_cycles_;
+  u64 backlog_ = 0;      // hints seen behind the one taken last
+  u64 task_begin_ = 0;   // cycles when the current task was claimed
+  u64 last_end_ = 0;     // cycles when the last task ended, 0 after any pause
+  u64 last_ns_ = 0;
+  u64 usual_ns_ = 0;     // this worker's own running average
+  u32 failed_looks_ = 0, skip_looks_ = 0;
+};
+
+}  // namespace procpool::shm

@@ -1,0 +1,138 @@
+// What lies where in the region that the parent and its workers share.
+//
+//   +--------+---------+--------------+-----------+---------------------+----------------------+
+//   | header | control | worker lines | hint ring | slots (grow)        | arena: blocks        |
+//   +--------+---------+--------------+-----------+---------------------+----------------------+
+//   0        4 KiB     8 KiB          computed in region_plan           64 MiB aligned
+//
+// The arena is cut into partitions of equal stride. Partition 0 belongs to the parent (large
+// arguments), each other one to one life of one worker (large results). The file is sparse: what
+// was never allocated costs nothing.
+//
+// Everything here is fixed-width, trivially destructible, without pointers, and pinned by
+// tests/shm/layout_test.cpp. Several processes read and write it at once; whoever may die at any
+// instruction writes it in an order that state_word.hpp explains.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "shm/state_word.hpp"
+
+namespace procpool::shm {
+
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+
+inline constexpr u64 region_magic = 0x31306c6f6f706370;  // "pcpool01"
+inline constexpr u32 region_version = 1;
+
+inline constexpr u32 max_workers = 4096;
+inline constexpr u32 slot_index_bits = 17;
+inline constexpr u32 max_slots = 1U << slot_index_bits;  // unfinished tasks of one pool
+inline constexpr u32 ring_entries = 2 * max_slots;       // so the ring never overruns itself much
+inline constexpr u64 slot_index_mask = (1U << generation_shift) - 1;
+inline constexpr std::size_t cache_line = 64;
+inline constexpr std::size_t inline_bytes = 80;
+inline constexpr u64 window_bytes = u64{64} << 20U;      // blocks up to this never cross a window
+
+// How the bytes of an outcome are to be read.
+enum class outcome_kind : std::uint16_t { none = 0, value = 1, exception = 2, items = 3 };
+
+// How far a chunk of map items got: {items finished : 32, 8-byte units of outcomes written : 32}.
+constexpr u64 make_progress(u32 finished, u32 units) { return u64{finished} << 32U | units; }
+constexpr u32 progress_finished(u64 p) { return static_cast<u32>(p >> 32U); }
+constexpr u32 progress_units(u64 p) { return static_cast<u32>(p); }
+
+// One task. Written by the parent up to READY, by the claiming worker up to DONE.
+struct alignas(2 * cache_line) slot {
+  state_word word;
+  std::atomic<u32> started;   // started_stamp of the generation that was begun; the sweep reads it
+  std::atomic<u32> next;      // done-list: index + 1 of the next slot, 0 ends it
+  u64 code;                   // code_ref of the function that decodes, runs and encodes
+  std::atomic<u32> length;    // bytes of the payload: arguments first, then the outcome
+  std::atomic<std::uint16_t> kind;  // outcome_kind, meaningful once DONE
+  std::uint16_t items;        // 0: a plain task; else it is a chunk and begun/progress count
+  std::atomic<u64> block;     // file offset of the payload, or 0: it is in bytes below
+  std::atomic<u64> elapsed;   // a chunk, once DONE: nanoseconds that it took; advisory
+  alignas(16) std::byte bytes[inline_bytes];
+};
+static_assert(sizeof(slot) == 128 && offsetof(slot, bytes) == 48);
+
+// A chunk keeps its progress in its own inline bytes; its items are always in a block.
+struct chunk_progress {
+  u32 first;                   // the first item to run; items before it are settled
+  u32 count;                   // items in the payload
+  std::atomic<u32> begun;      // index + 1 of the item that was begun last
+  u32 reserved;
+  std::atomic<u64> progress;   // make_progress; stored after the item's outcome is complete
+  std::atomic<u64> outcomes;   // file offset of the outcomes, 0 while there are none
+};
+static_assert(sizeof(chunk_progress) <= inline_bytes);
+
+// What the workers need to know, written by the parent before the first one starts.
+struct region_header {
+  u64 magic;
+  u32 version;
+  u32 header_bytes;
+  u32 workers;
+  u32 tasks_per_worker;       // 0: no limit
+  u64 ring_offset;
+  u64 slots_offset;
+  u64 lines_offset;
+  u64 arena_offset;
+  u64 partition_stride;
+  u64 cycles_per_us;          // of base/cycle_clock.hpp
+  u64 initializer_code, initializer_block, initializer_length;  // code 0: none
+  u64 finalizer_code, finalizer_block, finalizer_length;
+  u32 cpus;                   // CPUs that the pool may use: with one, nobody spins
+};
+static_assert(sizeof(region_header) <= 4096);
+
+// The lines that all sides touch. Each group has cache lines of its own, by who writes it.
+struct control_block {
+  alignas(2 * cache_line) std::atomic<u64> tail;   // parent: hints put
+  alignas(2 * cache_line) std::atomic<u64> head;   // workers: hints taken
+  alignas(2 * cache_line) std::atomic<u64> roles;  // {hot seat + 1 : 16, sentinel seat + 1 : 16}
+  std::atomic<u32> usual_ns;                       // running time of a usual task; 0: unknown
+  alignas(2 * cache_line) std::atomic<u64> asleep[max_workers / 64];  // one bit per seat
+  alignas(2 * cache_line) std::atomic<u32> stopping;  // 1: workers end when the ring is empty
+};
+static_assert(sizeof(control_block) <= 4096);
+
+inline constexpr std::size_t report_bytes = 1024;
+
+// One worker's own lines. Cleared by the parent before each life of the worker.
+struct alignas(2 * cache_line) worker_line {
+  std::atomic<u32> futex;      // 0 while asleep, 1 when woken
+  std::atomic<u32> ready;      // 1: the initializer is done; 2: it failed, see report
+  std::atomic<u64> tasks;      // tasks done in this life; advisory
+  alignas(2 * cache_line) std::atomic<u32> done_list;  // index + 1 of the slot pushed last
+  alignas(2 * cache_line) std::atomic<u32> report_length;
+  std::byte report[report_bytes];  // the initializer's exception, encoded
+};
+
+// In front of each block of the arena.
+struct alignas(cache_line) block_header {
+  std::atomic<u32> in_use;     // the reader stores 0: the owner of the partition may use it again
+};
+static_assert(sizeof(block_header) == cache_line);
+
+// Offsets of a region with so many workers.
+struct region_plan {
+  u64 lines_offset, ring_offset, slots_offset, arena_offset, fixed_bytes;
+
+  static constexpr u64 round_up(u64 v, u64 to) { return (v + to - 1) / to * to; }
+  static constexpr region_plan make(u32 workers) {
+    region_plan p{};
+    p.lines_offset = 8192;
+    p.ring_offset = round_up(p.lines_offset + workers * sizeof(worker_line), 4096);
+    p.slots_offset = p.ring_offset + ring_entries * sizeof(u64);
+    p.fixed_bytes = round_up(p.slots_offset + u64{max_slots} * sizeof(slot), 4096);
+    p.arena_offset = round_up(p.fixed_bytes, window_bytes);
+    return p;
+  }
+};
+
+}  // namespace procpool::shm

@@ -1,0 +1,99 @@
+#include "shm/region.hpp"
+
+#include <algorithm>
+#include <new>
+#include <string>
+
+#include "os/limits.hpp"
+#include "os/memfd.hpp"
+#include "procpool/errors.hpp"
+
+namespace procpool::shm {
+namespace {
+
+// Room for the largest value that one partition can hold; sparse, so it costs nothing.
+constexpr u64 usual_stride = u64{1} << 38U;
+constexpr u64 least_stride = 4 * window_bytes;
+// Each seat has one partition in use, and some of the dead whose results are not read yet.
+constexpr u64 partitions_per_seat = 4;
+
+// A file size limit (ulimit -f) counts offsets, not bytes: then partitions are cut to fit.
+u64 choose_stride(u64 arena_offset, u32 workers) {
+  const u64 limit = os::file_size_limit();
+  const u64 count = 1 + partitions_per_seat * u64{workers};
+  if (limit <= arena_offset) return least_stride;  // growing will fail with a clear EFBIG
+  const u64 fit = (limit - arena_offset) / count / window_bytes * window_bytes;
+  return std::clamp(fit, least_stride, usual_stride);
+}
+
+}  // namespace
+
+region region::create(u32 workers) {
+  const region_plan plan = region_plan::make(workers);
+  region r;
+  r.owned_ = os::create_memfd("procpool-region");
+  r.fd_ = r.owned_.get();
+  os::grow_memfd(r.fd_, plan.slots_offset);
+  r.fixed_ = os::mapping::shared(r.fd_, 0, plan.fixed_bytes);
+  // A process that the program forks must not be able to write here, and N core files must not
+  // hold the region N times.
+  r.fixed_.exclude_from_fork();
+  r.fixed_.exclude_from_core();
+  r.workers_ = workers;
+  r.stride_ = choose_stride(plan.arena_offset, workers);
+  r.bind(plan);
+  region_header& h = *new (r.header_) region_header{};
+  h.magic = region_magic;
+  h.version = region_version;
+  h.header_bytes = sizeof(region_header);
+  h.workers = workers;
+  h.lines_offset = plan.lines_offset;
+  h.ring_offset = plan.ring_offset;
+  h.slots_offset = plan.slots_offset;
+  h.arena_offset = plan.arena_offset;
+  h.partition_stride = r.stride_;
+  return r;
+}
+
+region region::attach(int fd) {
+  os::mapping first = os::mapping::shared(fd, 0, 4096);
+  const auto& h = *reinterpret_cast<const region_header*>(first.data());
+  if (h.magic != region_magic || h.version != region_version ||
+      h.header_bytes != sizeof(region_header) || h.workers == 0 || h.workers > max_workers) {
+    throw error("the worker's program has another build of procpool than the parent: rebuild both");
+  }
+  const region_plan plan = region_plan::make(h.workers);
+  region r;
+  r.fd_ = fd;
+  r.workers_ = h.workers;
+  r.stride_ = h.partition_stride;
+  r.fixed_ = os::mapping::shared(fd, 0, plan.fixed_bytes);
+  // Processes that a task forks outlive their worker: they must not reach the slots of others.
+  r.fixed_.exclude_from_fork();
+  r.fixed_.exclude_from_core();
+  r.bind(plan);
+  return r;
+}
+
+void region::bind(const region_plan& plan) {
+  std::byte* base = fixed_.data();
+  header_ = reinterpret_cast<region_header*>(base);
+  control_ = reinterpret_cast<control_block*>(base + 4096);
+  lines_ = reinterpret_cast<worker_line*>(base + plan.lines_offset);
+  ring_ = reinterpret_cast<std::atomic<u64>*>(base + plan.ring_offset);
+  slots_ = reinterpret_cast<slot*>(base + plan.slots_offset);
+  arena_offset_ = plan.arena_offset;
+}
+
+void region::allocate_slots(u32 count) {
+  count = std::min(count, max_slots);
+  if (count <= allocated_slots_) return;
+  const region_plan plan = region_plan::make(workers_);
+  os::grow_memfd(fd_, plan.slots_offset + u64{count} * sizeof(slot));
+  for (u32 i = allocated_slots_; i < count; ++i) {
+    slots_[i].word.store(make_word(0, task_phase::free), std::memory_order_relaxed);
+  }
+  allocated_slots_ = count;
+}
+
+}  // namespace procpool::shm

@@ -1,0 +1,56 @@
+// The region as one process has it mapped: the fixed part (header, control, worker lines, ring,
+// slots) at one address for as long as the object lives. The arena is mapped by arena_view.
+// Accessors only; who may touch what, and when, is said in state_word.hpp and layout.hpp.
+#pragma once
+
+#include "os/mapping.hpp"
+#include "os/unique_fd.hpp"
+#include "shm/layout.hpp"
+
+namespace procpool::shm {
+
+class region {
+ public:
+  // Parent: a new region. Throws std::system_error.
+  static region create(u32 workers);
+  // Worker: the region that the parent made. Throws procpool::error if it is not of this build.
+  static region attach(int fd);
+
+  int fd() const noexcept { return fd_; }
+  region_header& header() const noexcept { return *header_; }
+  control_block& control() const noexcept { return *control_; }
+  worker_line& line(u32 seat) const noexcept { return lines_[seat]; }
+  slot& at(u32 index) const noexcept { return slots_[index]; }
+  std::atomic<u64>& hint(u64 position) const noexcept {
+    return ring_[position & (ring_entries - 1)];
+  }
+  u32 workers() const noexcept { return workers_; }
+  // File offset where partition n of the arena begins.
+  u64 partition(u64 n) const noexcept { return arena_offset_ + n * stride_; }
+  u64 partition_of(u64 offset) const noexcept { return (offset - arena_offset_) / stride_; }
+  u64 arena_offset() const noexcept { return arena_offset_; }
+  u64 stride() const noexcept { return stride_; }
+
+  // Parent: makes slots below `count` usable. Throws std::system_error when memory is exhausted.
+  void allocate_slots(u32 count);
+  u32 allocated_slots() const noexcept { return allocated_slots_; }
+
+ private:
+  void bind(const region_plan& plan);
+
+  os::unique_fd owned_;
+  int fd_ = -1;
+  os::mapping fixed_;
+  // Copies in private memory: nothing in the region decides where this process reads.
+  region_header* header_ = nullptr;
+  control_block* control_ = nullptr;
+  worker_line* lines_ = nullptr;
+  std::atomic<u64>* ring_ = nullptr;
+  slot* slots_ = nullptr;
+  u32 workers_ = 0;
+  u32 allocated_slots_ = 0;
+  u64 arena_offset_ = 0;
+  u64 stride_ = 0;
+};
+
+}  // namespace procpool::shm
