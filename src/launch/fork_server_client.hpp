@@ -1,0 +1,87 @@
+// The parent's end of a pool's fork server: starts it, asks it for workers, hears of their deaths.
+//
+// One thread (the pool's supervisor) calls everything but signal_worker() and server_pid(), which
+// any thread may call. Nothing here waits for the server, except start() and stop(), which are
+// bounded.
+//
+//   parent                        fork server                     worker
+//   start_worker(id, argument) -> wakes its spare              -> entry(context)
+//   next_event(): started      <- pid, pidfd
+//   next_event(): exited       <- after waitid: the proof of death
+//
+// The server and all its workers die when this process dies, when the client is destroyed, and (the
+// workers) when the server does.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "launch/worker_context.hpp"
+#include "procpool/options.hpp"
+
+namespace procpool::launch {
+
+struct server_config {
+  start_method start = start_method::automatic;
+  int region_fd = -1;  // stay the caller's; the server and the workers get copies
+  int page_fd = -1;
+};
+
+struct server_event {
+  enum class kind {
+    started,       // id, pid
+    exited,        // id, pid, si_code, si_status; the process is dead and reaped
+    start_failed,  // id, error: fork() failed, and this incarnation will never run
+    server_gone,   // the last event: every worker has been reported as exited before
+  };
+  kind what = kind::server_gone;
+  seat_id id;
+  pid_t pid = 0;
+  int si_code = 0;    // CLD_EXITED, CLD_KILLED or CLD_DUMPED
+  int si_status = 0;  // exit code or signal
+  int error = 0;  // errno of start_failed; EOWNERDEAD in `exited` when the server was lost with it
+};
+
+class fork_server_client {
+ public:
+  // Comes back when the server is ready, within start_timeout. Throws std::system_error,
+  // procpool::error (what to do is in the message) or unsafe_fork_error (start_method::fork while
+  // other threads run).
+  static std::unique_ptr<fork_server_client> start(const server_config& config);
+  static constexpr std::chrono::seconds start_timeout{30};
+
+  ~fork_server_client();  // stop(default_grace)
+  fork_server_client(const fork_server_client&) = delete;
+  fork_server_client& operator=(const fork_server_client&) = delete;
+
+  // Readable (POLLIN) when next_event() may have something.
+  int event_fd() const noexcept;
+  // Never blocks. After server_gone always empty.
+  std::optional<server_event> next_event();
+
+  // Asks for a worker and returns at once; answered by started or start_failed, or by an exited
+  // with EOWNERDEAD if the server dies first. The seat must be free: its previous incarnation
+  // exited.
+  void start_worker(seat_id id, std::uint64_t argument);
+
+  // False if that incarnation is not known to run (any more). Never hits another process.
+  bool signal_worker(seat_id id, int signal) noexcept;
+
+  pid_t server_pid() const noexcept;
+
+  // The server kills and reaps all its workers and leaves; killed itself when it needs longer than
+  // `grace`. No events come afterwards. Any number of times.
+  void stop(std::chrono::milliseconds grace) noexcept;
+  static constexpr std::chrono::milliseconds default_grace{2000};
+
+ private:
+  struct state;
+  explicit fork_server_client(std::unique_ptr<state> s) noexcept;
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace procpool::launch
