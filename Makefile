@@ -1,0 +1,70 @@
+# What a person types. CMake does the work; CMakePresets.json says how each suite is built.
+
+DIR ?=
+CHAOS ?=
+JOBS ?= $(shell nproc)
+export JOBS
+
+suites_test := dev
+suites_matrix := clang shared asan tsan
+benchmarks := $(wildcard benchmarks/*.cpp)
+soak := $(wildcard tests/chaos/soak.sh)
+
+.PHONY: help
+help:
+	@echo 'make demo [DIR=folder] [CHAOS=1]  build and run the demo, on the folder or on the C++ reference'
+	@echo 'make test                         build and run the tests (g++, about 10 minutes on 2 cores)'
+	@echo 'make test-matrix                  the same with clang, the shared library, ASan, UBSan and TSan'
+	@echo 'make lint                         layers, banned calls, format, clang-tidy'
+	@echo 'make format                       clang-format everything'
+	@echo 'make docs                         manual and reference into build/docs'
+	@$(if $(benchmarks),echo 'make bench                        run the benchmarks')
+	@$(if $(soak),echo 'make soak                         the long forms of the chaos tests')
+
+.PHONY: install-deps
+install-deps:
+	tools/install-deps.sh matrix
+	tools/install-deps.sh docs
+
+.PHONY: test test-matrix list-suites
+test:
+	tools/install-deps.sh test
+	tools/run-suites.sh $(suites_test)
+
+test-matrix:
+	tools/install-deps.sh matrix
+	tools/run-suites.sh $(suites_matrix)
+
+list-suites:
+	@echo $(suites_test) $(suites_matrix)
+
+.PHONY: lint format
+lint:
+	tools/install-deps.sh matrix
+	tools/check_layers.py
+	tools/check_banned.py
+	tools/format.sh --check
+	tools/tidy.sh
+
+format:
+	tools/install-deps.sh matrix
+	tools/format.sh
+
+.PHONY: docs
+docs:
+	tools/install-deps.sh docs
+	tools/build-docs.sh
+
+ifneq ($(benchmarks),)
+.PHONY: bench
+bench:
+	tools/install-deps.sh bench
+	tools/run-benchmarks.sh
+endif
+
+ifneq ($(soak),)
+.PHONY: soak
+soak:
+	tools/install-deps.sh test
+	$(soak)
+endif

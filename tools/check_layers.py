@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Includes point downwards: tools/check_layers.py [root]
+
+Fails on an include that points up or sideways in the layers, on a public header that includes
+something of src/, on a system header outside src/os, and on headers that include each other.
+"""
+
+import re
+
+from source_text import includes, report, root_from_arguments, sources
+
+# What each layer of src/ may include, itself aside. wire is bytes only, so that it can be fuzzed
+# alone. launch knows neither side: it is handed the worker's entry function.
+BELOW = {
+    'base': set(),
+    'os': {'base'},
+    'shm': {'base', 'os'},
+    'wire': {'base'},
+    'sync': {'base', 'os', 'shm'},
+    'launch': {'base', 'os', 'shm', 'wire'},
+    'worker': {'base', 'os', 'shm', 'wire', 'sync', 'launch'},
+    'parent': {'base', 'os', 'shm', 'wire', 'sync', 'launch'},
+    'main': {'base', 'os', 'shm', 'wire', 'sync', 'launch', 'worker', 'parent'},
+}
+
+# C headers that anyone may use: no system call is in them.
+HARMLESS = {
+    'cxxabi.h',     # names of types and exceptions: the C++ runtime's own interface
+    'x86intrin.h',  # instructions
+    'immintrin.h',  # instructions
+    'sys/types.h',  # pid_t, which the public headers show
+}
+
+# Public headers that exist to meet another library may include it.
+ADAPTERS = {'asio.hpp': r'(boost/)?asio[./]', 'cereal.hpp': r'cereal/'}
+
+
+def layer_of(path):
+    """'public' or the folder of src/."""
+    return 'public' if path.parts[0] == 'include' else path.parts[1]
+
+
+def check_include(path, angled, name):
+    """Why the file at this path may not include this, or None."""
+    layer = layer_of(path)
+    if name.startswith('procpool/'):
+        return None
+    target = name.split('/')[0]
+    if target in BELOW and '/' in name and not angled:
+        if layer == 'public':
+            return 'a public header includes src/'
+        if target != layer and target not in BELOW[layer]:
+            return f'{layer} may not include {target}'
+        return None
+    if not angled:
+        return 'written from neither src/ nor include/'
+    if layer == 'os' or name in HARMLESS:
+        return None
+    if layer == 'public' and re.match(ADAPTERS.get(path.name, '$.'), name):
+        return None
+    if name.endswith('.h') or '/' in name:
+        return 'only src/os includes system headers'
+    return None
+
+
+def cycles(graph):
+    """Each cycle of includes once, as a list of files."""
+    found, state = [], {}
+
+    def visit(node, trail):
+        state[node] = 'open'
+        for below in graph.get(node, ()):
+            if state.get(below) == 'open':
+                found.append(trail[trail.index(below):] + [below])
+            elif below not in state:
+                visit(below, trail + [below])
+        state[node] = 'done'
+
+    for node in sorted(graph):
+        if node not in state:
+            visit(node, [node])
+    return found
+
+
+def main():
+    root = root_from_arguments()
+    files = sources(root, 'include', 'src')
+    errors, graph = [], {}
+    for path in files:
+        key = '/'.join(path.parts[1:])
+        for line, angled, name in includes((root / path).read_text()):
+            graph.setdefault(key, []).append(name)
+            if layer_of(path) != 'public' and layer_of(path) not in BELOW:
+                errors.append(f'{path}: not in a layer that tools/check_layers.py knows')
+                break
+            if why := check_include(path, angled, name):
+                errors.append(f'{path}:{line}: {name}: {why}')
+    errors += ['includes go round: ' + ' -> '.join(c) for c in cycles(graph)]
+    report(errors, len(files))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,29 @@
+#!/bin/bash
+# Installs the Debian packages that a task wants: tools/install-deps.sh [demo|test|matrix|docs|bench]
+# Quick, and without root, when everything is there.
+set -euo pipefail
+
+demo=(g++ cmake ninja-build cppreference-doc-en-html)
+test=("${demo[@]}" ccache libgtest-dev libgmock-dev librapidcheck-dev libcereal-dev libasio-dev
+      pkg-config python3 spin strace)
+matrix=("${test[@]}" clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev lld-19)
+docs=(doxygen doxygen-awesome-css graphviz mkdocs-material)
+bench=("${demo[@]}" libbenchmark-dev)
+
+what=${1:-test}
+declare -n packages=$what
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' ||
+    missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+echo "installing for $what: ${missing[*]}"
+as_root=()
+[ "$(id -u)" = 0 ] || as_root=(sudo)
+export DEBIAN_FRONTEND=noninteractive
+apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
+# Old lists name packages that are gone from the mirror; only then is the long update worth its time.
+"${apt_get[@]}" install -y --no-install-recommends "${missing[@]}" ||
+  { "${apt_get[@]}" update && "${apt_get[@]}" install -y --no-install-recommends "${missing[@]}"; }
