@@ -1,0 +1,11 @@
+#!/bin/bash
+# Builds and runs the client without CMake: pkg_config.sh <compiler> <install prefix> <output>
+set -euo pipefail
+compiler=$1 prefix=$2 output=$3
+folder=$(dirname "$(find "$prefix" -name procpool.pc)")
+export PKG_CONFIG_PATH=$folder
+mkdir -p "$(dirname "$output")"
+# Not quoted: pkg-config answers with a list of flags.
+"$compiler" -std=c++20 "$(dirname "$0")/client/main.cpp" $(pkg-config --cflags --libs procpool) \
+  -Wl,-rpath,"$(pkg-config --variable=libdir procpool)" -o "$output"
+"$output"
