@@ -1,0 +1,58 @@
+// How values travel between processes.
+//
+// Arguments and results are encoded on one side and decoded on the other. These need nothing:
+// arithmetic types, enums, std::byte; string, vector, array, deque, list, the maps and sets, pair,
+// tuple, optional, variant; unique_ptr and shared_ptr to such an object; durations, time points,
+// complex, bitset, filesystem::path; and aggregates of all these, with up to 64 members:
+//
+//   struct job { std::string name; std::vector<double> samples; };   // travels as it is
+//
+// A class with private members says itself what stands for it:
+//
+//   template <>
+//   struct procpool::codec<account> {
+//     static auto to_wire(const account& a) { return std::tie(a.owner(), a.balance()); }
+//     static account from_wire(std::tuple<std::string, long>&& wire);
+//   };
+//
+// to_wire returns anything encodable, also a tuple of references or views (they arrive as values);
+// it is called once for each object. from_wire gets it back, decoded.
+//
+// A trivially copyable class that is no aggregate is copied as bytes only where its author says so:
+//
+//   template <> inline constexpr bool procpool::enable_bytes<vec3> = true;
+//
+// Raw pointers, references and views into one process do not compile; the message names the type
+// and the member. Bytes that do not decode throw codec_error. Encoding and decoding take no locks
+// and may run in any thread.
+#pragma once
+
+#include <type_traits>
+
+#include "procpool/detail/codec_check.hpp"
+#include "procpool/detail/codec_hook.hpp"
+
+namespace procpool {
+
+template <class T>
+concept encodable = detail::can_travel<std::remove_cv_t<T>, detail::bound_for::worker>() &&
+    !std::is_void_v<T>;
+
+namespace detail {
+
+template <class T>
+void encode(wire_writer& writer, const T& value) {
+  static_assert(require_can_travel<T, bound_for::worker>());
+  if constexpr (can_travel<T, bound_for::worker>()) {
+    wire<T>::put(writer, value);
+  }
+}
+
+template <class T>
+T decode(wire_reader& reader) {
+  static_assert(require_can_travel<T, bound_for::worker>());
+  return wire<T>::take(reader);
+}
+
+}  // namespace detail
+}  // namespace procpool

@@ -1,0 +1,59 @@
+// As what a value travels when it cannot travel as what it is: text of any kind as std::string, a
+// span as a vector, references as values. Compile-time only, no state.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace procpool::detail {
+
+template <class T>
+struct stored {
+  using type = T;
+};
+template <>
+struct stored<const char*> {
+  using type = std::string;
+};
+template <>
+struct stored<char*> {
+  using type = std::string;
+};
+template <>
+struct stored<std::string_view> {
+  using type = std::string;
+};
+template <class T, std::size_t N>
+struct stored<std::span<T, N>> {
+  using type = std::vector<std::remove_cv_t<T>>;
+};
+
+// The type of an argument in the worker.
+template <class T>
+using stored_t = typename stored<std::decay_t<T>>::type;
+
+// The same inside the tuples and pairs that a codec's to_wire returns: std::tie and views are the
+// natural way to write them.
+template <class T>
+struct owned {
+  using type = stored_t<T>;
+};
+template <class... Ts>
+struct owned<std::tuple<Ts...>> {
+  using type = std::tuple<typename owned<std::remove_cvref_t<Ts>>::type...>;
+};
+template <class A, class B>
+struct owned<std::pair<A, B>> {
+  using type = std::pair<typename owned<std::remove_cvref_t<A>>::type,
+                         typename owned<std::remove_cvref_t<B>>::type>;
+};
+template <class T>
+using owned_t = typename owned<std::remove_cvref_t<T>>::type;
+
+}  // namespace procpool::detail

@@ -1,0 +1,46 @@
+#include "procpool/detail/wire_io.hpp"
+
+#include <string>
+
+#include "procpool/errors.hpp"
+
+namespace procpool::detail {
+
+// Exceptions are made here, out of line, so that the templates that check stay small.
+
+void fail_truncated(const char* expected, std::size_t need, std::size_t have) {
+  throw codec_error("cannot decode: expected " + std::string(expected) + " of " +
+                    std::to_string(need) + " bytes, and " + std::to_string(have) +
+                    " are left, so " + std::to_string(need - have) + " are missing");
+}
+
+void fail_count(std::size_t count, std::size_t have) {
+  throw codec_error("cannot decode: a container claims " + std::to_string(count) +
+                    " elements, and only " + std::to_string(have) + " bytes are left");
+}
+
+void fail_left_over(std::size_t have) {
+  throw codec_error("cannot decode: " + std::to_string(have) +
+                    " bytes are left over, so these are bytes of another type");
+}
+
+void fail_nesting() {
+  throw codec_error("cannot encode or decode: values are nested more than " +
+                    std::to_string(max_nesting) +
+                    " deep (a cycle of shared_ptr, or a long list of unique_ptr): "
+                    "flatten them with procpool::codec");
+}
+
+void fail_invalid(const char* what, std::size_t value) {
+  throw codec_error("cannot decode: " + std::to_string(value) + " is not the value of " + what);
+}
+
+void fail_misaligned() {
+  throw codec_error("cannot decode: the bytes of an array are not aligned for its elements");
+}
+
+void fail_unencodable(const char* what) {
+  throw codec_error(std::string("cannot encode: ") + what);
+}
+
+}  // namespace procpool::detail
