@@ -21,6 +21,11 @@ help:
 	@$(if $(benchmarks),echo 'make bench                        run the benchmarks')
 	@$(if $(soak),echo 'make soak                         the long forms of the chaos tests')
 
+.PHONY: demo
+demo:
+	tools/install-deps.sh demo
+	DIR='$(DIR)' CHAOS='$(CHAOS)' tools/run-demo.sh
+
 .PHONY: install-deps
 install-deps:
 	tools/install-deps.sh matrix

@@ -1,0 +1,18 @@
+#!/bin/bash
+# Builds the demo as it would be shipped, and runs it on a folder of documents, first serially, then
+# on a pool: tools/run-demo.sh. DIR names the folder, CHAOS=1 kills workers while it runs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+build=build/demo
+mkdir -p build
+{
+  cmake --preset release -B "$build" -DPROCPOOL_WERROR=OFF -DPROCPOOL_BUILD_TESTS=OFF \
+    -DPROCPOOL_BUILD_EXAMPLES=OFF &&
+    cmake --build "$build" --target word_stats
+} >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+
+arguments=()
+[ -z "${DIR:-}" ] || arguments+=(--dir "$DIR")
+[ "${CHAOS:-0}" = 0 ] || arguments+=(--chaos)
+exec "$build/demo/word_stats" "${arguments[@]}"
