@@ -7,11 +7,9 @@
 namespace procpool::detail {
 namespace {
 
-std::byte* allocate(std::size_t size) {
-  return static_cast<std::byte*>(::operator new (size, std::align_val_t{wire_alignment}));
-}
+std::byte* allocate(std::size_t size) { return static_cast<std::byte*>(::operator new(size)); }
 
-void release(std::byte* data) { ::operator delete (data, std::align_val_t{wire_alignment}); }
+void release(std::byte* data) { ::operator delete(data); }
 
 }  // namespace
 

@@ -10,7 +10,7 @@
 
 namespace procpool::detail {
 
-// Bytes on the heap, 16-byte aligned, as a wire_reader wants them.
+// Bytes on the heap, aligned as a wire_reader wants them.
 class PROCPOOL_EXPORT wire_buffer {
  public:
   wire_buffer() = default;

@@ -38,6 +38,18 @@ struct stored<std::span<T, N>> {
 template <class T>
 using stored_t = typename stored<std::decay_t<T>>::type;
 
+// The value itself, as its stored type.
+template <class T>
+stored_t<T> make_stored(T&& value) {
+  if constexpr (std::is_same_v<stored_t<T>, std::decay_t<T>>) {
+    return std::forward<T>(value);
+  } else if constexpr (std::is_same_v<stored_t<T>, std::string>) {
+    return std::string(value);
+  } else {
+    return stored_t<T>(value.begin(), value.end());
+  }
+}
+
 // The same inside the tuples and pairs that a codec's to_wire returns: std::tie and views are the
 // natural way to write them.
 template <class T>

@@ -9,8 +9,9 @@
 // checked against what is left before anything is allocated for it, and only the checked copy is
 // used. All failures are codec_error.
 //
-// Both belong to one thread at a time. Begin is 16-byte aligned, and so alignments up to 16 hold in
-// memory as well as relative to the begin.
+// Both belong to one thread at a time. What is written begins at a multiple of 8 in memory, and so
+// alignments up to 8 hold in memory as well as relative to the begin; values that want more are
+// copied out instead of viewed in place.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +23,7 @@
 
 namespace procpool::detail {
 
-inline constexpr std::size_t wire_alignment = 16;
+inline constexpr std::size_t wire_alignment = 8;
 
 // Values may hold values of their own type, through pointers and containers. Deeper than this is
 // an endless one, or an attack on the stack.
@@ -89,7 +90,7 @@ class wire_writer {
     }
   }
 
-  // Pads with zeros to a multiple of `alignment`, at most 16, counted from the begin.
+  // Pads with zeros to a multiple of `alignment`, at most 8, counted from the begin.
   void align(std::size_t alignment) {
     const std::size_t padding = (0 - size()) & (alignment - 1);
     std::byte* to = extend(padding);

@@ -1,0 +1,66 @@
+// procpool::invocation: a task without arguments, whatever its type: what a pool runs at the start
+// and the end of a worker, for example.
+//
+//   pool_options{.initializer = procpool::partial(load_model, "model.bin")}
+//
+// It holds the task as it travels, encoded. A value: copies are independent; const members may be
+// called from any thread.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+#include "procpool/detail/heap_writer.hpp"
+#include "procpool/detail/task_call.hpp"
+#include "procpool/export.hpp"
+
+namespace procpool {
+
+class PROCPOOL_EXPORT invocation {
+ public:
+  // Decodes and runs a task; what it returns is dropped.
+  using thunk_type = void (*)(detail::wire_reader&);
+
+  invocation() = default;  // empty: nothing to run
+
+  template <class F>
+  requires(!std::same_as<F, invocation>) invocation(F f)
+      : thunk_(&run<F>) {  // implicit, so that options read well
+    detail::heap_writer writer;
+    detail::task_call<F>::pack(writer, f);
+    task_ = writer.take();
+  }
+
+  explicit operator bool() const noexcept { return thunk_ != nullptr; }
+
+  // Runs it here and now; an empty one does nothing.
+  void operator()() const;
+
+  thunk_type thunk() const noexcept { return thunk_; }
+  const detail::wire_buffer& task() const noexcept { return task_; }
+
+ private:
+  friend detail::wire<invocation>;
+
+  template <class F>
+  static void run(detail::wire_reader& reader) {
+    static_cast<void>(detail::task_call<F>::run(reader));
+  }
+
+  thunk_type thunk_ = nullptr;
+  detail::wire_buffer task_;
+};
+
+namespace detail {
+
+template <>
+struct PROCPOOL_EXPORT wire<invocation> : wire_code {
+  static constexpr std::size_t min_size() { return sizeof(code_ref) + 1; }
+  static void put(wire_writer& writer, const invocation& value);
+  static invocation take(wire_reader& reader);
+};
+
+}  // namespace detail
+}  // namespace procpool
