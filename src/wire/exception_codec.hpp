@@ -1,0 +1,39 @@
+// An exception as bytes: from the worker where it was thrown to the parent where it is rethrown.
+//
+//   exception := worker:i32 pid:i32 link
+//   link      := name_hash:u64 type_name:string what:string payload:bytes nested:bool [link]
+//
+// Links are the exception and those nested in it, the innermost last, at most max_links. The
+// parent trusts none of it: the type to build is looked up by its hash among the types that the
+// parent itself knows, each string is bounded, and what does not decode is a codec_error.
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <string_view>
+
+#include "procpool/detail/wire_io.hpp"
+
+namespace procpool::wire {
+
+inline constexpr int max_links = 16;
+inline constexpr std::size_t max_type_name = 1024;
+inline constexpr std::size_t max_what = std::size_t{1} << 16U;
+
+// Where an exception was thrown.
+struct origin {
+  std::int32_t worker = -1;
+  std::int32_t pid = 0;
+
+  static origin here(std::int64_t worker);
+};
+
+// In the worker. Throws only what the writer throws when it has not even room for a note of 64
+// bytes that says so.
+void encode_exception(detail::wire_writer& writer, const std::exception_ptr& thrown, origin from);
+
+// In the parent. Never throws and never returns null: what cannot be rebuilt is a remote_error,
+// what cannot be decoded a codec_error. `label` is the task's, as the parent knows it.
+std::exception_ptr decode_exception(detail::wire_reader& reader, std::string_view label) noexcept;
+
+}  // namespace procpool::wire

@@ -1,0 +1,137 @@
+#include "wire/exception_registry.hpp"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iterator>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+namespace procpool::wire {
+namespace {
+
+using detail::exception_entry;
+
+struct registered {
+  exception_entry entry;
+  int uses;
+};
+
+// Registrations come from static objects, in any order and up to the last moment of the program, so
+// this is made by whoever is first and never destroyed.
+struct registry {
+  std::mutex mutex;
+  std::vector<registered> added;                                    // guarded by mutex
+  std::unordered_multimap<std::uint64_t, exception_entry> by_name;  // guarded by mutex
+  bool indexed = false;                                             // guarded by mutex
+};
+
+registry& the_registry() {
+  static registry* const instance = new registry;
+  return *instance;
+}
+
+void add_to_index(registry& r, const exception_entry& entry) {
+  const std::uint64_t hash = hash_name(exception_type_name(*entry.type));
+  const auto [first, last] = r.by_name.equal_range(hash);
+  const bool known = std::any_of(
+      first, last, [&](const auto& found) { return *found.second.type == *entry.type; });
+  if (!known) {
+    r.by_name.emplace(hash, entry);
+  }
+}
+
+// Names are made only when the first exception travels: most programs never get there.
+void build_index(registry& r) {
+  if (r.indexed) {
+    return;
+  }
+  r.by_name.clear();
+  for (const registered& mine : r.added) {  // before the standard ones: a user's codec wins
+    add_to_index(r, mine.entry);
+  }
+  for (const exception_entry& entry : standard_exceptions()) {
+    add_to_index(r, entry);
+  }
+  r.indexed = true;
+}
+
+}  // namespace
+
+std::string exception_type_name(const std::type_info& type) {
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> readable(
+      abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), &std::free);
+  std::string name = readable != nullptr ? readable.get() : type.name();
+  for (const std::string_view wrapper :
+       {std::string_view("std::_Nested_exception<"), std::string_view("std::__nested<"),
+        std::string_view("procpool::detail::rebuilt_exception<"),
+        std::string_view("procpool::detail::rebuilt_with_text<")}) {
+    if (name.starts_with(wrapper) && name.ends_with('>')) {
+      name = name.substr(wrapper.size(), name.size() - wrapper.size() - 1);
+      while (name.ends_with(' ')) {
+        name.pop_back();
+      }
+    }
+  }
+  // An inline namespace that nobody writes.
+  constexpr std::string_view noise = "__cxx11::";
+  for (std::size_t at = 0; (at = name.find(noise, at)) != std::string::npos;) {
+    name.erase(at, noise.size());
+  }
+  return name;
+}
+
+std::uint64_t hash_name(std::string_view name) {
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (const char c : name) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  }
+  return hash == 0 ? 1 : hash;
+}
+
+bool find_exception(std::uint64_t name_hash, exception_entry& found) {
+  registry& r = the_registry();
+  const std::lock_guard lock(r.mutex);
+  build_index(r);
+  const auto [first, last] = r.by_name.equal_range(name_hash);
+  // Two types of one name, in anonymous namespaces of two files, cannot be told apart.
+  if (first == last || std::next(first) != last) {
+    return false;
+  }
+  found = first->second;
+  return true;
+}
+
+}  // namespace procpool::wire
+
+namespace procpool::detail {
+
+void register_exception(const exception_entry& entry) {
+  procpool::wire::registry& r = procpool::wire::the_registry();
+  const std::lock_guard lock(r.mutex);
+  for (procpool::wire::registered& known : r.added) {
+    if (*known.entry.type == *entry.type) {
+      ++known.uses;
+      return;
+    }
+  }
+  r.added.push_back({entry, 1});
+  r.indexed = false;
+}
+
+void unregister_exception(const exception_entry& entry) noexcept {
+  procpool::wire::registry& r = procpool::wire::the_registry();
+  const std::lock_guard lock(r.mutex);
+  const auto known = std::find_if(r.added.begin(), r.added.end(),
+                                  [&](const auto& a) { return *a.entry.type == *entry.type; });
+  if (known != r.added.end() && --known->uses == 0) {
+    r.added.erase(known);
+    r.indexed = false;
+  }
+}
+
+}  // namespace procpool::detail
