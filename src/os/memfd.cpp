@@ -2,12 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
 #include "os/error.hpp"
+#include "os/limits.hpp"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U  // Linux 6.3; older headers lack it
@@ -32,11 +33,7 @@ unique_fd create_memfd(const char* name) {
 }
 
 int allocate_memfd(int fd, std::uint64_t offset, std::uint64_t size) noexcept {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-      offset + size > limit.rlim_cur) {
-    return EFBIG;
-  }
+  if (offset + size > file_size_limit()) return EFBIG;
   // In pieces: a signal interrupts fallocate and undoes what that one call did, so that one huge
   // call might never end in a program with a fast interval timer.
   constexpr std::uint64_t piece = std::uint64_t{16} << 20;
@@ -56,6 +53,13 @@ void grow_memfd(int fd, std::uint64_t size) {
   if (size <= old_size) return;
   if (int error = allocate_memfd(fd, old_size, size - old_size); error != 0) {
     throw_error(error, "cannot allocate shared memory");
+  }
+}
+
+void set_file_size(int fd, std::uint64_t size) {
+  if (size > file_size_limit()) throw_error(EFBIG, "cannot size shared memory");
+  while (::ftruncate(fd, static_cast<off_t>(size)) != 0) {
+    if (errno != EINTR) throw_errno("cannot size shared memory");
   }
 }
 

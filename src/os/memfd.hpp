@@ -16,6 +16,10 @@ unique_fd create_memfd(const char* name);
 // ENOSPC, ENOMEM); what was there before stays valid.
 void grow_memfd(int fd, std::uint64_t size);
 
+// Sets the size without allocating: what is not allocated later by allocate_memfd() must not be
+// written. Throws std::system_error.
+void set_file_size(int fd, std::uint64_t size);
+
 // Nobody can take bytes away under a mapping from here on (it would be SIGBUS); growing stays
 // possible. Throws std::system_error.
 void forbid_shrink(int fd);

@@ -70,7 +70,7 @@ received_message receive_message(int socket, std::span<std::byte> buffer, blocki
     return result;
   }
 
-  bool refused = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+  result.fds_lost = (message.msg_flags & MSG_CTRUNC) != 0;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
@@ -80,16 +80,17 @@ received_message receive_message(int socket, std::span<std::byte> buffer, blocki
       std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
       unique_fd owned = above_stdio(unique_fd(fd));
       if (!owned || result.fd_count == max_message_fds) {
-        refused = true;
+        result.fds_lost = true;
       } else {
         result.fds[result.fd_count++] = std::move(owned);
       }
     }
   }
-  if (refused) {
+  const bool cut_off = (message.msg_flags & MSG_TRUNC) != 0;
+  if (cut_off) result.size = -EMSGSIZE;
+  if (result.fds_lost || cut_off) {
     for (unique_fd& fd : result.fds) fd.reset();
     result.fd_count = 0;
-    result.size = -EMSGSIZE;
   }
   return result;
 }

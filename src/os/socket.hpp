@@ -10,7 +10,7 @@
 
 namespace procpool::os {
 
-inline constexpr std::size_t max_message_fds = 4;
+inline constexpr std::size_t max_message_fds = 8;
 
 struct socket_pair {
   unique_fd first;
@@ -33,10 +33,12 @@ struct received_message {
   std::ptrdiff_t size = 0;  // bytes; 0 when the peer is gone; -errno on failure
   std::size_t fd_count = 0;
   unique_fd fds[max_message_fds];
+  // Descriptors came that could not be taken: this process has no free one, or there were more than
+  // max_message_fds. None is given then; the bytes are.
+  bool fds_lost = false;
 };
 
-// Receives one message. More descriptors than max_message_fds, or a message longer than `buffer`,
-// is -EMSGSIZE, and everything that came with it is closed.
+// Receives one message; one that is longer than `buffer` is -EMSGSIZE.
 received_message receive_message(int socket, std::span<std::byte> buffer, blocking mode) noexcept;
 
 }  // namespace procpool::os

@@ -1,0 +1,305 @@
+// Descriptors of one client:
+//
+//   control    the socket to the server; its end means that the server is dead
+//   lifeline   read end of a pipe whose write end only the server and its workers have: its end
+//              means that all of them are dead, also those of which nothing else is known
+//   pidfds     of the server and of each worker: signals that never hit another process, and the
+//              proof of a worker's death when the server cannot give it any more
+
+#include "launch/fork_server_client.hpp"
+
+#include <cerrno>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <span>
+#include <utility>
+
+#include "launch/protocol.hpp"
+#include "launch/role.hpp"
+#include "launch/start_server.hpp"
+#include "os/clock.hpp"
+#include "os/error.hpp"
+#include "os/pidfd.hpp"
+#include "os/pipe.hpp"
+#include "os/poll.hpp"
+#include "os/private_fds.hpp"
+#include "procpool/errors.hpp"
+
+namespace procpool::launch {
+namespace {
+
+constexpr std::chrono::milliseconds no_wait{0};
+constexpr int killed_signal = 9;
+constexpr int code_killed = 2;  // CLD_KILLED
+
+struct known_worker {
+  std::uint32_t incarnation = 0;
+  pid_t pid = 0;         // 0: asked for, not answered yet
+  os::private_fd pidfd;  // empty: not answered, or none to be had
+};
+
+}  // namespace
+
+struct fork_server_client::state {
+  os::private_fd control;
+  os::private_fd lifeline;
+  server_process server;
+  os::event_set events;
+  bool server_lost = false;
+  bool finished = false;  // server_gone was given, or stop() called
+
+  std::mutex mutex;  // workers and unsent: signal_worker() comes from any thread
+  std::map<std::uint32_t, known_worker> workers;
+  std::deque<command> unsent;
+
+  ~state() {
+    os::remove_private_fd(events.fd());
+    os::remove_private_fd(server.pidfd.get());
+  }
+
+  void greet(const server_config& config, os::unique_fd lifeline_writer);
+  bool send(const command& message);
+  void flush();
+  std::optional<server_event> translate(const report& message, os::unique_fd pidfd);
+  void lose_server();
+  std::optional<server_event> next_death();
+  void wait_for_end(std::chrono::milliseconds grace);
+};
+
+// --- start ---------------------------------------------------------------------------------------
+
+namespace {
+
+pid_t start_process(start_method method, int server_end) {
+  switch (method) {
+    case start_method::fork:
+      return start_by_fork(server_end);
+    case start_method::forkserver:
+      return start_by_master(server_end);
+    case start_method::automatic:
+    case start_method::spawn:
+      break;
+  }
+  return start_by_exec(server_end);
+}
+
+}  // namespace
+
+// Before the server exists: the message waits in the socket for it.
+void fork_server_client::state::greet(const server_config& config, os::unique_fd lifeline_writer) {
+  const os::private_fd writer(std::move(lifeline_writer));
+  const os::private_fd self(own_pidfd());
+  hello greeting;
+  greeting.kind = server_kind::pool;
+  greeting.has_parent_pidfd = static_cast<bool>(self);
+  const int fds[] = {config.region_fd, config.page_fd, writer.get(), self.get()};
+  const int error =
+      send_struct(control.get(), greeting, std::span(fds, self ? 4 : 3), os::blocking::no);
+  if (error != 0) os::throw_error(-error, "cannot greet the fork server");
+}
+
+std::unique_ptr<fork_server_client> fork_server_client::start(const server_config& config) {
+  if (current_role() != process_role::parent) {
+    throw nested_use_error(
+        "procpool: only the program itself can have worker processes, not a task "
+        "and not a process that was forked from it");
+  }
+  install_fork_handlers();
+  auto s = std::make_unique<state>();
+  os::add_private_fd(s->events.fd());
+  os::socket_pair pair = os::make_socket_pair();
+  s->control = os::private_fd(std::move(pair.first));
+  os::private_fd server_end(std::move(pair.second));
+  os::pipe_ends lifeline = os::try_make_pipe();
+  if (!lifeline.reader) os::throw_errno("cannot create a pipe");
+  s->lifeline = os::private_fd(std::move(lifeline.reader));
+  s->greet(config, std::move(lifeline.writer));
+
+  const pid_t pid = start_process(config.start, server_end.get());
+  server_end.reset();
+  s->server = await_ready(s->control.get(), pid);
+  os::add_private_fd(s->server.pidfd.get());
+  if (int error = s->events.add(s->control.get()); error != 0) {
+    os::throw_error(error, "cannot watch the fork server");
+  }
+  return std::unique_ptr<fork_server_client>(new fork_server_client(std::move(s)));
+}
+
+fork_server_client::fork_server_client(std::unique_ptr<state> s) noexcept : state_(std::move(s)) {}
+fork_server_client::~fork_server_client() { stop(default_grace); }
+
+int fork_server_client::event_fd() const noexcept { return state_->events.fd(); }
+pid_t fork_server_client::server_pid() const noexcept { return state_->server.pid; }
+
+// --- requests
+// --------------------------------------------------------------------------------------
+
+// False when the socket takes no more now. A server that is gone takes everything; its end is an
+// event of its own.
+bool fork_server_client::state::send(const command& message) {
+  return send_struct(control.get(), message, {}, os::blocking::no) != -EAGAIN;
+}
+
+void fork_server_client::state::flush() {
+  const std::lock_guard lock(mutex);
+  while (!unsent.empty() && send(unsent.front())) unsent.pop_front();
+}
+
+void fork_server_client::start_worker(seat_id id, std::uint64_t argument) {
+  command message;
+  message.what = command::op::start;
+  message.id = id;
+  message.argument = argument;
+  const std::lock_guard lock(state_->mutex);
+  if (id.seat >= max_seats || state_->workers.count(id.seat) != 0) {
+    os::throw_error(EINVAL, "cannot start a worker on a seat that is taken or does not exist");
+  }
+  state_->workers[id.seat].incarnation = id.incarnation;
+  // Answers come for what is in the socket, and with each of them more is sent.
+  if (!state_->unsent.empty() || !state_->send(message)) state_->unsent.push_back(message);
+}
+
+bool fork_server_client::signal_worker(seat_id id, int signal) noexcept {
+  const std::lock_guard lock(state_->mutex);
+  const auto at = state_->workers.find(id.seat);
+  if (at == state_->workers.end() || at->second.incarnation != id.incarnation ||
+      at->second.pid == 0) {
+    return false;
+  }
+  if (at->second.pidfd) return os::pidfd_signal(at->second.pidfd.get(), signal);
+  command message;
+  message.what = command::op::signal;
+  message.id = id;
+  message.signal = signal;
+  return send_struct(state_->control.get(), message, {}, os::blocking::no) == 0;
+}
+
+// --- events
+// ----------------------------------------------------------------------------------------
+
+std::optional<server_event> fork_server_client::next_event() {
+  state& s = *state_;
+  if (s.finished) return std::nullopt;
+  while (!s.server_lost) {
+    report message;
+    auto received = receive_struct(s.control.get(), message, os::blocking::no);
+    if (received.size == -EAGAIN) {
+      s.flush();
+      return std::nullopt;
+    }
+    if (received.size <= 0) {
+      s.lose_server();
+      break;
+    }
+    os::unique_fd pidfd = received.fd_count > 0 ? std::move(received.fds[0]) : os::unique_fd();
+    if (auto event = s.translate(message, std::move(pidfd))) return event;
+  }
+  return s.next_death();
+}
+
+// Empty for a message about a worker that nobody asked for.
+std::optional<server_event> fork_server_client::state::translate(const report& message,
+                                                                 os::unique_fd pidfd) {
+  const std::lock_guard lock(mutex);
+  const auto at = workers.find(message.id.seat);
+  if (at == workers.end() || at->second.incarnation != message.id.incarnation) return std::nullopt;
+  server_event event;
+  event.id = message.id;
+  event.pid = message.pid;
+  event.si_code = message.code;
+  event.si_status = message.status;
+  event.error = message.error;
+  switch (message.what) {
+    case report::kind::started:
+      event.what = server_event::kind::started;
+      at->second.pid = message.pid;
+      at->second.pidfd = os::private_fd(std::move(pidfd));
+      return event;
+    case report::kind::exited:
+      event.what = server_event::kind::exited;
+      break;
+    case report::kind::start_failed:
+      event.what = server_event::kind::start_failed;
+      break;
+    default:
+      return std::nullopt;
+  }
+  workers.erase(at);
+  return event;
+}
+
+// --- the end
+// ---------------------------------------------------------------------------------------
+
+// From here on the proof of a worker's death is its pidfd, or the end of the lifeline. Both become
+// readable in the event set.
+void fork_server_client::state::lose_server() {
+  server_lost = true;
+  const std::lock_guard lock(mutex);
+  events.remove(control.get());
+  control.reset();
+  unsent.clear();
+  bool lifeline_needed = false;
+  for (auto& [seat, worker] : workers) {
+    if (!worker.pidfd || events.add(worker.pidfd.get()) != 0) lifeline_needed = true;
+  }
+  if (lifeline_needed) events.add(lifeline.get());
+}
+
+std::optional<server_event> fork_server_client::state::next_death() {
+  const std::lock_guard lock(mutex);
+  const bool all_dead = os::poll_one(lifeline.get(), os::poll_for::nothing, no_wait).hung_up;
+  for (auto at = workers.begin(); at != workers.end(); ++at) {
+    known_worker& worker = at->second;
+    if (!all_dead && !(worker.pidfd && os::pidfd_dead(worker.pidfd.get()))) continue;
+    server_event event;
+    event.what = server_event::kind::exited;
+    event.id = {at->first, worker.incarnation};
+    event.pid = worker.pid;
+    event.si_code = code_killed;
+    event.si_status = killed_signal;
+    event.error = EOWNERDEAD;
+    if (worker.pidfd) events.remove(worker.pidfd.get());
+    workers.erase(at);
+    return event;
+  }
+  if (!workers.empty()) return std::nullopt;
+  finished = true;
+  events.remove(lifeline.get());
+  return server_event{};
+}
+
+void fork_server_client::stop(std::chrono::milliseconds grace) noexcept {
+  state& s = *state_;
+  s.finished = true;
+  {
+    const std::lock_guard lock(s.mutex);
+    if (s.control) s.events.remove(s.control.get());
+    s.control.reset();  // the order to leave
+    s.workers.clear();
+    s.unsent.clear();
+  }
+  s.wait_for_end(grace);
+}
+
+void fork_server_client::state::wait_for_end(std::chrono::milliseconds grace) {
+  if (!lifeline) return;
+  const auto lifeline_ends = [this](std::chrono::milliseconds max) {
+    return os::poll_one(lifeline.get(), os::poll_for::nothing, max).hung_up;
+  };
+  if (!server.pidfd) {
+    lifeline_ends(grace);
+  } else {
+    if (!os::poll_one(server.pidfd.get(), os::poll_for::input, grace).readable) {
+      os::pidfd_signal(server.pidfd.get(), killed_signal);
+      // Its workers get SIGKILL from the kernel with it.
+      os::poll_one(server.pidfd.get(), os::poll_for::input, default_grace);
+      lifeline_ends(default_grace);
+    }
+    os::pidfd_reap(server.pidfd.get());
+  }
+  lifeline.reset();
+}
+
+}  // namespace procpool::launch

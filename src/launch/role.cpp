@@ -1,0 +1,80 @@
+#include "launch/role.hpp"
+
+#include <atomic>
+#include <cstdlib>
+#include <utility>
+
+#include "os/child_setup.hpp"
+#include "os/environment.hpp"
+#include "os/private_fds.hpp"
+
+namespace procpool::launch {
+namespace {
+
+// Everything here is ready before the first constructor runs.
+constexpr int unknown = -1;
+constinit std::atomic<int> role{unknown};
+constinit std::atomic<int> control_socket{-1};
+constinit std::atomic<bool> hook{false};
+constinit std::atomic<bool> handlers_installed{false};
+constinit thread_local bool own_fork_under_way = false;
+
+// "<descriptor>.<pid>[.p]": -1 when it is not for this process.
+int parse(const char* text) noexcept {
+  char* end = nullptr;
+  const long fd = std::strtol(text, &end, 10);
+  if (fd <= 2 || *end != '.') return -1;
+  const long pid = std::strtol(end + 1, &end, 10);
+  if (pid != os::this_process()) return -1;
+  if (end[0] == '.' && end[1] == 'p') os::drop_first_preload();
+  return static_cast<int>(fd);
+}
+
+process_role find_out() noexcept {
+  const char* text = os::take_variable(server_variable);
+  const int fd = text == nullptr || os::has_elevated_rights() ? -1 : parse(text);
+  if (fd < 0) return process_role::parent;
+  // From here on the socket is this process's alone, and programs that tasks run do not get it.
+  os::set_close_on_exec(fd, true);
+  control_socket.store(fd);
+  return process_role::fork_server;
+}
+
+void in_forked_child() {
+  if (std::exchange(own_fork_under_way, false)) return;
+  os::close_private_fds({});
+  set_role(process_role::forked_copy);
+}
+
+}  // namespace
+
+process_role current_role() noexcept {
+  int known = role.load(std::memory_order_acquire);
+  if (known == unknown) {
+    // The first call comes from the hook, or from a constructor before it: there is one thread.
+    known = static_cast<int>(find_out());
+    role.store(known, std::memory_order_release);
+  }
+  return static_cast<process_role>(known);
+}
+
+void set_role(process_role new_role) noexcept {
+  role.store(static_cast<int>(new_role), std::memory_order_release);
+}
+
+int inherited_control_socket() noexcept {
+  current_role();
+  return control_socket.load();
+}
+
+void note_hook() noexcept { hook.store(true); }
+bool has_hook() noexcept { return hook.load(); }
+
+void install_fork_handlers() noexcept {
+  if (!handlers_installed.exchange(true)) os::on_fork_in_child(in_forked_child);
+}
+
+own_fork::own_fork() noexcept { own_fork_under_way = true; }
+own_fork::~own_fork() { own_fork_under_way = false; }
+
+}  // namespace procpool::launch

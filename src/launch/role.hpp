@@ -1,0 +1,51 @@
+// What this process is: the user's program, a fork server, a worker, or a process that somebody
+// forked from one of these. Known before any constructor of the program runs, because static
+// executors ask. Any thread.
+#pragma once
+
+namespace procpool::launch {
+
+enum class process_role {
+  parent,       // the user's program: may have pools
+  fork_server,  // between start and the first worker
+  worker,
+  forked_copy,  // a process that the user (or a task) forked: pools that it sees are not its own
+};
+
+process_role current_role() noexcept;
+void set_role(process_role role) noexcept;
+
+// --- how an executed server knows that it is one -------------------------------------------------
+//
+// By an environment variable "PROCPOOL_SERVER=<descriptor>.<pid>[.p]", which names the process it
+// is meant for, so that it means nothing to other programs; it is taken out of the environment when
+// it is first read. ".p": the first entry of LD_PRELOAD is ours too, and goes as well.
+inline constexpr char server_variable[] = "PROCPOOL_SERVER=";
+
+// The control socket of a process that was executed as a server; -1 in all others.
+int inherited_control_socket() noexcept;
+
+// --- the hook around main ------------------------------------------------------------------------
+
+// Something runs before main() and turns an executed server into one: the hook of src/main, or
+// procpool::init(). Only then may this program be executed again.
+void note_hook() noexcept;
+bool has_hook() noexcept;
+
+// --- forks
+// -----------------------------------------------------------------------------------------
+
+// Makes forked processes close our descriptors and know that they are copies. Once is enough; more
+// is harmless.
+void install_fork_handlers() noexcept;
+
+// Forks of our own, which do neither. For the thread that forks.
+class own_fork {
+ public:
+  own_fork() noexcept;
+  ~own_fork();
+  own_fork(const own_fork&) = delete;
+  own_fork& operator=(const own_fork&) = delete;
+};
+
+}  // namespace procpool::launch

@@ -1,0 +1,256 @@
+#include "launch/server.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <new>
+#include <span>
+#include <utility>
+
+#include "launch/protocol.hpp"
+#include "launch/role.hpp"
+#include "launch/seat_table.hpp"
+#include "launch/worker_process.hpp"
+#include "os/child_setup.hpp"
+#include "os/children.hpp"
+#include "os/pidfd.hpp"
+#include "os/poll.hpp"
+#include "os/private_fds.hpp"
+#include "os/sanitizers.hpp"
+#include "os/thread_count.hpp"
+
+namespace procpool::launch {
+namespace {
+
+// The descriptors that came with the hello, and the server's own.
+struct server_fds {
+  os::unique_fd control;
+  os::unique_fd region;
+  os::unique_fd page;
+  os::unique_fd
+      lifeline;  // held open by the server and its workers; the parent sees when all are gone
+  os::unique_fd parent;  // pidfd; empty where there are none
+  os::unique_fd children;
+};
+
+[[noreturn]] void refuse(int control, std::int32_t error, int threads = 0) noexcept {
+  ready answer;
+  answer.pid = os::this_process();
+  answer.error = error;
+  answer.threads = threads;
+  send_struct(control, answer, {}, os::blocking::no);
+  os::leave_process(1);
+}
+
+hello receive_hello(server_fds& fds) noexcept {
+  hello message;
+  auto received = receive_struct(fds.control.get(), message, os::blocking::yes);
+  if (received.size == 0) os::leave_process(0);  // the parent has given up
+  if (received.size < 0) refuse(fds.control.get(), static_cast<std::int32_t>(-received.size));
+  if (message.version != protocol_version) refuse(fds.control.get(), bad_hello);
+  if (received.fds_lost) refuse(fds.control.get(), EMFILE);
+  std::size_t next = 0;
+  if (message.kind == server_kind::pool) {
+    fds.region = std::move(received.fds[next++]);
+    fds.page = std::move(received.fds[next++]);
+    fds.lifeline = std::move(received.fds[next++]);
+  }
+  if (message.has_parent_pidfd != 0) fds.parent = std::move(received.fds[next++]);
+  if (received.fd_count != next) refuse(fds.control.get(), bad_hello);
+  return message;
+}
+
+void announce(const server_fds& fds) noexcept {
+  ready answer;
+  answer.pid = os::this_process();
+  const os::unique_fd self = os::open_pidfd(answer.pid);
+  const int with[] = {self.get()};
+  const auto attached = self ? std::span<const int>(with) : std::span<const int>();
+  if (send_struct(fds.control.get(), answer, attached, os::blocking::yes) != 0)
+    os::leave_process(0);
+}
+
+// The kill that reaches everything: workers, the spare, and what tasks have left behind. It is
+// repeated because the death of a process hands its children on to this one.
+void kill_descendants() noexcept {
+  constexpr int rounds = 100;
+  for (int round = 0; round < rounds && os::kill_all_children(); ++round) {
+    while (os::reap_any()) {
+    }
+  }
+}
+
+class pool_server {
+ public:
+  explicit pool_server(server_fds fds) noexcept
+      : fds_(std::move(fds)),
+        own_fds_{fds_.control.get(), fds_.children.get(), fds_.parent.get()},
+        forker_(worker_template{fds_.region.get(), fds_.page.get(), os::this_process(), own_fds_}) {
+  }
+
+  [[noreturn]] void run() noexcept {
+    announce(fds_);
+    for (;;) {
+      reap();
+      const bool all_told = seats_.send_reports(fds_.control.get());
+      forker_.prepare_spare();  // after the reports: nobody waits for it
+      os::poll_item items[] = {{fds_.control.get()}, {fds_.children.get()}, {fds_.parent.get()}};
+      if (!all_told) items[0].wanted = os::poll_for::both;
+      os::poll_items(items, std::chrono::milliseconds(-1));
+      if (items[2].readable) finish(true);
+      if (items[1].readable) os::drain_child_watch(fds_.children.get());
+      if (items[0].readable) obey();
+    }
+  }
+
+ private:
+  void reap() noexcept {
+    while (const auto end = os::reap_any()) {
+      if (seat_row* row = seats_.find(end->pid)) {
+        seats_.died(*row, *end);
+      } else {
+        forker_.forget_spare(end->pid);  // or an orphan that a task has left: only reaped
+      }
+    }
+  }
+
+  // A bounded number of commands, so that deaths are seen in between.
+  void obey() noexcept {
+    for (int i = 0; i < 64; ++i) {
+      command message;
+      const auto received = receive_struct(fds_.control.get(), message, os::blocking::no);
+      if (received.size == -EAGAIN) return;
+      if (received.size <= 0) finish(false);
+      if (message.what == command::op::start) {
+        start(message);
+      } else if (message.what == command::op::signal) {
+        if (const seat_row* row = seats_.find(message.id))
+          os::signal_child(row->pid, message.signal);
+      }
+    }
+  }
+
+  void start(const command& message) noexcept {
+    seat_row* row = seats_.free_row(message.id);
+    if (row == nullptr) return;
+    const os::forked worker = forker_.start(message.id, message.argument);
+    if (worker.error != 0) {
+      seats_.failed(*row, message.id, worker.error);
+    } else {
+      seats_.started(*row, message.id, worker.pid);
+    }
+  }
+
+  // The parent is dead, or done with this pool.
+  [[noreturn]] void finish(bool parent_died) noexcept {
+    forker_.kill_spare();
+    seats_.for_each_running([](seat_row& row) { os::kill_child(row.pid); });
+    seats_.for_each_running([](seat_row& row) { os::reap(row.pid); });
+    // A program that is gone leaves nothing behind. One that ends a pool in order may have tasks
+    // that started a process on purpose; it goes to process 1.
+    if (parent_died || (fds_.parent && os::pidfd_dead(fds_.parent.get()))) kill_descendants();
+    os::leave_process(0);
+  }
+
+  server_fds fds_;
+  int own_fds_[3];
+  worker_forker forker_;
+  seat_table seats_;
+};
+
+[[noreturn]] void serve_pool(server_fds fds) noexcept {
+  os::adopt_orphans();
+  fds.children = os::watch_children();
+  if (!fds.children) refuse(fds.control.get(), errno);
+  os::set_process_name("procpool server");
+  // A process that a task forks must neither write to the region nor hide the worker's end.
+  for (int fd : {fds.region.get(), fds.page.get(), fds.lifeline.get()}) os::add_private_fd(fd);
+  // In static memory: 4,096 rows, and no allocation.
+  alignas(pool_server) static std::byte storage[sizeof(pool_server)];
+  (new (storage) pool_server(std::move(fds)))->run();
+}
+
+// start_method::forkserver: forks one server for each pool and does nothing else.
+[[noreturn]] void serve_master(server_fds fds) noexcept {
+  fds.children = os::watch_children();
+  if (!fds.children) refuse(fds.control.get(), errno);
+  os::set_process_name("procpool master");
+  announce(fds);
+  for (;;) {
+    os::poll_item items[] = {{fds.control.get()}, {fds.children.get()}, {fds.parent.get()}};
+    os::poll_items(items, std::chrono::milliseconds(-1));
+    if (items[2].readable) os::leave_process(0);  // the pools' servers see it for themselves
+    os::drain_child_watch(fds.children.get());
+    while (os::reap_any()) {
+    }
+    if (!items[0].readable) continue;
+    command message;
+    auto received = receive_struct(fds.control.get(), message, os::blocking::no);
+    if (received.size == -EAGAIN) continue;
+    if (received.size <= 0) os::leave_process(0);
+    report answer;
+    answer.what = report::kind::serving;
+    answer.error = EMFILE;
+    if (message.what == command::op::serve_pool && received.fd_count == 1) {
+      os::forked server;
+      {
+        const own_fork guard;
+        server = os::fork_child();
+      }
+      if (server.pid == 0) {
+        for (os::unique_fd* fd : {&fds.control, &fds.children, &fds.parent}) fd->reset();
+        run_forked_server(received.fds[0].release());
+      }
+      answer.pid = server.pid;
+      answer.error = server.error;
+    }
+    send_struct(fds.control.get(), answer, {}, os::blocking::yes);
+  }
+}
+
+// A program whose constructors start threads cannot be forked safely. Some libraries end their
+// threads in a fork handler, and sanitizers have one for a moment: look, fork once for nothing,
+// wait.
+int threads_that_stay() noexcept {
+  // That sanitizer's own thread stays, and it takes care of forks.
+  if (os::thread_sanitizer || os::thread_count() <= 1) return 1;
+  const os::forked trial = os::fork_child();
+  if (trial.pid == 0) os::leave_process(0);
+  if (trial.error == 0) os::reap(trial.pid);
+  for (int i = 0; i < 100 && os::thread_count() > 1; ++i) {
+    os::poll_items({}, std::chrono::milliseconds(10));
+  }
+  return os::thread_count();
+}
+
+}  // namespace
+
+void run_executed_server(int control_socket) noexcept {
+  server_fds fds;
+  fds.control.reset(control_socket);
+  os::block_all_signals();
+  // Handlers that constructors of this program have set for faults are a crash reporter's or a
+  // sanitizer's, and stay.
+  os::reset_signal_actions(os::fault_handlers::keep);
+  install_fork_handlers();
+  const hello message = receive_hello(fds);
+  if (const int threads = threads_that_stay(); threads > 1) {
+    refuse(fds.control.get(), too_many_threads, threads);
+  }
+  if (message.kind == server_kind::master) serve_master(std::move(fds));
+  serve_pool(std::move(fds));
+}
+
+void run_forked_server(int control_socket) noexcept {
+  server_fds fds;
+  fds.control.reset(control_socket);
+  set_role(process_role::fork_server);
+  os::block_all_signals();
+  os::use_default_signal_stack();
+  os::reset_signal_actions(os::address_sanitizer ? os::fault_handlers::keep
+                                                 : os::fault_handlers::reset);
+  if (!os::set_standard_streams()) refuse(fds.control.get(), errno);
+  receive_hello(fds);
+  serve_pool(std::move(fds));
+}
+
+}  // namespace procpool::launch

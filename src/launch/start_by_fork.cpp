@@ -1,0 +1,35 @@
+#include <cstdio>
+
+#include "launch/role.hpp"
+#include "launch/server.hpp"
+#include "launch/start_server.hpp"
+#include "launch/thread_gate.hpp"
+#include "os/error.hpp"
+#include "os/orphan.hpp"
+#include "os/private_fds.hpp"
+
+namespace procpool::launch {
+namespace {
+
+void become_server(void* argument) {
+  const int control = *static_cast<const int*>(argument);
+  // Sockets and pidfds of other pools, whose ends would not be seen while this copy holds them.
+  // What the program itself has open is inherited: that is what this start method is for.
+  os::close_private_fds({&control, 1});
+  os::remove_private_fd(control);
+  run_forked_server(control);
+}
+
+}  // namespace
+
+pid_t start_by_fork(int server_end) {
+  const exclusive_gate alone;
+  // What is buffered now would be written once more by each worker that flushes.
+  std::fflush(nullptr);
+  const own_fork guard;
+  const os::orphan server = os::fork_orphan(become_server, &server_end);
+  if (server.error != 0) os::throw_error(server.error, "cannot fork the fork server");
+  return server.pid;
+}
+
+}  // namespace procpool::launch

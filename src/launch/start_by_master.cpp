@@ -1,0 +1,83 @@
+#include <cerrno>
+#include <mutex>
+#include <optional>
+#include <span>
+
+#include "launch/protocol.hpp"
+#include "launch/start_server.hpp"
+#include "os/error.hpp"
+#include "os/poll.hpp"
+#include "os/private_fds.hpp"
+#include "procpool/errors.hpp"
+
+namespace procpool::launch {
+namespace {
+
+struct master {
+  std::mutex mutex;
+  os::private_fd control;  // empty: no master
+};
+
+// Never destroyed: static executors may start pools until the very end. The master leaves when it
+// sees the end of this process.
+master& the_master() {
+  static auto* const m = new master;
+  return *m;
+}
+
+os::private_fd execute_master() {
+  os::socket_pair pair = os::make_socket_pair();
+  os::private_fd ours(std::move(pair.first));
+  const os::private_fd theirs(std::move(pair.second));
+  const os::private_fd self(own_pidfd());
+  hello greeting;
+  greeting.kind = server_kind::master;
+  greeting.has_parent_pidfd = static_cast<bool>(self);
+  const int fds[] = {self.get()};
+  const int error =
+      send_struct(ours.get(), greeting, std::span(fds, self ? 1 : 0), os::blocking::no);
+  if (error != 0) os::throw_error(-error, "cannot greet the fork server");
+  await_ready(ours.get(), start_by_exec(theirs.get()));
+  return ours;
+}
+
+// Empty when the master is gone.
+std::optional<report> ask(int control, int server_end) {
+  command request;
+  request.what = command::op::serve_pool;
+  const int error = send_struct(control, request, {&server_end, 1}, os::blocking::no);
+  if (error == -EPIPE || error == -ECONNRESET) return std::nullopt;
+  if (error != 0) os::throw_error(-error, "cannot ask the fork server for a pool");
+  constexpr std::chrono::seconds limit{30};
+  if (!os::poll_one(control, os::poll_for::input, limit).readable) {
+    throw procpool::error("procpool: the fork server did not answer within 30 s");
+  }
+  report answer;
+  const auto received = receive_struct(control, answer, os::blocking::no);
+  if (received.size <= 0) return std::nullopt;
+  return answer;
+}
+
+}  // namespace
+
+pid_t start_by_master(int server_end) {
+  master& m = the_master();
+  const std::lock_guard lock(m.mutex);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    if (!m.control) m.control = execute_master();
+    if (const auto answer = ask(m.control.get(), server_end)) {
+      if (answer->error != 0) os::throw_error(answer->error, "the fork server cannot fork");
+      return answer->pid;
+    }
+    m.control.reset();  // it was killed: the next one
+  }
+  throw error("procpool: the fork server of this process ends again and again");
+}
+
+void stop_master() noexcept {
+  master& m = the_master();
+  const std::lock_guard lock(m.mutex);
+  m.control.reset();
+}
+
+}  // namespace procpool::launch

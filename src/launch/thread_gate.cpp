@@ -1,0 +1,108 @@
+#include "launch/thread_gate.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+
+#include "os/sanitizers.hpp"
+#include "os/thread_count.hpp"
+#include "procpool/errors.hpp"
+
+namespace procpool::launch {
+namespace {
+
+constexpr int hidden_threads = os::thread_sanitizer ? 1 : 0;  // the sanitizer's own
+
+struct gate {
+  std::mutex mutex;
+  std::condition_variable changed;
+  int registered = 0;  // own threads
+  int active = 0;      // of these, outside of a blocking_scope
+  bool forking = false;
+
+  void enter(std::unique_lock<std::mutex>& lock) {
+    changed.wait(lock, [this] { return !forking; });
+    ++active;
+  }
+  void leave() {
+    --active;
+    changed.notify_all();
+  }
+};
+
+// Never destroyed: threads may end after static destructors have run.
+gate& the_gate() {
+  static auto* const g = new gate;
+  return *g;
+}
+
+// Own threads wait at the gate and may fork nothing; the caller is the one thread more.
+bool alone(int registered) {
+  const int threads = os::thread_count();
+  return threads >= 0 && threads <= 1 + registered + hidden_threads;
+}
+
+}  // namespace
+
+own_thread::own_thread() {
+  gate& g = the_gate();
+  std::unique_lock lock(g.mutex);
+  ++g.registered;
+  g.changed.notify_all();
+  g.enter(lock);
+}
+
+own_thread::~own_thread() {
+  gate& g = the_gate();
+  const std::lock_guard lock(g.mutex);
+  --g.registered;
+  g.leave();
+}
+
+blocking_scope::blocking_scope() {
+  gate& g = the_gate();
+  const std::lock_guard lock(g.mutex);
+  g.leave();
+}
+
+blocking_scope::~blocking_scope() {
+  gate& g = the_gate();
+  std::unique_lock lock(g.mutex);
+  g.enter(lock);
+}
+
+exclusive_gate::exclusive_gate() {
+  gate& g = the_gate();
+  std::unique_lock lock(g.mutex);
+  g.changed.wait(lock, [&g] { return !g.forking; });
+  g.forking = true;
+  // The kernel counts a joined thread for a moment longer, and one of ours that has just begun
+  // before it has registered: a few looks, not one.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+  for (;;) {
+    g.changed.wait(lock, [&g] { return g.active == 0; });
+    if (alone(g.registered)) return;
+    if (std::chrono::steady_clock::now() >= deadline) break;
+    g.changed.wait_for(lock, std::chrono::milliseconds(1));
+  }
+  const int others = std::max(os::thread_count() - 1 - g.registered, 1);
+  g.forking = false;
+  lock.unlock();
+  g.changed.notify_all();
+  throw unsafe_fork_error(
+      "procpool: start_method::fork needs a process without other threads, and " +
+      std::to_string(others) + (others == 1 ? " other thread runs" : " other threads run") +
+      ": create the pool before threads are started, or use start_method::spawn");
+}
+
+exclusive_gate::~exclusive_gate() {
+  gate& g = the_gate();
+  {
+    const std::lock_guard lock(g.mutex);
+    g.forking = false;
+  }
+  g.changed.notify_all();
+}
+
+}  // namespace procpool::launch

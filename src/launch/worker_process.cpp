@@ -1,0 +1,102 @@
+#include "launch/worker_process.hpp"
+
+#include <utility>
+
+#include "launch/role.hpp"
+#include "os/child_setup.hpp"
+#include "os/pipe.hpp"
+
+namespace procpool::launch {
+namespace {
+
+struct order {
+  seat_id id;
+  std::uint64_t argument = 0;
+};
+
+// First thing in the new process, before anything that is about a pool.
+void set_up(const worker_template& common) noexcept {
+  if (!os::die_with_parent(common.server_pid)) os::leave_process(0);
+  for (int fd : common.server_fds) os::close_fd(fd);
+  set_role(process_role::worker);
+  os::use_exact_timers();
+  os::set_process_name(os::program_name());
+  // The server has them all blocked.
+  os::unblock_all_signals();
+}
+
+[[noreturn]] void run(const worker_template& common, const order& what) {
+  worker_context context;
+  context.region_fd = common.region_fd;
+  context.page_fd = common.page_fd;
+  context.id = what.id;
+  context.argument = what.argument;
+  context.server_pid = common.server_pid;
+  current_worker_entry()(context);
+  os::leave_process(0);
+}
+
+os::forked fork_own() noexcept {
+  const own_fork guard;
+  return os::fork_child();
+}
+
+}  // namespace
+
+os::forked worker_forker::start(seat_id id, std::uint64_t argument) noexcept {
+  spare_failed_ = false;
+  if (wake_spare(id, argument)) return {std::exchange(spare_pid_, 0), 0};
+  const os::forked result = fork_own();
+  if (result.pid == 0) {
+    spare_order_.reset();
+    set_up(common_);
+    run(common_, {id, argument});
+  }
+  return result;
+}
+
+bool worker_forker::wake_spare(seat_id id, std::uint64_t argument) noexcept {
+  if (spare_pid_ == 0) return false;
+  const order what{id, argument};
+  const bool written = os::write_pipe(spare_order_.get(), &what, sizeof(what));
+  spare_order_.reset();
+  // A spare that is dead has not been reaped yet; its pid is forgotten when it is.
+  return written;
+}
+
+void worker_forker::prepare_spare() noexcept {
+  if (spare_pid_ != 0 || spare_failed_) return;
+  os::pipe_ends ends = os::try_make_pipe();
+  const os::forked result = ends.reader ? fork_own() : os::forked{-1, 0};
+  if (result.pid == 0) {
+    ends.writer.reset();
+    set_up(common_);
+    order what;
+    if (!os::read_pipe(ends.reader.get(), &what, sizeof(what))) os::leave_process(0);
+    ends.reader.reset();
+    run(common_, what);
+  }
+  if (result.pid < 0) {
+    spare_failed_ = true;
+    return;
+  }
+  spare_pid_ = result.pid;
+  spare_order_ = std::move(ends.writer);
+}
+
+bool worker_forker::forget_spare(pid_t pid) noexcept {
+  if (pid != spare_pid_) return false;
+  spare_pid_ = 0;
+  spare_order_.reset();
+  spare_failed_ = true;
+  return true;
+}
+
+void worker_forker::kill_spare() noexcept {
+  if (spare_pid_ == 0) return;
+  os::kill_child(spare_pid_);
+  os::reap(spare_pid_);
+  spare_pid_ = 0;
+}
+
+}  // namespace procpool::launch

@@ -1,0 +1,47 @@
+// Forking of workers, in the fork server. A worker is forked ahead of time, as a spare that waits
+// for its order: then replacing a dead one takes a wake, not a fork. One thread; no allocation.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <span>
+
+#include "launch/worker_context.hpp"
+#include "os/children.hpp"
+#include "os/unique_fd.hpp"
+
+namespace procpool::launch {
+
+// What all workers of a server have in common.
+struct worker_template {
+  int region_fd = -1;
+  int page_fd = -1;
+  pid_t server_pid = 0;
+  // The server's own descriptors, which a worker closes: while it holds the control socket, the
+  // parent does not hear of the server's end.
+  std::span<const int> server_fds;
+};
+
+class worker_forker {
+ public:
+  explicit worker_forker(const worker_template& common) noexcept : common_(common) {}
+
+  // Wakes the spare, or forks. pid is never 0 here.
+  os::forked start(seat_id id, std::uint64_t argument) noexcept;
+  // Forks a spare if there is none. Failure is no news: start() forks then, and reports.
+  void prepare_spare() noexcept;
+  // True if it was the spare that died.
+  bool forget_spare(pid_t pid) noexcept;
+  void kill_spare() noexcept;
+
+ private:
+  bool wake_spare(seat_id id, std::uint64_t argument) noexcept;
+
+  worker_template common_;
+  pid_t spare_pid_ = 0;
+  os::unique_fd spare_order_;  // write end; its closing tells the spare to leave
+  bool spare_failed_ = false;  // until the next start(): no storm of forks
+};
+
+}  // namespace procpool::launch

@@ -1,0 +1,61 @@
+// The hook around main(): how a program that is executed again becomes a fork server without a line
+// in its main().
+//
+// The first code of an executable (_start) hands main to __libc_start_main of the C library. The
+// library defines a function of that name, which is found first: in the executable, if procpool is
+// a static library (the linker takes it from the archive because _start asks for it), or in
+// libprocpool.so, which comes before libc.so in the search. It passes its own main on to the real
+// one. So constructors run as in any start of the program, and main() does not.
+//
+// It is weak: in a fully static program the C library's own definition wins, and nothing is hooked;
+// procpool::init() does it there.
+
+#include <cstdlib>
+
+#include "launch/role.hpp"
+#include "launch/worker_context.hpp"
+#include "main/become_server.hpp"
+#include "os/environment.hpp"
+#include "procpool/export.hpp"
+#include "worker/run.hpp"
+
+namespace procpool::launch {
+
+// Defined beside the hook so that whoever starts workers has the hook linked, too.
+const worker_entry bound_worker_entry = &worker::run;
+
+}  // namespace procpool::launch
+
+namespace {
+
+using main_function = int (*)(int, char**, char**);
+using start_function = int (*)(main_function, int, char**, void (*)(), void (*)(), void (*)(),
+                               void*);
+
+constinit main_function users_main = nullptr;
+
+int main_or_server(int argc, char** argv, char** envp) {
+  procpool::main_hook::become_server_if_asked();
+  return users_main(argc, argv, envp);
+}
+
+}  // namespace
+
+extern "C" PROCPOOL_EXPORT __attribute__((weak)) int __libc_start_main(
+    main_function program_main, int argc, char** argv, void (*init)(), void (*fini)(),
+    void (*loader_fini)(), void* stack_end);
+
+// The C library's function is of C, and carries no type that the sanitizer could compare.
+__attribute__((no_sanitize("undefined"))) int __libc_start_main(main_function program_main,
+                                                                int argc, char** argv,
+                                                                void (*init)(), void (*fini)(),
+                                                                void (*loader_fini)(),
+                                                                void* stack_end) {
+  users_main = program_main;
+  // Asked here, before the constructors of the executable: the variable is gone when they run.
+  procpool::launch::current_role();
+  const auto real =
+      reinterpret_cast<start_function>(procpool::os::next_symbol("__libc_start_main"));
+  if (real == nullptr) std::abort();  // no C library: nothing could run
+  return real(main_or_server, argc, argv, init, fini, loader_fini, stack_end);
+}

@@ -1,0 +1,78 @@
+#include "os/children.hpp"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace procpool::os {
+namespace {
+
+std::optional<child_end> wait_for(idtype_t type, id_t id, int flags) noexcept {
+  siginfo_t info{};
+  for (;;) {
+    // __WALL: also children whose end is announced by another signal than SIGCHLD, or by none.
+    if (::waitid(type, id, &info, WEXITED | __WALL | flags) == 0) break;
+    if (errno != EINTR) return std::nullopt;
+  }
+  if (info.si_pid == 0) return std::nullopt;
+  return child_end{info.si_pid, info.si_code, info.si_status};
+}
+
+}  // namespace
+
+std::optional<child_end> reap_any() noexcept { return wait_for(P_ALL, 0, WNOHANG); }
+
+std::optional<child_end> reap(pid_t pid) noexcept {
+  return wait_for(P_PID, static_cast<id_t>(pid), 0);
+}
+
+void kill_child(pid_t pid) noexcept { ::kill(pid, SIGKILL); }
+
+void signal_child(pid_t pid, int signal) noexcept { ::kill(pid, signal); }
+
+unique_fd watch_children() noexcept {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGCHLD);
+  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  return above_stdio(unique_fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)));
+}
+
+void drain_child_watch(int fd) noexcept {
+  signalfd_siginfo infos[8];
+  while (::read(fd, infos, sizeof(infos)) > 0) {
+  }
+}
+
+bool kill_all_children() noexcept {
+  // Of the main thread, which is the only one here; "thread-self" would do as well.
+  const unique_fd list(::open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC));
+  if (!list) return false;
+  bool any = false;
+  pid_t pid = 0;
+  char text[512];
+  for (;;) {
+    const ssize_t size = ::read(list.get(), text, sizeof(text));
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) break;
+    for (ssize_t i = 0; i < size; ++i) {  // "123 456 "
+      if (text[i] >= '0' && text[i] <= '9') {
+        pid = pid * 10 + (text[i] - '0');
+      } else if (pid != 0) {
+        any = ::kill(pid, SIGKILL) == 0 || any;
+        pid = 0;
+      }
+    }
+  }
+  return any;
+}
+
+forked fork_child() noexcept {
+  const pid_t pid = ::fork();
+  return pid < 0 ? forked{-1, errno} : forked{pid, 0};
+}
+
+}  // namespace procpool::os

@@ -1,0 +1,41 @@
+// Children of this process: their end, and the signal that announces it. noexcept, no allocation.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+
+#include "os/unique_fd.hpp"
+
+namespace procpool::os {
+
+struct child_end {
+  pid_t pid = 0;
+  int code = 0;    // CLD_EXITED, CLD_KILLED or CLD_DUMPED
+  int status = 0;  // exit code or signal
+};
+
+// Reaps one dead child, if there is one, without waiting.
+std::optional<child_end> reap_any() noexcept;
+// Waits until that child is dead, and reaps it. Empty when it is no child of ours (any more).
+std::optional<child_end> reap(pid_t pid) noexcept;
+// Only for a child that has not been reaped: its pid is still its own. kill_child: SIGKILL.
+void kill_child(pid_t pid) noexcept;
+void signal_child(pid_t pid, int signal) noexcept;
+
+// Readable after a child has died (SIGCHLD is blocked); read it empty before reaping.
+unique_fd watch_children() noexcept;
+void drain_child_watch(int fd) noexcept;
+
+// SIGKILL to every live child of this process, by the kernel's own list; false if it has none
+// to give.
+bool kill_all_children() noexcept;
+
+struct forked {
+  pid_t pid = 0;  // 0 in the child
+  int error = 0;
+};
+// fork() with its handlers, so that the C library is whole in the child.
+forked fork_child() noexcept;
+
+}  // namespace procpool::os

@@ -1,0 +1,38 @@
+// Environment variables, and what a process is told at its start. Reading is safe from any thread
+// as long as nobody changes the environment; take_variable() is for the very start of a process.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace procpool::os {
+
+// Takes "NAME=..." out of the environment and gives what follows `prefix` ("NAME="); null if it is
+// not there. Moves pointers only: nothing is allocated or freed.
+const char* take_variable(std::string_view prefix) noexcept;
+
+// LD_PRELOAD without its first entry, in place.
+void drop_first_preload() noexcept;
+
+std::vector<std::string> environment();
+
+// The process runs with other rights than its caller (set-user-id): its environment is not to be
+// believed.
+bool has_elevated_rights() noexcept;
+
+// What argv[0] was; never empty.
+std::string first_argument();
+
+// pthread_atfork, for the child only.
+bool on_fork_in_child(void (*handler)()) noexcept;
+
+// The file of the module that holds `address`, and whether it defines `symbol` for other modules.
+std::string module_path(const void* address);
+bool exports(const std::string& module, const char* symbol);
+
+// The definition of `symbol` that comes after this library's own in the search order; null if there
+// is none.
+void* next_symbol(const char* symbol) noexcept;
+
+}  // namespace procpool::os

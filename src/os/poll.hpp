@@ -1,0 +1,48 @@
+// Waiting for descriptors: poll() with a deadline that holds across interruptions, and an epoll set
+// for those who give others one descriptor to wait on. noexcept, no allocation, but for event_set's
+// constructor.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <span>
+
+#include "os/unique_fd.hpp"
+
+namespace procpool::os {
+
+enum class poll_for : short {
+  nothing = 0,
+  input = 1,
+  output = 4,
+  both = 5
+};  // nothing: hang-up only
+
+struct poll_item {
+  int fd = -1;  // negative: ignored
+  poll_for wanted = poll_for::input;
+  bool readable = false;  // input, or end of file, or an error: a read would not block
+  bool writable = false;
+  bool hung_up = false;  // the other side is closed
+};
+
+inline constexpr std::size_t max_poll_items = 8;
+
+// How many items are ready; 0 after `max`. Negative max: no limit. Signals do not end it.
+int poll_items(std::span<poll_item> items, std::chrono::milliseconds max) noexcept;
+poll_item poll_one(int fd, poll_for wanted, std::chrono::milliseconds max) noexcept;
+
+class event_set {
+ public:
+  event_set();  // throws std::system_error
+  int fd() const noexcept { return epoll_.get(); }
+  // 0 or an errno value. A descriptor leaves the set when it is closed everywhere, so remove() it
+  // first where processes may have been forked.
+  int add(int fd) noexcept;
+  void remove(int fd) noexcept;
+
+ private:
+  unique_fd epoll_;
+};
+
+}  // namespace procpool::os

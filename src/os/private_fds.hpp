@@ -1,0 +1,48 @@
+// The set of descriptors that are this library's own: a process that the user forks closes them, so
+// that it neither keeps pools alive nor disturbs them. Lock-free, fixed in size, and safe in a
+// child of a process with many threads. Any thread.
+#pragma once
+
+#include <span>
+#include <utility>
+
+#include "os/unique_fd.hpp"
+
+namespace procpool::os {
+
+void add_private_fd(int fd) noexcept;
+void remove_private_fd(int fd) noexcept;
+
+// Closes all of them but `keep`, and forgets those closed. In a child, right after fork.
+void close_private_fds(std::span<const int> keep) noexcept;
+
+// A unique_fd that is in the set for as long as it lives.
+class private_fd {
+ public:
+  private_fd() noexcept = default;
+  explicit private_fd(unique_fd fd) noexcept : fd_(std::move(fd)) { add_private_fd(fd_.get()); }
+  private_fd(private_fd&&) noexcept = default;
+  private_fd& operator=(private_fd&& other) noexcept {
+    reset();
+    fd_ = std::move(other.fd_);
+    return *this;
+  }
+  ~private_fd() { reset(); }
+
+  int get() const noexcept { return fd_.get(); }
+  explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
+  void reset() noexcept {
+    if (fd_) remove_private_fd(fd_.get());
+    fd_.reset();
+  }
+  // It is nobody's private descriptor from here on.
+  [[nodiscard]] unique_fd release() noexcept {
+    if (fd_) remove_private_fd(fd_.get());
+    return std::move(fd_);
+  }
+
+ private:
+  unique_fd fd_;
+};
+
+}  // namespace procpool::os
