@@ -207,8 +207,8 @@ std::optional<server_event> fork_server_client::state::translate(const report& m
   server_event event;
   event.id = message.id;
   event.pid = message.pid;
-  event.si_code = message.code;
-  event.si_status = message.status;
+  event.exit_kind = message.code;
+  event.exit_status = message.status;
   event.error = message.error;
   switch (message.what) {
     case report::kind::started:
@@ -257,8 +257,8 @@ std::optional<server_event> fork_server_client::state::next_death() {
     event.what = server_event::kind::exited;
     event.id = {at->first, worker.incarnation};
     event.pid = worker.pid;
-    event.si_code = code_killed;
-    event.si_status = killed_signal;
+    event.exit_kind = code_killed;
+    event.exit_status = killed_signal;
     event.error = EOWNERDEAD;
     if (worker.pidfd) events.remove(worker.pidfd.get());
     workers.erase(at);

@@ -34,15 +34,15 @@ struct server_config {
 struct server_event {
   enum class kind {
     started,       // id, pid
-    exited,        // id, pid, si_code, si_status; the process is dead and reaped
+    exited,        // id, pid, exit_kind, exit_status; the process is dead and reaped
     start_failed,  // id, error: fork() failed, and this incarnation will never run
     server_gone,   // the last event: every worker has been reported as exited before
   };
   kind what = kind::server_gone;
   seat_id id;
   pid_t pid = 0;
-  int si_code = 0;    // CLD_EXITED, CLD_KILLED or CLD_DUMPED
-  int si_status = 0;  // exit code or signal
+  int exit_kind = 0;    // CLD_EXITED, CLD_KILLED or CLD_DUMPED
+  int exit_status = 0;  // exit code or signal
   int error = 0;  // errno of start_failed; EOWNERDEAD in `exited` when the server was lost with it
 };
 

@@ -83,7 +83,7 @@ class pool_server {
  public:
   explicit pool_server(server_fds fds) noexcept
       : fds_(std::move(fds)),
-        own_fds_{fds_.control.get(), fds_.children.get(), fds_.parent.get()},
+        own_fds_{fds_.control.get(), fds_.parent.get()},
         forker_(worker_template{fds_.region.get(), fds_.page.get(), os::this_process(), own_fds_}) {
   }
 
@@ -93,11 +93,10 @@ class pool_server {
       reap();
       const bool all_told = seats_.send_reports(fds_.control.get());
       forker_.prepare_spare();  // after the reports: nobody waits for it
-      os::poll_item items[] = {{fds_.control.get()}, {fds_.children.get()}, {fds_.parent.get()}};
+      os::poll_item items[] = {{fds_.control.get()}, {fds_.parent.get()}};
       if (!all_told) items[0].wanted = os::poll_for::both;
-      os::poll_items(items, std::chrono::milliseconds(-1));
-      if (items[2].readable) finish(true);
-      if (items[1].readable) os::drain_child_watch(fds_.children.get());
+      os::poll_or_child_end(items);
+      if (items[1].readable) finish(true);
       if (items[0].readable) obey();
     }
   }
@@ -152,15 +151,14 @@ class pool_server {
   }
 
   server_fds fds_;
-  int own_fds_[3];
+  int own_fds_[2];
   worker_forker forker_;
   seat_table seats_;
 };
 
 [[noreturn]] void serve_pool(server_fds fds) noexcept {
   os::adopt_orphans();
-  fds.children = os::watch_children();
-  if (!fds.children) refuse(fds.control.get(), errno);
+  os::watch_children();
   os::set_process_name("procpool server");
   // A process that a task forks must neither write to the region nor hide the worker's end.
   for (int fd : {fds.region.get(), fds.page.get(), fds.lifeline.get()}) os::add_private_fd(fd);
@@ -171,15 +169,13 @@ class pool_server {
 
 // start_method::forkserver: forks one server for each pool and does nothing else.
 [[noreturn]] void serve_master(server_fds fds) noexcept {
-  fds.children = os::watch_children();
-  if (!fds.children) refuse(fds.control.get(), errno);
+  os::watch_children();
   os::set_process_name("procpool master");
   announce(fds);
   for (;;) {
-    os::poll_item items[] = {{fds.control.get()}, {fds.children.get()}, {fds.parent.get()}};
-    os::poll_items(items, std::chrono::milliseconds(-1));
-    if (items[2].readable) os::leave_process(0);  // the pools' servers see it for themselves
-    os::drain_child_watch(fds.children.get());
+    os::poll_item items[] = {{fds.control.get()}, {fds.parent.get()}};
+    os::poll_or_child_end(items);
+    if (items[1].readable) os::leave_process(0);  // the pools' servers see it for themselves
     while (os::reap_any()) {
     }
     if (!items[0].readable) continue;
@@ -197,7 +193,8 @@ class pool_server {
         server = os::fork_child();
       }
       if (server.pid == 0) {
-        for (os::unique_fd* fd : {&fds.control, &fds.children, &fds.parent}) fd->reset();
+        fds.control.reset();
+        fds.parent.reset();
         run_forked_server(received.fds[0].release());
       }
       answer.pid = server.pid;

@@ -74,7 +74,8 @@ pid_t start_by_exec(int server_end) {
   char* const arguments[] = {name.data(), note.data(), nullptr};
 
   os::exec_request request;
-  request.path = "/proc/self/exe";  // this very program, even if its file has been replaced
+  const std::string program = os::program_file();
+  request.path = program.c_str();
   request.argv = arguments;
   request.envp = variables.pointers();
   request.pid_text = variables.pid_text();

@@ -19,6 +19,7 @@ void set_up(const worker_template& common) noexcept {
   if (!os::die_with_parent(common.server_pid)) os::leave_process(0);
   for (int fd : common.server_fds) os::close_fd(fd);
   set_role(process_role::worker);
+  os::stop_watching_children();
   os::use_exact_timers();
   os::set_process_name(os::program_name());
   // The server has them all blocked.

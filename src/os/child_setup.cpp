@@ -132,4 +132,8 @@ void leave_process(int status) noexcept {
   ::_exit(status);
 }
 
+void wait_to_be_killed() noexcept {
+  for (;;) pause();
+}
+
 }  // namespace procpool::os

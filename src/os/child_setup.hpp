@@ -42,5 +42,7 @@ pid_t this_process() noexcept;
 // Ends the process at once: no destructors, no exit handlers, no stdio buffers. Those belong to the
 // program that this process is a copy of. Coverage data is written where a program collects any.
 [[noreturn]] void leave_process(int status) noexcept;
+// Sleeps until a signal ends the process.
+[[noreturn]] void wait_to_be_killed() noexcept;
 
 }  // namespace procpool::os

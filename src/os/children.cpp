@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "os/child_setup.hpp"
+#include "os/poll.hpp"
+#include "os/unique_fd.hpp"
 
 namespace procpool::os {
 namespace {
@@ -21,6 +24,9 @@ std::optional<child_end> wait_for(idtype_t type, id_t id, int flags) noexcept {
   return child_end{info.si_pid, info.si_code, info.si_status};
 }
 
+// Only there so that the signal ends a system call.
+void on_child_end(int) {}
+
 }  // namespace
 
 std::optional<child_end> reap_any() noexcept { return wait_for(P_ALL, 0, WNOHANG); }
@@ -33,18 +39,24 @@ void kill_child(pid_t pid) noexcept { ::kill(pid, SIGKILL); }
 
 void signal_child(pid_t pid, int signal) noexcept { ::kill(pid, signal); }
 
-unique_fd watch_children() noexcept {
-  sigset_t set;
-  ::sigemptyset(&set);
-  ::sigaddset(&set, SIGCHLD);
-  ::sigprocmask(SIG_BLOCK, &set, nullptr);
-  return above_stdio(unique_fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)));
+void watch_children() noexcept {
+  block_all_signals();
+  struct sigaction action {};
+  action.sa_handler = on_child_end;
+  ::sigaction(SIGCHLD, &action, nullptr);
 }
 
-void drain_child_watch(int fd) noexcept {
-  signalfd_siginfo infos[8];
-  while (::read(fd, infos, sizeof(infos)) > 0) {
-  }
+void stop_watching_children() noexcept {
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  ::sigaction(SIGCHLD, &action, nullptr);
+}
+
+void poll_or_child_end(std::span<poll_item> items) noexcept {
+  sigset_t all_but_child;
+  ::sigfillset(&all_but_child);
+  ::sigdelset(&all_but_child, SIGCHLD);
+  poll_until_signal(items, &all_but_child);
 }
 
 bool kill_all_children() noexcept {

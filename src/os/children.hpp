@@ -4,8 +4,9 @@
 #include <sys/types.h>
 
 #include <optional>
+#include <span>
 
-#include "os/unique_fd.hpp"
+#include "os/poll.hpp"
 
 namespace procpool::os {
 
@@ -23,9 +24,12 @@ std::optional<child_end> reap(pid_t pid) noexcept;
 void kill_child(pid_t pid) noexcept;
 void signal_child(pid_t pid, int signal) noexcept;
 
-// Readable after a child has died (SIGCHLD is blocked); read it empty before reaping.
-unique_fd watch_children() noexcept;
-void drain_child_watch(int fd) noexcept;
+// From here on, poll_or_child_end() ends when a child has died, also if that happened before the
+// call. (Not by a signalfd: tools that stand between this process and its signals do not feed it.)
+void watch_children() noexcept;
+void poll_or_child_end(std::span<poll_item> items) noexcept;
+// In a forked child: SIGCHLD means nothing again.
+void stop_watching_children() noexcept;
 
 // SIGKILL to every live child of this process, by the kernel's own list; false if it has none
 // to give.

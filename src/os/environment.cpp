@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -47,6 +48,20 @@ std::string first_argument() {
   std::string argument;
   std::getline(file, argument, '\0');
   return argument.empty() ? ::program_invocation_name : argument;
+}
+
+std::string program_file() {
+  const char* link = "/proc/self/exe";
+  char target[4096];
+  // Tools answer readlink for the program, and stat for themselves.
+  const ssize_t size = ::readlink(link, target, sizeof(target) - 1);
+  if (size <= 0) return link;
+  target[size] = '\0';
+  struct stat running {};
+  struct stat named {};
+  if (::stat(link, &running) != 0 || ::stat(target, &named) != 0) return link;
+  const bool same = running.st_dev == named.st_dev && running.st_ino == named.st_ino;
+  return same ? link : target;
 }
 
 bool on_fork_in_child(void (*handler)()) noexcept {

@@ -24,6 +24,11 @@ bool has_elevated_rights() noexcept;
 // What argv[0] was; never empty.
 std::string first_argument();
 
+// What to execute to run this very program again: /proc/self/exe, which holds even when the file
+// has been replaced; the program's path under a tool that runs it (valgrind), which that link leads
+// to.
+std::string program_file();
+
 // pthread_atfork, for the child only.
 bool on_fork_in_child(void (*handler)()) noexcept;
 

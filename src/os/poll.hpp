@@ -32,6 +32,10 @@ inline constexpr std::size_t max_poll_items = 8;
 int poll_items(std::span<poll_item> items, std::chrono::milliseconds max) noexcept;
 poll_item poll_one(int fd, poll_for wanted, std::chrono::milliseconds max) noexcept;
 
+// Waits without limit, with `mask` (a sigset_t) as the signal mask meanwhile; a signal that it lets
+// through ends the wait.
+void poll_until_signal(std::span<poll_item> items, const void* mask) noexcept;
+
 class event_set {
  public:
   event_set();  // throws std::system_error

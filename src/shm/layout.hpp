@@ -51,11 +51,11 @@ struct alignas(2 * cache_line) slot {
   std::atomic<u32> started;   // started_stamp of the generation that was begun; the sweep reads it
   std::atomic<u32> next;      // done-list: index + 1 of the next slot, 0 ends it
   u64 code;                   // code_ref of the function that decodes, runs and encodes
-  std::atomic<u32> length;    // bytes of the payload: arguments first, then the outcome
-  std::atomic<std::uint16_t> kind;  // outcome_kind, meaningful once DONE
-  std::uint16_t items;        // 0: a plain task; else it is a chunk and begun/progress count
   std::atomic<u64> block;     // file offset of the payload, or 0: it is in bytes below
-  std::atomic<u64> elapsed;   // a chunk, once DONE: nanoseconds that it took; advisory
+  std::atomic<u64> length;    // bytes of the payload: arguments first, then the outcome
+  std::atomic<std::uint16_t> kind;  // outcome_kind, meaningful once DONE
+  std::uint16_t chunk;        // 1: a chunk of a map, bytes hold a chunk_progress
+  std::atomic<u32> elapsed;   // a chunk, once DONE: nanoseconds that it took, or all ones; advisory
   alignas(16) std::byte bytes[inline_bytes];
 };
 static_assert(sizeof(slot) == 128 && offsetof(slot, bytes) == 48);

@@ -1,0 +1,346 @@
+// Behind map_results: takes input, packs it into chunks, and takes outcomes out of them.
+//
+// How much is under way: at most `buffersize` items, if the caller says so; otherwise some chunks
+// for each worker, and so many bytes. How many items a chunk has: `chunksize`, or as many as fill
+// about half a millisecond, from what earlier chunks took in their workers, and fewer towards the
+// end of a range whose size is known, so that the workers finish together.
+//
+// One thread: the one that reads the results.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <tuple>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "procpool/detail/completion_set.hpp"
+#include "procpool/detail/pool_access.hpp"
+#include "procpool/detail/thunks.hpp"
+#include "procpool/outcome.hpp"
+
+namespace procpool::detail {
+
+// What map_results holds: outcomes one after the other.
+template <class T>
+class map_source {
+ public:
+  virtual ~map_source() = default;
+
+  std::optional<outcome<T>> current;  // empty: the range has ended, or was not begun
+  bool handed_out = false;            // the reader has looked at `current`
+
+  // The next outcome into `current`. Throws timeout_error and shutdown_error.
+  virtual void fetch() = 0;
+  virtual void cancel() noexcept = 0;
+  virtual std::optional<std::size_t> total() const = 0;
+
+  // The same, but throws the error of an item instead.
+  void fetch_value() {
+    fetch();
+    if (current && !current->has_value()) {
+      std::exception_ptr e = current->error();
+      current.reset();
+      std::rethrow_exception(std::move(e));
+    }
+  }
+};
+
+// Chooses sizes, and does what needs no types. Compiled.
+class PROCPOOL_EXPORT map_pace {
+ public:
+  // Throws std::invalid_argument for a chunksize or buffersize of 0.
+  map_pace(const map_options& options, int workers, std::optional<std::size_t> total);
+
+  // Items of the next chunk; 0: enough is under way.
+  std::size_t next_chunk() const;
+  bool chunk_is_full(std::size_t bytes) const;
+  void submitted(std::size_t items, std::size_t bytes);
+  // An outcome was taken; for the first of a chunk, how long that chunk took.
+  void chunk_done(std::size_t items, std::size_t bytes, std::uint32_t elapsed_ns);
+  void taken() { --in_flight_; }
+
+ private:
+  std::optional<std::size_t> chunksize_, buffersize_;
+  std::size_t workers_;
+  std::optional<std::size_t> left_;  // input not submitted yet
+  std::size_t in_flight_ = 0, chunks_ = 0, bytes_ = 0;
+  std::size_t size_ = 1;             // of the next chunk
+  double ns_per_item_ = 0;
+};
+
+[[noreturn]] PROCPOOL_EXPORT void throw_map_timeout(std::size_t unread);
+
+template <class F, class... Views>
+class map_feed final
+    : public map_source<std::conditional_t<
+          std::is_void_v<typename thunks<F, std::ranges::range_reference_t<Views>...>::result>,
+          std::monostate, typename thunks<F, std::ranges::range_reference_t<Views>...>::result>> {
+  static_assert(sizeof...(Views) > 0, "procpool: map wants at least one range");
+  using types = thunks<F, std::ranges::range_reference_t<Views>...>;
+
+ public:
+  using result = typename types::result;
+  using item = std::conditional_t<std::is_void_v<result>, std::monostate, result>;
+
+  map_feed(parent::pool& pool, map_options options, F f, Views... views)
+      : pool_(pool),
+        options_(std::move(options)),
+        f_(std::move(f)),
+        views_(std::move(views)...),
+        total_(common_size(views_)),
+        pace_(options_, pool_.max_workers(), total_) {
+    if (options_.timeout) deadline_ = deadline_after(*options_.timeout);
+    at_.emplace(begin_all(std::index_sequence_for<Views...>{}));
+    refill();
+    if (feed_error_ && chunks_.empty()) std::rethrow_exception(feed_error_);
+  }
+  ~map_feed() override { cancel_chunks(); }
+
+  void fetch() override {
+    this->current.reset();
+    this->handed_out = false;
+    if (taken_ == outcomes_.size() && !next_chunk()) return;
+    const outcome_view o = outcomes_[taken_];
+    const std::size_t index = reading_.first + taken_;
+    ++taken_;
+    pace_.taken();
+    if (o.error) {
+      this->current.emplace(index, o.error);
+    } else {
+      decode_into(index, o);
+    }
+  }
+  // The same for a caller who wants no value.
+  void skip() { fetch(); }
+
+  void cancel() noexcept override {
+    cancel_chunks();
+    ended_ = true;
+    taken_ = outcomes_.size();
+  }
+
+  std::optional<std::size_t> total() const override { return total_; }
+
+ private:
+  struct chunk {
+    state_ptr state;
+    std::size_t first = 0, count = 0, bytes = 0;
+  };
+
+  static std::optional<std::size_t> common_size(std::tuple<Views...>& views) {
+    if constexpr ((std::ranges::sized_range<Views> && ...)) {
+      return std::apply(
+          [](auto&... v) { return std::min({static_cast<std::size_t>(std::ranges::size(v))...}); },
+          views);
+    } else {
+      return std::nullopt;
+    }
+  }
+
+  template <std::size_t... I>
+  auto begin_all(std::index_sequence<I...>) {
+    return std::tuple<std::ranges::iterator_t<Views>...>{
+        std::ranges::begin(std::get<I>(views_))...};
+  }
+  template <std::size_t... I>
+  bool at_end(std::index_sequence<I...>) {
+    return ((std::get<I>(*at_) == std::ranges::end(std::get<I>(views_))) || ...);
+  }
+
+  // Submits as much as the pace allows. What the input or the pool throws comes when everything
+  // before it has been read.
+  void refill() {
+    if (feed_error_ || input_over_) return;
+    try {
+      while (const std::size_t most = pace_.next_chunk()) {
+        if (at_end(std::index_sequence_for<Views...>{})) {
+          input_over_ = true;
+          return;
+        }
+        submit_chunk(most);
+      }
+    } catch (...) {
+      feed_error_ = std::current_exception();
+    }
+  }
+
+  void submit_chunk(std::size_t most) {
+    constexpr std::index_sequence_for<Views...> all;
+    static const code_ref code = to_code_ref(reinterpret_cast<const void*>(&types::run_chunk));
+    submission task(pool_.get());
+    types::call::pack_function(task, f_);
+    chunk c;
+    c.first = submitted_;
+    std::exception_ptr failed;
+    try {
+      do {
+        pack_item(task, all);
+        ++c.count;
+        std::apply([](auto&... i) { (static_cast<void>(++i), ...); }, *at_);
+      } while (c.count < most && !pace_.chunk_is_full(task.size()) && !at_end(all));
+    } catch (...) {
+      // The input threw: what it gave before goes on its way.
+      failed = std::current_exception();
+      if (c.count == 0) throw;
+    }
+    c.bytes = task.size();
+    c.state = task.commit(code, options_.task, static_cast<std::uint32_t>(c.count), true);
+    submitted_ += c.count;
+    pace_.submitted(c.count, c.bytes);
+    if (!options_.ordered) {
+      if (!completions_) completions_.emplace();
+      completions_->add(*c.state, next_id_);
+    }
+    chunks_.push_back(std::move(c));
+    ids_.push_back(next_id_++);
+    if (failed) std::rethrow_exception(failed);
+  }
+
+  // Length, padding, arguments. An item that throws while it is packed leaves no trace.
+  template <std::size_t... I>
+  void pack_item(submission& task, std::index_sequence<I...>) {
+    const std::size_t start = task.size();
+    task.extend(sizeof(std::uint64_t));
+    task.align(wire_alignment);
+    const std::size_t begin = task.size();
+    try {
+      types::call::pack_arguments(task, *std::get<I>(*at_)...);
+    } catch (...) {
+      task.rewind(start);
+      throw;
+    }
+    const std::uint64_t length = task.size() - begin;
+    std::memcpy(task.data() + start, &length, sizeof length);
+  }
+
+  // Waits for the next chunk and opens it. False: there is none.
+  bool next_chunk() {
+    outcomes_.clear();
+    taken_ = 0;
+    reading_ = chunk{};
+    refill();
+    if (chunks_.empty()) {
+      if (feed_error_ && !ended_) {
+        ended_ = true;
+        std::rethrow_exception(feed_error_);
+      }
+      return false;
+    }
+    const time_point* deadline = deadline_ ? &*deadline_ : nullptr;
+    std::size_t position = 0;
+    if (completions_) {
+      const std::optional<std::uint64_t> id = completions_->next(deadline);
+      if (!id) give_up();
+      position = static_cast<std::size_t>(std::lower_bound(ids_.begin(), ids_.end(), *id) -
+                                          ids_.begin());
+    } else if (!chunks_.front().state->wait_until(deadline)) {
+      give_up();
+    }
+    const auto offset = static_cast<std::ptrdiff_t>(position);
+    reading_ = std::move(chunks_[position]);
+    chunks_.erase(chunks_.begin() + offset);
+    ids_.erase(ids_.begin() + offset);
+    pace_.chunk_done(reading_.count, reading_.bytes, reading_.state->elapsed_ns());
+    reading_.state->pin_items(outcomes_);
+    // More work goes out before this chunk is read, so that the workers do not wait for the reader.
+    refill();
+    return true;
+  }
+
+  [[noreturn]] void give_up() {
+    std::size_t unread = 0;
+    for (const chunk& c : chunks_) unread += c.count;
+    cancel();
+    throw_map_timeout(unread);
+  }
+
+  void cancel_chunks() noexcept {
+    completions_.reset();
+    for (chunk& c : chunks_) c.state->cancel(false);
+    chunks_.clear();
+    ids_.clear();
+    input_over_ = true;
+  }
+
+  void decode_into(std::size_t index, const outcome_view& o) {
+    if constexpr (std::is_void_v<result>) {
+      this->current.emplace(index, std::monostate{});
+    } else {
+      try {
+        wire_reader reader(o.data, o.size);
+        item value = decode<item>(reader);
+        reader.expect_end();
+        this->current.emplace(index, std::move(value));
+      } catch (...) {
+        this->current.emplace(index, std::current_exception());
+      }
+    }
+  }
+
+  pool_hold pool_;
+  map_options options_;
+  F f_;
+  std::tuple<Views...> views_;
+  std::optional<std::size_t> total_;
+  map_pace pace_;
+  std::optional<time_point> deadline_;
+  std::optional<std::tuple<std::ranges::iterator_t<Views>...>> at_;
+  std::exception_ptr feed_error_;
+  bool input_over_ = false, ended_ = false;
+
+  std::deque<chunk> chunks_;         // submitted, not read, in input order
+  std::deque<std::uint64_t> ids_;    // of chunks_, ascending
+  std::uint64_t next_id_ = 0;
+  std::size_t submitted_ = 0;
+  std::optional<completion_set> completions_;
+
+  chunk reading_;
+  std::vector<outcome_view> outcomes_;
+  std::size_t taken_ = 0;
+};
+
+// The range behind generate().
+template <class G>
+class generated_range {
+  using value = typename std::remove_cvref_t<std::invoke_result_t<G&>>::value_type;
+
+ public:
+  explicit generated_range(G next) : next_(std::move(next)) {}
+  class iterator {
+   public:
+    using iterator_concept = std::input_iterator_tag;
+    using difference_type = std::ptrdiff_t;
+    using value_type = value;
+    iterator() = default;
+    explicit iterator(generated_range* r) : range_(r) {}
+    value& operator*() const { return *range_->current_; }
+    iterator& operator++() {
+      range_->current_ = range_->next_();
+      return *this;
+    }
+    void operator++(int) { ++*this; }
+    bool operator==(std::default_sentinel_t) const { return !range_->current_.has_value(); }
+
+   private:
+    generated_range* range_ = nullptr;
+  };
+  iterator begin() {
+    if (!begun_) current_ = next_();
+    begun_ = true;
+    return iterator(this);
+  }
+  std::default_sentinel_t end() const noexcept { return {}; }
+
+ private:
+  G next_;
+  std::optional<value> current_;
+  bool begun_ = false;
+};
+
+}  // namespace procpool::detail

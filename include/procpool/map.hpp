@@ -1,0 +1,170 @@
+// map: a parallel for-loop over one or several ranges, lazy and bounded.
+//
+// Items travel in chunks, but each stands for itself: an exception, a crash or a retry concerns one
+// item. Input is read in the caller's thread only, during the call and while results are read, and
+// only as far as the buffer allows, so infinite ranges work. Dropping the results cancels what has
+// not started.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <deque>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <stdexcept>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "procpool/detail/completion_set.hpp"
+#include "procpool/detail/map_feed.hpp"
+#include "procpool/outcome.hpp"
+
+namespace procpool {
+
+// The results of a map: a move-only input range of R&. `auto r` copies or moves one out. Reading
+// blocks until the next result is there, submits more, and throws the error of an item when it is
+// its turn; that counts as reading it, and begin() goes on behind it. One thread.
+template <class R>
+class [[nodiscard]] map_results {
+ public:
+  using value_type = R;
+
+  explicit map_results(std::unique_ptr<detail::map_source<R>> source)
+      : source_(std::move(source)) {}
+  map_results(map_results&&) noexcept = default;
+  map_results& operator=(map_results&&) noexcept = default;
+
+  class iterator {
+   public:
+    using iterator_concept = std::input_iterator_tag;
+    using difference_type = std::ptrdiff_t;
+    using value_type = R;
+    using reference = R&;
+
+    iterator() = default;
+    R& operator*() const {
+      source_->handed_out = true;
+      return **source_->current;
+    }
+    R* operator->() const { return &**this; }
+    iterator& operator++() {
+      source_->current.reset();
+      source_->fetch_value();
+      return *this;
+    }
+    void operator++(int) { ++*this; }
+    bool operator==(std::default_sentinel_t) const { return !source_->current; }
+
+   private:
+    friend map_results;
+    explicit iterator(detail::map_source<R>* s) : source_(s) {}
+    detail::map_source<R>* source_ = nullptr;
+  };
+
+  // The next result that was not read yet. Throws what its item threw, worker_crashed,
+  // timeout_error once map_options::timeout has passed, shutdown_error if the pool was shut down
+  // before all input was submitted.
+  iterator begin() {
+    if (source_->current && source_->handed_out) source_->current.reset();
+    if (!source_->current) source_->fetch_value();
+    return iterator(source_.get());
+  }
+  std::default_sentinel_t end() const noexcept { return {}; }
+
+  // All that is left, in order; throws the first error.
+  std::vector<R> to_vector() {
+    std::vector<R> all;
+    for (R& r : *this) all.push_back(std::move(r));
+    return all;
+  }
+
+  // The same without throwing the items' errors: a range of outcome<R>&.
+  class outcome_range {
+   public:
+    explicit outcome_range(detail::map_source<R>* s) : source_(s) {}
+    explicit outcome_range(std::unique_ptr<detail::map_source<R>> s)
+        : owned_(std::move(s)), source_(owned_.get()) {}
+
+    class iterator {
+     public:
+      using iterator_concept = std::input_iterator_tag;
+      using difference_type = std::ptrdiff_t;
+      using value_type = outcome<R>;
+      using reference = outcome<R>&;
+      iterator() = default;
+      explicit iterator(detail::map_source<R>* s) : source_(s) {}
+      outcome<R>& operator*() const {
+        source_->handed_out = true;
+        return *source_->current;
+      }
+      outcome<R>* operator->() const { return &**this; }
+      iterator& operator++() {
+        source_->fetch();
+        return *this;
+      }
+      void operator++(int) { ++*this; }
+      bool operator==(std::default_sentinel_t) const { return !source_->current; }
+
+     private:
+      detail::map_source<R>* source_ = nullptr;
+    };
+    iterator begin() {
+      if (source_->current && source_->handed_out) source_->current.reset();
+      if (!source_->current) source_->fetch();
+      return iterator(source_);
+    }
+    std::default_sentinel_t end() const noexcept { return {}; }
+
+   private:
+    std::unique_ptr<detail::map_source<R>> owned_;
+    detail::map_source<R>* source_;
+  };
+  outcome_range outcomes() & { return outcome_range(source_.get()); }
+  outcome_range outcomes() && { return outcome_range(std::move(source_)); }
+
+  // Cancels what has not started and ends the range.
+  void cancel() { source_->cancel(); }
+  // Items whose number is known beforehand; empty for single-pass and infinite input.
+  std::optional<std::size_t> total() const { return source_->total(); }
+
+ private:
+  std::unique_ptr<detail::map_source<R>> source_;
+};
+
+// A range over what `next` returns, until it returns std::nullopt: for streams.
+template <class G>
+auto generate(G next) {
+  return detail::generated_range<G>(std::move(next));
+}
+
+namespace detail {
+
+template <class F, class... Ranges>
+auto make_map(parent::pool& pool, map_options options, F f, Ranges&&... ranges) {
+  using feed = map_feed<F, std::views::all_t<Ranges>...>;
+  using R = typename feed::result;
+  static_assert(!std::is_void_v<R>,
+                "procpool: this function returns nothing, so map has no results: use for_each");
+  return map_results<R>(std::make_unique<feed>(pool, std::move(options), std::move(f),
+                                               std::views::all(std::forward<Ranges>(ranges))...));
+}
+
+template <class F, class... Ranges>
+void run_for_each(parent::pool& pool, map_options options, F f, Ranges&&... ranges) {
+  using feed = map_feed<F, std::views::all_t<Ranges>...>;
+  options.ordered = true;
+  feed source(pool, std::move(options), std::move(f),
+              std::views::all(std::forward<Ranges>(ranges))...);
+  std::exception_ptr first;
+  for (source.skip(); source.current; source.skip()) {
+    if (!source.current->has_value() && !first) first = source.current->error();
+  }
+  if (first) std::rethrow_exception(first);
+}
+
+}  // namespace detail
+}  // namespace procpool

@@ -1,0 +1,401 @@
+// An outcome comes out: the owner of a future looks at the state word, sleeps on it, checks what
+// the worker left, and gives slot and block back.
+#include <algorithm>
+#include <limits>
+
+#include "os/futex.hpp"
+#include "os/memfd.hpp"
+#include "parent/pool.hpp"
+#include "procpool/detail/thunks.hpp"
+#include "procpool/errors.hpp"
+#include "wire/exception_codec.hpp"
+
+namespace procpool::parent {
+namespace {
+
+using detail::task_status;
+using shm::task_phase;
+using shm::u32;
+using shm::u64;
+using namespace std::chrono_literals;
+
+// A wake can be lost with the worker that was to send it.
+constexpr std::chrono::nanoseconds longest_sleep = 500ms;
+
+[[noreturn]] void fail_damaged() {
+  throw codec_error(
+      "the outcome of this task was damaged in shared memory: a task wrote where it must not");
+}
+
+}  // namespace
+
+bool task_record::load(u64& word) const noexcept {
+  const shm::slot* s = slot.load(std::memory_order_acquire);
+  if (s == nullptr) return false;
+  // acquire: with DONE comes the outcome
+  word = s->word.load(std::memory_order_acquire);
+  return shm::generation_of(word) == generation;
+}
+
+bool task_record::resolved() const noexcept {
+  u64 word = 0;
+  return !load(word) || shm::is_resolved(word);
+}
+
+task_status task_record::status() const noexcept {
+  u64 word = 0;
+  if (was_cancelled.load(std::memory_order_acquire) && resolved()) return task_status::cancelled;
+  if (!load(word)) return task_status::finished;
+  switch (shm::phase_of(word)) {
+    case task_phase::ready:
+      return task_status::pending;
+    case task_phase::claimed: {
+      const u32 stamp = slot.load()->started.load(std::memory_order_relaxed);
+      return stamp == shm::started_stamp(word) ? task_status::running : task_status::pending;
+    }
+    case task_phase::kill:
+      return task_status::running;
+    case task_phase::cancelled:
+      return task_status::cancelled;
+    default:
+      return task_status::finished;
+  }
+}
+
+bool task_record::set_flag(u64 flag) noexcept {
+  shm::slot* s = slot.load(std::memory_order_acquire);
+  if (s == nullptr) return false;
+  u64 word = s->word.load(std::memory_order_acquire);
+  do {
+    if (shm::generation_of(word) != generation || shm::is_resolved(word)) return false;
+    // seq_cst: before our sleep or drain; the worker's CAS to DONE sees the flag or fails
+  } while ((word & flag) == 0 && !s->word.compare_exchange_weak(word, word | flag));
+  return true;
+}
+
+bool task_record::wait_until(const time_point* deadline) {
+  if (resolved()) return true;
+  if (deadline != nullptr && *deadline <= std::chrono::steady_clock::now()) return resolved();
+  if (patience::of_this_thread().look([this] { return resolved(); })) return true;
+  for (;;) {
+    if (!set_flag(shm::waiter_flag)) return true;
+    std::chrono::nanoseconds left = longest_sleep;
+    if (deadline != nullptr) {
+      const duration d = *deadline - std::chrono::steady_clock::now();
+      if (d <= duration::zero()) return resolved();
+      if (d < longest_sleep) left = std::chrono::duration_cast<std::chrono::nanoseconds>(d) + 1ns;
+    }
+    u64 word = 0;
+    if (!load(word) || shm::is_resolved(word)) return true;
+    os::futex_wait(slot.load()->word, static_cast<u32>(word), left);
+  }
+}
+
+detail::outcome_view task_record::pin() {
+  std::uint32_t before = pins.fetch_add(1, std::memory_order_acquire);
+  while ((before & harvesting) != 0) {
+    base::relax();
+    before = pins.load(std::memory_order_acquire);
+  }
+  u64 word = 0;
+  if ((before & harvested) != 0 || !load(word)) return {error, saved.data(), saved.size()};
+  try {
+    return read_outcome(word);
+  } catch (...) {
+    return {std::current_exception(), nullptr, 0};
+  }
+}
+
+void task_record::unpin() noexcept { pins.fetch_sub(1, std::memory_order_release); }
+
+detail::outcome_view task_record::read_outcome(u64 word) {
+  if (shm::phase_of(word) == task_phase::cancelled) {
+    return {std::make_exception_ptr(cancelled_error()), nullptr, 0};
+  }
+  if (shm::phase_of(word) == task_phase::crashed) return {error, nullptr, 0};
+  const shm::slot& s = *slot.load(std::memory_order_relaxed);
+  // Each is loaded once, checked, and only the checked copy used.
+  const u64 length = s.length.load(std::memory_order_relaxed);
+  const u64 block = s.block.load(std::memory_order_relaxed);
+  const u32 kind = s.kind.load(std::memory_order_relaxed);
+  if (block == 0 && length > shm::inline_bytes) fail_damaged();
+  const std::byte* bytes = block == 0 ? s.bytes : owner->result_bytes(word, block, length);
+  if (kind == static_cast<u32>(shm::outcome_kind::value)) return {nullptr, bytes, length};
+  if (kind != static_cast<u32>(shm::outcome_kind::exception)) fail_damaged();
+  detail::wire_reader reader(bytes, length);
+  return {wire::decode_exception(reader, label()), nullptr, 0};
+}
+
+void task_record::pin_items(std::vector<detail::outcome_view>& out) {
+  std::uint32_t before = pins.fetch_add(1, std::memory_order_acquire);
+  while ((before & harvesting) != 0) {
+    base::relax();
+    before = pins.load(std::memory_order_acquire);
+  }
+  const std::size_t end = out.size() + items;
+  if (extras) {
+    for (const chunk_piece& p : extras->pieces) {
+      if (p.error) {
+        out.push_back({p.error, nullptr, 0});
+      } else {
+        split_items(p.outcomes.data(), p.outcomes.size(), p.items, extras->label, out);
+      }
+    }
+  }
+  u64 word = 0;
+  std::exception_ptr rest = error;
+  if ((before & harvested) == 0 && load(word)) {
+    try {
+      if (shm::phase_of(word) == task_phase::done) {
+        read_items(word, out);
+      } else if (shm::phase_of(word) == task_phase::cancelled) {
+        rest = std::make_exception_ptr(cancelled_error());
+      }
+    } catch (...) {
+      rest = std::current_exception();
+    }
+  }
+  // What has no outcome of its own has that of the whole chunk.
+  if (out.size() > end) out.resize(end);
+  while (out.size() < end) out.push_back({rest, nullptr, 0});
+}
+
+void task_record::read_items(u64 word, std::vector<detail::outcome_view>& out) {
+  const auto& line = *reinterpret_cast<const shm::chunk_progress*>(slot.load()->bytes);
+  const u64 progress = line.progress.load(std::memory_order_acquire);
+  const u64 offset = line.outcomes.load(std::memory_order_relaxed);
+  // `first` is where the last worker began: the pieces hold what was before.
+  const u32 first = line.first;
+  const u32 finished = shm::progress_finished(progress);
+  if (finished > items || first > finished) fail_damaged();
+  const u64 bytes = u64{shm::progress_units(progress)} * 8;
+  if (finished == first) return;
+  split_items(owner->result_bytes(word, offset, bytes), bytes, finished - first,
+              std::string(label()), out);
+}
+
+void split_items(const std::byte* data, std::size_t size, std::uint32_t items,
+                 const std::string& label, std::vector<detail::outcome_view>& out) {
+  std::size_t at = 0;
+  for (std::uint32_t i = 0; i < items; ++i) {
+    if (size - at < sizeof(u64)) fail_damaged();
+    u64 header = 0;
+    std::memcpy(&header, data + at, sizeof header);
+    header = detail::loaded_once(header);
+    at += sizeof header;
+    const u64 length = header >> 8U;
+    if (length > size - at) fail_damaged();
+    const std::byte* bytes = data + at;
+    if ((header & 0xffU) == detail::item_exception) {
+      detail::wire_reader reader(bytes, length);
+      out.push_back({wire::decode_exception(reader, label), nullptr, 0});
+    } else {
+      out.push_back({nullptr, bytes, length});
+    }
+    at = std::min<std::size_t>(size, at + (length + 7) / 8 * 8);
+  }
+}
+
+std::uint32_t task_record::elapsed_ns() const noexcept {
+  u64 word = 0;
+  if (!load(word) || shm::phase_of(word) != task_phase::done) return 0;
+  return slot.load()->elapsed.load(std::memory_order_relaxed);
+}
+
+bool task_record::cancel(bool kill_running) {
+  shm::slot* s = slot.load(std::memory_order_acquire);
+  u64 word = 0;
+  for (;;) {
+    if (s == nullptr || !load(word)) return status() == task_status::cancelled;
+    switch (shm::phase_of(word)) {
+      case task_phase::ready:
+        was_cancelled.store(true, std::memory_order_release);
+        if (!s->word.compare_exchange_strong(word, shm::with_phase(word, task_phase::cancelled))) {
+          was_cancelled.store(false, std::memory_order_release);
+          break;
+        }
+        owner->announce(*this);
+        return true;
+      case task_phase::claimed:
+        if (!kill_running) return false;
+        // Only the winner of this CAS kills: the worker cannot take another task any more.
+        if (!s->word.compare_exchange_strong(word, shm::with_phase(word, task_phase::kill))) break;
+        was_cancelled.store(true, std::memory_order_release);
+        owner->kill_worker_of(*this, word);
+        return true;
+      case task_phase::kill:
+        return true;
+      default:
+        return status() == task_status::cancelled;
+    }
+  }
+}
+
+// Under the hub's mutex, as are the next three.
+void task_record::subscribe(detail::subscription& s) {
+  s.source = owner;
+  s.next = listeners;
+  listeners = &s;
+  if (!set_flag(shm::notify_flag)) deliver();
+}
+
+void task_record::unsubscribe(detail::subscription& s) noexcept {
+  for (detail::subscription** at = &listeners; *at != nullptr; at = &(*at)->next) {
+    if (*at == &s) {
+      *at = s.next;
+      s.state = nullptr;
+      return;
+    }
+  }
+}
+
+void task_record::deliver() noexcept {
+  while (listeners != nullptr) {
+    detail::subscription& s = *listeners;
+    listeners = s.next;
+    s.state = nullptr;
+    s.listener->completed(s);
+  }
+  if (dropped) {
+    dropped = false;
+    owner->dropped_one();
+    finish_release();
+  }
+}
+
+void task_record::release() noexcept {
+  if (references.load(std::memory_order_acquire) != 1 &&
+      references.fetch_sub(1, std::memory_order_acq_rel) != 1) {
+    return;
+  }
+  u64 word = 0;
+  if (load(word) && !shm::is_resolved(word)) {
+    owner->drop(*this);
+    return;
+  }
+  leave_list(word);
+  finish_release();
+}
+
+void task_record::leave_list(u64 word) noexcept {
+  if ((word & shm::notify_flag) == 0 || shm::phase_of(word) != task_phase::done) return;
+  if (off_list.load(std::memory_order_acquire)) return;
+  const std::lock_guard lock(completion_hub::instance().mutex());
+  owner->drain();
+}
+
+void task_record::finish_release() noexcept {
+  give_back_result();
+  error = nullptr;
+  if (!saved.empty()) saved = {};
+  extras.reset();
+  was_cancelled.store(false, std::memory_order_relaxed);
+  pins.store(0, std::memory_order_relaxed);
+  // release: from here on a sweep finds nothing in use
+  references.store(0, std::memory_order_release);
+  owner->give_back(*this);
+}
+
+void task_record::give_back_result() noexcept {
+  u64 word = 0;
+  if (!load(word) || shm::phase_of(word) != task_phase::done) return;
+  const shm::slot& s = *slot.load(std::memory_order_relaxed);
+  const u64 block =
+      items != 0 ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
+                 : s.block.load(std::memory_order_relaxed);
+  if (block != 0) owner->give_back_block(word, block);
+}
+
+void task_record::report(std::exception_ptr e) noexcept { owner->report(std::move(e)); }
+
+// The future is gone, the task is not done. It will be freed by whoever drains.
+void pool::drop(task_record& r) noexcept {
+  const std::lock_guard lock(completion_hub::instance().mutex());
+  r.dropped = true;
+  dropped_.fetch_add(1, std::memory_order_relaxed);
+  if (!r.set_flag(shm::notify_flag)) {
+    // Done in the meantime; if its slot is on a list, that list is emptied here.
+    drain();
+    if (r.dropped) r.deliver();
+  }
+}
+
+void pool::announce(task_record& r) noexcept {
+  u64 word = 0;
+  if (!r.load(word)) return;
+  if ((word & shm::waiter_flag) != 0) {
+    os::futex_wake(r.slot.load()->word, std::numeric_limits<int>::max());
+  }
+  if ((word & shm::notify_flag) == 0) return;
+  completion_hub& hub = completion_hub::instance();
+  const std::lock_guard lock(hub.mutex());
+  r.deliver();
+  hub.ring();
+}
+
+void pool::drain() noexcept {
+  // Entries that were pushed before their word said DONE: looked at again each time.
+  std::erase_if(not_done_yet_, [](task_record* r) {
+    if (!r->resolved()) return false;
+    r->deliver();
+    return true;
+  });
+  for (u32 w = 0; w < region_.workers(); ++w) {
+    std::atomic<u32>& head = region_.line(w).done_list;
+    if (head.load(std::memory_order_relaxed) == 0) continue;
+    // acquire: the links behind the head
+    u32 entry = head.exchange(0, std::memory_order_acquire);
+    std::vector<task_record*> batch;
+    // The links are bytes of the region: followed at most as often as there are slots.
+    for (u32 n = 0; entry != 0 && entry <= region_.allocated_slots() && n < shm::max_slots; ++n) {
+      task_record* r = record_at(entry - 1);
+      entry = region_.at(entry - 1).next.load(std::memory_order_relaxed);
+      r->off_list.store(true, std::memory_order_release);
+      batch.push_back(r);
+    }
+    // The list has the last one first.
+    for (auto it = batch.rbegin(); it != batch.rend(); ++it) {
+      if ((*it)->resolved()) {
+        (*it)->deliver();
+      } else {
+        not_done_yet_.push_back(*it);
+      }
+    }
+  }
+}
+
+bool pool::anything_done() const noexcept {
+  for (u32 w = 0; w < region_.workers(); ++w) {
+    if (region_.line(w).done_list.load(std::memory_order_relaxed) != 0) return true;
+  }
+  return false;
+}
+
+const std::byte* pool::result_bytes(u64 word, u64 offset, u64 length) {
+  const u64 arena = region_.arena_offset();
+  if (offset < arena + sizeof(shm::block_header)) fail_damaged();
+  const u64 p = region_.partition_of(offset);
+  if (p == 0 || p >= partitions_.size()) fail_damaged();
+  if (partitions_[p].seat.load(std::memory_order_acquire) != shm::worker_of(word)) fail_damaged();
+  const u64 end = region_.partition(p) + region_.stride();
+  if (length > end - offset || offset % shm::cache_line != 0) fail_damaged();
+  // Past the end of the file there is nothing but SIGBUS.
+  if (offset + length > known_size_.load(std::memory_order_relaxed)) {
+    const u64 size = os::file_size(region_.fd());
+    known_size_.store(size, std::memory_order_relaxed);
+    if (offset + length > size) fail_damaged();
+  }
+  return view_.at(offset, length);
+}
+
+void pool::give_back_block(u64 word, u64 offset) noexcept {
+  try {
+    result_bytes(word, offset, 0);
+    // release: our reading before the worker's next writing
+    view_.header(offset).in_use.store(0, std::memory_order_release);
+  } catch (...) {
+    // A damaged offset names no block that could be given back.
+  }
+}
+
+}  // namespace procpool::parent

@@ -1,0 +1,23 @@
+// Callbacks of futures and reports of pools: code of the user that is nobody's to wait for. One
+// thread for the whole process runs it, in the order in which tasks complete; it is there only
+// while there is something to run or to wait for.
+//
+// A slow callback delays other callbacks and nothing else. One that throws is reported by its
+// future's pool; the next still runs. Callbacks may submit, wait, and register callbacks.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+
+#include "procpool/detail/task_state.hpp"
+
+namespace procpool::parent {
+
+// Runs on the callback thread, soon. Any thread.
+void post(std::function<void()> what);
+
+// Until no callback is queued, running or waiting for a task; at exit.
+void finish_callbacks() noexcept;
+
+}  // namespace procpool::parent

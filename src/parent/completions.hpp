@@ -1,0 +1,112 @@
+// How the parent hears of many completions: the hub of the process.
+//
+//   worker:  slot on its done-list -> word DONE -> bell, if armed
+//   hub:     whoever waits takes the done-lists of all pools (drain), and hands each task that is
+//            done to its listeners; one thread's drain serves all, and rings for the others
+//
+// One mutex guards all lists. It is never held while code of the user runs or while somebody
+// sleeps. Order of locks: a pool's own mutex first, then the hub's; drain takes no other.
+#pragma once
+
+#include <mutex>
+#include <vector>
+
+#include "base/cycle_clock.hpp"
+#include "procpool/detail/task_state.hpp"
+#include "shm/process_page.hpp"
+
+namespace procpool::detail {
+
+// A back end whose tasks complete by themselves.
+class completion_source {
+ public:
+  // Under the hub's mutex: delivers what is done.
+  virtual void drain() noexcept = 0;
+  // Without it: whether a drain would find something. A hint.
+  virtual bool anything_done() const noexcept = 0;
+
+ protected:
+  ~completion_source() = default;
+};
+
+}  // namespace procpool::detail
+
+namespace procpool::parent {
+
+// True on threads that stand at launch's gate: they let forks happen while they sleep.
+inline thread_local bool on_own_thread = false;
+
+class completion_hub {
+ public:
+  // One per process, never destroyed: pools in static objects use it until the very end.
+  static completion_hub& instance();
+
+  std::mutex& mutex() { return mutex_; }
+
+  // All of these with the mutex held.
+  void attach(detail::completion_source& source);
+  void detach(detail::completion_source& source) noexcept;
+  void drain() noexcept;
+  // Something was delivered to a listener that may be another thread's.
+  void ring() noexcept;
+
+  // Until `ready` or the deadline; true if ready. The mutex is released while it waits. `sources`
+  // are looked at for some microseconds before the thread sleeps.
+  template <class Ready>
+  bool wait(std::unique_lock<std::mutex>& lock, const time_point* deadline,
+            const std::vector<detail::completion_source*>& sources, Ready ready) {
+    for (;;) {
+      drain();
+      if (ready()) return true;
+      if (look(lock, sources)) continue;
+      // A task that finishes from here on rings, or is found by this drain.
+      const std::uint32_t bell = arm();
+      drain();
+      if (ready()) return true;
+      if (!sleep(lock, bell, deadline)) {
+        drain();
+        return ready();
+      }
+    }
+  }
+
+ private:
+  completion_hub();
+  bool look(std::unique_lock<std::mutex>& lock,
+            const std::vector<detail::completion_source*>& sources);
+  // False once the deadline has passed.
+  bool sleep(std::unique_lock<std::mutex>& lock, std::uint32_t bell, const time_point* deadline);
+  std::uint32_t arm();
+
+  std::mutex mutex_;
+  shm::process_page* page_;
+  std::vector<detail::completion_source*> sources_;
+  unsigned sleeping_ = 0;
+};
+
+// Looking for some microseconds before sleeping pays only where the answer comes soon. Backs off:
+// after k failures the next 2^k - 1 times are skipped. One per thread.
+class patience {
+ public:
+  static patience& of_this_thread();
+  // Turns `check` over until it is true or the time for looking is over.
+  template <class Check>
+  bool look(Check check) {
+    if (!begin()) return false;
+    bool found = false;
+    do {
+      base::relax();
+      found = check();
+    } while (!found && base::cycles() < limit_);
+    end(found);
+    return found;
+  }
+
+ private:
+  bool begin();
+  void end(bool found);
+  std::uint64_t limit_ = 0;
+  unsigned failed_ = 0, skip_ = 0;
+};
+
+}  // namespace procpool::parent

@@ -1,0 +1,372 @@
+#include "parent/pool.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+
+#include "launch/role.hpp"
+#include "os/cpu_count.hpp"
+#include "os/event_fd.hpp"
+#include "parent/callbacks.hpp"
+#include "parent/exit_hook.hpp"
+#include "procpool/errors.hpp"
+
+namespace procpool::parent {
+namespace {
+
+using shm::u32;
+using shm::u64;
+using namespace std::chrono_literals;
+
+// A seat's worker and the dead ones before it whose results are being read at this moment.
+constexpr u32 partitions_per_seat = 4;
+
+struct registry {
+  std::mutex mutex;
+  std::vector<pool*> pools;
+};
+registry& all_pools() {
+  static registry* const r = new registry;  // used until the very end of the process
+  return *r;
+}
+
+pool_options checked(pool_options o) {
+  if (o.max_workers && (*o.max_workers < 1 || *o.max_workers > static_cast<int>(shm::max_workers))) {
+    throw std::invalid_argument("max_workers must be between 1 and 4096, not " +
+                                std::to_string(*o.max_workers));
+  }
+  if (o.max_tasks_per_child && *o.max_tasks_per_child < 1) {
+    throw std::invalid_argument("max_tasks_per_child must be at least 1, not " +
+                                std::to_string(*o.max_tasks_per_child));
+  }
+  if (o.max_pending_bytes && *o.max_pending_bytes == 0) {
+    throw std::invalid_argument("max_pending_bytes must be at least 1");
+  }
+  if (!o.max_workers) {
+    o.max_workers = std::min(os::cpu_count(), static_cast<int>(shm::max_workers));
+  }
+  return o;
+}
+
+std::atomic<task_record*>* allocate_table() {
+  // calloc: pages that are never used cost nothing. All bits zero is a null pointer.
+  void* table = std::calloc(shm::max_slots, sizeof(std::atomic<task_record*>));
+  if (table == nullptr) throw std::bad_alloc();
+  return static_cast<std::atomic<task_record*>*>(table);
+}
+
+}  // namespace
+
+pool::pool(pool_options options)
+    : options_(checked(std::move(options))),
+      region_(shm::region::create(static_cast<u32>(*options_.max_workers))),
+      view_(region_.fd(), region_.arena_offset()),
+      roster_(region_),
+      blocks_(region_.fd(), region_.partition(0), region_.partition(1)),
+      seats_(region_.workers()),
+      partitions_(1 + partitions_per_seat * region_.workers()),
+      by_slot_(allocate_table(), &std::free) {
+  shm::region_header& h = region_.header();
+  h.cycles_per_us = base::cycles_per_us();
+  h.cpus = static_cast<u32>(os::cpu_count());
+  h.tasks_per_worker = static_cast<u32>(options_.max_tasks_per_child.value_or(0));
+  set_hook(options_.initializer, h.initializer_code, h.initializer_block, h.initializer_length);
+  set_hook(options_.finalizer, h.finalizer_code, h.finalizer_block, h.finalizer_length);
+  server_ = launch::fork_server_client::start(
+      {options_.start, region_.fd(), shm::parent_page_fd()});
+  for (u32 i = 0; i < region_.workers(); ++i) start_seat(i);
+  wake_fd_ = os::make_event_fd();
+  {
+    completion_hub& hub = completion_hub::instance();
+    const std::lock_guard lock(hub.mutex());
+    hub.attach(*this);
+  }
+  {
+    registry& all = all_pools();
+    const std::lock_guard lock(all.mutex);
+    all.pools.push_back(this);
+  }
+  try {
+    supervisor_ = std::thread([this] { supervise(); });
+  } catch (...) {
+    forget();
+    throw;
+  }
+}
+
+pool::~pool() {
+  if (supervisor_.joinable()) supervisor_.join();
+  forget();
+}
+
+void pool::forget() noexcept {
+  {
+    registry& all = all_pools();
+    const std::lock_guard lock(all.mutex);
+    std::erase(all.pools, this);
+  }
+  completion_hub& hub = completion_hub::instance();
+  const std::lock_guard lock(hub.mutex());
+  hub.detach(*this);
+}
+
+void pool::set_hook(const invocation& hook, u64& code, u64& block, u64& length) {
+  if (!hook) return;
+  code = detail::to_code_ref(reinterpret_cast<const void*>(hook.thunk())).bits;
+  length = hook.task().size();
+  if (length == 0) return;
+  const shm::block b = blocks_.allocate(length);
+  std::memcpy(view_.at(b.offset, length), hook.task().data(), length);
+  block = b.offset;
+}
+
+task_record* pool::first_unresolved(u32& from) {
+  for (; from < region_.allocated_slots(); ++from) {
+    task_record* r = record_at(from);
+    u64 word = 0;
+    if (r->load(word) && !shm::is_resolved(word) &&
+        shm::phase_of(word) != shm::task_phase::free) {
+      return r;
+    }
+  }
+  return nullptr;
+}
+
+// The caller's thread sleeps on one task after the other: none is looked at twice.
+bool pool::wait_until_drained(const time_point* deadline) {
+  u32 from = 0;
+  for (;;) {
+    task_record* r = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      r = first_unresolved(from);
+    }
+    if (r == nullptr) return true;
+    // Bounded: the record may be another task's by the time we sleep, and its slot another record's.
+    time_point until = std::chrono::steady_clock::now() + duration(50ms);
+    if (deadline != nullptr && *deadline < until) until = *deadline;
+    r->wait_until(&until);
+    if (deadline != nullptr && std::chrono::steady_clock::now() >= *deadline) return false;
+  }
+}
+
+std::vector<task_record*> pool::pending_records() {
+  std::vector<task_record*> pending;
+  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+    task_record* r = record_at(i);
+    u64 word = 0;
+    if (r->load(word) && shm::phase_of(word) == shm::task_phase::ready) pending.push_back(r);
+  }
+  return pending;
+}
+
+// Under mutex_: nothing is submitted meanwhile, so a record that is READY stays that task.
+void pool::cancel_pending() {
+  for (task_record* r : pending_records()) r->cancel(false);
+}
+
+void pool::shutdown(const shutdown_options& o) {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    if (o.cancel_futures) cancel_pending();
+  }
+  wake_supervisor();
+  if (!o.wait) return;
+  std::optional<time_point> deadline;
+  if (o.timeout) deadline = detail::deadline_after(*o.timeout);
+  if (!wait_until_drained(deadline ? &*deadline : nullptr)) {
+    signal_workers(SIGKILL);
+    wait_until_drained(nullptr);
+  }
+  wake_supervisor();
+  std::unique_lock lock(mutex_);
+  const auto over = [this] { return ended_; };
+  if (!deadline) {
+    ended_cv_.wait(lock, over);
+  } else if (!ended_cv_.wait_until(
+                 lock, std::chrono::time_point_cast<std::chrono::steady_clock::duration>(*deadline),
+                 over)) {
+    // A finalizer that does not end.
+    signal_running(SIGKILL);
+    ended_cv_.wait(lock, over);
+  }
+  if (supervisor_.joinable()) supervisor_.join();
+}
+
+// terminate_workers and kill_workers: what waits is cancelled, what runs dies, nothing is replaced.
+void pool::signal_workers(int signal) {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    doomed_with_ = signal;
+    wanted_.clear();
+    cancel_pending();
+    signal_running(signal);
+  }
+  wake_supervisor();
+}
+
+void pool::signal_running(int signal) {
+  for (u32 i = 0; i < seats_.size(); ++i) {
+    if (seats_[i].phase != seat_phase::empty) {
+      server_->signal_worker({i, seats_[i].incarnation}, signal);
+    }
+  }
+}
+
+void pool::kill_worker_of(task_record& r, u64 before) noexcept {
+  const std::lock_guard lock(mutex_);
+  u64 word = 0;
+  // Swept in the meantime: the worker is dead.
+  if (!r.load(word) || shm::phase_of(word) != shm::task_phase::kill) return;
+  const u32 index = shm::worker_of(before);
+  if (index >= seats_.size()) return;
+  server_->signal_worker({index, seats_[index].incarnation}, SIGKILL);
+}
+
+void pool::note_death(const death_record& r) {
+  ++crashed_;
+  if (options_.on_worker_death) reports_.push_back(r);
+}
+
+void pool::send_reports() {
+  std::vector<death_record> reports;
+  {
+    const std::lock_guard lock(mutex_);
+    reports.swap(reports_);
+  }
+  for (death_record& r : reports) {
+    post([call = options_.on_worker_death, r = std::move(r)] { call(worker_crashed(r)); });
+  }
+}
+
+void pool::report(std::exception_ptr e) noexcept {
+  try {
+    if (options_.on_error) {
+      options_.on_error(std::move(e));
+      return;
+    }
+    std::rethrow_exception(std::move(e));
+  } catch (const std::exception& x) {
+    std::fprintf(stderr, "procpool: an error that nobody asked for: %s\n", x.what());
+  } catch (...) {
+    std::fprintf(stderr, "procpool: an exception that nobody asked for\n");
+  }
+}
+
+pool_stats pool::stats() {
+  const std::lock_guard lock(mutex_);
+  pool_stats out;
+  std::vector<bool> busy(seats_.size());
+  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+    const task_record* r = record_at(i);
+    u64 word = 0;
+    if (!r->load(word)) continue;
+    const shm::task_phase phase = shm::phase_of(word);
+    if (phase == shm::task_phase::ready) ++out.pending;
+    if (phase == shm::task_phase::claimed || phase == shm::task_phase::kill) {
+      ++out.running;
+      if (shm::worker_of(word) < busy.size()) busy[shm::worker_of(word)] = true;
+    }
+  }
+  for (u32 i = 0; i < seats_.size(); ++i) {
+    const seat& s = seats_[i];
+    worker_stats w;
+    w.index = static_cast<int>(i);
+    w.pid = s.pid;
+    w.tasks_done = s.tasks_before;
+    w.state = worker_state::ended;
+    if (s.phase != seat_phase::empty) {
+      const shm::worker_line& line = region_.line(i);
+      w.tasks_done += line.tasks.load(std::memory_order_relaxed);
+      w.state = s.phase == seat_phase::starting || line.ready.load() != 1 ? worker_state::starting
+                : busy[i]                                                 ? worker_state::busy
+                                                                          : worker_state::idle;
+    }
+    out.workers.push_back(w);
+  }
+  out.done = submitted_ - std::min(submitted_, out.pending + out.running);
+  out.failed = crashed_;
+  out.restarts = restarts_;
+  return out;
+}
+
+void pool::finish_all(bool cancel) noexcept {
+  registry& all = all_pools();
+  for (;;) {
+    pool* next = nullptr;
+    {
+      const std::lock_guard lock(all.mutex);
+      for (pool* p : all.pools) {
+        const std::lock_guard inner(p->mutex_);
+        if (!p->ended_) next = p;
+      }
+    }
+    if (next == nullptr) return;
+    try {
+      next->shutdown({.cancel_futures = cancel});
+    } catch (...) {
+      return;
+    }
+  }
+}
+
+}  // namespace procpool::parent
+
+namespace procpool::detail {
+
+pool_ref::pool_ref(pool_options options, const void*) : uncaught_(std::uncaught_exceptions()) {
+  // A static executor is constructed in servers and workers too: there it does nothing.
+  if (launch::current_role() != launch::process_role::parent) return;
+  launch::install_fork_handlers();
+  pool_ = new parent::pool(std::move(options));
+}
+
+pool_ref::~pool_ref() {
+  if (pool_ == nullptr || launch::current_role() != launch::process_role::parent) return;
+  if (!let_go_) {
+    try {
+      pool_->shutdown({.cancel_futures = std::uncaught_exceptions() > uncaught_});
+    } catch (...) {
+      pool_->report(std::current_exception());
+    }
+  }
+  pool_->abandon();
+}
+
+parent::pool& pool_ref::use() const {
+  if (pool_ == nullptr || launch::current_role() != launch::process_role::parent) {
+    throw nested_use_error(
+        "this executor belongs to another process: tasks, and processes that a program forks, "
+        "cannot use it; return work to the parent, or make a pool of their own");
+  }
+  return *pool_;
+}
+
+int pool_ref::max_workers() const { return use().max_workers(); }
+
+void pool_ref::shutdown(const shutdown_options& options) {
+  let_go_ = !options.wait;
+  use().shutdown(options);
+}
+
+void pool_ref::signal_workers(int signal) { use().signal_workers(signal); }
+pool_stats pool_ref::stats() const { return use().stats(); }
+
+time_point deadline_after(duration d) {
+  const time_point now = std::chrono::steady_clock::now();
+  if (!(d > duration::zero())) return now;  // also not a number
+  const duration room = duration(4e9);      // steady_clock counts nanoseconds in 63 bits
+  return now + std::min(d, room);
+}
+
+void throw_no_state() {
+  throw invalid_state_error("this future holds no task: it was moved from, or its result was taken");
+}
+void throw_wait_timeout() {
+  throw timeout_error("the task is not done yet; it goes on, and the future stays valid");
+}
+
+}  // namespace procpool::detail

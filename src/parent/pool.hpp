@@ -1,0 +1,215 @@
+// The parent's side of one pool.
+//
+//   submit.cpp      a task goes in: record, slot, state word, hint, kick
+//   await.cpp       an outcome comes out: looking, sleeping, checking, reading, giving back
+//   completions.cpp many at once
+//   supervisor.cpp  one thread, asleep until a worker starts or dies, or the pool closes
+//   sweep.cpp       what happens when a worker has died
+//   pool.cpp        from constructor to shutdown
+//
+// Threads: any may submit, wait and cancel. `mutex_` guards the lists, the table of seats and all
+// changes that are not one atomic operation on a state word; it is held for nanoseconds, never while
+// code of the user runs. The word of a task decides who resolves it.
+//
+// Lifetime: the executor owns the pool until its destructor, then the futures that are left do:
+// abandon() counts them and the last one deletes it. Until then no future touches a count.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "launch/fork_server_client.hpp"
+#include "os/private_fds.hpp"
+#include "parent/completions.hpp"
+#include "parent/task_record.hpp"
+#include "procpool/detail/pool_access.hpp"
+#include "procpool/options.hpp"
+#include "procpool/stats.hpp"
+#include "shm/dispatch.hpp"
+#include "shm/region.hpp"
+
+namespace procpool::parent {
+
+// What is to be submitted, as the template packed it.
+struct task_image {
+  shm::u64 code = 0;
+  const std::byte* inline_bytes = nullptr;  // payload, if there is no block
+  shm::u64 length = 0;
+  shm::block block;
+  std::uint32_t items = 0;
+  const task_options* options = nullptr;
+};
+
+class pool final : public detail::completion_source {
+ public:
+  explicit pool(pool_options options);
+  ~pool();
+
+  // submit.cpp. commit() throws shutdown_error, broken_process_pool; null if it would have to wait
+  // and may not. The image's block belongs to the pool afterwards, unless it throws or is null.
+  task_record* commit(const task_image& image, bool may_wait);
+  shm::block allocate_block(shm::u64 bytes);
+  void release_block(shm::block b) noexcept;
+  std::byte* address(shm::u64 offset, shm::u64 bytes) { return view_.at(offset, bytes); }
+
+  // pool.cpp
+  void shutdown(const shutdown_options& options);
+  void signal_workers(int signal);
+  void abandon() noexcept;
+  void own() noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
+  void disown() noexcept;
+  void forget() noexcept;
+  int max_workers() const { return static_cast<int>(region_.workers()); }
+  pool_stats stats();
+  void report(std::exception_ptr e) noexcept;
+  // At exit: whatever is left runs (or is cancelled) and the workers end.
+  static void finish_all(bool cancel) noexcept;
+
+  // await.cpp and task_record
+  void give_back(task_record& r) noexcept;       // the record is free again
+  void drop(task_record& r) noexcept;            // its future is gone before it is done
+  // Bytes that a worker says are in its partition. Throws codec_error if they are not.
+  const std::byte* result_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
+  void give_back_block(shm::u64 word, shm::u64 offset) noexcept;
+  void kill_worker_of(task_record& r, shm::u64 word) noexcept;
+  // After the parent resolved a task: who sleeps on it or listens hears of it.
+  void announce(task_record& r) noexcept;
+  void dropped_one() noexcept { dropped_.fetch_sub(1, std::memory_order_relaxed); }
+
+  // completion_source
+  void drain() noexcept override;
+  bool anything_done() const noexcept override;
+
+ private:
+  enum class seat_phase { empty, starting, running, ended };
+  struct seat {
+    seat_phase phase = seat_phase::empty;
+    std::uint32_t incarnation = 0;
+    pid_t pid = 0;
+    shm::u64 partition = 0;
+    std::size_t tasks_before = 0;  // done by earlier workers of this seat
+    bool was_ready = false;
+  };
+  // The part of the arena that one life of one worker writes its large results to.
+  struct partition_use {
+    std::atomic<std::uint32_t> seat{0};
+    bool taken = false;  // by a live worker, or by results of a dead one that are being read
+    bool retired = false;
+  };
+  struct death {
+    launch::seat_id id;
+    pid_t pid;
+    int exit_kind, exit_status, error;
+  };
+
+  // submit.cpp, all under mutex_
+  task_record* take_free(std::unique_lock<std::mutex>& lock, bool may_wait);
+  task_record* pop_freed();
+  bool grow();
+  void harvest();
+  bool harvest_one(task_record& r, bool after_death);
+  void give_slot_away(task_record& r);
+  void reuse(task_record& r);
+  void check_open() const;
+  bool admit(std::unique_lock<std::mutex>& lock, shm::u64 bytes, bool may_wait);
+  void fill(task_record& r, const task_image& image);
+  void make_ready(task_record& r);
+  void put_hint(task_record& r);
+  void compact_ring();
+
+  // supervisor.cpp
+  void start_supervisor();
+  void supervise();
+  bool handle_events();
+  void start_seat(shm::u32 index);
+  void on_started(const launch::server_event& e);
+  void on_exited(const launch::server_event& e);
+  void on_server_gone();
+  void judge(shm::u32 index, const death& d, bool had_task);
+  void break_pool(const std::string& cause);
+  bool wind_down();
+  void wake_supervisor() noexcept;
+  std::chrono::milliseconds next_timeout();
+  void note_death(const death_record& r);
+  void send_reports();
+  bool stopped_by_force() const { return doomed_with_ != 0 || !broken_.empty(); }
+  std::string initializer_failure(shm::u32 index) const;
+  std::string idle_death_text(const death& d, bool in_initializer) const;
+
+  // sweep.cpp, under mutex_
+  bool sweep(shm::u32 index, const death& d);
+  void crash(task_record& r, shm::u64 word, const death& d);
+  void crash_item(task_record& r, shm::u64 word, const death& d);
+  void put_back(task_record& r, shm::u64 word);
+  void resolve_with(task_record& r, shm::u64 word, std::exception_ptr e);
+  void save_items(task_record& r, shm::u64 word, std::uint32_t finished);
+  shm::u64 take_partition(shm::u32 seat_index);  // 0: none is free
+  void retire_partition(shm::u64 p);
+  bool partition_in_use(shm::u64 p) const;
+  death_record describe(task_record& r, const death& d, int attempt) const;
+
+  // pool.cpp
+  bool wait_until_drained(const time_point* deadline);
+  task_record* first_unresolved(shm::u32& from);
+  std::vector<task_record*> pending_records();
+  void cancel_pending();
+  void signal_running(int signal);
+  void set_hook(const invocation& hook, shm::u64& code, shm::u64& block, shm::u64& length);
+
+  task_record* record_at(shm::u32 index) const noexcept {
+    return by_slot_[index].load(std::memory_order_acquire);
+  }
+
+  const pool_options options_;
+  shm::region region_;
+  shm::arena_view view_;
+  shm::roster roster_;
+  std::unique_ptr<launch::fork_server_client> server_;
+
+  mutable std::mutex mutex_;
+  // Under mutex_:
+  shm::block_allocator blocks_;
+  shm::u64 tail_ = 0;
+  task_record* free_ = nullptr;        // with a slot
+  task_record* slotless_ = nullptr;
+  std::vector<std::unique_ptr<task_record>> records_;
+  std::vector<seat> seats_;
+  std::vector<partition_use> partitions_;
+  shm::u64 pending_bytes_ = 0;         // an upper bound; recounted when it matters
+  std::string broken_;                 // why; empty: it is not
+  bool stopping_ = false;              // shutdown has begun: nothing is accepted
+  bool drained_ = false;               // all tasks are resolved: the workers may end
+  int doomed_with_ = 0;                // signal of terminate_workers or kill_workers
+  std::vector<time_point> idle_deaths_;
+  std::vector<std::uint32_t> wanted_;  // seats to start again after a pause
+  time_point next_start_{};
+  duration pause_{};
+  std::size_t restarts_ = 0, submitted_ = 0, crashed_ = 0;
+  bool exit_hook_set_ = false;
+  std::condition_variable ended_cv_;
+  bool ended_ = false;                 // the supervisor is done, no process is left
+  bool abandoned_ = false;             // the executor is gone
+  bool server_lost_ = false;
+  std::vector<death_record> reports_;  // for on_worker_death
+
+  // Records that came back, most recent first; pushed without the mutex. closed_list after
+  // abandon(): then they are counted instead.
+  std::atomic<task_record*> freed_{nullptr};
+  std::unique_ptr<std::atomic<task_record*>[], void (*)(void*)> by_slot_;
+  // Who keeps the pool: the executor counts as `executor_share` until abandon() replaces that by the
+  // records in use and the supervisor, so the count cannot reach 0 before.
+  static constexpr std::int64_t executor_share = std::int64_t{1} << 40U;
+  std::atomic<std::int64_t> owners_{executor_share};
+  std::atomic<std::size_t> dropped_{0};
+  std::atomic<shm::u64> known_size_{0};  // of the region's file, at least
+
+  // Under the hub's mutex:
+  std::vector<task_record*> not_done_yet_;
+
+  os::private_fd wake_fd_;
+  std::thread supervisor_;
+};
+
+}  // namespace procpool::parent

@@ -1,0 +1,111 @@
+#include "procpool/progress.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+
+#include "os/terminal.hpp"
+
+namespace procpool::detail {
+namespace {
+
+using namespace std::chrono_literals;
+using seconds = std::chrono::duration<double>;
+
+constexpr seconds bar_interval = 100ms;
+constexpr seconds line_interval = 10s;  // in a log
+constexpr int bar_width = 30;
+
+std::string clock_text(double s) {
+  const auto whole = static_cast<long>(std::min(s, 359'999.0));
+  char text[32];
+  if (whole >= 3600) {
+    std::snprintf(text, sizeof text, "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
+  } else {
+    std::snprintf(text, sizeof text, "%ld:%02ld", whole / 60, whole % 60);
+  }
+  return text;
+}
+
+}  // namespace
+
+struct progress_meter::display {
+  std::string label;
+  std::optional<std::size_t> total;
+  bool quiet = false;
+  bool terminal = false;
+  std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now(), drawn = begin;
+
+  std::string text(std::size_t count, bool last) const {
+    const double elapsed = seconds(std::chrono::steady_clock::now() - begin).count();
+    const double rate = static_cast<double>(count) / std::max(elapsed, 1e-9);
+    std::string out = label.empty() ? "" : label + ": ";
+    if (total && *total != 0) {
+      const double part =
+          std::min(1.0, static_cast<double>(count) / static_cast<double>(*total));
+      if (terminal) {
+        const int filled = static_cast<int>(std::lround(part * bar_width));
+        out += '[' + std::string(static_cast<std::size_t>(filled), '#') +
+               std::string(static_cast<std::size_t>(bar_width - filled), '.') + "] ";
+      }
+      out += std::to_string(static_cast<int>(part * 100)) + "% ";
+      out += std::to_string(count) + "/" + std::to_string(*total);
+    } else {
+      out += std::to_string(count);
+    }
+    char rate_text[48];
+    std::snprintf(rate_text, sizeof rate_text, ", %.3g/s, ", rate);
+    out += rate_text + clock_text(elapsed);
+    if (!last && total && count < *total && rate > 0) {
+      out += ", " + clock_text(static_cast<double>(*total - count) / rate) + " left";
+    }
+    return out;
+  }
+
+  void draw(std::size_t count, bool last) {
+    std::string line = text(count, last);
+    if (terminal) {
+      const auto columns = static_cast<std::size_t>(std::max(1, os::terminal_columns() - 1));
+      if (line.size() > columns) line.resize(columns);
+      // Back to the first column, the line, erase the rest.
+      line = "\r" + line + "\x1b[K";
+      if (last) line += '\n';
+    } else {
+      line += '\n';
+    }
+    os::write_stderr(line);
+    drawn = std::chrono::steady_clock::now();
+  }
+};
+
+progress_meter::progress_meter(progress_options options, std::optional<std::size_t> total)
+    : display_(std::make_unique<display>()) {
+  display_->label = std::move(options.label);
+  display_->total = options.total ? options.total : total;
+  display_->quiet = options.quiet || std::getenv("PROCPOOL_QUIET") != nullptr;
+  display_->terminal = os::stderr_is_terminal();
+  if (display_->quiet) look_at_ = std::numeric_limits<std::size_t>::max();
+}
+
+progress_meter::~progress_meter() {
+  if (display_ && !display_->quiet) display_->draw(count_, true);
+}
+
+progress_meter::progress_meter(progress_meter&&) noexcept = default;
+progress_meter& progress_meter::operator=(progress_meter&&) noexcept = default;
+
+void progress_meter::look() {
+  const auto now = std::chrono::steady_clock::now();
+  const seconds since = now - display_->drawn;
+  const seconds interval = display_->terminal ? bar_interval : line_interval;
+  if (since >= interval) display_->draw(count_, false);
+  // The clock is asked about a hundred times between two drawings, whatever the rate.
+  const double rate =
+      static_cast<double>(count_) / std::max(seconds(now - display_->begin).count(), 1e-9);
+  look_at_ = count_ + std::max<std::size_t>(1, static_cast<std::size_t>(rate * interval.count() / 100));
+}
+
+}  // namespace procpool::detail

@@ -1,0 +1,381 @@
+// A task goes in. The usual path takes one mutex, finds a warm record with its slot, copies the
+// payload, and makes two stores that others see: the state word and the ring's tail.
+#include <algorithm>
+#include <cstring>
+#include <thread>
+
+#include "parent/exit_hook.hpp"
+#include "parent/pool.hpp"
+#include "procpool/errors.hpp"
+
+namespace procpool::parent {
+namespace {
+
+using shm::u32;
+using shm::u64;
+using namespace std::chrono_literals;
+
+constexpr u32 slots_per_growth = 256;
+constexpr std::chrono::microseconds first_nap{50}, last_nap{2000};
+
+// freed_ holds this once the pool is abandoned.
+task_record* closed_list() {
+  static char mark;
+  return reinterpret_cast<task_record*>(&mark);
+}
+
+}  // namespace
+
+void pool::check_open() const {
+  if (!broken_.empty()) throw broken_process_pool(broken_);
+  if (stopping_) {
+    throw shutdown_error("this pool was shut down: submit before shutdown(), or make a new pool");
+  }
+}
+
+task_record* pool::commit(const task_image& image, bool may_wait) {
+  std::unique_lock lock(mutex_);
+  check_open();
+  // Registered after the program's static objects, so that it runs before their destructors.
+  if (!exit_hook_set_) exit_hook_set_ = arm_exit_hook();
+  if (options_.max_pending_bytes && !admit(lock, image.length, may_wait)) return nullptr;
+  task_record* r = take_free(lock, may_wait);
+  if (r == nullptr) return nullptr;
+  fill(*r, image);
+  make_ready(*r);
+  ++submitted_;
+  lock.unlock();
+  roster_.kick();
+  return r;
+}
+
+// The record has a slot that nobody else touches.
+void pool::fill(task_record& r, const task_image& image) {
+  r.generation += u64{1} << shm::generation_shift;
+  r.references.store(1, std::memory_order_relaxed);
+  r.items = image.items;
+  r.payload_length = image.length;
+  shm::slot& s = *r.slot.load(std::memory_order_relaxed);
+  if (image.block) {
+    if (r.arguments) blocks_.release(r.arguments);
+    r.arguments = image.block;
+    r.payload_block = image.block.offset;
+  } else {
+    r.payload_block = 0;
+    std::memcpy(s.bytes, image.inline_bytes, image.length);
+  }
+  s.code = image.code;
+  const task_options& o = *image.options;
+  if (o.retries != 0 || !o.label.empty()) {
+    task_extras& extras = r.more();
+    extras.label = o.label;
+    extras.retries = o.retries;
+    if (o.retries > 0 && !image.block) {
+      extras.inline_payload.assign(image.inline_bytes, image.inline_bytes + image.length);
+    }
+  }
+  if (image.items != 0) {
+    auto& progress = *new (s.bytes) shm::chunk_progress{};
+    progress.count = image.items;
+  }
+}
+
+// Everything that a worker reads, then the word, then the hint.
+void pool::make_ready(task_record& r) {
+  shm::slot& s = *r.slot.load(std::memory_order_relaxed);
+  s.length.store(r.payload_length, std::memory_order_relaxed);
+  s.block.store(r.payload_block, std::memory_order_relaxed);
+  s.chunk = r.items != 0 ? 1 : 0;
+  s.started.store(0, std::memory_order_relaxed);
+  r.off_list.store(false, std::memory_order_relaxed);
+  // release: the payload before the word; flags that listeners set since stay
+  s.word.store(shm::make_word(r.generation, shm::task_phase::ready), std::memory_order_release);
+  put_hint(r);
+}
+
+void pool::put_hint(task_record& r) {
+  if (tail_ - region_.control().head.load(std::memory_order_relaxed) >= shm::ring_entries) {
+    compact_ring();
+  }
+  r.hint_position = tail_;
+  // relaxed: the exchange below releases it
+  region_.hint(tail_).store(r.generation | r.index, std::memory_order_relaxed);
+  // seq_cst, and a full fence: the hint is visible before kick() looks who sleeps
+  region_.control().tail.exchange(++tail_);
+}
+
+// The ring is full of hints for tasks that were cancelled: take them out as a worker would.
+void pool::compact_ring() {
+  std::atomic<u64>& head = region_.control().head;
+  for (u32 turns = 0; turns < shm::ring_entries; ++turns) {
+    u64 h = head.load();
+    if (tail_ - h <= shm::ring_entries / 2) return;
+    const u64 hint = region_.hint(h).load(std::memory_order_relaxed);
+    if (!head.compare_exchange_strong(h, h + 1)) continue;
+    task_record* r = record_at(static_cast<u32>(hint & shm::slot_index_mask));
+    u64 word = 0;
+    if (r == nullptr || !r->load(word) || shm::phase_of(word) != shm::task_phase::ready) continue;
+    if (r->generation != shm::generation_of(hint)) continue;
+    r->hint_position = tail_;
+    region_.hint(tail_).store(hint, std::memory_order_relaxed);
+    region_.control().tail.exchange(++tail_);
+  }
+}
+
+task_record* pool::take_free(std::unique_lock<std::mutex>& lock, bool may_wait) {
+  std::chrono::microseconds nap = first_nap;
+  for (;;) {
+    if (task_record* r = pop_freed()) return r;
+    if (dropped_.load(std::memory_order_relaxed) != 0) {
+      const std::lock_guard hub(completion_hub::instance().mutex());
+      drain();
+    }
+    if (task_record* r = pop_freed()) return r;
+    if (grow()) continue;
+    harvest();
+    if (task_record* r = pop_freed()) return r;
+    if (!may_wait) return nullptr;
+    // Every slot holds an unfinished task. A worker frees the first one; nobody tells us.
+    lock.unlock();
+    std::this_thread::sleep_for(nap);
+    nap = std::min(nap * 2, last_nap);
+    lock.lock();
+    check_open();
+  }
+}
+
+task_record* pool::pop_freed() {
+  if (free_ == nullptr) {
+    // acquire: what the releasing threads wrote into the records
+    task_record* r = freed_.exchange(nullptr, std::memory_order_acquire);
+    while (r != nullptr) {
+      task_record* next = r->next;
+      if (r->slot.load(std::memory_order_relaxed) != nullptr) {
+        r->next = std::exchange(free_, r);
+      } else {
+        r->next = std::exchange(slotless_, r);
+      }
+      r = next;
+    }
+  }
+  if (free_ == nullptr) return nullptr;
+  task_record* r = free_;
+  free_ = r->next;
+  return r;
+}
+
+bool pool::grow() {
+  const u32 before = region_.allocated_slots();
+  if (before == shm::max_slots) return false;
+  region_.allocate_slots(before + slots_per_growth);
+  records_.reserve(records_.size() + slots_per_growth);
+  // Descending, so that the lowest index is used first.
+  for (u32 i = region_.allocated_slots(); i-- > before;) {
+    task_record* r = slotless_;
+    if (r != nullptr) {
+      slotless_ = r->next;
+    } else {
+      records_.push_back(std::make_unique<task_record>(*this));
+      r = records_.back().get();
+      r->references.store(0, std::memory_order_relaxed);
+    }
+    r->index = i;
+    r->generation = 0;
+    r->slot.store(&region_.at(i), std::memory_order_relaxed);
+    by_slot_[i].store(r, std::memory_order_release);
+    r->next = std::exchange(free_, r);
+  }
+  return true;
+}
+
+// All slots are taken: outcomes that nobody has read yet move to private memory.
+void pool::harvest() {
+  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+    task_record* r = record_at(i);
+    if (r->items == 0) harvest_one(*r, false);
+  }
+}
+
+// True if the outcome is in private memory now, and the slot is free.
+bool pool::harvest_one(task_record& r, bool after_death) {
+  u64 word = 0;
+  if (r.references.load() == 0 || !r.load(word) || !shm::is_resolved(word)) return false;
+  // A thread that sleeps on this word is about to read it; a slot on a done-list is a link of it.
+  if (!after_death && (word & shm::waiter_flag) != 0) return false;
+  if ((word & shm::notify_flag) != 0 && !r.off_list.load()) return false;
+  std::uint32_t unpinned = 0;
+  if (!r.pins.compare_exchange_strong(unpinned, harvesting)) return false;
+  try {
+    if (r.items != 0) {
+      const auto* progress = reinterpret_cast<shm::chunk_progress*>(r.slot.load()->bytes);
+      if (shm::phase_of(word) == shm::task_phase::done) {
+        save_items(r, word, shm::progress_finished(progress->progress.load()));
+      }
+    } else {
+      const detail::outcome_view o = r.read_outcome(word);
+      r.error = o.error;
+      r.saved.assign(o.data, o.data + o.size);
+    }
+  } catch (...) {
+    r.error = std::current_exception();
+  }
+  r.give_back_result();
+  give_slot_away(r);
+  // release: the copy before the mark; who finds it reads no slot
+  r.pins.store(harvested, std::memory_order_release);
+  return true;
+}
+
+void pool::give_slot_away(task_record& r) {
+  task_record* heir = slotless_;
+  if (heir != nullptr) {
+    slotless_ = heir->next;
+  } else {
+    records_.push_back(std::make_unique<task_record>(*this));
+    heir = records_.back().get();
+    heir->references.store(0, std::memory_order_relaxed);
+  }
+  heir->index = r.index;
+  heir->generation = r.generation;
+  heir->arguments = std::exchange(r.arguments, {});
+  heir->slot.store(r.slot.exchange(nullptr), std::memory_order_relaxed);
+  by_slot_[r.index].store(heir, std::memory_order_release);
+  heir->next = std::exchange(free_, heir);
+}
+
+// Tasks that have not begun may hold so many bytes of arguments. What has begun is not told to us,
+// so the sum is an upper bound that is counted anew when it seems to be too much.
+bool pool::admit(std::unique_lock<std::mutex>& lock, u64 bytes, bool may_wait) {
+  std::chrono::microseconds nap = first_nap;
+  const u64 most = *options_.max_pending_bytes;
+  while (pending_bytes_ + bytes > most) {
+    u64 sum = 0;
+    for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+      const task_record* r = record_at(i);
+      u64 word = 0;
+      if (r->load(word) && shm::phase_of(word) == shm::task_phase::ready) sum += r->payload_length;
+    }
+    pending_bytes_ = sum;
+    // A task that is larger than the whole budget goes when nothing else waits.
+    if (sum == 0 || sum + bytes <= most) break;
+    if (!may_wait) return false;
+    lock.unlock();
+    std::this_thread::sleep_for(nap);
+    nap = std::min(nap * 2, last_nap);
+    lock.lock();
+    check_open();
+  }
+  pending_bytes_ += bytes;
+  return true;
+}
+
+shm::block pool::allocate_block(u64 bytes) {
+  const std::lock_guard lock(mutex_);
+  // The record that is next in line may hold a warm one.
+  if (free_ != nullptr && free_->arguments && free_->arguments.capacity >= bytes &&
+      shm::block_allocator::class_of(bytes) == free_->arguments.size_class) {
+    return std::exchange(free_->arguments, {});
+  }
+  return blocks_.allocate(bytes);
+}
+
+void pool::release_block(shm::block b) noexcept {
+  const std::lock_guard lock(mutex_);
+  blocks_.release(b);
+}
+
+// From any thread, without the mutex.
+void pool::give_back(task_record& r) noexcept {
+  task_record* head = freed_.load(std::memory_order_relaxed);
+  while (head != closed_list()) {
+    r.next = head;
+    // release: the record's last changes before it is found on the list
+    if (freed_.compare_exchange_weak(head, &r, std::memory_order_release,
+                                     std::memory_order_relaxed)) {
+      return;
+    }
+  }
+  disown();
+}
+
+// The executor is gone. What is still in use owns the pool now, and so does the supervisor until it
+// has ended.
+void pool::abandon() noexcept {
+  std::unique_lock lock(mutex_);
+  abandoned_ = true;
+  stopping_ = true;
+  std::int64_t idle = 0;
+  task_record* r = freed_.exchange(closed_list(), std::memory_order_acquire);
+  for (; r != nullptr; r = r->next) ++idle;
+  for (r = free_; r != nullptr; r = r->next) ++idle;
+  for (r = slotless_; r != nullptr; r = r->next) ++idle;
+  const std::int64_t owners =
+      static_cast<std::int64_t>(records_.size()) - idle + (ended_ ? 0 : 1);
+  lock.unlock();
+  const std::int64_t change = owners - executor_share;
+  if (owners_.fetch_add(change, std::memory_order_acq_rel) + change == 0) delete this;
+}
+
+void pool::disown() noexcept {
+  if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+}  // namespace procpool::parent
+
+namespace procpool::detail {
+
+pool_hold::pool_hold(parent::pool& p) noexcept : pool_(&p) { p.own(); }
+pool_hold::~pool_hold() { pool_->disown(); }
+int pool_hold::max_workers() const noexcept { return pool_->max_workers(); }
+
+submission::submission(parent::pool& p)
+    : wire_writer(buffer_, buffer_ + inline_bytes, &grow), pool_(&p) {
+  static_assert(inline_bytes == shm::inline_bytes);
+}
+
+submission::~submission() {
+  if (offset_ != 0) pool_->release_block({offset_, capacity_, size_class_});
+}
+
+void submission::grow(wire_writer& base, std::size_t need) {
+  auto& self = static_cast<submission&>(base);
+  const std::size_t used = self.size();
+  const std::size_t enough = self.offset_ == 0 ? used + need : std::max(used + need, 2 * used);
+  const shm::block bigger = self.pool_->allocate_block(enough);
+  std::byte* to = nullptr;
+  try {
+    to = self.pool_->address(bigger.offset, bigger.capacity);
+  } catch (...) {
+    self.pool_->release_block(bigger);
+    throw;
+  }
+  std::memcpy(to, self.begin_, used);
+  if (self.offset_ != 0) {
+    self.pool_->release_block({self.offset_, self.capacity_, self.size_class_});
+  }
+  self.offset_ = bigger.offset;
+  self.capacity_ = bigger.capacity;
+  self.size_class_ = bigger.size_class;
+  self.begin_ = to;
+  self.cur_ = to + used;
+  self.end_ = to + bigger.capacity;
+}
+
+state_ptr submission::commit(code_ref code, const task_options& options, std::uint32_t items,
+                             bool may_wait) {
+  // A chunk counts its progress in the slot, so its payload lies in a block.
+  if (items != 0 && offset_ == 0) grow(*this, 1);
+  if (options.retries < 0) throw std::invalid_argument("task_options::retries must be at least 0");
+  parent::task_image image;
+  image.code = code.bits;
+  image.inline_bytes = buffer_;
+  image.length = size();
+  image.block = {offset_, capacity_, size_class_};
+  image.items = items;
+  image.options = &options;
+  parent::task_record* r = pool_->commit(image, may_wait);
+  if (r != nullptr) offset_ = 0;
+  return state_ptr(r);
+}
+
+}  // namespace procpool::detail

@@ -1,0 +1,286 @@
+// One thread for each pool. It sleeps in poll() until a worker starts or dies, or until the pool
+// closes; no task passes through it.
+#include <array>
+#include <csignal>
+
+#include "launch/thread_gate.hpp"
+#include "os/event_fd.hpp"
+#include "os/poll.hpp"
+#include "parent/pool.hpp"
+#include "procpool/errors.hpp"
+#include "wire/exception_codec.hpp"
+
+namespace procpool::parent {
+namespace {
+
+using shm::u32;
+using namespace std::chrono_literals;
+
+// Deaths outside of tasks, without a single task done in between: more than so many in this time
+// and the pool is broken. Erlang's supervisors and systemd have the same kind of limit.
+constexpr duration death_window = 5s;
+constexpr std::size_t least_deaths = 3;
+constexpr duration first_pause = 10ms, longest_pause = 1s;
+// While a pool that nobody waits for winds down, its tasks end without telling anybody.
+constexpr std::chrono::milliseconds wind_down_step{10}, no_limit{-1};
+
+time_point now() { return std::chrono::steady_clock::now(); }
+
+}  // namespace
+
+void pool::start_supervisor() {
+  wake_fd_ = os::make_event_fd();
+  supervisor_ = std::thread([this] { supervise(); });
+}
+
+void pool::wake_supervisor() noexcept { os::signal_event_fd(wake_fd_.get()); }
+
+void pool::supervise() {
+  // Forking this process is safe while this thread sleeps in poll, and only then.
+  const launch::own_thread registered;
+  for (bool more = true; more;) {
+    std::array<os::poll_item, 2> items{};
+    items[0].fd = server_lost_ ? -1 : server_->event_fd();
+    items[1].fd = wake_fd_.get();
+    const std::chrono::milliseconds timeout = next_timeout();
+    {
+      const launch::blocking_scope forks_may_happen;
+      os::poll_items(items, timeout);
+    }
+    os::clear_event_fd(wake_fd_.get());
+    more = handle_events();
+  }
+  server_->stop(launch::fork_server_client::default_grace);
+  {
+    // No task is unresolved: after this drain no dropped one is left either.
+    const std::lock_guard hub(completion_hub::instance().mutex());
+    drain();
+  }
+  std::unique_lock lock(mutex_);
+  ended_ = true;
+  ended_cv_.notify_all();
+  const bool abandoned = abandoned_;
+  if (abandoned) supervisor_.detach();
+  lock.unlock();
+  // After abandon() this thread is one of the pool's owners.
+  if (abandoned) disown();
+}
+
+std::chrono::milliseconds pool::next_timeout() {
+  const std::lock_guard lock(mutex_);
+  if (!wanted_.empty()) {
+    const duration d = next_start_ - now();
+    if (d <= duration::zero()) return 0ms;
+    return std::chrono::duration_cast<std::chrono::milliseconds>(d) + 1ms;
+  }
+  return stopping_ && !drained_ ? wind_down_step : no_limit;
+}
+
+// False once no process is left and the pool is closed.
+bool pool::handle_events() {
+  while (std::optional<launch::server_event> e = server_->next_event()) {
+    const std::lock_guard lock(mutex_);
+    switch (e->what) {
+      case launch::server_event::kind::started:
+        on_started(*e);
+        break;
+      case launch::server_event::kind::exited:
+        on_exited(*e);
+        break;
+      case launch::server_event::kind::start_failed:
+        seats_[e->id.seat].phase = seat_phase::empty;
+        retire_partition(seats_[e->id.seat].partition);
+        judge(e->id.seat, {e->id, 0, 0, 0, e->error}, false);
+        break;
+      case launch::server_event::kind::server_gone:
+        on_server_gone();
+        break;
+    }
+  }
+  send_reports();
+  const std::lock_guard lock(mutex_);
+  if (!wanted_.empty() && now() >= next_start_) {
+    std::vector<u32> seats;
+    seats.swap(wanted_);
+    for (const u32 s : seats) start_seat(s);
+  }
+  return !wind_down();
+}
+
+void pool::start_seat(u32 index) {
+  if (drained_ || doomed_with_ != 0 || !broken_.empty()) return;
+  const shm::u64 partition = take_partition(index);
+  if (partition == 0) {
+    // Results of dead workers are being read; they will be done with soon.
+    wanted_.push_back(index);
+    next_start_ = now() + first_pause;
+    return;
+  }
+  seat& s = seats_[index];
+  shm::worker_line& line = region_.line(index);
+  line.futex.store(1);
+  line.ready.store(0);
+  line.tasks.store(0);
+  line.done_list.store(0);
+  s.phase = seat_phase::starting;
+  s.pid = 0;
+  s.partition = partition;
+  ++s.incarnation;
+  server_->start_worker({index, s.incarnation}, partition);
+}
+
+void pool::on_started(const launch::server_event& e) {
+  seat& s = seats_[e.id.seat];
+  if (s.incarnation != e.id.incarnation) return;
+  s.phase = seat_phase::running;
+  s.pid = e.pid;
+  if (doomed_with_ != 0) server_->signal_worker(e.id, doomed_with_);
+}
+
+void pool::on_exited(const launch::server_event& e) {
+  seat& s = seats_[e.id.seat];
+  if (s.incarnation != e.id.incarnation || s.phase == seat_phase::empty) return;
+  const death d{e.id, e.pid, e.exit_kind, e.exit_status, e.error};
+  const bool had_task = sweep(e.id.seat, d);
+  const std::size_t tasks = region_.line(e.id.seat).tasks.load();
+  s.tasks_before += tasks;
+  s.phase = seat_phase::empty;
+  s.pid = 0;
+  retire_partition(s.partition);
+  judge(e.id.seat, d, had_task || tasks != 0);
+  // A wake may have died with it, and work may wait for the roles that it had.
+  roster_.kick();
+}
+
+// What a death means for the pool: a task died with its worker, or the worker left in order, or
+// the pool itself is in trouble.
+void pool::judge(u32 index, const death& d, bool progress) {
+  if (drained_ || doomed_with_ != 0 || !broken_.empty()) return;
+  const shm::worker_line& line = region_.line(index);
+  const bool start_failed = d.pid == 0 && d.error != 0;
+  const bool hook_failed = !start_failed && options_.initializer && line.ready.load() != 1;
+  if (!start_failed && line.ready.load() == 2) {
+    break_pool(initializer_failure(index));
+    return;
+  }
+  if (progress && !hook_failed) {
+    idle_deaths_.clear();
+    pause_ = duration::zero();
+  } else {
+    const time_point t = now();
+    std::erase_if(idle_deaths_, [&](time_point then) { return t - then > death_window; });
+    idle_deaths_.push_back(t);
+    const std::size_t most = hook_failed ? least_deaths
+                                         : std::max(least_deaths, std::size_t{2} * seats_.size());
+    if (idle_deaths_.size() > most) {
+      break_pool(idle_death_text(d, hook_failed));
+      return;
+    }
+    pause_ = pause_ == duration::zero() ? first_pause : std::min(pause_ * 2, longest_pause);
+  }
+  ++restarts_;
+  if (idle_deaths_.size() <= 1) {
+    start_seat(index);
+    return;
+  }
+  wanted_.push_back(index);
+  next_start_ = now() + pause_;
+}
+
+std::string pool::initializer_failure(u32 index) const {
+  const shm::worker_line& line = region_.line(index);
+  const u32 length = std::min<u32>(line.report_length.load(), shm::report_bytes);
+  std::string what = "it threw an exception";
+  try {
+    detail::wire_reader reader(line.report, length);
+    std::rethrow_exception(wire::decode_exception(reader, ""));
+  } catch (const std::exception& e) {
+    what = e.what();
+  } catch (...) {
+    what = "it threw an exception that is not a std::exception";
+  }
+  return "the pool's initializer failed in worker " + std::to_string(index) + ": " + what;
+}
+
+std::string pool::idle_death_text(const death& d, bool in_initializer) const {
+  std::string how;
+  if (d.pid == 0) {
+    how = "could not be started: " + std::generic_category().message(d.error);
+  } else if (d.exit_kind == CLD_EXITED) {
+    how = "left with exit code " + std::to_string(d.exit_status);
+  } else {
+    how = "were ended by signal " + std::to_string(d.exit_status);
+    if (const char* name = sigabbrev_np(d.exit_status)) how += " (SIG" + std::string(name) + ")";
+  }
+  const std::string where =
+      in_initializer ? " in the initializer" : d.pid == 0 ? "" : " before they ran any task";
+  return "the pool's workers " + how + where + ", again and again";
+}
+
+// The fork server is gone, and each of its workers has been reported as dead before. With spawn
+// and forkserver there can be another one; a forked server cannot be made again in a program that
+// has moved on.
+void pool::on_server_gone() {
+  if (drained_ || doomed_with_ != 0 || !broken_.empty()) {
+    server_lost_ = true;
+    return;
+  }
+  if (options_.start == start_method::fork) {
+    server_lost_ = true;
+    break_pool("the pool's fork server died, and a forked one cannot be made again: use "
+               "start_method::spawn, or make a new pool");
+    return;
+  }
+  try {
+    server_ = launch::fork_server_client::start(
+        {options_.start, region_.fd(), shm::parent_page_fd()});
+    wanted_.clear();
+    for (u32 i = 0; i < seats_.size(); ++i) start_seat(i);
+  } catch (const std::exception& e) {
+    server_lost_ = true;
+    break_pool(std::string("the pool's fork server died and cannot be started again: ") + e.what());
+  }
+}
+
+// No progress is possible: everything that waits gets the cause.
+void pool::break_pool(const std::string& cause) {
+  broken_ = cause;
+  wanted_.clear();
+  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+    task_record& r = *record_at(i);
+    shm::u64 word = 0;
+    while (r.load(word) && shm::phase_of(word) == shm::task_phase::ready) {
+      r.error = std::make_exception_ptr(broken_process_pool(cause));
+      if (r.slot.load()->word.compare_exchange_strong(
+              word, shm::with_phase(word, shm::task_phase::crashed))) {
+        announce(r);
+        break;
+      }
+    }
+  }
+  // Workers that still run a task may finish it.
+  region_.control().stopping.store(1);
+  roster_.wake_all();
+}
+
+// Called after each round: true once all processes are gone and nothing is left to do.
+bool pool::wind_down() {
+  if (!stopping_) return false;
+  u32 from = 0;
+  if (!drained_ && (first_unresolved(from) == nullptr)) {
+    drained_ = true;
+    wanted_.clear();
+    region_.control().stopping.store(1);
+    roster_.wake_all();
+  }
+  if (!drained_) {
+    // Without a worker and without hope of one, what is left cannot run.
+    return false;
+  }
+  for (const seat& s : seats_) {
+    if (s.phase != seat_phase::empty && !server_lost_) return false;
+  }
+  return true;
+}
+
+}  // namespace procpool::parent

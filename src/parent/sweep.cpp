@@ -1,0 +1,249 @@
+// What happens when a worker has died: one function, which may run any number of times for the same
+// death. It is called after proof (the fork server has reaped the process) and under the pool's
+// mutex, and it puts the region into the state that the dead worker would have left if it had
+// stopped between two tasks:
+//
+//   1. its roles and its sleeping bit are cleared, its done-list is emptied
+//   2. CLAIMED, not started    -> READY again, with a new hint: nobody has seen anything of it
+//      CLAIMED, started        -> CRASHED, or READY again if the task has retries left
+//      KILL                    -> CRASHED with cancelled_error: who asked for the kill gets it
+//      DONE, somebody sleeps   -> woken: the worker may have died before it did that
+//      READY, hint already taken -> a new hint: the dead worker may have taken it and nothing more
+//   3. large results move to private memory, so that its partition can be used again
+//
+// Exactly the tasks that it had started are concerned; everybody else goes on.
+#include <csignal>
+#include <limits>
+
+#include "os/futex.hpp"
+#include "parent/pool.hpp"
+#include "procpool/errors.hpp"
+
+namespace procpool::parent {
+namespace {
+
+using shm::task_phase;
+using shm::u32;
+using shm::u64;
+
+}  // namespace
+
+// True if the worker died in a task.
+bool pool::sweep(u32 index, const death& d) {
+  bool had_task = false;
+  roster_.drop_roles(index);
+  roster_.clear_asleep(index);
+  {
+    const std::lock_guard hub(completion_hub::instance().mutex());
+    drain();
+  }
+  const u64 head = region_.control().head.load();
+  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+    task_record& r = *record_at(i);
+    u64 word = 0;
+    if (!r.load(word)) continue;
+    const task_phase phase = shm::phase_of(word);
+    if (phase == task_phase::ready) {
+      if (r.hint_position < head) {
+        // Claimed in this moment by a live worker? Then the new hint is a harmless duplicate.
+        put_hint(r);
+      }
+      continue;
+    }
+    if (shm::worker_of(word) != index) continue;
+    if (phase == task_phase::claimed || phase == task_phase::kill) {
+      const u32 stamp = region_.at(i).started.load(std::memory_order_acquire);
+      if (phase == task_phase::kill) {
+        had_task = true;
+        resolve_with(r, word, std::make_exception_ptr(cancelled_error("the task was cancelled while it "
+                                                                      "ran: its worker was killed")));
+      } else if (stamp != shm::started_stamp(word)) {
+        put_back(r, word);
+      } else {
+        had_task = true;
+        crash(r, word, d);
+      }
+    } else if (phase == task_phase::done) {
+      if ((word & shm::waiter_flag) != 0) {
+        os::futex_wake(region_.at(i).word, std::numeric_limits<int>::max());
+      }
+      if (r.items != 0 || region_.at(i).block.load(std::memory_order_relaxed) != 0) {
+        harvest_one(r, true);
+      }
+    }
+  }
+  {
+    // Those that the sweep resolved, and those that the worker published without ringing.
+    completion_hub& hub = completion_hub::instance();
+    const std::lock_guard lock(hub.mutex());
+    drain();
+    hub.ring();
+  }
+  return had_task;
+}
+
+death_record pool::describe(task_record& r, const death& d, int attempt) const {
+  death_record record;
+  record.label = r.label();
+  record.pid = d.pid;
+  record.signal = d.exit_kind == CLD_EXITED ? 0 : d.exit_status;
+  record.exit_code = d.exit_kind == CLD_EXITED ? d.exit_status : 0;
+  record.core_dumped = d.exit_kind == CLD_DUMPED;
+  record.attempt = attempt;
+  return record;
+}
+
+void pool::crash(task_record& r, u64 word, const death& d) {
+  if (r.items != 0) {
+    crash_item(r, word, d);
+    return;
+  }
+  const int attempt = r.extras ? r.extras->attempt : 1;
+  const bool again = r.extras && r.extras->retries > 0 && !stopped_by_force();
+  death_record record = describe(r, d, attempt);
+  record.will_retry = again;
+  note_death(record);
+  if (!again) {
+    resolve_with(r, word, std::make_exception_ptr(worker_crashed(std::move(record))));
+    return;
+  }
+  --r.extras->retries;
+  ++r.extras->attempt;
+  put_back(r, word);
+}
+
+// The items before the one that ran are delivered, that one has crashed or is tried again, the
+// rest go on in another worker: the chunk begins anew behind what is settled.
+void pool::crash_item(task_record& r, u64 word, const death& d) {
+  auto& line = *reinterpret_cast<shm::chunk_progress*>(r.slot.load()->bytes);
+  const u32 finished = std::max(line.first, shm::progress_finished(line.progress.load()));
+  const u32 begun = line.begun.load(std::memory_order_relaxed);
+  task_extras& more = r.more();
+  save_items(r, word, finished);
+  if (finished >= r.items) {
+    // It died between its last item and DONE.
+    resolve_with(r, word, nullptr);
+    return;
+  }
+  u32 next = finished;
+  if (begun == finished + 1 || begun == 0) {
+    // begun == 0: it died while it decoded the function; the first item takes the blame.
+    if (more.attempted != finished + 1) {
+      more.attempted = finished + 1;
+      more.attempt = 1;
+    }
+    death_record record = describe(r, d, more.attempt);
+    record.will_retry = more.attempt <= more.retries && !stopped_by_force();
+    note_death(record);
+    if (record.will_retry) {
+      ++more.attempt;
+    } else {
+      chunk_piece lost;
+      lost.items = 1;
+      lost.error = std::make_exception_ptr(worker_crashed(std::move(record)));
+      more.pieces.push_back(std::move(lost));
+      next = finished + 1;
+    }
+  }
+  if (next == r.items) {
+    resolve_with(r, word, nullptr);
+    return;
+  }
+  line.first = next;
+  put_back(r, word);
+}
+
+// Copies the outcomes of the items [line.first, finished) out of the dead worker's partition.
+void pool::save_items(task_record& r, u64 word, u32 finished) {
+  const auto& line = *reinterpret_cast<const shm::chunk_progress*>(r.slot.load()->bytes);
+  if (finished <= line.first || finished > r.items) return;
+  chunk_piece piece;
+  piece.items = finished - line.first;
+  try {
+    const u64 bytes = u64{shm::progress_units(line.progress.load())} * 8;
+    const std::byte* data = result_bytes(word, line.outcomes.load(), bytes);
+    piece.outcomes.assign(data, data + bytes);
+    r.more().pieces.push_back(std::move(piece));
+  } catch (...) {
+    for (u32 i = 0; i < finished - line.first; ++i) {
+      r.more().pieces.push_back({1, {}, std::current_exception()});
+    }
+  }
+}
+
+// Ready once more, as submit left it. The flags of those who wait stay.
+void pool::put_back(task_record& r, u64 word) {
+  if (stopped_by_force()) {
+    resolve_with(r, word,
+                 broken_.empty() ? std::make_exception_ptr(cancelled_error())
+                                 : std::make_exception_ptr(broken_process_pool(broken_)));
+    return;
+  }
+  shm::slot& s = *r.slot.load();
+  if (r.items != 0) {
+    auto& line = *reinterpret_cast<shm::chunk_progress*>(s.bytes);
+    line.begun.store(0, std::memory_order_relaxed);
+    line.progress.store(shm::make_progress(line.first, 0), std::memory_order_relaxed);
+    line.outcomes.store(0, std::memory_order_relaxed);
+  } else if (r.extras && !r.extras->inline_payload.empty()) {
+    std::copy(r.extras->inline_payload.begin(), r.extras->inline_payload.end(), s.bytes);
+  }
+  s.length.store(r.payload_length, std::memory_order_relaxed);
+  s.block.store(r.payload_block, std::memory_order_relaxed);
+  s.started.store(0, std::memory_order_relaxed);
+  r.off_list.store(false, std::memory_order_relaxed);
+  // A flag may appear at any time; nothing else changes the word of a dead worker's task, but for
+  // a cancel that turns CLAIMED into KILL: then there is nothing to put back.
+  while (!s.word.compare_exchange_strong(
+      word, shm::make_word(word, task_phase::ready, 0, word & shm::flags_mask))) {
+    if (shm::phase_of(word) == task_phase::kill) {
+      resolve_with(r, word, std::make_exception_ptr(cancelled_error()));
+      return;
+    }
+  }
+  put_hint(r);
+}
+
+void pool::resolve_with(task_record& r, u64 word, std::exception_ptr e) {
+  shm::slot& s = *r.slot.load();
+  r.error = std::move(e);
+  // release: the error before the word that says it is there
+  while (!s.word.compare_exchange_strong(word, shm::with_phase(word, task_phase::crashed))) {
+    if (shm::is_resolved(word)) return;
+  }
+  announce(r);
+}
+
+u64 pool::take_partition(u32 seat_index) {
+  for (u64 p = 1; p < partitions_.size(); ++p) {
+    partition_use& use = partitions_[p];
+    if (use.taken && use.retired && !partition_in_use(p)) use.taken = use.retired = false;
+    if (use.taken) continue;
+    use.taken = true;
+    use.seat.store(seat_index, std::memory_order_release);
+    return p;
+  }
+  return 0;
+}
+
+void pool::retire_partition(u64 p) {
+  if (p != 0) partitions_[p].retired = true;
+}
+
+// A result that a thread of the program reads right now.
+bool pool::partition_in_use(u64 p) const {
+  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+    const task_record& r = *record_at(i);
+    u64 word = 0;
+    if (r.references.load(std::memory_order_acquire) == 0 || !r.load(word)) continue;
+    if (shm::phase_of(word) != task_phase::done) continue;
+    const shm::slot& s = region_.at(i);
+    const u64 block =
+        r.items != 0 ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
+                     : s.block.load();
+    if (block >= region_.arena_offset() && region_.partition_of(block) == p) return true;
+  }
+  return false;
+}
+
+}  // namespace procpool::parent

@@ -1,0 +1,121 @@
+// What the parent knows of one task, in private memory: everything that decides about its future.
+// The region holds the task's state word and bytes; a record checks them before it believes them.
+//
+//   free -> in use (submit) -> resolved (the word says so) -> free (the future is gone)
+//
+// A record keeps its slot, and the block of its arguments, when it goes back to the free list, so
+// that the usual submit finds everything in place. Under pressure the pool harvests: it copies a
+// finished outcome here, and gives the slot to another record.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "procpool/detail/task_state.hpp"
+#include "shm/blocks.hpp"
+#include "shm/layout.hpp"
+
+namespace procpool::parent {
+
+class pool;
+
+// task_record::pins counts who reads the outcome where it lies; these mark that it moves instead.
+inline constexpr std::uint32_t harvesting = 1U << 30U;  // being copied to private memory
+inline constexpr std::uint32_t harvested = 1U << 31U;   // in `saved` or `pieces`; no slot any more
+
+// A stretch of items of a chunk that ended when a worker died: copied out of its partition.
+struct chunk_piece {
+  std::uint32_t items = 0;
+  std::vector<std::byte> outcomes;
+  std::exception_ptr error;  // for one item that has no bytes
+};
+
+// What few tasks need.
+struct task_extras {
+  std::string label;
+  int retries = 0;
+  int attempt = 1;                        // of the task, or of the item `attempted`
+  std::uint32_t attempted = 0;
+  std::vector<std::byte> inline_payload;  // kept for a retry: the outcome is written over it
+  std::vector<chunk_piece> pieces;
+};
+
+class task_record final : public detail::task_state {
+ public:
+  explicit task_record(pool& p) : owner(&p) {}
+
+  detail::task_status status() const noexcept override;
+  bool wait_until(const time_point* deadline) override;
+  detail::outcome_view pin() override;
+  void unpin() noexcept override;
+  void pin_items(std::vector<detail::outcome_view>& out) override;
+  std::uint32_t elapsed_ns() const noexcept override;
+  bool cancel(bool kill_running) override;
+  void subscribe(detail::subscription& s) override;
+  void unsubscribe(detail::subscription& s) noexcept override;
+  void retain() noexcept override { references.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept override;
+  void report(std::exception_ptr e) noexcept override;
+
+  bool resolved() const noexcept;
+  // The word of this record's task; empty once it is harvested.
+  bool load(shm::u64& word) const noexcept;
+  // Sets a flag unless the task is resolved; false if it is.
+  bool set_flag(shm::u64 flag) noexcept;
+  // Under the hub's mutex: tells all listeners.
+  void deliver() noexcept;
+  // Resolved: the outcome where it lies, checked against private tables.
+  detail::outcome_view read_outcome(shm::u64 word);
+  void read_items(shm::u64 word, std::vector<detail::outcome_view>& out);
+  // The worker may use the block of the result again.
+  void give_back_result() noexcept;
+  // Resolved: no worker's list leads to the slot any more. Takes the hub's mutex if it must.
+  void leave_list(shm::u64 word) noexcept;
+  task_extras& more() {
+    if (!extras) extras = std::make_unique<task_extras>();
+    return *extras;
+  }
+  std::string_view label() const { return extras ? std::string_view(extras->label) : ""; }
+
+  // Constant once made.
+  pool* const owner;
+
+  // By the pool, under its mutex, while the record is free or being swept.
+  shm::u32 index = 0;                    // of the slot
+  shm::u64 generation = 0;               // in place, as in the state word
+  shm::u64 hint_position = 0;
+  shm::block arguments;                  // kept warm for the next task
+  shm::u64 payload_block = 0;            // 0: the payload was inline
+  shm::u64 payload_length = 0;
+  std::uint32_t items = 0;               // of a chunk; 0: a plain task
+  std::unique_ptr<task_extras> extras;
+
+  std::atomic<shm::slot*> slot{nullptr};
+  std::atomic<std::uint32_t> pins{0};
+  std::atomic<std::uint32_t> references{1};
+  // Set by the sweep, or by who cancels, before the word says CRASHED or CANCELLED.
+  std::exception_ptr error;
+  std::atomic<bool> was_cancelled{false};
+  std::vector<std::byte> saved;          // harvested value
+
+  // Under the hub's mutex.
+  detail::subscription* listeners = nullptr;
+  bool dropped = false;                  // nobody will ask: free it when it is done
+  // Taken from its worker's done-list. Until then the slot is a link of that list and may not be
+  // used again, or the list would lose what comes behind it.
+  std::atomic<bool> off_list{false};
+
+  task_record* next = nullptr;           // on a free list
+
+ private:
+  void finish_release() noexcept;
+};
+
+// The outcomes of `items` items that lie one after the other in `data`, appended to `out`. An item
+// whose bytes make no sense gets a codec_error, and so do those behind it.
+void split_items(const std::byte* data, std::size_t size, std::uint32_t items,
+                 const std::string& label, std::vector<detail::outcome_view>& out);
+
+}  // namespace procpool::parent

@@ -1,0 +1,34 @@
+// Running one claimed task: find its function, run it, and leave a complete outcome in the slot.
+// Publishing it is the loop's business.
+#pragma once
+
+#include "procpool/detail/code_ref.hpp"
+#include "procpool/detail/wire_io.hpp"
+#include "shm/blocks.hpp"
+#include "worker/outcome.hpp"
+
+namespace procpool::worker {
+
+// The exception that is being handled, with where it was thrown. Never throws.
+void encode_current_exception(detail::wire_writer& out);
+
+class invoker {
+ public:
+  invoker(shm::arena_view& view, result_blocks& blocks) : view_(&view), blocks_(&blocks) {}
+
+  // Whatever the task throws becomes its outcome; nothing is thrown from here.
+  void run(shm::slot& s);
+
+ private:
+  void* resolve(shm::u64 code);
+  void run_task(shm::slot& s);
+  void run_chunk(shm::slot& s);
+  const std::byte* payload(shm::slot& s);
+
+  shm::arena_view* view_;
+  result_blocks* blocks_;
+  shm::u64 last_code_ = 0;
+  void* last_function_ = nullptr;
+};
+
+}  // namespace procpool::worker

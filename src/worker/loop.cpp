@@ -1,0 +1,70 @@
+#include "worker/loop.hpp"
+
+#include <limits>
+
+#include "os/futex.hpp"
+#include "os/child_setup.hpp"
+
+namespace procpool::worker {
+
+using shm::u32;
+using shm::u64;
+
+void loop::run(u64 most_tasks) {
+  shm::worker_line& line = region_->line(seat_);
+  u64 done = 0;
+  while (shm::slot* s = source_.next()) {
+    // relaxed: the sweep reads it when this process is dead. The word cannot change under us but
+    // for its flags, so the stamp is that of the claimed generation.
+    s->started.store(shm::started_stamp(s->word.load(std::memory_order_relaxed)),
+                     std::memory_order_relaxed);
+    source_.share_backlog();
+    invoke_->run(*s);
+    source_.finished();
+    if (s->chunk != 0) {
+      s->elapsed.store(static_cast<u32>(std::min<u64>(source_.last_task_ns(),
+                                                      std::numeric_limits<u32>::max())),
+                       std::memory_order_relaxed);
+    }
+    publish(*s);
+    line.tasks.store(++done, std::memory_order_relaxed);
+    if (done == most_tasks) return;
+  }
+}
+
+void loop::publish(shm::slot& s) {
+  u64 word = s.word.load(std::memory_order_relaxed);
+  bool pushed = false;
+  do {
+    if (shm::phase_of(word) == shm::task_phase::kill) os::wait_to_be_killed();
+    if ((word & shm::notify_flag) != 0 && !pushed) {
+      push_done(s);
+      pushed = true;
+    }
+    // seq_cst: releases the outcome, and orders DONE before the look at `armed` in ring_bell
+  } while (!s.word.compare_exchange_weak(word, shm::with_phase(word, shm::task_phase::done)));
+  if ((word & shm::waiter_flag) != 0) os::futex_wake(s.word, std::numeric_limits<int>::max());
+  if (pushed) ring_bell();
+}
+
+// The worker pushes, the parent takes all at once by exchanging the head with 0: no ABA.
+void loop::push_done(shm::slot& s) {
+  std::atomic<u32>& head = region_->line(seat_).done_list;
+  const auto me = static_cast<u32>(&s - &region_->at(0)) + 1;
+  u32 next = head.load(std::memory_order_relaxed);
+  do {
+    s.next.store(next, std::memory_order_relaxed);
+    // release: the link before the head that leads to it
+  } while (!head.compare_exchange_weak(next, me, std::memory_order_release));
+}
+
+void loop::ring_bell() {
+  // The parent arms the bell and then looks at the words; we store DONE and then look at `armed`:
+  // both seq_cst, so one of the two sees the other.
+  if (page_->armed.load() != 0 && page_->armed.exchange(0) != 0) {
+    page_->bell.fetch_add(1);
+    os::futex_wake(page_->bell, std::numeric_limits<int>::max());
+  }
+}
+
+}  // namespace procpool::worker

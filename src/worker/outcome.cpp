@@ -1,0 +1,98 @@
+#include "worker/outcome.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "worker/invoke.hpp"
+
+namespace procpool::worker {
+namespace {
+
+using shm::u32;
+using shm::u64;
+
+constexpr u64 first_chunk_block = 4096;
+constexpr std::size_t looks_per_take = 8;
+
+}  // namespace
+
+shm::block result_blocks::take(u64 bytes) {
+  const u32 c = shm::block_allocator::class_of(bytes);
+  if (c < lent_.size()) {
+    // Usually the oldest comes back first; a reader that keeps one must not keep the rest.
+    std::deque<shm::block>& lent = lent_[c];
+    for (std::size_t i = 0; i < std::min(looks_per_take, lent.size()); ++i) {
+      const shm::block oldest = lent.front();
+      lent.pop_front();
+      if (is_back(oldest)) return oldest;
+      lent.push_back(oldest);
+    }
+  }
+  return blocks_.allocate(bytes);
+}
+
+void result_blocks::lend(shm::block b) {
+  view_->header(b.offset).in_use.store(1, std::memory_order_relaxed);  // DONE publishes it
+  if (lent_.size() <= b.size_class) lent_.resize(b.size_class + 1);
+  lent_[b.size_class].push_back(b);
+}
+
+void outcome_writer::grow(wire_writer& base, std::size_t need) {
+  auto& self = static_cast<outcome_writer&>(base);
+  const std::size_t used = self.size();
+  const shm::block bigger = self.blocks_->take(std::max(used + need, 2 * used));
+  std::byte* to = self.blocks_->address(bigger);
+  std::memcpy(to, self.begin_, used);
+  if (self.block_) self.blocks_->put_back(self.block_);
+  self.block_ = bigger;
+  self.begin_ = to;
+  self.cur_ = to + used;
+  self.end_ = to + bigger.capacity;
+}
+
+void outcome_writer::finish(shm::outcome_kind kind) {
+  // relaxed: the CAS to DONE releases them
+  slot_->length.store(size(), std::memory_order_relaxed);
+  slot_->kind.store(static_cast<std::uint16_t>(kind), std::memory_order_relaxed);
+  slot_->block.store(block_.offset, std::memory_order_relaxed);
+  if (block_) blocks_->lend(std::exchange(block_, {}));
+}
+
+chunk_writer::chunk_writer(shm::slot& s, result_blocks& blocks)
+    : chunk_run(nullptr, nullptr, &grow, &write_exception),
+      slot_(&s),
+      progress_line_(reinterpret_cast<shm::chunk_progress*>(s.bytes)),
+      blocks_(&blocks) {
+  first_ = progress_line_->first;
+  count_ = progress_line_->count;
+  begun_ = &progress_line_->begun;
+  progress_ = &progress_line_->progress;
+}
+
+void chunk_writer::grow(wire_writer& base, std::size_t need) {
+  auto& self = static_cast<chunk_writer&>(base);
+  const std::size_t used = self.size();
+  const shm::block bigger =
+      self.blocks_->take(std::max<u64>({used + need, 2 * used, first_chunk_block}));
+  std::byte* to = self.blocks_->address(bigger);
+  if (used != 0) std::memcpy(to, self.begin_, used);
+  // A reader after this process's death finds either block: both hold all finished items.
+  self.progress_line_->outcomes.store(bigger.offset, std::memory_order_release);
+  if (self.block_) self.blocks_->put_back(self.block_);
+  self.block_ = bigger;
+  self.begin_ = to;
+  self.cur_ = to + used;
+  self.end_ = to + bigger.capacity;
+}
+
+void chunk_writer::write_exception(detail::chunk_run& self) {
+  encode_current_exception(self);
+}
+
+void chunk_writer::finish_chunk() {
+  slot_->kind.store(static_cast<std::uint16_t>(shm::outcome_kind::items),
+                    std::memory_order_relaxed);
+  if (block_) blocks_->lend(std::exchange(block_, {}));
+}
+
+}  // namespace procpool::worker

@@ -1,0 +1,77 @@
+// Where a worker writes outcomes: into the slot if they are small, else into a block of the
+// worker's own partition. The parent gives such a block back by clearing its header; whoever dies
+// between leaves the block to the sweep, which ends the partition as a whole.
+#pragma once
+
+#include <deque>
+#include <vector>
+
+#include "procpool/detail/thunks.hpp"
+#include "shm/blocks.hpp"
+#include "shm/region.hpp"
+
+namespace procpool::worker {
+
+// The worker's partition. One thread.
+class result_blocks {
+ public:
+  result_blocks(const shm::region& r, shm::arena_view& view, shm::u64 partition)
+      : view_(&view), blocks_(r.fd(), r.partition(partition), r.partition(partition + 1)) {}
+
+  // Throws std::system_error when the partition or the machine is full.
+  shm::block take(shm::u64 bytes);
+  // Never published: free at once.
+  void put_back(shm::block b) { blocks_.release(b); }
+  // Published: the parent clears the header when it has read it.
+  void lend(shm::block b);
+  std::byte* address(shm::block b) { return view_->at(b.offset, b.capacity); }
+
+ private:
+  bool is_back(const shm::block& b) {
+    return view_->header(b.offset).in_use.load(std::memory_order_acquire) == 0;
+  }
+
+  shm::arena_view* view_;
+  shm::block_allocator blocks_;
+  std::vector<std::deque<shm::block>> lent_;  // by size class, the oldest first
+};
+
+// Writes one outcome. Begins in the slot; the arguments there must not be needed any more.
+class outcome_writer final : public detail::wire_writer {
+ public:
+  outcome_writer(shm::slot& s, result_blocks& blocks)
+      : wire_writer(s.bytes, s.bytes + shm::inline_bytes, &grow), slot_(&s), blocks_(&blocks) {}
+  ~outcome_writer() {
+    if (block_) blocks_->put_back(block_);
+  }
+  // Starts again, for the exception that came instead of a value.
+  void restart() { cur_ = begin_; }
+  // Fills the slot's outcome fields; the state word is the caller's business.
+  void finish(shm::outcome_kind kind);
+
+ private:
+  static void grow(wire_writer& self, std::size_t need);
+  shm::slot* slot_;
+  result_blocks* blocks_;
+  shm::block block_;
+};
+
+// The outcomes of a chunk's items, one after the other, in a growing block.
+class chunk_writer final : public detail::chunk_run {
+ public:
+  chunk_writer(shm::slot& s, result_blocks& blocks);
+  ~chunk_writer() {
+    if (block_) blocks_->put_back(block_);
+  }
+  void finish_chunk();
+
+ private:
+  static void grow(wire_writer& self, std::size_t need);
+  static void write_exception(detail::chunk_run& self);
+  shm::slot* slot_;
+  shm::chunk_progress* progress_line_;
+  result_blocks* blocks_;
+  shm::block block_;
+};
+
+}  // namespace procpool::worker

@@ -1,0 +1,84 @@
+#include "worker/run.hpp"
+
+#include "os/child_setup.hpp"
+#include "procpool/errors.hpp"
+#include "procpool/invocation.hpp"
+#include "procpool/this_worker.hpp"
+#include "worker/loop.hpp"
+
+namespace procpool::worker {
+namespace {
+
+int seat_of_this_process = -1;
+
+// A function without arguments beyond its payload: the initializer, the finalizer.
+void run_hook(shm::arena_view& view, shm::u64 code, shm::u64 block, shm::u64 length) {
+  if (code == 0) return;
+  const auto thunk =
+      reinterpret_cast<invocation::thunk_type>(detail::from_code_ref(detail::code_ref{code}));
+  detail::wire_reader task(block == 0 ? nullptr : view.at(block, length), length);
+  thunk(task);
+}
+
+// The exception goes to the parent, who breaks the pool with it.
+void report_failure(shm::worker_line& line) {
+  class report_writer final : public detail::wire_writer {
+   public:
+    explicit report_writer(shm::worker_line& l)
+        : wire_writer(l.report, l.report + shm::report_bytes, &grow) {}
+
+   private:
+    static void grow(wire_writer&, std::size_t) { throw codec_error("the report is full"); }
+  } out(line);
+  try {
+    encode_current_exception(out);
+    line.report_length.store(static_cast<shm::u32>(out.size()), std::memory_order_relaxed);
+  } catch (...) {
+    line.report_length.store(0, std::memory_order_relaxed);
+  }
+  line.ready.store(2, std::memory_order_release);
+}
+
+}  // namespace
+
+int current_seat() noexcept { return seat_of_this_process; }
+
+void run(const launch::worker_context& context) {
+  const auto seat = context.id.seat;
+  seat_of_this_process = static_cast<int>(seat);
+  shm::region region = shm::region::attach(context.region_fd);
+  if (shm::attach_page(context.page_fd) != 0) os::leave_process(1);
+  shm::process_page& page = *shm::current_page();
+  const shm::region_header& header = region.header();
+  shm::worker_line& line = region.line(seat);
+  shm::arena_view view(region.fd(), region.arena_offset());
+  try {
+    run_hook(view, header.initializer_code, header.initializer_block, header.initializer_length);
+  } catch (...) {
+    report_failure(line);
+    os::leave_process(1);
+  }
+  line.ready.store(1, std::memory_order_release);
+  result_blocks blocks(region, view, context.argument);
+  invoker invoke(view, blocks);
+  loop work(region, page, seat, invoke);
+  work.run(header.tasks_per_worker);
+  try {
+    run_hook(view, header.finalizer_code, header.finalizer_block, header.finalizer_length);
+  } catch (...) {
+    os::leave_process(1);
+  }
+  os::leave_process(0);
+}
+
+}  // namespace procpool::worker
+
+namespace procpool::this_worker {
+
+std::optional<int> index() {
+  const int seat = worker::current_seat();
+  if (seat < 0) return std::nullopt;
+  return seat;
+}
+
+}  // namespace procpool::this_worker

@@ -1,0 +1,14 @@
+// The whole life of a worker process: set up, initializer, loop, finalizer. Entered by the fork
+// server's child with one thread; never returns.
+#pragma once
+
+#include "launch/worker_context.hpp"
+
+namespace procpool::worker {
+
+[[noreturn]] void run(const launch::worker_context& context);
+
+// The seat of this worker; negative in every other process.
+int current_seat() noexcept;
+
+}  // namespace procpool::worker
