@@ -35,16 +35,19 @@ std::size_t block_size(std::size_t files, int workers) {
 
 file_stats run_serially(const std::vector<std::string>& paths, const options& options) {
   merger sum;
-  for (const std::string& path : paths) sum.add(analyze(path, options.keywords));
+  for (const std::string& path : pp::progress(paths, {.label = "serial", .quiet = options.quiet})) {
+    sum.add(analyze(path, options.keywords));
+  }
   return sum.take();
 }
 
 pool_answer run_on_pool(const std::vector<std::string>& paths, const options& options) {
-  std::atomic<std::uint64_t> deaths = 0;
+  std::atomic<std::uint64_t> retried = 0;
   pp::process_pool_executor pool({
       .max_workers = options.workers,
       .start = start_method_of(options.start),
-      .on_worker_death = [&deaths](const pp::task_killed&) { ++deaths; },
+      .on_worker_death =
+          [&retried](const pp::task_killed& death) { retried += death.will_retry(); },
   });
 
   // A task whose worker is killed runs again. A hundred times are plenty: workers are killed only
@@ -53,20 +56,13 @@ pool_answer run_on_pool(const std::vector<std::string>& paths, const options& op
                           in_blocks(paths, block_size(paths.size(), pool.max_workers())));
   merger sum;
   chaos chaos;
-  const auto merge = [&](auto&& parts) {
-    for (file_stats& part : parts) {
-      sum.add(std::move(part));
-      if (options.chaos) chaos.after_result(pool.stats());
-    }
-  };
-  if (options.quiet) {
-    merge(results);
-  } else {
-    merge(pp::progress(results, {.label = "pool"}));
+  for (file_stats& part : pp::progress(results, {.label = "pool", .quiet = options.quiet})) {
+    sum.add(std::move(part));
+    if (options.chaos) chaos.after_result(pool.stats());
   }
   const int workers = pool.max_workers();
   pool.shutdown();  // waits, so that every death has been told
-  return {sum.take(), workers, chaos.killed(), deaths};
+  return {sum.take(), workers, chaos.killed(), retried};
 }
 
 }  // namespace demo
