@@ -1,0 +1,69 @@
+// Fixtures for tests of pools: one suite runs for every start method, each test under a watchdog
+// and followed by the check that nothing is left.
+//
+//   class map_test : public pool_test {};
+//   PROCPOOL_FOR_EACH_START_METHOD(map_test);
+//   TEST_P(map_test, keeps_the_order) { process_pool_executor pool(options(2)); ... }
+//
+// PROCPOOL_TEST_START_METHODS=spawn,forkserver restricts the methods: ThreadSanitizer cannot follow
+// a fork of a process with threads.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "procpool/procpool.hpp"
+#include "support/leak_check.hpp"
+
+namespace procpool::testing {
+
+// The start methods to test, from the environment.
+std::vector<start_method> start_methods();
+std::string name_of(start_method m);
+
+// Polls until `condition` holds; false after `limit`. The only way in which tests wait for what
+// nobody announces.
+bool eventually(const std::function<bool()>& condition, duration limit = duration(10));
+
+// Aborts the process, with a message, if a test does not end in time: a hang is a failure.
+class watchdog {
+ public:
+  explicit watchdog(duration limit);
+  ~watchdog();
+  watchdog(const watchdog&) = delete;
+  watchdog& operator=(const watchdog&) = delete;
+
+ private:
+  struct state;
+  state* state_;
+};
+
+// Ends with the leak check.
+class leak_free_test : public ::testing::Test {
+ protected:
+  leak_free_test();
+  ~leak_free_test() override;
+  void TearDown() override;
+
+ private:
+  watchdog watchdog_;
+  holdings before_;
+};
+
+class pool_test : public leak_free_test, public ::testing::WithParamInterface<start_method> {
+ protected:
+  start_method method() const { return GetParam(); }
+  pool_options options(int workers = 2) const {
+    return pool_options{.max_workers = workers, .start = method()};
+  }
+};
+
+}  // namespace procpool::testing
+
+#define PROCPOOL_FOR_EACH_START_METHOD(fixture)                                              \
+  INSTANTIATE_TEST_SUITE_P(start, fixture,                                                   \
+                           ::testing::ValuesIn(::procpool::testing::start_methods()),       \
+                           [](const auto& m) { return ::procpool::testing::name_of(m.param); })
