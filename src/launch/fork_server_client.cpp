@@ -167,7 +167,9 @@ bool fork_server_client::signal_worker(seat_id id, int signal) noexcept {
       at->second.pid == 0) {
     return false;
   }
-  if (at->second.pidfd) return os::pidfd_signal(at->second.pidfd.get(), signal);
+  const int error = at->second.pidfd ? os::pidfd_signal(at->second.pidfd.get(), signal) : ENOSYS;
+  if (error != ENOSYS) return error == 0;
+  // The server knows which of its children is alive.
   command message;
   message.what = command::op::signal;
   message.id = id;

@@ -4,10 +4,14 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <new>
+
 #include "os/child_setup.hpp"
+#include "os/sanitizers.hpp"
 
 // The middle process runs in this one's memory, on a stack that the sanitizers do not know.
 #define PROCPOOL_UNCHECKED __attribute__((no_sanitize("address", "undefined")))
@@ -17,12 +21,28 @@ namespace {
 
 constexpr std::size_t stack_size = std::size_t{64} << 10;
 
+// In memory that stays shared even where a tool turns the two processes into real copies.
 struct exec_job {
   const exec_request* request = nullptr;
   char* stack_top = nullptr;  // of the process that executes
   volatile pid_t pid = 0;     // volatile: written by a process that the compiler knows nothing of
   volatile int error = 0;
 };
+
+// A process that runs in this one's memory until it executes or ends; this thread stands still
+// until then. Under ThreadSanitizer it is a copy: interceptors must not write to the tables of two
+// processes that share them.
+PROCPOOL_UNCHECKED pid_t borrow(int (*function)(void*), char* stack_top, int exit_signal,
+                                void* argument) noexcept {
+  if constexpr (thread_sanitizer) {
+    const long pid =
+        ::syscall(SYS_clone, CLONE_VFORK | exit_signal, nullptr, nullptr, nullptr, nullptr);
+    if (pid == 0) ::_exit(function(argument));
+    return static_cast<pid_t>(pid);
+  } else {
+    return ::clone(function, stack_top, CLONE_VM | CLONE_VFORK | exit_signal, argument);
+  }
+}
 
 PROCPOOL_UNCHECKED void write_pid(char* text, pid_t pid) noexcept {
   for (std::size_t i = pid_digits; i > 0; --i, pid /= 10) {
@@ -47,7 +67,7 @@ PROCPOOL_UNCHECKED int execute(void* argument) {
 
 PROCPOOL_UNCHECKED int start_executor(void* argument) {
   auto& job = *static_cast<exec_job*>(argument);
-  const pid_t pid = ::clone(execute, job.stack_top, CLONE_VM | CLONE_VFORK | SIGCHLD, argument);
+  const pid_t pid = borrow(execute, job.stack_top, SIGCHLD, argument);
   if (pid < 0) {
     job.error = errno;
   } else {
@@ -80,19 +100,20 @@ class all_signals_blocked {
 }  // namespace
 
 orphan exec_orphan(const exec_request& request) noexcept {
-  void* stacks = ::mmap(nullptr, 2 * stack_size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (stacks == MAP_FAILED) return {0, errno};
-  exec_job job;
+  constexpr std::size_t size = 2 * stack_size + sizeof(exec_job);
+  void* memory =
+      ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (memory == MAP_FAILED) return {0, errno};
+  char* const stacks = static_cast<char*>(memory);
+  auto& job = *new (stacks + 2 * stack_size) exec_job;
   job.request = &request;
-  job.stack_top = static_cast<char*>(stacks) + stack_size;
+  job.stack_top = stacks + stack_size;
   orphan result;
   {
     // A handler of the parent must not run in the processes that share its memory.
     const all_signals_blocked blocked;
     // No exit signal: the middle process raises no SIGCHLD, and only a wait with __WALL sees it.
-    const pid_t middle = ::clone(start_executor, static_cast<char*>(stacks) + 2 * stack_size,
-                                 CLONE_VM | CLONE_VFORK, &job);
+    const pid_t middle = borrow(start_executor, stacks + 2 * stack_size, 0, &job);
     if (middle < 0) {
       result.error = errno;
     } else {
@@ -100,7 +121,7 @@ orphan exec_orphan(const exec_request& request) noexcept {
       result = {job.error != 0 ? 0 : job.pid, job.error};
     }
   }
-  ::munmap(stacks, 2 * stack_size);
+  ::munmap(memory, size);
   return result;
 }
 
@@ -111,9 +132,13 @@ orphan fork_orphan(void (*child)(void*), void* argument) noexcept {
   const all_signals_blocked blocked;
   // vfork lends this memory to the middle process, which makes the one copy. It is a process with
   // one thread, so that nothing else runs meanwhile.
+  // ThreadSanitizer has its own idea of vfork and gets a copy.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-  const pid_t middle = ::vfork();
+  const pid_t middle = thread_sanitizer
+                           ? static_cast<pid_t>(::syscall(SYS_clone, CLONE_VFORK | SIGCHLD, nullptr,
+                                                          nullptr, nullptr, nullptr))
+                           : ::vfork();
 #pragma GCC diagnostic pop
   if (middle == 0) {
     const pid_t copy = ::fork();

@@ -23,8 +23,8 @@ unique_fd open_pidfd(pid_t pid) noexcept {
   return above_stdio(unique_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))));
 }
 
-bool pidfd_signal(int pidfd, int signal) noexcept {
-  return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0;
+int pidfd_signal(int pidfd, int signal) noexcept {
+  return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0 ? 0 : errno;
 }
 
 bool pidfd_dead(int pidfd) noexcept {

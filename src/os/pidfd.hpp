@@ -15,8 +15,8 @@ namespace procpool::os {
 // for. Close-on-exec, 3 or above; empty with errno set on failure.
 unique_fd open_pidfd(pid_t pid) noexcept;
 
-// False when the process is gone.
-bool pidfd_signal(int pidfd, int signal) noexcept;
+// 0 or an errno value: ESRCH when the process is dead, ENOSYS under tools that know no pidfds.
+int pidfd_signal(int pidfd, int signal) noexcept;
 
 // The process is dead (perhaps not yet reaped).
 bool pidfd_dead(int pidfd) noexcept;
