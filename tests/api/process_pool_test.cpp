@@ -46,7 +46,9 @@ TEST_P(process_pool_test, a_crash_in_a_map_concerns_one_item) {
   for (auto&& o : pool.map(square_or_die, xs).outcomes()) {
     EXPECT_EQ(o.index(), n);
     EXPECT_EQ(o.has_value(), n != 3);
-    if (o) EXPECT_EQ(*o, static_cast<int>(n * n));
+    if (o) {
+      EXPECT_EQ(*o, static_cast<int>(n * n));
+    }
     ++n;
   }
   EXPECT_EQ(n, 1000U);

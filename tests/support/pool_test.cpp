@@ -86,9 +86,13 @@ watchdog::~watchdog() {
   delete state_;
 }
 
-leak_free_test::leak_free_test() : watchdog_(test_limit) {
-  adopt_orphans();
-  before_ = holdings::now();
+leak_free_test::leak_free_test() : watchdog_(test_limit) { adopt_orphans(); }
+
+void leak_free_test::SetUp() { before_ = holdings::now(); }
+
+void pool_test::SetUp() {
+  process_pool_executor({.max_workers = 1, .start = GetParam()}).submit([] {}).get();
+  leak_free_test::SetUp();
 }
 
 leak_free_test::~leak_free_test() = default;

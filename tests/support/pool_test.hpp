@@ -46,6 +46,7 @@ class leak_free_test : public ::testing::Test {
  protected:
   leak_free_test();
   ~leak_free_test() override;
+  void SetUp() override;  // fixtures that override these two call them
   void TearDown() override;
 
  private:
@@ -55,6 +56,9 @@ class leak_free_test : public ::testing::Test {
 
 class pool_test : public leak_free_test, public ::testing::WithParamInterface<start_method> {
  protected:
+  // What a process has once for all its pools (the process page, the fork server's master) is there
+  // before anything is counted.
+  void SetUp() override;
   start_method method() const { return GetParam(); }
   pool_options options(int workers = 2) const {
     return pool_options{.max_workers = workers, .start = method()};
