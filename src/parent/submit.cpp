@@ -15,7 +15,7 @@ using shm::u32;
 using shm::u64;
 using namespace std::chrono_literals;
 
-constexpr u32 slots_per_growth = 256;
+constexpr u32 least_growth = 256;
 constexpr std::chrono::microseconds first_nap{50}, last_nap{2000};
 
 // freed_ holds this once the pool is abandoned.
@@ -167,8 +167,7 @@ task_record* pool::pop_freed() {
 bool pool::grow() {
   const u32 before = region_.allocated_slots();
   if (before == shm::max_slots) return false;
-  region_.allocate_slots(before + slots_per_growth);
-  records_.reserve(records_.size() + slots_per_growth);
+  region_.allocate_slots(before + std::max(least_growth, before / 4));
   // Descending, so that the lowest index is used first.
   for (u32 i = region_.allocated_slots(); i-- > before;) {
     task_record* r = slotless_;
