@@ -14,11 +14,12 @@
 #include <mutex>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "launch/protocol.hpp"
 #include "launch/role.hpp"
 #include "launch/start_server.hpp"
-#include "os/clock.hpp"
+#include "os/children.hpp"
 #include "os/error.hpp"
 #include "os/pidfd.hpp"
 #include "os/pipe.hpp"
@@ -45,6 +46,8 @@ struct fork_server_client::state {
   os::private_fd control;
   os::private_fd lifeline;
   server_process server;
+  pid_t spare = 0;
+  std::vector<pid_t> adopted;  // workers that a dead server has left
   os::event_set events;
   bool server_lost = false;
   bool finished = false;  // server_gone was given, or stop() called
@@ -63,6 +66,8 @@ struct fork_server_client::state {
   void flush();
   std::optional<server_event> translate(const report& message, os::unique_fd pidfd);
   void lose_server();
+  void reap_adopted() noexcept;
+  void hear_the_last();
   std::optional<server_event> next_death();
   void wait_for_end(std::chrono::milliseconds grace);
 };
@@ -190,6 +195,8 @@ std::optional<server_event> fork_server_client::next_event() {
       s.flush();
       return std::nullopt;
     }
+    // Told once when the server has left commands unread; what it had sent comes after it.
+    if (received.size == -ECONNRESET) continue;
     if (received.size <= 0) {
       s.lose_server();
       break;
@@ -203,6 +210,7 @@ std::optional<server_event> fork_server_client::next_event() {
 // Empty for a message about a worker that nobody asked for.
 std::optional<server_event> fork_server_client::state::translate(const report& message,
                                                                  os::unique_fd pidfd) {
+  if (message.what == report::kind::spare) spare = message.pid;
   const std::lock_guard lock(mutex);
   const auto at = workers.find(message.id.seat);
   if (at == workers.end() || at->second.incarnation != message.id.incarnation) return std::nullopt;
@@ -249,12 +257,24 @@ void fork_server_client::state::lose_server() {
   if (lifeline_needed) events.add(lifeline.get());
 }
 
+// Workers of a dead server belong to process 1, which reaps them. If this process is the one that
+// gets them, their pids cannot have come to mean others before they are reaped here. They are dead,
+// or so near to it that waiting is no matter. (One that a server forked in its very last moment,
+// without telling, is left to the wait loop that such a process needs anyway.)
+void fork_server_client::state::reap_adopted() noexcept {
+  for (const pid_t pid : adopted) os::reap(pid);
+  if (spare != 0) os::reap(spare);
+  adopted.clear();
+  spare = 0;
+}
+
 std::optional<server_event> fork_server_client::state::next_death() {
   const std::lock_guard lock(mutex);
   const bool all_dead = os::poll_one(lifeline.get(), os::poll_for::nothing, no_wait).hung_up;
   for (auto at = workers.begin(); at != workers.end(); ++at) {
     known_worker& worker = at->second;
-    if (!all_dead && !(worker.pidfd && os::pidfd_dead(worker.pidfd.get()))) continue;
+    // The pidfd where there is one: descriptors are closed a moment before a process is dead.
+    if (worker.pidfd ? !os::pidfd_dead(worker.pidfd.get()) : !all_dead) continue;
     server_event event;
     event.what = server_event::kind::exited;
     event.id = {at->first, worker.incarnation};
@@ -263,6 +283,7 @@ std::optional<server_event> fork_server_client::state::next_death() {
     event.exit_status = killed_signal;
     event.error = EOWNERDEAD;
     if (worker.pidfd) events.remove(worker.pidfd.get());
+    if (worker.pid != 0) adopted.push_back(worker.pid);
     workers.erase(at);
     return event;
   }
@@ -272,17 +293,30 @@ std::optional<server_event> fork_server_client::state::next_death() {
   return server_event{};
 }
 
+// Which processes there are, in case that they end with the server.
+void fork_server_client::state::hear_the_last() {
+  constexpr std::uint32_t most = 4 * max_seats;
+  for (std::uint32_t i = 0; control && i < most; ++i) {
+    report message;
+    auto received = receive_struct(control.get(), message, os::blocking::no);
+    if (received.size <= 0 && received.size != -ECONNRESET) return;
+    if (received.size > 0) translate(message, {});
+  }
+}
+
 void fork_server_client::stop(std::chrono::milliseconds grace) noexcept {
   state& s = *state_;
+  s.hear_the_last();
   s.finished = true;
   {
     const std::lock_guard lock(s.mutex);
     if (s.control) s.events.remove(s.control.get());
     s.control.reset();  // the order to leave
-    s.workers.clear();
     s.unsent.clear();
   }
   s.wait_for_end(grace);
+  const std::lock_guard lock(s.mutex);
+  s.workers.clear();
 }
 
 void fork_server_client::state::wait_for_end(std::chrono::milliseconds grace) {
@@ -300,6 +334,12 @@ void fork_server_client::state::wait_for_end(std::chrono::milliseconds grace) {
       lifeline_ends(default_grace);
     }
     os::pidfd_reap(server.pidfd.get());
+  }
+  if (os::adopts_orphans() && lifeline_ends(default_grace)) {
+    for (const auto& [seat, worker] : workers) {
+      if (worker.pid != 0) adopted.push_back(worker.pid);
+    }
+    reap_adopted();
   }
   lifeline.reset();
 }

@@ -52,8 +52,14 @@ struct command {
 };
 
 struct report {
-  enum class kind : std::uint32_t { started = 1, exited = 2, start_failed = 3, serving = 4 };
-  kind what = kind::started;  // started comes with a pidfd, if possible
+  enum class kind : std::uint32_t {
+    started = 1,  // comes with a pidfd, if possible
+    exited = 2,
+    start_failed = 3,
+    serving = 4,  // the master's answer
+    spare = 5,    // a new spare, whose pid matters only if the server dies
+  };
+  kind what = kind::started;
   seat_id id;
   pid_t pid = 0;
   std::int32_t code = 0;

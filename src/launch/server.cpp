@@ -92,7 +92,7 @@ class pool_server {
     for (;;) {
       reap();
       const bool all_told = seats_.send_reports(fds_.control.get());
-      forker_.prepare_spare();  // after the reports: nobody waits for it
+      if (const pid_t spare = forker_.prepare_spare()) tell_spare(spare);  // nobody waits for it
       os::poll_item items[] = {{fds_.control.get()}, {fds_.parent.get()}};
       if (!all_told) items[0].wanted = os::poll_for::both;
       os::poll_or_child_end(items);
@@ -110,6 +110,15 @@ class pool_server {
         forker_.forget_spare(end->pid);  // or an orphan that a task has left: only reaped
       }
     }
+  }
+
+  // Whether it arrives hardly matters: it is for the parent that must reap the spare of a dead
+  // server.
+  void tell_spare(pid_t pid) noexcept {
+    report message;
+    message.what = report::kind::spare;
+    message.pid = pid;
+    send_struct(fds_.control.get(), message, {}, os::blocking::no);
   }
 
   // A bounded number of commands, so that deaths are seen in between.

@@ -1,4 +1,5 @@
 #include <cerrno>
+#include <chrono>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -6,6 +7,7 @@
 #include "launch/protocol.hpp"
 #include "launch/start_server.hpp"
 #include "os/error.hpp"
+#include "os/pidfd.hpp"
 #include "os/poll.hpp"
 #include "os/private_fds.hpp"
 #include "procpool/errors.hpp"
@@ -16,6 +18,17 @@ namespace {
 struct master {
   std::mutex mutex;
   os::private_fd control;  // empty: no master
+  os::private_fd process;  // its pidfd, if there is one
+
+  // The end of the socket ends it. Reaped where it belongs to this process.
+  void forget() noexcept {
+    control.reset();
+    if (process) {
+      os::poll_one(process.get(), os::poll_for::input, std::chrono::seconds(2));
+      os::pidfd_reap(process.get());
+    }
+    process.reset();
+  }
 };
 
 // Never destroyed: static executors may start pools until the very end. The master leaves when it
@@ -25,7 +38,7 @@ master& the_master() {
   return *m;
 }
 
-os::private_fd execute_master() {
+void execute_master(master& m) {
   os::socket_pair pair = os::make_socket_pair();
   os::private_fd ours(std::move(pair.first));
   const os::private_fd theirs(std::move(pair.second));
@@ -37,8 +50,9 @@ os::private_fd execute_master() {
   const int error =
       send_struct(ours.get(), greeting, std::span(fds, self ? 1 : 0), os::blocking::no);
   if (error != 0) os::throw_error(-error, "cannot greet the fork server");
-  await_ready(ours.get(), start_by_exec(theirs.get()));
-  return ours;
+  server_process server = await_ready(ours.get(), start_by_exec(theirs.get()));
+  m.process = os::private_fd(std::move(server.pidfd));
+  m.control = std::move(ours);
 }
 
 // Empty when the master is gone.
@@ -64,12 +78,12 @@ pid_t start_by_master(int server_end) {
   master& m = the_master();
   const std::lock_guard lock(m.mutex);
   for (int attempt = 0; attempt < 2; ++attempt) {
-    if (!m.control) m.control = execute_master();
+    if (!m.control) execute_master(m);
     if (const auto answer = ask(m.control.get(), server_end)) {
       if (answer->error != 0) os::throw_error(answer->error, "the fork server cannot fork");
       return answer->pid;
     }
-    m.control.reset();  // it was killed: the next one
+    m.forget();  // it was killed: the next one
   }
   throw error("procpool: the fork server of this process ends again and again");
 }
@@ -77,7 +91,7 @@ pid_t start_by_master(int server_end) {
 void stop_master() noexcept {
   master& m = the_master();
   const std::lock_guard lock(m.mutex);
-  m.control.reset();
+  m.forget();
 }
 
 }  // namespace procpool::launch

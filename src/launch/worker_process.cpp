@@ -65,8 +65,8 @@ bool worker_forker::wake_spare(seat_id id, std::uint64_t argument) noexcept {
   return written;
 }
 
-void worker_forker::prepare_spare() noexcept {
-  if (spare_pid_ != 0 || spare_failed_) return;
+pid_t worker_forker::prepare_spare() noexcept {
+  if (spare_pid_ != 0 || spare_failed_) return 0;
   os::pipe_ends ends = os::try_make_pipe();
   const os::forked result = ends.reader ? fork_own() : os::forked{-1, 0};
   if (result.pid == 0) {
@@ -79,10 +79,11 @@ void worker_forker::prepare_spare() noexcept {
   }
   if (result.pid < 0) {
     spare_failed_ = true;
-    return;
+    return 0;
   }
   spare_pid_ = result.pid;
   spare_order_ = std::move(ends.writer);
+  return spare_pid_;
 }
 
 bool worker_forker::forget_spare(pid_t pid) noexcept {

@@ -29,8 +29,9 @@ class worker_forker {
 
   // Wakes the spare, or forks. pid is never 0 here.
   os::forked start(seat_id id, std::uint64_t argument) noexcept;
-  // Forks a spare if there is none. Failure is no news: start() forks then, and reports.
-  void prepare_spare() noexcept;
+  // Forks a spare if there is none: its pid, or 0. Failure is no news: start() forks then, and
+  // reports.
+  pid_t prepare_spare() noexcept;
   // True if it was the spare that died.
   bool forget_spare(pid_t pid) noexcept;
   void kill_spare() noexcept;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,6 +34,15 @@ std::optional<child_end> reap_any() noexcept { return wait_for(P_ALL, 0, WNOHANG
 
 std::optional<child_end> reap(pid_t pid) noexcept {
   return wait_for(P_PID, static_cast<id_t>(pid), 0);
+}
+
+std::optional<child_end> reap_if_dead(pid_t pid) noexcept {
+  return wait_for(P_PID, static_cast<id_t>(pid), WNOHANG);
+}
+
+bool adopts_orphans() noexcept {
+  int subreaper = 0;
+  return ::getpid() == 1 || (::prctl(PR_GET_CHILD_SUBREAPER, &subreaper) == 0 && subreaper != 0);
 }
 
 void kill_child(pid_t pid) noexcept { ::kill(pid, SIGKILL); }

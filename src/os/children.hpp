@@ -20,6 +20,12 @@ struct child_end {
 std::optional<child_end> reap_any() noexcept;
 // Waits until that child is dead, and reaps it. Empty when it is no child of ours (any more).
 std::optional<child_end> reap(pid_t pid) noexcept;
+// The same without waiting.
+std::optional<child_end> reap_if_dead(pid_t pid) noexcept;
+// Whether orphans among the descendants become children of this process: process 1 of a container,
+// or a subreaper.
+bool adopts_orphans() noexcept;
+
 // Only for a child that has not been reaped: its pid is still its own. kill_child: SIGKILL.
 void kill_child(pid_t pid) noexcept;
 void signal_child(pid_t pid, int signal) noexcept;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "launch/role.hpp"
 #include "os/futex.hpp"
 #include "os/memfd.hpp"
 #include "parent/pool.hpp"
@@ -42,7 +43,14 @@ bool task_record::resolved() const noexcept {
   return !load(word) || shm::is_resolved(word);
 }
 
-task_status task_record::status() const noexcept {
+// A process that the program forked has copies of its futures, but not the region.
+void task_record::check_process() {
+  if (launch::current_role() == launch::process_role::parent) [[likely]] return;
+  throw nested_use_error("this future belongs to the process that submitted its task: wait there");
+}
+
+task_status task_record::status() const {
+  check_process();
   u64 word = 0;
   if (was_cancelled.load(std::memory_order_acquire) && resolved()) return task_status::cancelled;
   if (!load(word)) return task_status::finished;
@@ -74,6 +82,7 @@ bool task_record::set_flag(u64 flag) noexcept {
 }
 
 bool task_record::wait_until(const time_point* deadline) {
+  check_process();
   if (resolved()) return true;
   if (deadline != nullptr && *deadline <= std::chrono::steady_clock::now()) return resolved();
   if (patience::of_this_thread().look([this] { return resolved(); })) return true;
@@ -203,15 +212,14 @@ std::uint32_t task_record::elapsed_ns() const noexcept {
 }
 
 bool task_record::cancel(bool kill_running) {
+  check_process();
   shm::slot* s = slot.load(std::memory_order_acquire);
   u64 word = 0;
   for (;;) {
     if (s == nullptr || !load(word)) return status() == task_status::cancelled;
     switch (shm::phase_of(word)) {
       case task_phase::ready:
-        was_cancelled.store(true, std::memory_order_release);
         if (!s->word.compare_exchange_strong(word, shm::with_phase(word, task_phase::cancelled))) {
-          was_cancelled.store(false, std::memory_order_release);
           break;
         }
         owner->announce(*this);
@@ -220,7 +228,6 @@ bool task_record::cancel(bool kill_running) {
         if (!kill_running) return false;
         // Only the winner of this CAS kills: the worker cannot take another task any more.
         if (!s->word.compare_exchange_strong(word, shm::with_phase(word, task_phase::kill))) break;
-        was_cancelled.store(true, std::memory_order_release);
         owner->kill_worker_of(*this, word);
         return true;
       case task_phase::kill:
@@ -233,6 +240,7 @@ bool task_record::cancel(bool kill_running) {
 
 // Under the hub's mutex, as are the next three.
 void task_record::subscribe(detail::subscription& s) {
+  check_process();
   s.source = owner;
   s.next = listeners;
   listeners = &s;
@@ -264,6 +272,7 @@ void task_record::deliver() noexcept {
 }
 
 void task_record::release() noexcept {
+  if (launch::current_role() != launch::process_role::parent) [[unlikely]] return;
   if (references.load(std::memory_order_acquire) != 1 &&
       references.fetch_sub(1, std::memory_order_acq_rel) != 1) {
     return;

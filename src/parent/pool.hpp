@@ -143,6 +143,7 @@ class pool final : public detail::completion_source {
   void crash(task_record& r, shm::u64 word, const death& d);
   void crash_item(task_record& r, shm::u64 word, const death& d);
   void put_back(task_record& r, shm::u64 word);
+  void resolve_killed(task_record& r, shm::u64 word);
   void resolve_with(task_record& r, shm::u64 word, std::exception_ptr e);
   void save_items(task_record& r, shm::u64 word, std::uint32_t finished);
   shm::u64 take_partition(shm::u32 seat_index);  // 0: none is free

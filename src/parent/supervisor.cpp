@@ -135,6 +135,14 @@ void pool::on_started(const launch::server_event& e) {
   s.phase = seat_phase::running;
   s.pid = e.pid;
   if (doomed_with_ != 0) server_->signal_worker(e.id, doomed_with_);
+  // It may have begun a task, and that may have been cancelled, before we knew its pid.
+  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+    shm::u64 word = 0;
+    if (record_at(i)->load(word) && shm::phase_of(word) == shm::task_phase::kill &&
+        shm::worker_of(word) == e.id.seat) {
+      server_->signal_worker(e.id, SIGKILL);
+    }
+  }
 }
 
 void pool::on_exited(const launch::server_event& e) {

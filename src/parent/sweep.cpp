@@ -55,8 +55,7 @@ bool pool::sweep(u32 index, const death& d) {
       const u32 stamp = region_.at(i).started.load(std::memory_order_acquire);
       if (phase == task_phase::kill) {
         had_task = true;
-        resolve_with(r, word, std::make_exception_ptr(cancelled_error("the task was cancelled while it "
-                                                                      "ran: its worker was killed")));
+        resolve_killed(r, word);
       } else if (stamp != shm::started_stamp(word)) {
         put_back(r, word);
       } else {
@@ -197,11 +196,18 @@ void pool::put_back(task_record& r, u64 word) {
   while (!s.word.compare_exchange_strong(
       word, shm::make_word(word, task_phase::ready, 0, word & shm::flags_mask))) {
     if (shm::phase_of(word) == task_phase::kill) {
-      resolve_with(r, word, std::make_exception_ptr(cancelled_error()));
+      resolve_killed(r, word);
       return;
     }
   }
   put_hint(r);
+}
+
+void pool::resolve_killed(task_record& r, u64 word) {
+  r.was_cancelled.store(true, std::memory_order_release);
+  resolve_with(r, word,
+               std::make_exception_ptr(cancelled_error(
+                   "the task was cancelled while it ran: its worker was killed")));
 }
 
 void pool::resolve_with(task_record& r, u64 word, std::exception_ptr e) {

@@ -46,7 +46,7 @@ class task_record final : public detail::task_state {
  public:
   explicit task_record(pool& p) : owner(&p) {}
 
-  detail::task_status status() const noexcept override;
+  detail::task_status status() const override;
   bool wait_until(const time_point* deadline) override;
   detail::outcome_view pin() override;
   void unpin() noexcept override;
@@ -95,8 +95,9 @@ class task_record final : public detail::task_state {
   std::atomic<shm::slot*> slot{nullptr};
   std::atomic<std::uint32_t> pins{0};
   std::atomic<std::uint32_t> references{1};
-  // Set by the sweep, or by who cancels, before the word says CRASHED or CANCELLED.
+  // Set by the sweep before the word says CRASHED, and by a harvest.
   std::exception_ptr error;
+  // What the word does not say: its worker was killed for it, or it is harvested.
   std::atomic<bool> was_cancelled{false};
   std::vector<std::byte> saved;          // harvested value
 
@@ -110,6 +111,7 @@ class task_record final : public detail::task_state {
   task_record* next = nullptr;           // on a free list
 
  private:
+  static void check_process();
   void finish_release() noexcept;
 };
 

@@ -31,9 +31,11 @@ u64 choose_stride(u64 arena_offset, u32 workers) {
 region region::create(u32 workers) {
   const region_plan plan = region_plan::make(workers);
   region r;
-  r.owned_ = os::create_memfd("procpool-region");
+  r.owned_ = os::private_fd(os::create_memfd("procpool-region"));
+  // Nobody can take bytes away under the mappings of others: that would be SIGBUS for them.
   r.fd_ = r.owned_.get();
   os::grow_memfd(r.fd_, plan.slots_offset);
+  os::forbid_shrink(r.fd_);
   r.fixed_ = os::mapping::shared(r.fd_, 0, plan.fixed_bytes);
   // A process that the program forks must not be able to write here, and N core files must not
   // hold the region N times.

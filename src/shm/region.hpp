@@ -4,7 +4,7 @@
 #pragma once
 
 #include "os/mapping.hpp"
-#include "os/unique_fd.hpp"
+#include "os/private_fds.hpp"
 #include "shm/layout.hpp"
 
 namespace procpool::shm {
@@ -38,7 +38,7 @@ class region {
  private:
   void bind(const region_plan& plan);
 
-  os::unique_fd owned_;
+  os::private_fd owned_;
   int fd_ = -1;
   os::mapping fixed_;
   // Copies in private memory: nothing in the region decides where this process reads.

@@ -1,6 +1,8 @@
 #include "worker/run.hpp"
 
+#include "launch/role.hpp"
 #include "os/child_setup.hpp"
+#include "os/private_fds.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/invocation.hpp"
 #include "procpool/this_worker.hpp"
@@ -44,6 +46,10 @@ void report_failure(shm::worker_line& line) {
 int current_seat() noexcept { return seat_of_this_process; }
 
 void run(const launch::worker_context& context) {
+  // Processes that a task forks outlive it: they have neither the region nor its descriptor.
+  launch::install_fork_handlers();
+  os::add_private_fd(context.region_fd);
+  os::add_private_fd(context.page_fd);
   const auto seat = context.id.seat;
   seat_of_this_process = static_cast<int>(seat);
   shm::region region = shm::region::attach(context.region_fd);

@@ -55,7 +55,7 @@ class PROCPOOL_EXPORT task_state {
   task_state(const task_state&) = delete;
   task_state& operator=(const task_state&) = delete;
 
-  virtual task_status status() const noexcept = 0;
+  virtual task_status status() const = 0;
   // Blocks until the task is done or the deadline has passed; null waits for as long as it takes.
   virtual bool wait_until(const time_point* deadline) = 0;
   // Once done: its outcome, which stays where it is until unpin() or release().
