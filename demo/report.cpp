@@ -12,6 +12,10 @@ namespace {
 constexpr int number_width = 12;
 constexpr std::size_t problems_named = 10;
 
+std::string size_of(std::uint64_t bytes) {
+  return bytes < 10'000'000 ? grouped(bytes / 1000) + " kB" : grouped(bytes / 1'000'000) + " MB";
+}
+
 void print_words(std::ostream& out, const file_stats& stats, std::size_t n) {
   out << '\n'
       << std::setw(number_width) << "count" << std::setw(number_width) << "documents"
@@ -46,7 +50,7 @@ std::string counted(std::uint64_t number, const std::string& noun) {
 }
 
 void print_summary(std::ostream& out, const file_stats& stats) {
-  out << counted(stats.documents, "document") << ", " << grouped(stats.bytes / 1'000'000) << " MB, "
+  out << counted(stats.documents, "document") << ", " << size_of(stats.bytes) << ", "
       << counted(stats.words, "word") << ", " << grouped(stats.vocabulary.size())
       << " of them different\n";
   if (stats.binary_files > 0) out << counted(stats.binary_files, "binary file") << " left out\n";
