@@ -116,10 +116,13 @@ struct overloaded_function_name_wrap_it_in_a_captureless_lambda {
 };
 
 template <class F>
+inline constexpr bool is_task_function =
+    (std::is_class_v<F> || function_pointer<F> ||
+     std::is_member_pointer_v<F>)&&(is_stateless<F> || can_travel<F, bound_for::worker>());
+
+template <class F>
 consteval bool require_task_function() {
-  if constexpr (is_stateless<F> || can_travel<F, bound_for::worker>()) {
-    return true;
-  } else if constexpr (is_lambda<F> || is_in_std<F>) {
+  if constexpr (is_lambda<F> || is_in_std<F>) {
     return sizeof(task_captures<F>) != 0;
   } else if constexpr (!std::is_class_v<F>) {
     return sizeof(not_a_function<F>) != 0;
@@ -152,7 +155,7 @@ struct task_body<F, std::index_sequence<I...>, Stored...> {
   template <std::size_t N, class T>
   using argument_at = argument<typename parameter_at<N, parameters>::type, T>;
 
-  static constexpr bool function_ok = is_stateless<F> || can_travel<F, bound_for::worker>();
+  static constexpr bool function_ok = is_task_function<F>;
   static constexpr bool arguments_ok = (can_travel<Stored, bound_for::worker>() && ...);
 
   static constexpr bool fits() {
