@@ -75,7 +75,7 @@ class PROCPOOL_EXPORT task_killed : public error {
 // out-of-memory killer. Only this task is concerned.
 class PROCPOOL_EXPORT worker_crashed : public task_killed {
  public:
-  explicit worker_crashed(death_record record);
+  explicit worker_crashed(const death_record& record);
   ~worker_crashed() override;
 };
 

@@ -42,19 +42,19 @@ class process_pool_executor {
   // Runs f(args...) in a worker. The arguments are encoded before submit returns; it does not wait
   // for the task, but for room: see pool_options::max_pending_bytes. Throws shutdown_error,
   // broken_process_pool, nested_use_error, and what the arguments' codecs throw.
-  template <class F, class... Args>
+  template <class F = detail::overloaded_name, class... Args>
   requires detail::is_task<F>
   [[nodiscard]] auto submit(F f, Args&&... args) {
     return submit(task_options{}, std::move(f), std::forward<Args>(args)...);
   }
   // Throws also std::invalid_argument for options out of range.
-  template <class F, class... Args>
+  template <class F = detail::overloaded_name, class... Args>
   [[nodiscard]] auto submit(const task_options& options, F f, Args&&... args) {
     using types = detail::thunks<F, Args...>;
     return future<typename types::result>(pack<types>(options, true, f, args...));
   }
   // The same without waiting for room: empty where submit would wait.
-  template <class F, class... Args>
+  template <class F = detail::overloaded_name, class... Args>
   requires detail::is_task<F>
   [[nodiscard]] auto try_submit(F f, Args&&... args) {
     return try_submit(task_options{}, std::move(f), std::forward<Args>(args)...);
@@ -70,7 +70,7 @@ class process_pool_executor {
   // f over the elements of one or several ranges, zipped to the shortest; see procpool/map.hpp.
   // Work starts now and goes on while results are read. Throws std::invalid_argument for a
   // chunksize or buffersize of 0.
-  template <class F, class... Ranges>
+  template <class F = detail::overloaded_name, class... Ranges>
   requires detail::is_task<F>
   [[nodiscard("dropping the results cancels the map: use for_each")]] auto map(F f,
                                                                               Ranges&&... ranges) {
@@ -96,7 +96,7 @@ class process_pool_executor {
 
   // f over all elements, results dropped; blocks until all have run, then throws the error of the
   // lowest index, if there is one.
-  template <class F, class... Ranges>
+  template <class F = detail::overloaded_name, class... Ranges>
   requires detail::is_task<F>
   void for_each(F f, Ranges&&... ranges) {
     for_each(map_options{}, std::move(f), std::forward<Ranges>(ranges)...);

@@ -39,8 +39,9 @@ timeout_error::~timeout_error() = default;
 task_killed::task_killed(const std::string& what, death_record record)
     : error(what), record_(std::move(record)) {}
 task_killed::~task_killed() = default;
-worker_crashed::worker_crashed(death_record record)
-    : task_killed(crash_text(record), std::move(record)) {}
+worker_crashed::worker_crashed(const death_record& record)
+    // No move: the order in which arguments are evaluated is open.
+    : task_killed(crash_text(record), record) {}
 worker_crashed::~worker_crashed() = default;
 broken_process_pool::~broken_process_pool() = default;
 shutdown_error::~shutdown_error() = default;

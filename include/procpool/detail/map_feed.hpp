@@ -150,6 +150,8 @@ class map_feed final
   }
   template <std::size_t... I>
   bool at_end(std::index_sequence<I...>) {
+    // Only now: a source may block, and what nobody has asked for stays in it.
+    if (std::exchange(step_due_, false)) (static_cast<void>(++std::get<I>(*at_)), ...);
     return ((std::get<I>(*at_) == std::ranges::end(std::get<I>(views_))) || ...);
   }
 
@@ -182,7 +184,7 @@ class map_feed final
       do {
         pack_item(task, all);
         ++c.count;
-        std::apply([](auto&... i) { (static_cast<void>(++i), ...); }, *at_);
+        step_due_ = true;
       } while (c.count < most && !pace_.chunk_is_full(task.size()) && !at_end(all));
     } catch (...) {
       // The input threw: what it gave before goes on its way.
@@ -291,6 +293,7 @@ class map_feed final
   map_pace pace_;
   std::optional<time_point> deadline_;
   std::optional<std::tuple<std::ranges::iterator_t<Views>...>> at_;
+  bool step_due_ = false;  // *at_ has been packed
   std::exception_ptr feed_error_;
   bool input_over_ = false, ended_ = false;
 
@@ -305,13 +308,13 @@ class map_feed final
   std::size_t taken_ = 0;
 };
 
-// The range behind generate().
+// The range behind generate(). On the heap, since a closure cannot be assigned and a range must be.
 template <class G>
 class generated_range {
   using value = typename std::remove_cvref_t<std::invoke_result_t<G&>>::value_type;
 
  public:
-  explicit generated_range(G next) : next_(std::move(next)) {}
+  explicit generated_range(G next) : next_(std::make_unique<G>(std::move(next))) {}
   class iterator {
    public:
     using iterator_concept = std::input_iterator_tag;
@@ -321,7 +324,7 @@ class generated_range {
     explicit iterator(generated_range* r) : range_(r) {}
     value& operator*() const { return *range_->current_; }
     iterator& operator++() {
-      range_->current_ = range_->next_();
+      range_->current_ = (*range_->next_)();
       return *this;
     }
     void operator++(int) { ++*this; }
@@ -331,14 +334,14 @@ class generated_range {
     generated_range* range_ = nullptr;
   };
   iterator begin() {
-    if (!begun_) current_ = next_();
+    if (!begun_) current_ = (*next_)();
     begun_ = true;
     return iterator(this);
   }
   std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
-  G next_;
+  std::unique_ptr<G> next_;
   std::optional<value> current_;
   bool begun_ = false;
 };

@@ -76,6 +76,9 @@ class chunk_run : public wire_writer {
 
 using chunk_thunk = void (*)(wire_reader& in, chunk_run& run);
 
+// What F is deduced as when the caller gives the name of several functions.
+using overloaded_name = overloaded_function_name_wrap_it_in_a_captureless_lambda;
+
 // What stands for a task, rather than for options in front of one.
 template <class F>
 concept is_task = !std::is_same_v<F, task_options> && !std::is_same_v<F, map_options>;
