@@ -44,11 +44,11 @@ class PROCPOOL_EXPORT timeout_error : public error {
 
 // What is known of a worker that died while it ran a task.
 struct death_record {
-  std::string label;      // task_options::label, or empty
-  pid_t pid = 0;          // the worker's process id
-  int signal = 0;         // the signal that ended it; 0 if it left by exit or _exit
-  int exit_code = 0;      // the status it left with; 0 if a signal ended it
-  int attempt = 1;        // 1 for the first run, 2 for the first retry ...
+  std::string label;  // task_options::label, or empty
+  pid_t pid = 0;      // the worker's process id
+  int signal = 0;     // the signal that ended it; 0 if it left by exit or _exit
+  int exit_code = 0;  // the status it left with; 0 if a signal ended it
+  int attempt = 1;    // 1 for the first run, 2 for the first retry ...
   bool core_dumped = false;
   bool will_retry = false;  // true only in reports to on_worker_death: the task runs again
 };

@@ -205,7 +205,9 @@ class shared_future {
     future<T> source;
     bool taken = false;
     std::exception_ptr error;
-    std::conditional_t<std::is_void_v<T>, bool, std::optional<std::conditional_t<std::is_void_v<T>, int, T>>> value{};
+    std::conditional_t<std::is_void_v<T>, bool,
+                       std::optional<std::conditional_t<std::is_void_v<T>, int, T>>>
+        value{};
   };
   shared& state() const {
     if (!shared_) detail::throw_no_state();

@@ -43,7 +43,7 @@ class process_pool_executor {
   // for the task, but for room: see pool_options::max_pending_bytes. Throws shutdown_error,
   // broken_process_pool, nested_use_error, and what the arguments' codecs throw.
   template <class F = detail::overloaded_name, class... Args>
-  requires detail::is_task<F>
+    requires detail::is_task<F>
   [[nodiscard]] auto submit(F f, Args&&... args) {
     return submit(task_options{}, std::move(f), std::forward<Args>(args)...);
   }
@@ -55,7 +55,7 @@ class process_pool_executor {
   }
   // The same without waiting for room: empty where submit would wait.
   template <class F = detail::overloaded_name, class... Args>
-  requires detail::is_task<F>
+    requires detail::is_task<F>
   [[nodiscard]] auto try_submit(F f, Args&&... args) {
     return try_submit(task_options{}, std::move(f), std::forward<Args>(args)...);
   }
@@ -71,19 +71,20 @@ class process_pool_executor {
   // Work starts now and goes on while results are read. Throws std::invalid_argument for a
   // chunksize or buffersize of 0.
   template <class F = detail::overloaded_name, class... Ranges>
-  requires detail::is_task<F>
+    requires detail::is_task<F>
   [[nodiscard("dropping the results cancels the map: use for_each")]] auto map(F f,
-                                                                              Ranges&&... ranges) {
+                                                                               Ranges&&... ranges) {
     return map(map_options{}, std::move(f), std::forward<Ranges>(ranges)...);
   }
   template <class F, class... Ranges>
-  [[nodiscard("dropping the results cancels the map: use for_each")]] auto map(
-      map_options options, F f, Ranges&&... ranges) {
+  [[nodiscard("dropping the results cancels the map: use for_each")]] auto map(map_options options,
+                                                                               F f,
+                                                                               Ranges&&... ranges) {
     return detail::make_map<F>(pool_.use(), std::move(options), std::move(f),
                                std::forward<Ranges>(ranges)...);
   }
   template <class F, class T>
-  requires detail::is_task<F>
+    requires detail::is_task<F>
   [[nodiscard("dropping the results cancels the map: use for_each")]] auto map(
       F f, std::initializer_list<T> items) {
     return map(map_options{}, std::move(f), std::vector<T>(items));
@@ -97,7 +98,7 @@ class process_pool_executor {
   // f over all elements, results dropped; blocks until all have run, then throws the error of the
   // lowest index, if there is one.
   template <class F = detail::overloaded_name, class... Ranges>
-  requires detail::is_task<F>
+    requires detail::is_task<F>
   void for_each(F f, Ranges&&... ranges) {
     for_each(map_options{}, std::move(f), std::forward<Ranges>(ranges)...);
   }
@@ -107,7 +108,7 @@ class process_pool_executor {
                             std::forward<Ranges>(ranges)...);
   }
   template <class F, class T>
-  requires detail::is_task<F>
+    requires detail::is_task<F>
   void for_each(F f, std::initializer_list<T> items) {
     for_each(map_options{}, std::move(f), std::vector<T>(items));
   }

@@ -70,9 +70,7 @@ class progress_view {
       return *this;
     }
     void operator++(int) { ++*this; }
-    bool operator==(std::default_sentinel_t) const {
-      return at_ == std::ranges::end(view_->base_);
-    }
+    bool operator==(std::default_sentinel_t) const { return at_ == std::ranges::end(view_->base_); }
 
    private:
     progress_view* view_ = nullptr;

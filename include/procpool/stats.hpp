@@ -11,15 +11,15 @@ namespace procpool {
 enum class worker_state { starting, idle, busy, ended };
 
 struct worker_stats {
-  int index = 0;              // this_worker::index() of its tasks
-  pid_t pid = 0;              // 0 while there is none
+  int index = 0;  // this_worker::index() of its tasks
+  pid_t pid = 0;  // 0 while there is none
   worker_state state = worker_state::starting;
   std::size_t tasks_done = 0;  // at this index, by this worker and those that it replaced
 };
 
 struct pool_stats {
   std::vector<worker_stats> workers;
-  std::size_t pending = 0;   // submitted, not begun
+  std::size_t pending = 0;  // submitted, not begun
   std::size_t running = 0;
   std::size_t done = 0;      // finished, with a value or an error, or cancelled
   std::size_t failed = 0;    // tasks and items that were lost with their worker

@@ -147,10 +147,9 @@ template <class R>
 }
 // The same for elements that hold a future: for (auto& [url, f] : as_completed(jobs, &job::f)).
 template <class R, class Proj>
-requires(!std::is_convertible_v<Proj, std::optional<duration>>)
+  requires(!std::is_convertible_v<Proj, std::optional<duration>>)
 [[nodiscard]] auto as_completed(R&& jobs, Proj proj, std::optional<duration> timeout = {}) {
-  return detail::completion_range(std::views::all(std::forward<R>(jobs)), std::move(proj),
-                                  timeout);
+  return detail::completion_range(std::views::all(std::forward<R>(jobs)), std::move(proj), timeout);
 }
 
 // Futures by reference, in input order; accepted by wait and as_completed again. Only good as long

@@ -19,7 +19,8 @@ std::string crash_text(const death_record& r) {
     if (r.core_dumped) text += ", core dumped,";
     text += " while it ran " + task_name(r);
     if (r.signal == 9) {
-      text += "; if nobody sent it, the machine ran out of memory: use fewer workers or smaller tasks";
+      text +=
+          "; if nobody sent it, the machine ran out of memory: use fewer workers or smaller tasks";
     }
   } else {
     text += " left with exit code " + std::to_string(r.exit_code) + " while it ran " + task_name(r);

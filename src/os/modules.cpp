@@ -82,6 +82,16 @@ std::vector<module_info> loaded_modules() {
   return std::move(all.found);
 }
 
+std::uint64_t unload_count() noexcept {
+  std::uint64_t count = 0;
+  const auto first_only = [](dl_phdr_info* info, std::size_t, void* result) {
+    *static_cast<std::uint64_t*>(result) = info->dlpi_subs;
+    return 1;
+  };
+  ::dl_iterate_phdr(first_only, &count);
+  return count;
+}
+
 std::optional<module_info> module_of(const void* address) {
   search one;
   one.address = address;

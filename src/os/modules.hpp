@@ -20,6 +20,9 @@ struct module_info {
 std::optional<module_info> module_of(const void* address);
 std::vector<module_info> loaded_modules();
 
+// Counts up when a library is unloaded, after which its addresses may come to mean another. Cheap.
+std::uint64_t unload_count() noexcept;
+
 // What tells two builds apart when they have no build id.
 struct file_identity {
   std::uint64_t device = 0;

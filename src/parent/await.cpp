@@ -45,7 +45,8 @@ bool task_record::resolved() const noexcept {
 
 // A process that the program forked has copies of its futures, but not the region.
 void task_record::check_process() {
-  if (launch::current_role() == launch::process_role::parent) [[likely]] return;
+  if (launch::current_role() == launch::process_role::parent) [[likely]]
+    return;
   throw nested_use_error("this future belongs to the process that submitted its task: wait there");
 }
 
@@ -272,7 +273,8 @@ void task_record::deliver() noexcept {
 }
 
 void task_record::release() noexcept {
-  if (launch::current_role() != launch::process_role::parent) [[unlikely]] return;
+  if (launch::current_role() != launch::process_role::parent) [[unlikely]]
+    return;
   if (references.load(std::memory_order_acquire) != 1 &&
       references.fetch_sub(1, std::memory_order_acq_rel) != 1) {
     return;
@@ -309,9 +311,9 @@ void task_record::give_back_result() noexcept {
   u64 word = 0;
   if (!load(word) || shm::phase_of(word) != task_phase::done) return;
   const shm::slot& s = *slot.load(std::memory_order_relaxed);
-  const u64 block =
-      items != 0 ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
-                 : s.block.load(std::memory_order_relaxed);
+  const u64 block = items != 0
+                        ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
+                        : s.block.load(std::memory_order_relaxed);
   if (block != 0) owner->give_back_block(word, block);
 }
 

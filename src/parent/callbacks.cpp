@@ -13,7 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr duration linger = 100ms;  // so that a stream of callbacks does not make a stream of threads
+constexpr duration linger =
+    100ms;  // so that a stream of callbacks does not make a stream of threads
 
 class callback_engine final : public detail::completion_listener {
  public:

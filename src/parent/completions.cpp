@@ -156,7 +156,8 @@ void completion_set::add(task_state& state, std::uint64_t tag) {
   s = {&m, tag, &state, nullptr, nullptr};
   ++m.outstanding;
   state.subscribe(s);
-  if (s.source != nullptr && std::find(m.sources.begin(), m.sources.end(), s.source) == m.sources.end()) {
+  if (s.source != nullptr &&
+      std::find(m.sources.begin(), m.sources.end(), s.source) == m.sources.end()) {
     m.sources.push_back(s.source);
   }
   // Somebody may be waiting in next() while we add what is done already.

@@ -32,7 +32,8 @@ registry& all_pools() {
 }
 
 pool_options checked(pool_options o) {
-  if (o.max_workers && (*o.max_workers < 1 || *o.max_workers > static_cast<int>(shm::max_workers))) {
+  if (o.max_workers &&
+      (*o.max_workers < 1 || *o.max_workers > static_cast<int>(shm::max_workers))) {
     throw std::invalid_argument("max_workers must be between 1 and 4096, not " +
                                 std::to_string(*o.max_workers));
   }
@@ -73,8 +74,8 @@ pool::pool(pool_options options)
   h.tasks_per_worker = static_cast<u32>(options_.max_tasks_per_child.value_or(0));
   set_hook(options_.initializer, h.initializer_code, h.initializer_block, h.initializer_length);
   set_hook(options_.finalizer, h.finalizer_code, h.finalizer_block, h.finalizer_length);
-  server_ = launch::fork_server_client::start(
-      {options_.start, region_.fd(), shm::parent_page_fd()});
+  server_ =
+      launch::fork_server_client::start({options_.start, region_.fd(), shm::parent_page_fd()});
   for (u32 i = 0; i < region_.workers(); ++i) start_seat(i);
   wake_fd_ = os::make_event_fd();
   {
@@ -125,8 +126,7 @@ task_record* pool::first_unresolved(u32& from) {
   for (; from < region_.allocated_slots(); ++from) {
     task_record* r = record_at(from);
     u64 word = 0;
-    if (r->load(word) && !shm::is_resolved(word) &&
-        shm::phase_of(word) != shm::task_phase::free) {
+    if (r->load(word) && !shm::is_resolved(word) && shm::phase_of(word) != shm::task_phase::free) {
       return r;
     }
   }
@@ -143,7 +143,8 @@ bool pool::wait_until_drained(const time_point* deadline) {
       r = first_unresolved(from);
     }
     if (r == nullptr) return true;
-    // Bounded: the record may be another task's by the time we sleep, and its slot another record's.
+    // Bounded: the record may be another task's by the time we sleep, and its slot another
+    // record's.
     time_point until = std::chrono::steady_clock::now() + duration(50ms);
     if (deadline != nullptr && *deadline < until) until = *deadline;
     r->wait_until(&until);
@@ -363,7 +364,8 @@ time_point deadline_after(duration d) {
 }
 
 void throw_no_state() {
-  throw invalid_state_error("this future holds no task: it was moved from, or its result was taken");
+  throw invalid_state_error(
+      "this future holds no task: it was moved from, or its result was taken");
 }
 void throw_wait_timeout() {
   throw timeout_error("the task is not done yet; it goes on, and the future stays valid");

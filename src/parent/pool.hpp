@@ -8,8 +8,8 @@
 //   pool.cpp        from constructor to shutdown
 //
 // Threads: any may submit, wait and cancel. `mutex_` guards the lists, the table of seats and all
-// changes that are not one atomic operation on a state word; it is held for nanoseconds, never while
-// code of the user runs. The word of a task decides who resolves it.
+// changes that are not one atomic operation on a state word; it is held for nanoseconds, never
+// while code of the user runs. The word of a task decides who resolves it.
 //
 // Lifetime: the executor owns the pool until its destructor, then the futures that are left do:
 // abandon() counts them and the last one deletes it. Until then no future touches a count.
@@ -68,8 +68,8 @@ class pool final : public detail::completion_source {
   static void finish_all(bool cancel) noexcept;
 
   // await.cpp and task_record
-  void give_back(task_record& r) noexcept;       // the record is free again
-  void drop(task_record& r) noexcept;            // its future is gone before it is done
+  void give_back(task_record& r) noexcept;  // the record is free again
+  void drop(task_record& r) noexcept;       // its future is gone before it is done
   // Bytes that a worker says are in its partition. Throws codec_error if they are not.
   const std::byte* result_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
   void give_back_block(shm::u64 word, shm::u64 offset) noexcept;
@@ -173,16 +173,16 @@ class pool final : public detail::completion_source {
   // Under mutex_:
   shm::block_allocator blocks_;
   shm::u64 tail_ = 0;
-  task_record* free_ = nullptr;        // with a slot
+  task_record* free_ = nullptr;  // with a slot
   task_record* slotless_ = nullptr;
   std::vector<std::unique_ptr<task_record>> records_;
   std::vector<seat> seats_;
   std::vector<partition_use> partitions_;
-  shm::u64 pending_bytes_ = 0;         // an upper bound; recounted when it matters
-  std::string broken_;                 // why; empty: it is not
-  bool stopping_ = false;              // shutdown has begun: nothing is accepted
-  bool drained_ = false;               // all tasks are resolved: the workers may end
-  int doomed_with_ = 0;                // signal of terminate_workers or kill_workers
+  shm::u64 pending_bytes_ = 0;  // an upper bound; recounted when it matters
+  std::string broken_;          // why; empty: it is not
+  bool stopping_ = false;       // shutdown has begun: nothing is accepted
+  bool drained_ = false;        // all tasks are resolved: the workers may end
+  int doomed_with_ = 0;         // signal of terminate_workers or kill_workers
   std::vector<time_point> idle_deaths_;
   std::vector<std::uint32_t> wanted_;  // seats to start again after a pause
   time_point next_start_{};
@@ -190,8 +190,8 @@ class pool final : public detail::completion_source {
   std::size_t restarts_ = 0, submitted_ = 0, crashed_ = 0;
   bool exit_hook_set_ = false;
   std::condition_variable ended_cv_;
-  bool ended_ = false;                 // the supervisor is done, no process is left
-  bool abandoned_ = false;             // the executor is gone
+  bool ended_ = false;      // the supervisor is done, no process is left
+  bool abandoned_ = false;  // the executor is gone
   bool server_lost_ = false;
   std::vector<death_record> reports_;  // for on_worker_death
 
@@ -199,8 +199,8 @@ class pool final : public detail::completion_source {
   // abandon(): then they are counted instead.
   std::atomic<task_record*> freed_{nullptr};
   std::unique_ptr<std::atomic<task_record*>[], void (*)(void*)> by_slot_;
-  // Who keeps the pool: the executor counts as `executor_share` until abandon() replaces that by the
-  // records in use and the supervisor, so the count cannot reach 0 before.
+  // Who keeps the pool: the executor counts as `executor_share` until abandon() replaces that by
+  // the records in use and the supervisor, so the count cannot reach 0 before.
   static constexpr std::int64_t executor_share = std::int64_t{1} << 40U;
   std::atomic<std::int64_t> owners_{executor_share};
   std::atomic<std::size_t> dropped_{0};

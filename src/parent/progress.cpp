@@ -44,8 +44,7 @@ struct progress_meter::display {
     const double rate = static_cast<double>(count) / std::max(elapsed, 1e-9);
     std::string out = label.empty() ? "" : label + ": ";
     if (total && *total != 0) {
-      const double part =
-          std::min(1.0, static_cast<double>(count) / static_cast<double>(*total));
+      const double part = std::min(1.0, static_cast<double>(count) / static_cast<double>(*total));
       if (terminal) {
         const int filled = static_cast<int>(std::lround(part * bar_width));
         out += '[' + std::string(static_cast<std::size_t>(filled), '#') +
@@ -105,7 +104,8 @@ void progress_meter::look() {
   // The clock is asked about a hundred times between two drawings, whatever the rate.
   const double rate =
       static_cast<double>(count_) / std::max(seconds(now - display_->begin).count(), 1e-9);
-  look_at_ = count_ + std::max<std::size_t>(1, static_cast<std::size_t>(rate * interval.count() / 100));
+  look_at_ =
+      count_ + std::max<std::size_t>(1, static_cast<std::size_t>(rate * interval.count() / 100));
 }
 
 }  // namespace procpool::detail

@@ -309,8 +309,7 @@ void pool::abandon() noexcept {
   for (; r != nullptr; r = r->next) ++idle;
   for (r = free_; r != nullptr; r = r->next) ++idle;
   for (r = slotless_; r != nullptr; r = r->next) ++idle;
-  const std::int64_t owners =
-      static_cast<std::int64_t>(records_.size()) - idle + (ended_ ? 0 : 1);
+  const std::int64_t owners = static_cast<std::int64_t>(records_.size()) - idle + (ended_ ? 0 : 1);
   lock.unlock();
   const std::int64_t change = owners - executor_share;
   if (owners_.fetch_add(change, std::memory_order_acq_rel) + change == 0) delete this;

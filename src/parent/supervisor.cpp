@@ -178,8 +178,8 @@ void pool::judge(u32 index, const death& d, bool progress) {
     const time_point t = now();
     std::erase_if(idle_deaths_, [&](time_point then) { return t - then > death_window; });
     idle_deaths_.push_back(t);
-    const std::size_t most = hook_failed ? least_deaths
-                                         : std::max(least_deaths, std::size_t{2} * seats_.size());
+    const std::size_t most =
+        hook_failed ? least_deaths : std::max(least_deaths, std::size_t{2} * seats_.size());
     if (idle_deaths_.size() > most) {
       break_pool(idle_death_text(d, hook_failed));
       return;
@@ -220,8 +220,9 @@ std::string pool::idle_death_text(const death& d, bool in_initializer) const {
     how = "were ended by signal " + std::to_string(d.exit_status);
     if (const char* name = sigabbrev_np(d.exit_status)) how += " (SIG" + std::string(name) + ")";
   }
-  const std::string where =
-      in_initializer ? " in the initializer" : d.pid == 0 ? "" : " before they ran any task";
+  const std::string where = in_initializer ? " in the initializer"
+                            : d.pid == 0   ? ""
+                                           : " before they ran any task";
   return "the pool's workers " + how + where + ", again and again";
 }
 
@@ -235,13 +236,14 @@ void pool::on_server_gone() {
   }
   if (options_.start == start_method::fork) {
     server_lost_ = true;
-    break_pool("the pool's fork server died, and a forked one cannot be made again: use "
-               "start_method::spawn, or make a new pool");
+    break_pool(
+        "the pool's fork server died, and a forked one cannot be made again: use "
+        "start_method::spawn, or make a new pool");
     return;
   }
   try {
-    server_ = launch::fork_server_client::start(
-        {options_.start, region_.fd(), shm::parent_page_fd()});
+    server_ =
+        launch::fork_server_client::start({options_.start, region_.fd(), shm::parent_page_fd()});
     wanted_.clear();
     for (u32 i = 0; i < seats_.size(); ++i) start_seat(i);
   } catch (const std::exception& e) {

@@ -206,8 +206,8 @@ void pool::put_back(task_record& r, u64 word) {
 void pool::resolve_killed(task_record& r, u64 word) {
   r.was_cancelled.store(true, std::memory_order_release);
   resolve_with(r, word,
-               std::make_exception_ptr(cancelled_error(
-                   "the task was cancelled while it ran: its worker was killed")));
+               std::make_exception_ptr(
+                   cancelled_error("the task was cancelled while it ran: its worker was killed")));
 }
 
 void pool::resolve_with(task_record& r, u64 word, std::exception_ptr e) {
@@ -244,9 +244,9 @@ bool pool::partition_in_use(u64 p) const {
     if (r.references.load(std::memory_order_acquire) == 0 || !r.load(word)) continue;
     if (shm::phase_of(word) != task_phase::done) continue;
     const shm::slot& s = region_.at(i);
-    const u64 block =
-        r.items != 0 ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
-                     : s.block.load();
+    const u64 block = r.items != 0
+                          ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
+                          : s.block.load();
     if (block >= region_.arena_offset() && region_.partition_of(block) == p) return true;
   }
   return false;

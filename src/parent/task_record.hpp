@@ -36,7 +36,7 @@ struct chunk_piece {
 struct task_extras {
   std::string label;
   int retries = 0;
-  int attempt = 1;                        // of the task, or of the item `attempted`
+  int attempt = 1;  // of the task, or of the item `attempted`
   std::uint32_t attempted = 0;
   std::vector<std::byte> inline_payload;  // kept for a retry: the outcome is written over it
   std::vector<chunk_piece> pieces;
@@ -83,13 +83,13 @@ class task_record final : public detail::task_state {
   pool* const owner;
 
   // By the pool, under its mutex, while the record is free or being swept.
-  shm::u32 index = 0;                    // of the slot
-  shm::u64 generation = 0;               // in place, as in the state word
+  shm::u32 index = 0;       // of the slot
+  shm::u64 generation = 0;  // in place, as in the state word
   shm::u64 hint_position = 0;
-  shm::block arguments;                  // kept warm for the next task
-  shm::u64 payload_block = 0;            // 0: the payload was inline
+  shm::block arguments;        // kept warm for the next task
+  shm::u64 payload_block = 0;  // 0: the payload was inline
   shm::u64 payload_length = 0;
-  std::uint32_t items = 0;               // of a chunk; 0: a plain task
+  std::uint32_t items = 0;  // of a chunk; 0: a plain task
   std::unique_ptr<task_extras> extras;
 
   std::atomic<shm::slot*> slot{nullptr};
@@ -99,16 +99,16 @@ class task_record final : public detail::task_state {
   std::exception_ptr error;
   // What the word does not say: its worker was killed for it, or it is harvested.
   std::atomic<bool> was_cancelled{false};
-  std::vector<std::byte> saved;          // harvested value
+  std::vector<std::byte> saved;  // harvested value
 
   // Under the hub's mutex.
   detail::subscription* listeners = nullptr;
-  bool dropped = false;                  // nobody will ask: free it when it is done
+  bool dropped = false;  // nobody will ask: free it when it is done
   // Taken from its worker's done-list. Until then the slot is a link of that list and may not be
   // used again, or the list would lose what comes behind it.
   std::atomic<bool> off_list{false};
 
-  task_record* next = nullptr;           // on a free list
+  task_record* next = nullptr;  // on a free list
 
  private:
   static void check_process();

@@ -73,6 +73,7 @@ struct range {
   std::uintptr_t begin = 0;
   std::uintptr_t size = 0;
   std::uint64_t number = 0;
+  std::uint64_t unload_count = 0;  // of the moment when it was found
 };
 
 std::mutex table_mutex;  // one thread registers at a time
@@ -109,13 +110,14 @@ os::module_info executable_module() {
 }
 
 code_ref look_up(const void* address) {
+  const std::uint64_t unloads = os::unload_count();  // before the search
   const std::optional<os::module_info> module = os::module_of(address);
   if (!module) {
     throw error(
         "procpool: a task function is in no executable or library (code that was generated at run "
         "time cannot be named in another process)");
   }
-  range found{module->begin, module->end - module->begin, 0};
+  range found{module->begin, module->end - module->begin, 0, unloads};
   {
     const std::lock_guard lock(table_mutex);
     // The executable is always number one, whichever module is used first.
@@ -163,7 +165,11 @@ std::optional<os::module_info> find_loaded(const module_entry& entry) {
 }
 
 os::module_info find_or_load(const module_entry& entry) {
-  if (auto module = find_loaded(entry)) return std::move(*module);
+  if (auto module = find_loaded(entry)) {
+    // Somebody else has loaded it and may unload it: from here on it stays.
+    if (!module->is_executable) os::load_library(module->path);
+    return std::move(*module);
+  }
   if (const auto reason = os::load_library(entry.path)) {
     throw error("procpool: the library of a task function cannot be loaded in the worker: " +
                 *reason);
@@ -203,7 +209,9 @@ code_ref to_code_ref(const void* address) {
     return make_ref(first_number, at - begin);
   }
   const range& last = last_library;
-  if (at - last.begin < last.size) return make_ref(last.number, at - last.begin);
+  if (at - last.begin < last.size && last.unload_count == os::unload_count()) {
+    return make_ref(last.number, at - last.begin);
+  }
   return look_up(address);
 }
 

@@ -87,11 +87,11 @@ class work_source {
   u32 seat_;
   u64 cycles_per_us_;
   u64 look_cycles_;
-  u64 backlog_ = 0;      // hints seen behind the one taken last
-  u64 task_begin_ = 0;   // cycles when the current task was claimed
-  u64 last_end_ = 0;     // cycles when the last task ended, 0 after any pause
+  u64 backlog_ = 0;     // hints seen behind the one taken last
+  u64 task_begin_ = 0;  // cycles when the current task was claimed
+  u64 last_end_ = 0;    // cycles when the last task ended, 0 after any pause
   u64 last_ns_ = 0;
-  u64 usual_ns_ = 0;     // this worker's own running average
+  u64 usual_ns_ = 0;  // this worker's own running average
   u32 failed_looks_ = 0, skip_looks_ = 0;
 };
 

@@ -35,7 +35,7 @@ inline constexpr u32 ring_entries = 2 * max_slots;       // so the ring never ov
 inline constexpr u64 slot_index_mask = (1U << generation_shift) - 1;
 inline constexpr std::size_t cache_line = 64;
 inline constexpr std::size_t inline_bytes = 80;
-inline constexpr u64 window_bytes = u64{64} << 20U;      // blocks up to this never cross a window
+inline constexpr u64 window_bytes = u64{64} << 20U;  // blocks up to this never cross a window
 
 // How the bytes of an outcome are to be read.
 enum class outcome_kind : std::uint16_t { none = 0, value = 1, exception = 2, items = 3 };
@@ -48,26 +48,26 @@ constexpr u32 progress_units(u64 p) { return static_cast<u32>(p); }
 // One task. Written by the parent up to READY, by the claiming worker up to DONE.
 struct alignas(2 * cache_line) slot {
   state_word word;
-  std::atomic<u32> started;   // started_stamp of the generation that was begun; the sweep reads it
-  std::atomic<u32> next;      // done-list: index + 1 of the next slot, 0 ends it
-  u64 code;                   // code_ref of the function that decodes, runs and encodes
-  std::atomic<u64> block;     // file offset of the payload, or 0: it is in bytes below
-  std::atomic<u64> length;    // bytes of the payload: arguments first, then the outcome
+  std::atomic<u32> started;  // started_stamp of the generation that was begun; the sweep reads it
+  std::atomic<u32> next;     // done-list: index + 1 of the next slot, 0 ends it
+  u64 code;                  // code_ref of the function that decodes, runs and encodes
+  std::atomic<u64> block;    // file offset of the payload, or 0: it is in bytes below
+  std::atomic<u64> length;   // bytes of the payload: arguments first, then the outcome
   std::atomic<std::uint16_t> kind;  // outcome_kind, meaningful once DONE
-  std::uint16_t chunk;        // 1: a chunk of a map, bytes hold a chunk_progress
-  std::atomic<u32> elapsed;   // a chunk, once DONE: nanoseconds that it took, or all ones; advisory
+  std::uint16_t chunk;              // 1: a chunk of a map, bytes hold a chunk_progress
+  std::atomic<u32> elapsed;  // a chunk, once DONE: nanoseconds that it took, or all ones; advisory
   alignas(16) std::byte bytes[inline_bytes];
 };
 static_assert(sizeof(slot) == 128 && offsetof(slot, bytes) == 48);
 
 // A chunk keeps its progress in its own inline bytes; its items are always in a block.
 struct chunk_progress {
-  u32 first;                   // the first item to run; items before it are settled
-  u32 count;                   // items in the payload
-  std::atomic<u32> begun;      // index + 1 of the item that was begun last
+  u32 first;               // the first item to run; items before it are settled
+  u32 count;               // items in the payload
+  std::atomic<u32> begun;  // index + 1 of the item that was begun last
   u32 reserved;
-  std::atomic<u64> progress;   // make_progress; stored after the item's outcome is complete
-  std::atomic<u64> outcomes;   // file offset of the outcomes, 0 while there are none
+  std::atomic<u64> progress;  // make_progress; stored after the item's outcome is complete
+  std::atomic<u64> outcomes;  // file offset of the outcomes, 0 while there are none
 };
 static_assert(sizeof(chunk_progress) <= inline_bytes);
 
@@ -77,16 +77,16 @@ struct region_header {
   u32 version;
   u32 header_bytes;
   u32 workers;
-  u32 tasks_per_worker;       // 0: no limit
+  u32 tasks_per_worker;  // 0: no limit
   u64 ring_offset;
   u64 slots_offset;
   u64 lines_offset;
   u64 arena_offset;
   u64 partition_stride;
-  u64 cycles_per_us;          // of base/cycle_clock.hpp
+  u64 cycles_per_us;                                            // of base/cycle_clock.hpp
   u64 initializer_code, initializer_block, initializer_length;  // code 0: none
   u64 finalizer_code, finalizer_block, finalizer_length;
-  u32 cpus;                   // CPUs that the pool may use: with one, nobody spins
+  u32 cpus;  // CPUs that the pool may use: with one, nobody spins
 };
 static_assert(sizeof(region_header) <= 4096);
 
@@ -105,9 +105,9 @@ inline constexpr std::size_t report_bytes = 1024;
 
 // One worker's own lines. Cleared by the parent before each life of the worker.
 struct alignas(2 * cache_line) worker_line {
-  std::atomic<u32> futex;      // 0 while asleep, 1 when woken
-  std::atomic<u32> ready;      // 1: the initializer is done; 2: it failed, see report
-  std::atomic<u64> tasks;      // tasks done in this life; advisory
+  std::atomic<u32> futex;  // 0 while asleep, 1 when woken
+  std::atomic<u32> ready;  // 1: the initializer is done; 2: it failed, see report
+  std::atomic<u64> tasks;  // tasks done in this life; advisory
   alignas(2 * cache_line) std::atomic<u32> done_list;  // index + 1 of the slot pushed last
   alignas(2 * cache_line) std::atomic<u32> report_length;
   std::byte report[report_bytes];  // the initializer's exception, encoded
@@ -115,7 +115,7 @@ struct alignas(2 * cache_line) worker_line {
 
 // In front of each block of the arena.
 struct alignas(cache_line) block_header {
-  std::atomic<u32> in_use;     // the reader stores 0: the owner of the partition may use it again
+  std::atomic<u32> in_use;  // the reader stores 0: the owner of the partition may use it again
 };
 static_assert(sizeof(block_header) == cache_line);
 

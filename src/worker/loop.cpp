@@ -2,8 +2,8 @@
 
 #include <limits>
 
-#include "os/futex.hpp"
 #include "os/child_setup.hpp"
+#include "os/futex.hpp"
 
 namespace procpool::worker {
 
@@ -22,9 +22,9 @@ void loop::run(u64 most_tasks) {
     invoke_->run(*s);
     source_.finished();
     if (s->chunk != 0) {
-      s->elapsed.store(static_cast<u32>(std::min<u64>(source_.last_task_ns(),
-                                                      std::numeric_limits<u32>::max())),
-                       std::memory_order_relaxed);
+      s->elapsed.store(
+          static_cast<u32>(std::min<u64>(source_.last_task_ns(), std::numeric_limits<u32>::max())),
+          std::memory_order_relaxed);
     }
     publish(*s);
     line.tasks.store(++done, std::memory_order_relaxed);

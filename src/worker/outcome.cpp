@@ -85,9 +85,7 @@ void chunk_writer::grow(wire_writer& base, std::size_t need) {
   self.end_ = to + bigger.capacity;
 }
 
-void chunk_writer::write_exception(detail::chunk_run& self) {
-  encode_current_exception(self);
-}
+void chunk_writer::write_exception(detail::chunk_run& self) { encode_current_exception(self); }
 
 void chunk_writer::finish_chunk() {
   slot_->kind.store(static_cast<std::uint16_t>(shm::outcome_kind::items),

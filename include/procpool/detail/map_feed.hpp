@@ -70,7 +70,7 @@ class PROCPOOL_EXPORT map_pace {
   std::size_t workers_;
   std::optional<std::size_t> left_;  // input not submitted yet
   std::size_t in_flight_ = 0, chunks_ = 0, bytes_ = 0;
-  std::size_t size_ = 1;             // of the next chunk
+  std::size_t size_ = 1;  // of the next chunk
   double ns_per_item_ = 0;
 };
 
@@ -239,8 +239,8 @@ class map_feed final
     if (completions_) {
       const std::optional<std::uint64_t> id = completions_->next(deadline);
       if (!id) give_up();
-      position = static_cast<std::size_t>(std::lower_bound(ids_.begin(), ids_.end(), *id) -
-                                          ids_.begin());
+      position =
+          static_cast<std::size_t>(std::lower_bound(ids_.begin(), ids_.end(), *id) - ids_.begin());
     } else if (!chunks_.front().state->wait_until(deadline)) {
       give_up();
     }
@@ -297,8 +297,8 @@ class map_feed final
   std::exception_ptr feed_error_;
   bool input_over_ = false, ended_ = false;
 
-  std::deque<chunk> chunks_;         // submitted, not read, in input order
-  std::deque<std::uint64_t> ids_;    // of chunks_, ascending
+  std::deque<chunk> chunks_;       // submitted, not read, in input order
+  std::deque<std::uint64_t> ids_;  // of chunks_, ascending
   std::uint64_t next_id_ = 0;
   std::size_t submitted_ = 0;
   std::optional<completion_set> completions_;

@@ -36,13 +36,13 @@ class PROCPOOL_EXPORT pool_ref {
 
  private:
   parent::pool* pool_ = nullptr;
-  int home_ = 0;             // pid of the parent
-  int uncaught_ = 0;         // exceptions in flight when it was made
-  bool let_go_ = false;      // shutdown({.wait = false}) was called
+  int home_ = 0;         // pid of the parent
+  int uncaught_ = 0;     // exceptions in flight when it was made
+  bool let_go_ = false;  // shutdown({.wait = false}) was called
 };
 
-// Keeps a pool alive beyond its executor, for those who will submit more. After the executor is gone
-// that throws shutdown_error.
+// Keeps a pool alive beyond its executor, for those who will submit more. After the executor is
+// gone that throws shutdown_error.
 class PROCPOOL_EXPORT pool_hold {
  public:
   explicit pool_hold(parent::pool& p) noexcept;

@@ -22,8 +22,8 @@ enum class task_status { pending, running, cancelled, finished };
 
 // One outcome as the owner of the future sees it. With an error the rest is empty.
 struct outcome_view {
-  std::exception_ptr error;           // what get() throws; null if there is a value
-  const std::byte* data = nullptr;    // the encoded value, valid until release() or unpin()
+  std::exception_ptr error;         // what get() throws; null if there is a value
+  const std::byte* data = nullptr;  // the encoded value, valid until release() or unpin()
   std::size_t size = 0;
 };
 
