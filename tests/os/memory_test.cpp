@@ -1,0 +1,144 @@
+// memfd, mapping and futex.
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <new>
+#include <system_error>
+#include <thread>
+
+#include "os/futex.hpp"
+#include "os/mapping.hpp"
+#include "os/memfd.hpp"
+
+namespace procpool::os {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(memfd_test, grows_and_keeps_what_is_there) {
+  const unique_fd fd = create_memfd("test");
+  EXPECT_EQ(file_size(fd.get()), 0U);
+  grow_memfd(fd.get(), page_size());
+  mapping first = mapping::shared(fd.get(), 0, page_size());
+  first.data()[7] = std::byte{42};
+  grow_memfd(fd.get(), 3 * page_size());
+  grow_memfd(fd.get(), page_size());  // no way back
+  EXPECT_EQ(file_size(fd.get()), 3 * page_size());
+  EXPECT_EQ(mapping::shared(fd.get(), 0, 3 * page_size()).data()[7], std::byte{42});
+}
+
+TEST(memfd_test, a_size_beyond_the_file_limit_is_an_error_and_no_signal) {
+  const unique_fd fd = create_memfd("test");
+  rlimit old{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &old), 0);
+  rlimit tight = old;
+  tight.rlim_cur = 4 * page_size();
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &tight), 0);
+  EXPECT_NO_THROW(grow_memfd(fd.get(), 4 * page_size()));
+  try {
+    grow_memfd(fd.get(), 5 * page_size());
+    ADD_FAILURE() << "grew past the limit";
+  } catch (const std::system_error& e) {
+    EXPECT_EQ(e.code().value(), EFBIG);
+  }
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &old), 0);
+  EXPECT_EQ(file_size(fd.get()), 4 * page_size());
+}
+
+TEST(memfd_test, seals_hold) {
+  const unique_fd fd = create_memfd("test");
+  grow_memfd(fd.get(), 2 * page_size());
+  forbid_shrink(fd.get());
+  EXPECT_NE(::ftruncate(fd.get(), 0), 0);
+  EXPECT_EQ(errno, EPERM);
+  EXPECT_NO_THROW(grow_memfd(fd.get(), 3 * page_size()));
+  forbid_resize(fd.get());
+  EXPECT_THROW(grow_memfd(fd.get(), 4 * page_size()), std::system_error);
+}
+
+TEST(memfd_test, a_hole_reads_as_zero) {
+  const unique_fd fd = create_memfd("test");
+  grow_memfd(fd.get(), 2 * page_size());
+  const mapping bytes = mapping::shared(fd.get(), 0, 2 * page_size());
+  bytes.data()[page_size()] = std::byte{1};
+  EXPECT_TRUE(punch_hole(fd.get(), page_size(), page_size()));
+  EXPECT_EQ(bytes.data()[page_size()], std::byte{0});
+}
+
+TEST(mapping_test, failure_is_an_error_or_an_empty_mapping) {
+  EXPECT_THROW(mapping::shared(-1, 0, page_size()), std::system_error);
+  EXPECT_FALSE(mapping::try_shared(-1, 0, page_size()));
+}
+
+TEST(mapping_test, a_range_that_is_excluded_from_forks_is_not_in_the_child) {
+  const unique_fd fd = create_memfd("test");
+  grow_memfd(fd.get(), page_size());
+  const mapping bytes = mapping::shared(fd.get(), 0, page_size());
+  ASSERT_TRUE(bytes.exclude_from_fork());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // mincore knows whether anything is mapped there, without touching it.
+    unsigned char resident = 0;
+    ::_exit(::mincore(bytes.data(), page_size(), &resident) != 0 && errno == ENOMEM ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+// --- futex --------------------------------------------------------------------------------------
+
+struct shared_words {
+  std::atomic<std::uint32_t> word{1};
+  std::atomic<std::uint64_t> wide{(std::uint64_t{9} << 32) | 5};
+};
+
+TEST(futex_test, says_why_it_returns) {
+  shared_words w;
+  EXPECT_EQ(futex_wait(w.word, 2, 10s), futex_result::changed);
+  EXPECT_EQ(futex_wait(w.word, 1, 1ms), futex_result::timed_out);
+  EXPECT_EQ(futex_wait(w.word, 1, 0ms), futex_result::timed_out);
+  EXPECT_EQ(futex_wait(w.word, 1, -1s), futex_result::timed_out);
+  const auto now = std::chrono::steady_clock::now();
+  EXPECT_EQ(futex_wait_until(w.word, 1, now + 5ms), futex_result::timed_out);
+  EXPECT_GE(std::chrono::steady_clock::now(), now + 5ms);
+  EXPECT_EQ(futex_wait_until(w.word, 1, now - 1s), futex_result::timed_out);
+  EXPECT_EQ(futex_wait(w.wide, 6, 10s), futex_result::changed);
+  EXPECT_EQ(futex_wait(w.wide, 5, 1ms), futex_result::timed_out);
+}
+
+TEST(futex_test, wakes_another_process) {
+  const unique_fd fd = create_memfd("test");
+  grow_memfd(fd.get(), page_size());
+  const mapping bytes = mapping::shared(fd.get(), 0, page_size());
+  auto& words = *new (bytes.data()) shared_words;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // Another mapping of the same page: the address differs, the word is the same.
+    const mapping own = mapping::shared(fd.get(), 0, page_size());
+    auto& seen = *reinterpret_cast<shared_words*>(own.data());
+    while (seen.word.load() == 1) futex_wait(seen.word, 1, 10s);
+    while (static_cast<std::uint32_t>(seen.wide.load()) == 5) futex_wait(seen.wide, 5, 10s);
+    ::_exit(0);
+  }
+  // Wakes until one is received: the child may not sleep yet.
+  while (futex_wake(words.word, 1) == 0) std::this_thread::yield();
+  words.word = 2;
+  futex_wake(words.word, 1);
+  while (futex_wake(words.wide, 1) == 0) std::this_thread::yield();
+  words.wide = 6;
+  futex_wake(words.wide, 1);
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+}  // namespace
+}  // namespace procpool::os
