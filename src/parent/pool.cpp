@@ -296,21 +296,31 @@ pool_stats pool::stats() {
 
 void pool::finish_all(bool cancel) noexcept {
   registry& all = all_pools();
+  std::vector<pool*> unwanted;
   for (;;) {
     pool* next = nullptr;
     {
       const std::lock_guard lock(all.mutex);
       for (pool* p : all.pools) {
-        const std::lock_guard inner(p->mutex_);
-        if (!p->ended_) next = p;
+        // Its supervisor may be its last owner: one more, until we are done with it.
+        if (!p->try_own()) continue;
+        const std::unique_lock inner(p->mutex_);
+        if (!p->ended_ && next == nullptr) {
+          next = p;
+        } else {
+          unwanted.push_back(p);
+        }
       }
     }
+    for (pool* p : unwanted) p->disown();
+    unwanted.clear();
     if (next == nullptr) return;
     try {
       next->shutdown({.cancel_futures = cancel});
     } catch (...) {
-      return;
+      return;  // the pool's processes die with this one
     }
+    next->disown();
   }
 }
 

@@ -59,6 +59,7 @@ class pool final : public detail::completion_source {
   void signal_workers(int signal);
   void abandon() noexcept;
   void own() noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
+  bool try_own() noexcept;  // false: it is being deleted
   void disown() noexcept;
   void forget() noexcept;
   int max_workers() const { return static_cast<int>(region_.workers()); }

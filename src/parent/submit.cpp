@@ -221,8 +221,9 @@ bool pool::harvest_one(task_record& r, bool after_death) {
   }
   r.give_back_result();
   give_slot_away(r);
-  // release: the copy before the mark; who finds it reads no slot
-  r.pins.store(harvested, std::memory_order_release);
+  // release: the copy before the mark; who finds it reads no slot. Added, not stored: threads that
+  // wait for the copy have counted themselves already.
+  r.pins.fetch_add(harvested - harvesting, std::memory_order_release);
   return true;
 }
 
@@ -313,6 +314,14 @@ void pool::abandon() noexcept {
   lock.unlock();
   const std::int64_t change = owners - executor_share;
   if (owners_.fetch_add(change, std::memory_order_acq_rel) + change == 0) delete this;
+}
+
+bool pool::try_own() noexcept {
+  std::int64_t n = owners_.load(std::memory_order_relaxed);
+  while (n > 0) {
+    if (owners_.compare_exchange_weak(n, n + 1, std::memory_order_acq_rel)) return true;
+  }
+  return false;
 }
 
 void pool::disown() noexcept {
