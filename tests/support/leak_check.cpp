@@ -35,7 +35,8 @@ int count_entries(const char* folder) {
 
 int parent_of(const std::string& pid) {
   std::ifstream stat("/proc/" + pid + "/stat");
-  std::string text((std::istreambuf_iterator<char>(stat)), {});
+  std::string text;
+  std::getline(stat, text);  // does not throw if the process goes meanwhile
   const auto end = text.rfind(')');
   if (end == std::string::npos) return -1;
   std::istringstream rest(text.substr(end + 1));
