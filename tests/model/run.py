@@ -53,7 +53,7 @@ MUTANTS = {
     "ENTRY_COUNTS_UNCHECKED": ("notify", "an entry counts before its word is final"),
     "FREE_ON_STACK": ("notify", "a slot is freed while it is a link of a done-stack"),
     "ARM_AFTER_LOOKING": ("notify", "the bell is armed after the words were looked at"),
-    "STACK_NOT_EMPTIED": ("notify-2", "the sweep leaves the dead worker's done-stack"),
+    "STACK_NOT_EMPTIED": ("retry", "the sweep leaves the dead worker's done-stack"),
     "STAMP_KEPT": ("retry", "a task goes back with the stamp of its first start"),
     "PENDING_KEPT": ("retry", "a task goes back while its first entry is still pending"),
     "NO_RECHECK": ("sleep", "a sleeper does not look again after it set its bit"),
