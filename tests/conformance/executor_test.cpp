@@ -3,7 +3,6 @@
 // there stand for what its users asked for. Where procpool differs on purpose, a comment in the
 // test says so (docs/differences.md lists them all).
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <numeric>
 #include <ranges>
