@@ -2,6 +2,7 @@
 // without a parent's side, and the check that nothing is left.
 #pragma once
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -13,7 +14,6 @@
 #include <csignal>
 #include <cstdint>
 #include <cstring>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <set>
@@ -54,8 +54,14 @@ struct note {
 };
 
 inline std::string read_file(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
+  // Not by a stream: reading about a process that ends meanwhile fails, and a stream throws then.
+  const os::unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string text;
+  char part[4096];
+  for (ssize_t n = 0; (n = ::read(file.get(), part, sizeof(part))) > 0;) {
+    text.append(part, static_cast<std::size_t>(n));
+  }
+  return text;
 }
 
 inline std::string line_of(const std::string& text, const std::string& name) {
