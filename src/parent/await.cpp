@@ -2,6 +2,7 @@
 // the worker left, and gives slot and block back.
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "launch/role.hpp"
 #include "os/futex.hpp"
@@ -59,7 +60,9 @@ task_status task_record::status() const {
     case task_phase::ready:
       return task_status::pending;
     case task_phase::claimed: {
-      const u32 stamp = slot.load()->started.load(std::memory_order_relaxed);
+      const shm::slot* s = slot.load(std::memory_order_acquire);
+      if (s == nullptr) return task_status::finished;  // harvested since
+      const u32 stamp = s->started.load(std::memory_order_relaxed);
       return stamp == shm::started_stamp(word) ? task_status::running : task_status::pending;
     }
     case task_phase::kill:
@@ -95,9 +98,11 @@ bool task_record::wait_until(const time_point* deadline) {
       if (d <= duration::zero()) return resolved();
       if (d < longest_sleep) left = std::chrono::duration_cast<std::chrono::nanoseconds>(d) + 1ns;
     }
+    // Once: a sweep may give the slot away at any time. It stays mapped, and the sleep is bounded.
+    shm::slot* s = slot.load(std::memory_order_acquire);
     u64 word = 0;
-    if (!load(word) || shm::is_resolved(word)) return true;
-    os::futex_wait(slot.load()->word, static_cast<u32>(word), left);
+    if (s == nullptr || !load(word) || shm::is_resolved(word)) return true;
+    os::futex_wait(s->word, static_cast<u32>(word), left);
   }
 }
 
@@ -108,8 +113,9 @@ detail::outcome_view task_record::pin() {
     before = pins.load(std::memory_order_acquire);
   }
   u64 word = 0;
-  if ((before & harvested) != 0 || !load(word)) return {error, saved.data(), saved.size()};
+  if ((before & harvested) != 0) return {error, saved.data(), saved.size()};
   try {
+    if (!load(word)) fail_damaged();
     return read_outcome(word);
   } catch (...) {
     return {std::current_exception(), nullptr, 0};
@@ -123,6 +129,7 @@ detail::outcome_view task_record::read_outcome(u64 word) {
     return {std::make_exception_ptr(cancelled_error()), nullptr, 0};
   }
   if (shm::phase_of(word) == task_phase::crashed) return {error, nullptr, 0};
+  if (shm::phase_of(word) != task_phase::done) fail_damaged();
   const shm::slot& s = *slot.load(std::memory_order_relaxed);
   // Each is loaded once, checked, and only the checked copy used.
   const u64 length = s.length.load(std::memory_order_relaxed);
@@ -143,31 +150,35 @@ void task_record::pin_items(std::vector<detail::outcome_view>& out) {
     before = pins.load(std::memory_order_acquire);
   }
   const std::size_t end = out.size() + items;
-  if (extras) {
-    for (const chunk_piece& p : extras->pieces) {
-      if (p.error) {
-        out.push_back({p.error, nullptr, 0});
-      } else {
-        split_items(p.outcomes.data(), p.outcomes.size(), p.items, extras->label, out);
-      }
-    }
-  }
-  u64 word = 0;
   std::exception_ptr rest = error;
-  if ((before & harvested) == 0 && load(word)) {
-    try {
-      if (shm::phase_of(word) == task_phase::done) {
-        read_items(word, out);
-      } else if (shm::phase_of(word) == task_phase::cancelled) {
+  u64 word = 0;
+  try {
+    read_pieces(out);
+    if ((before & harvested) == 0) {
+      if (!load(word)) fail_damaged();
+      if (shm::phase_of(word) == task_phase::done) read_items(word, out);
+      if (shm::phase_of(word) == task_phase::cancelled) {
         rest = std::make_exception_ptr(cancelled_error());
       }
-    } catch (...) {
-      rest = std::current_exception();
     }
+    if (!rest && out.size() < end) fail_damaged();
+  } catch (...) {
+    rest = std::current_exception();
   }
   // What has no outcome of its own has that of the whole chunk.
   if (out.size() > end) out.resize(end);
   while (out.size() < end) out.push_back({rest, nullptr, 0});
+}
+
+void task_record::read_pieces(std::vector<detail::outcome_view>& out) const {
+  if (!extras) return;
+  for (const chunk_piece& p : extras->pieces) {
+    if (p.error) {
+      out.push_back({p.error, nullptr, 0});
+    } else {
+      split_items(p.outcomes.data(), p.outcomes.size(), p.items, extras->label, out);
+    }
+  }
 }
 
 void task_record::read_items(u64 word, std::vector<detail::outcome_view>& out) {
@@ -208,8 +219,9 @@ void split_items(const std::byte* data, std::size_t size, std::uint32_t items,
 
 std::uint32_t task_record::elapsed_ns() const noexcept {
   u64 word = 0;
-  if (!load(word) || shm::phase_of(word) != task_phase::done) return 0;
-  return slot.load()->elapsed.load(std::memory_order_relaxed);
+  const shm::slot* s = slot.load(std::memory_order_acquire);
+  if (s == nullptr || !load(word) || shm::phase_of(word) != task_phase::done) return 0;
+  return s->elapsed.load(std::memory_order_relaxed);
 }
 
 bool task_record::cancel(bool kill_running) {
@@ -259,9 +271,16 @@ void task_record::unsubscribe(detail::subscription& s) noexcept {
 }
 
 void task_record::deliver() noexcept {
+  // The list has the last one first, and they are told in the order in which they came.
+  detail::subscription* first = nullptr;
   while (listeners != nullptr) {
-    detail::subscription& s = *listeners;
-    listeners = s.next;
+    detail::subscription* s = listeners;
+    listeners = s->next;
+    s->next = std::exchange(first, s);
+  }
+  while (first != nullptr) {
+    detail::subscription& s = *first;
+    first = s.next;
     s.state = nullptr;
     s.listener->completed(s);
   }
@@ -296,14 +315,19 @@ void task_record::leave_list(u64 word) noexcept {
 }
 
 void task_record::finish_release() noexcept {
+  // Whoever is copying the outcome finishes first, and from here on nobody begins.
+  if ((pins.fetch_add(1, std::memory_order_acquire) & harvesting) != 0) {
+    while ((pins.load(std::memory_order_acquire) & harvesting) != 0) base::relax();
+  }
   give_back_result();
   error = nullptr;
   if (!saved.empty()) saved = {};
   extras.reset();
   was_cancelled.store(false, std::memory_order_relaxed);
-  pins.store(0, std::memory_order_relaxed);
   // release: from here on a sweep finds nothing in use
   references.store(0, std::memory_order_release);
+  // release: who harvests and finds no pins finds no references either
+  pins.store(0, std::memory_order_release);
   owner->give_back(*this);
 }
 

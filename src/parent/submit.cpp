@@ -204,6 +204,11 @@ bool pool::harvest_one(task_record& r, bool after_death) {
   if ((word & shm::notify_flag) != 0 && !r.off_list.load()) return false;
   std::uint32_t unpinned = 0;
   if (!r.pins.compare_exchange_strong(unpinned, harvesting)) return false;
+  if (r.references.load() == 0) {
+    // Its future went while we looked.
+    r.pins.store(0, std::memory_order_relaxed);
+    return false;
+  }
   if (shm::phase_of(word) == shm::task_phase::cancelled) r.was_cancelled.store(true);
   try {
     if (r.items != 0) {
