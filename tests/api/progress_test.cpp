@@ -1,0 +1,174 @@
+// progress(): what it shows on a terminal, in a log, and when it is quiet.
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <ranges>
+#include <sstream>
+#include <vector>
+
+#include "support/pool_test.hpp"
+
+namespace {
+
+using namespace procpool;
+using namespace procpool::testing;
+
+// What is written to stderr while it lives, which is a file or a terminal.
+class captured_stderr {
+ public:
+  explicit captured_stderr(bool terminal, unsigned short columns = 120) : saved_(dup(2)) {
+    if (terminal) {
+      source_ = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+      EXPECT_EQ(grantpt(source_), 0);
+      EXPECT_EQ(unlockpt(source_), 0);
+      const int end = open(ptsname(source_), O_RDWR | O_NOCTTY | O_CLOEXEC);
+      const winsize size{50, columns, 0, 0};
+      EXPECT_EQ(ioctl(end, TIOCSWINSZ, &size), 0);
+      dup2(end, 2);
+      close(end);
+    } else {
+      int ends[2];
+      EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
+      source_ = ends[0];
+      dup2(ends[1], 2);
+      close(ends[1]);
+    }
+    fcntl(source_, F_SETFL, O_NONBLOCK);
+  }
+  ~captured_stderr() {
+    restore();
+    close(source_);
+  }
+  std::string take() {
+    char buffer[4096];
+    std::string text;
+    for (ssize_t n; (n = read(source_, buffer, sizeof buffer)) > 0;) {
+      text.append(buffer, static_cast<std::size_t>(n));
+    }
+    restore();
+    return text;
+  }
+
+ private:
+  void restore() {
+    if (saved_ < 0) return;
+    dup2(saved_, 2);
+    close(saved_);
+    saved_ = -1;
+  }
+  int saved_, source_ = -1;
+};
+
+class progress_test : public leak_free_test {
+ protected:
+  void SetUp() override {
+    leak_free_test::SetUp();
+    unsetenv("PROCPOOL_QUIET");
+  }
+};
+
+template <class R>
+std::size_t read_all(R&& range) {
+  std::size_t n = 0;
+  for ([[maybe_unused]] auto&& x : range) ++n;
+  return n;
+}
+
+TEST_F(progress_test, plain_lines_in_a_log) {
+  captured_stderr err(false);
+  EXPECT_EQ(read_all(progress(std::vector<int>(250), {.label = "resize"})), 250U);
+  const std::string text = err.take();
+  EXPECT_EQ(text.rfind("resize: 100% 250/250, ", 0), 0U) << text;
+  EXPECT_EQ(text.find('\r'), std::string::npos) << text;
+  EXPECT_EQ(text.back(), '\n');
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << "now and then, not for each element";
+}
+
+TEST_F(progress_test, a_bar_on_a_terminal) {
+  captured_stderr err(true);
+  EXPECT_EQ(read_all(progress(std::vector<int>(1000), {.label = "resize"})), 1000U);
+  const std::string text = err.take();
+  EXPECT_NE(text.find("\rresize: [##############################] 100% 1000/1000, "),
+            std::string::npos)
+      << text;
+  EXPECT_EQ(text.back(), '\n');
+}
+
+TEST_F(progress_test, a_bar_fits_the_terminal) {
+  captured_stderr err(true, 30);
+  EXPECT_EQ(read_all(progress(std::vector<int>(10), {.label = std::string(100, 'l')})), 10U);
+  std::istringstream lines(err.take());
+  for (std::string line; std::getline(lines, line, '\r');) {
+    EXPECT_LT(line.substr(0, line.find('\x1b')).size(), 30U) << line;
+  }
+}
+
+TEST_F(progress_test, quiet) {
+  {
+    captured_stderr err(true);
+    EXPECT_EQ(read_all(progress(std::vector<int>(10), {.label = "x", .quiet = true})), 10U);
+    EXPECT_EQ(err.take(), "");
+  }
+  setenv("PROCPOOL_QUIET", "1", 1);
+  captured_stderr err(false);
+  EXPECT_EQ(read_all(progress(std::vector<int>(10))), 10U);
+  EXPECT_EQ(err.take(), "");
+  unsetenv("PROCPOOL_QUIET");
+}
+
+TEST_F(progress_test, totals) {
+  {
+    captured_stderr err(false);
+    std::istringstream in("1 2 3");
+    EXPECT_EQ(read_all(progress(std::views::istream<int>(in))), 3U);
+    EXPECT_EQ(err.take().rfind("3, ", 0), 0U) << "unknown: just how many";
+  }
+  {
+    captured_stderr err(false);
+    std::istringstream in("1 2 3");
+    EXPECT_EQ(read_all(progress(std::views::istream<int>(in), {.total = 4})), 3U);
+    EXPECT_EQ(err.take().rfind("75% 3/4, ", 0), 0U);
+  }
+  captured_stderr err(false);
+  EXPECT_EQ(read_all(progress(std::vector<int>{})), 0U);
+  EXPECT_EQ(err.take().rfind("0, ", 0), 0U);
+}
+
+class progress_of_a_map_test : public pool_test {};
+PROCPOOL_FOR_EACH_START_METHOD(progress_of_a_map_test);
+
+TEST_P(progress_of_a_map_test, knows_the_total_and_passes_everything_on) {
+  process_pool_executor pool(options());
+  captured_stderr err(false);
+  int sum = 0;
+  for (auto&& r : progress(pool.map([](int x) { return 2 * x; }, std::vector<int>(50, 1)),
+                           {.label = "double"})) {
+    static_assert(std::is_same_v<decltype(r), int&>);
+    sum += r;
+  }
+  EXPECT_EQ(sum, 100);
+  EXPECT_EQ(err.take().rfind("double: 100% 50/50, ", 0), 0U);
+}
+
+TEST_P(progress_of_a_map_test, errors_pass_through) {
+  process_pool_executor pool(options());
+  captured_stderr err(false);
+  const auto f = [](int x) {
+    if (x == 3) throw std::out_of_range("three");
+    return x;
+  };
+  const std::vector<int> xs{1, 2, 3, 4};
+  int read = 0;
+  EXPECT_THROW(
+      {
+        for ([[maybe_unused]] auto&& r : progress(pool.map(f, xs))) ++read;
+      },
+      std::out_of_range);
+  EXPECT_EQ(read, 2);
+  EXPECT_EQ(err.take().rfind("50% 2/4, ", 0), 0U) << "shows how far it got";
+}
+
+}  // namespace
