@@ -161,6 +161,9 @@ void fork_server_client::start_worker(seat_id id, std::uint64_t argument) {
     os::throw_error(EINVAL, "cannot start a worker on a seat that is taken or does not exist");
   }
   state_->workers[id.seat].incarnation = id.incarnation;
+  // A server that is lost answers nothing: that nothing has come of this is for the lifeline to
+  // say.
+  if (state_->server_lost) state_->events.add(state_->lifeline.get());
   // Answers come for what is in the socket, and with each of them more is sent.
   if (!state_->unsent.empty() || !state_->send(message)) state_->unsent.push_back(message);
 }
@@ -310,7 +313,12 @@ void fork_server_client::stop(std::chrono::milliseconds grace) noexcept {
   s.finished = true;
   {
     const std::lock_guard lock(s.mutex);
-    if (s.control) s.events.remove(s.control.get());
+    if (s.control) {
+      s.events.remove(s.control.get());
+      command farewell;
+      farewell.what = command::op::farewell;
+      s.send(farewell);
+    }
     s.control.reset();  // the order to leave
     s.unsent.clear();
   }

@@ -7,7 +7,9 @@
 //   command  serve one more pool (forkserver's master,  report   answer to that
 //            with the pool's control socket)
 //
-// The end of the socket is the order to kill all workers and leave.
+// The end of the socket is the order to kill all workers and leave. If no farewell came before, the
+// parent has died, and what tasks have left behind is killed, too. (Its pidfd does not tell: a
+// dying process closes its descriptors before it is dead.)
 #pragma once
 
 #include <sys/types.h>
@@ -44,7 +46,7 @@ inline constexpr std::int32_t bad_hello = -1;         // another version
 inline constexpr std::int32_t too_many_threads = -2;  // `threads` run before main
 
 struct command {
-  enum class op : std::uint32_t { start = 1, signal = 2, serve_pool = 3 };
+  enum class op : std::uint32_t { start = 1, signal = 2, serve_pool = 3, farewell = 4 };
   op what = op::start;
   seat_id id;
   std::int32_t signal = 0;

@@ -72,10 +72,7 @@ void announce(const server_fds& fds) noexcept {
 // The kill that reaches everything: workers, the spare, and what tasks have left behind. It is
 // repeated because the death of a process hands its children on to this one.
 void kill_descendants() noexcept {
-  constexpr int rounds = 100;
-  for (int round = 0; round < rounds && os::kill_all_children(); ++round) {
-    while (os::reap_any()) {
-    }
+  while (os::kill_all_children() && os::reap_next()) {
   }
 }
 
@@ -127,7 +124,8 @@ class pool_server {
       command message;
       const auto received = receive_struct(fds_.control.get(), message, os::blocking::no);
       if (received.size == -EAGAIN) return;
-      if (received.size <= 0) finish(false);
+      if (received.size <= 0) finish(!farewell_);
+      farewell_ = message.what == command::op::farewell;
       if (message.what == command::op::start) {
         start(message);
       } else if (message.what == command::op::signal) {
@@ -155,7 +153,7 @@ class pool_server {
     seats_.for_each_running([](seat_row& row) { os::reap(row.pid); });
     // A program that is gone leaves nothing behind. One that ends a pool in order may have tasks
     // that started a process on purpose; it goes to process 1.
-    if (parent_died || (fds_.parent && os::pidfd_dead(fds_.parent.get()))) kill_descendants();
+    if (parent_died) kill_descendants();
     os::leave_process(0);
   }
 
@@ -163,6 +161,7 @@ class pool_server {
   int own_fds_[2];
   worker_forker forker_;
   seat_table seats_;
+  bool farewell_ = false;  // was the last command
 };
 
 [[noreturn]] void serve_pool(server_fds fds) noexcept {

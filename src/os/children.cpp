@@ -32,6 +32,8 @@ void on_child_end(int) {}
 
 std::optional<child_end> reap_any() noexcept { return wait_for(P_ALL, 0, WNOHANG); }
 
+std::optional<child_end> reap_next() noexcept { return wait_for(P_ALL, 0, 0); }
+
 std::optional<child_end> reap(pid_t pid) noexcept {
   return wait_for(P_PID, static_cast<id_t>(pid), 0);
 }

@@ -18,6 +18,8 @@ struct child_end {
 
 // Reaps one dead child, if there is one, without waiting.
 std::optional<child_end> reap_any() noexcept;
+// The same, but waits for the next one to die; empty when there are no children.
+std::optional<child_end> reap_next() noexcept;
 // Waits until that child is dead, and reaps it. Empty when it is no child of ours (any more).
 std::optional<child_end> reap(pid_t pid) noexcept;
 // The same without waiting.

@@ -232,6 +232,18 @@ TEST_P(fork_server_client_test, the_server_reaps_what_tasks_leave_behind) {
   EXPECT_TRUE(eventually([&] { return ::kill(child, 0) != 0 && errno == ESRCH; }));
 }
 
+TEST_P(fork_server_client_test, what_a_task_leaves_behind_outlives_an_orderly_end) {
+  pid_t child = 0;
+  {
+    test_pool pool(GetParam());
+    pool.run(make_job(job::leave_child));
+    child = static_cast<pid_t>(pool.at(0).value);
+  }
+  EXPECT_FALSE(is_gone(child));
+  ::kill(child, SIGKILL);
+  EXPECT_TRUE(eventually([&] { return ::waitpid(child, nullptr, WNOHANG) == child; }));
+}
+
 TEST_P(fork_server_client_test, a_child_of_a_task_does_not_hide_the_death_of_its_worker) {
   test_pool pool(GetParam());
   pool.run(make_job(job::leave_child));
