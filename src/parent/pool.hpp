@@ -30,6 +30,10 @@
 #include "shm/dispatch.hpp"
 #include "shm/region.hpp"
 
+namespace procpool::testing {
+class pool_test_access;  // the sweep, run by a test on states that a killed worker leaves
+}
+
 namespace procpool::parent {
 
 // What is to be submitted, as the template packed it.
@@ -84,6 +88,8 @@ class pool final : public detail::completion_source {
   bool anything_done() const noexcept override;
 
  private:
+  friend class procpool::testing::pool_test_access;
+
   enum class seat_phase { empty, starting, running, ended };
   struct seat {
     seat_phase phase = seat_phase::empty;
