@@ -40,7 +40,7 @@ int main() {
   const std::vector<std::string> stops = {"there", "their"};
   pp::process_pool_executor pool({.initializer = pp::partial(load_stop_words, stops)});
 
-  // partial binds the leading arguments, which are sent once for the whole map.
+  // partial binds the leading arguments, which are sent once for each chunk of the map.
   const std::vector<std::string> texts = {
       "there goes another worker", "their tasks are independent", "nothing here is shared", ""};
   const std::vector<int> counts = pool.map(pp::partial(count_long_words, 5u), texts).to_vector();

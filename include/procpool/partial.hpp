@@ -3,8 +3,9 @@
 //
 //   pool.map(procpool::partial(scale, 2.5), values);      // scale(2.5, value)
 //
-// The bound values are copied, like the arguments of a task, and travel once for each map. In the
-// worker they are passed as const: the same objects serve all items. A value, without locks.
+// The bound values are copied, like the arguments of a task, and travel once for each chunk of a
+// map. In the worker they are passed as const: the same objects serve all items. A value, without
+// locks.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +27,7 @@ class partial_function {
       : f_(std::move(f)), bound_(std::move(bound)) {}
 
   template <class... Rest>
-  requires std::is_invocable_v<const F&, const Bound&..., Rest...>
+    requires std::is_invocable_v<const F&, const Bound&..., Rest...>
   decltype(auto) operator()(Rest&&... rest) const {
     return std::apply(
         [&](const Bound&... bound) -> decltype(auto) {

@@ -32,7 +32,7 @@ class process_pool_executor {
   process_pool_executor() : process_pool_executor(pool_options{}) {}
   explicit process_pool_executor(int max_workers)
       : process_pool_executor(pool_options{.max_workers = max_workers}) {}
-  explicit process_pool_executor(pool_options options) : pool_(std::move(options), this) {}
+  explicit process_pool_executor(pool_options options) : pool_(std::move(options)) {}
   // Blocks until everything submitted is done; while an exception passes, what has not started is
   // cancelled first. Does not block after shutdown({.wait = false}).
   ~process_pool_executor() = default;

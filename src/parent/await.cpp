@@ -102,7 +102,10 @@ bool task_record::wait_until(const time_point* deadline) {
     shm::slot* s = slot.load(std::memory_order_acquire);
     u64 word = 0;
     if (s == nullptr || !load(word) || shm::is_resolved(word)) return true;
-    os::futex_wait(s->word, static_cast<u32>(word), left);
+    const os::futex_result slept = os::futex_wait(s->word, static_cast<u32>(word), left);
+    if (slept == os::futex_result::timed_out && shm::phase_of(word) == task_phase::ready) {
+      owner->hint_again(*this);
+    }
   }
 }
 
@@ -366,6 +369,17 @@ void pool::announce(task_record& r) noexcept {
   const std::lock_guard lock(hub.mutex());
   r.deliver();
   hub.ring();
+}
+
+void pool::hint_again(task_record& r) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    u64 word = 0;
+    if (!r.load(word) || shm::phase_of(word) != task_phase::ready) return;
+    if (r.hint_position >= region_.control().head.load()) return;
+    put_hint(r);
+  }
+  roster_.kick();
 }
 
 void pool::drain() noexcept {

@@ -328,7 +328,7 @@ void pool::finish_all(bool cancel) noexcept {
 
 namespace procpool::detail {
 
-pool_ref::pool_ref(pool_options options, const void*) : uncaught_(std::uncaught_exceptions()) {
+pool_ref::pool_ref(pool_options options) : uncaught_(std::uncaught_exceptions()) {
   // A static executor is constructed in servers and workers too: there it does nothing.
   if (launch::current_role() != launch::process_role::parent) return;
   launch::install_fork_handlers();
@@ -351,7 +351,7 @@ parent::pool& pool_ref::use() const {
   if (pool_ == nullptr || launch::current_role() != launch::process_role::parent) {
     throw nested_use_error(
         "this executor belongs to another process: tasks, and processes that a program forks, "
-        "cannot use it; return work to the parent, or make a pool of their own");
+        "cannot use it; return what is to be done to the parent, which submits it");
   }
   return *pool_;
 }

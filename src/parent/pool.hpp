@@ -81,6 +81,8 @@ class pool final : public detail::completion_source {
   void kill_worker_of(task_record& r, shm::u64 word) noexcept;
   // After the parent resolved a task: who sleeps on it or listens hears of it.
   void announce(task_record& r) noexcept;
+  // Its hint may be held by a worker that was stopped: another one gets a hint, too.
+  void hint_again(task_record& r) noexcept;
   void dropped_one() noexcept { dropped_.fetch_sub(1, std::memory_order_relaxed); }
 
   // completion_source
@@ -127,7 +129,6 @@ class pool final : public detail::completion_source {
   void compact_ring();
 
   // supervisor.cpp
-  void start_supervisor();
   void supervise();
   bool handle_events();
   void start_seat(shm::u32 index);
@@ -137,6 +138,7 @@ class pool final : public detail::completion_source {
   void judge(shm::u32 index, const death& d, bool had_task);
   void break_pool(const std::string& cause);
   bool wind_down();
+  bool anybody_runs() const;
   void wake_supervisor() noexcept;
   std::chrono::milliseconds next_timeout();
   void note_death(const death_record& r);

@@ -1,5 +1,6 @@
 // One thread for each pool. It sleeps in poll() until a worker starts or dies, or until the pool
 // closes; no task passes through it.
+#include <algorithm>
 #include <array>
 #include <csignal>
 
@@ -27,11 +28,6 @@ constexpr std::chrono::milliseconds wind_down_step{10}, no_limit{-1};
 time_point now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
-
-void pool::start_supervisor() {
-  wake_fd_ = os::make_event_fd();
-  supervisor_ = std::thread([this] { supervise(); });
-}
 
 void pool::wake_supervisor() noexcept { os::signal_event_fd(wake_fd_.get()); }
 
@@ -156,8 +152,9 @@ void pool::on_exited(const launch::server_event& e) {
   s.pid = 0;
   retire_partition(s.partition);
   judge(e.id.seat, d, had_task || tasks != 0);
-  // A wake may have died with it, and work may wait for the roles that it had.
-  roster_.kick();
+  // A wake may have died with it: between clearing a sleeper's bit and waking it, or with a worker
+  // that was woken and took nothing. So everybody looks.
+  roster_.wake_all();
 }
 
 // What a death means for the pool: a task died with its worker, or the worker left in order, or
@@ -174,6 +171,9 @@ void pool::judge(u32 index, const death& d, bool progress) {
   if (progress && !hook_failed) {
     idle_deaths_.clear();
     pause_ = duration::zero();
+  } else if (start_failed && anybody_runs()) {
+    // Too many processes for the moment: the pool goes on with fewer.
+    pause_ = longest_pause;
   } else {
     const time_point t = now();
     std::erase_if(idle_deaths_, [&](time_point then) { return t - then > death_window; });
@@ -184,15 +184,23 @@ void pool::judge(u32 index, const death& d, bool progress) {
       break_pool(idle_death_text(d, hook_failed));
       return;
     }
-    pause_ = pause_ == duration::zero() ? first_pause : std::min(pause_ * 2, longest_pause);
+    // The first one may be bad luck; the next wait longer and longer.
+    if (idle_deaths_.size() > 1) {
+      pause_ = pause_ == duration::zero() ? first_pause : std::min(pause_ * 2, longest_pause);
+    }
   }
   ++restarts_;
-  if (idle_deaths_.size() <= 1) {
+  if (pause_ == duration::zero()) {
     start_seat(index);
     return;
   }
   wanted_.push_back(index);
   next_start_ = now() + pause_;
+}
+
+bool pool::anybody_runs() const {
+  return std::any_of(seats_.begin(), seats_.end(),
+                     [](const seat& s) { return s.phase == seat_phase::running; });
 }
 
 std::string pool::initializer_failure(u32 index) const {
@@ -283,10 +291,7 @@ bool pool::wind_down() {
     region_.control().stopping.store(1);
     roster_.wake_all();
   }
-  if (!drained_) {
-    // Without a worker and without hope of one, what is left cannot run.
-    return false;
-  }
+  if (!drained_) return false;
   for (const seat& s : seats_) {
     if (s.phase != seat_phase::empty && !server_lost_) return false;
   }

@@ -191,6 +191,11 @@ void pool::put_back(task_record& r, u64 word) {
   s.block.store(r.payload_block, std::memory_order_relaxed);
   s.started.store(0, std::memory_order_relaxed);
   r.off_list.store(false, std::memory_order_relaxed);
+  {
+    // The dead worker pushed it before it was done: its next worker will push it again.
+    const std::lock_guard hub(completion_hub::instance().mutex());
+    std::erase(not_done_yet_, &r);
+  }
   // A flag may appear at any time; nothing else changes the word of a dead worker's task, but for
   // a cancel that turns CLAIMED into KILL: then there is nothing to put back.
   while (!s.word.compare_exchange_strong(

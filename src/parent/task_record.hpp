@@ -68,6 +68,7 @@ class task_record final : public detail::task_state {
   void deliver() noexcept;
   // Resolved: the outcome where it lies, checked against private tables.
   detail::outcome_view read_outcome(shm::u64 word);
+  void read_pieces(std::vector<detail::outcome_view>& out) const;
   void read_items(shm::u64 word, std::vector<detail::outcome_view>& out);
   // The worker may use the block of the result again.
   void give_back_result() noexcept;

@@ -15,6 +15,7 @@ using std::chrono::microseconds;
 constexpr u64 look_us = 20;
 constexpr microseconds shortest_nap{50}, longest_nap{400};
 constexpr std::chrono::seconds longest_sleep{1};
+constexpr unsigned hot_shift = 0, sentinel_shift = 16;
 constexpr u64 hot_mask = 0xffff, sentinel_mask = 0xffff0000;
 
 }  // namespace
@@ -30,21 +31,26 @@ std::optional<u32> roster::some_sleeper() const {
 }
 
 bool roster::kick() const {
-  const std::optional<u32> seat = some_sleeper();
-  if (!seat) return false;
-  u64 r = roles();
-  u64 appointed = 0;
-  if ((r & hot_mask) == 0) {
-    appointed = r | (*seat + 1);
-  } else if ((r & sentinel_mask) == 0) {
-    appointed = r | u64{*seat + 1} << 16U;
-  } else {
-    return false;
+  const control_block& c = region_->control();
+  for (;;) {
+    const std::optional<u32> seat = some_sleeper();
+    if (!seat) return false;
+    u64 r = roles();
+    unsigned role = 0;
+    if ((r & hot_mask) != 0) {
+      if ((r & sentinel_mask) != 0) return false;
+      role = sentinel_shift;
+    }
+    // seq_cst: ordered with the sleeper's set_asleep and its look at the roles
+    if (region_->control().roles.compare_exchange_strong(r, r | u64{*seat + 1} << role)) {
+      if (wake(*seat)) return true;
+      // It woke by itself: the role is not for one who may be busy, who may have the other one, or
+      // who is dead. Somebody else is appointed.
+      drop(role, *seat);
+    }
+    // Somebody changed the roles, perhaps to go to sleep: as long as there is work, try again.
+    if (c.head.load() == c.tail.load()) return false;
   }
-  // seq_cst: ordered with the sleeper's set_asleep and its look at the roles
-  if (!region_->control().roles.compare_exchange_strong(r, appointed)) return false;
-  // If it woke by itself in between, it finds its role before it sleeps again.
-  return wake(*seat);
 }
 
 bool roster::wake(u32 seat) const {
@@ -94,15 +100,16 @@ void roster::seize_hot(u32 seat) const {
 }
 
 void roster::drop_roles(u32 seat) const {
+  drop(hot_shift, seat);
+  drop(sentinel_shift, seat);
+}
+
+void roster::drop(unsigned role, u32 seat) const {
   std::atomic<u64>& roles = region_->control().roles;
   u64 r = roles.load();
-  u64 next = 0;
-  do {
-    next = r;
-    if ((next & hot_mask) == seat + 1) next &= ~hot_mask;
-    if ((next & sentinel_mask) >> 16U == seat + 1) next &= ~sentinel_mask;
-    if (next == r) return;
-  } while (!roles.compare_exchange_weak(r, next));
+  while ((r >> role & 0xffffU) == seat + 1) {
+    if (roles.compare_exchange_weak(r, r & ~(u64{0xffff} << role))) return;
+  }
 }
 
 work_source::work_source(const region& r, u32 seat)

@@ -57,6 +57,7 @@ class roster {
   u64 roles() const { return region_->control().roles.load(); }
   std::optional<u32> some_sleeper() const;
   bool take(unsigned shift, u32 seat) const;
+  void drop(unsigned role, u32 seat) const;
 
   const region* region_;
 };

@@ -14,13 +14,13 @@
 // Who may change it, each time by one compare-and-swap (or a plain store while the parent alone
 // owns the slot):
 //
-//   parent   FREE -> READY            submit
+//   parent   FREE, DONE, CRASHED, CANCELLED -> READY   submit, once the outcome was taken
 //   worker   READY -> CLAIMED         claim: from here the slot belongs to that worker
 //   worker   CLAIMED -> DONE          publish: the outcome is complete
 //   parent   READY -> CANCELLED       cancel
 //   parent   CLAIMED -> KILL          only the winner may kill the worker
-//   parent   CLAIMED, KILL -> CRASHED or READY   the sweep, after proof that the worker is dead
-//   parent   DONE, CRASHED, CANCELLED -> FREE    the outcome was taken
+//   parent   CLAIMED -> CRASHED or READY   the sweep, after proof that the worker is dead
+//   parent   KILL -> CRASHED          the same, for a task that was cancelled while it ran
 //   parent   sets W and N at any time before the slot is done; every other change keeps them
 #pragma once
 
@@ -67,10 +67,12 @@ constexpr std::uint64_t with_phase(std::uint64_t word, task_phase phase) {
   return (word & ~phase_mask) | static_cast<std::uint64_t>(phase);
 }
 
-// Done, crashed or cancelled: nothing but the parent touches the slot any more.
+// Done, crashed or cancelled: nothing but the parent touches the slot any more. A word that is no
+// state at all was damaged, and counts as resolved: who reads the outcome finds out, nobody waits.
 constexpr bool is_resolved(std::uint64_t word) {
   const task_phase p = phase_of(word);
-  return p == task_phase::done || p == task_phase::crashed || p == task_phase::cancelled;
+  return p != task_phase::free && p != task_phase::ready && p != task_phase::claimed &&
+         p != task_phase::kill;
 }
 
 // The low 32 bits of a generation, as the worker stamps them when it begins the task. Never 0,

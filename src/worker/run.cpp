@@ -1,5 +1,8 @@
 #include "worker/run.hpp"
 
+#include <cstdio>
+#include <iostream>
+
 #include "launch/role.hpp"
 #include "os/child_setup.hpp"
 #include "os/private_fds.hpp"
@@ -74,6 +77,9 @@ void run(const launch::worker_context& context) {
   } catch (...) {
     os::leave_process(1);
   }
+  // What tasks have printed and not flushed; a worker that crashes loses it, as any program does.
+  std::fflush(nullptr);
+  std::cout.flush();
   os::leave_process(0);
 }
 

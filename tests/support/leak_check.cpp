@@ -1,6 +1,7 @@
 #include "support/leak_check.hpp"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -33,10 +34,14 @@ int count_entries(const char* folder) {
   return n;
 }
 
+// With read(): a stream throws when the process vanishes between open and read.
 int parent_of(const std::string& pid) {
-  std::ifstream stat("/proc/" + pid + "/stat");
-  std::string text;
-  std::getline(stat, text);  // does not throw if the process goes meanwhile
+  const int fd = open(("/proc/" + pid + "/stat").c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return -1;
+  char buffer[1024] = {};
+  const ssize_t n = read(fd, buffer, sizeof buffer - 1);
+  close(fd);
+  const std::string text(buffer, n > 0 ? static_cast<std::size_t>(n) : 0);
   const auto end = text.rfind(')');
   if (end == std::string::npos) return -1;
   std::istringstream rest(text.substr(end + 1));

@@ -92,7 +92,7 @@ template <obstacle Why, class Part, class Owner, std::size_t Member>
 struct cannot_travel {
   static_assert(Why != obstacle::pointer,
                 "procpool: a raw pointer cannot be sent to another process: send the object "
-                "itself, a std::unique_ptr, or a handle such as procpool::shared_array");
+                "itself or a std::unique_ptr");
   static_assert(Why != obstacle::reference,
                 "procpool: a reference cannot be sent to another process: send a value");
   static_assert(Why != obstacle::view,

@@ -21,9 +21,8 @@ namespace procpool::detail {
 // nested_use_error.
 class PROCPOOL_EXPORT pool_ref {
  public:
-  // Outside of the parent nothing is started. `executor` is the address of the object that owns
-  // the pool: objects in static storage end with the program.
-  pool_ref(pool_options options, const void* executor);
+  // Outside of the parent nothing is started.
+  explicit pool_ref(pool_options options);
   ~pool_ref();  // shutdown(), unless one with wait = false came before; cancels while unwinding
   pool_ref(const pool_ref&) = delete;
   pool_ref& operator=(const pool_ref&) = delete;
@@ -36,7 +35,6 @@ class PROCPOOL_EXPORT pool_ref {
 
  private:
   parent::pool* pool_ = nullptr;
-  int home_ = 0;         // pid of the parent
   int uncaught_ = 0;     // exceptions in flight when it was made
   bool let_go_ = false;  // shutdown({.wait = false}) was called
 };
