@@ -78,7 +78,7 @@ def check(name, definitions, build_dir):
     live = "LIVENESS" in definitions
     run(["spin", "-a", *[f"-D{d}" for d in definitions], str(MODEL)], work)
     flags = ["-DNFAIR=3"] if live else ["-DSAFETY", "-DNOFAIR"]
-    run(["gcc", "-O2", "-w", f"-DMEMLIM={MEMORY_MIB}", *flags, "-o", "pan", "pan.c"], work)
+    run(["gcc", "-O1", "-w", f"-DMEMLIM={MEMORY_MIB}", *flags, "-o", "pan", "pan.c"], work)
     command = ["./pan", "-m300000", "-w22", *(["-a", "-f"] if live else [])]
     try:
         out = run(command, work, timeout=SECONDS)
