@@ -87,11 +87,11 @@ TEST_P(bad_input_test, options_out_of_range) {
                                       [&] { (void)pool.try_submit({.retries = -1}, echo, 1); });
   expect_error<std::invalid_argument>("chunksize must be at least 1",
                                       [&] { (void)pool.map({.chunksize = 0}, echo, {1}); });
-  expect_error<std::invalid_argument>("buffersize must be at least 1",
-                                      [&] { pool.for_each({.buffersize = 0}, echo, std::vector<int>{1}); });
-  expect_error<std::invalid_argument>("retries", [&] {
-    (void)pool.map({.task = {.retries = -1}}, echo, {1}).to_vector();
+  expect_error<std::invalid_argument>("buffersize must be at least 1", [&] {
+    pool.for_each({.buffersize = 0}, echo, std::vector<int>{1});
   });
+  expect_error<std::invalid_argument>(
+      "retries", [&] { (void)pool.map({.task = {.retries = -1}}, echo, {1}).to_vector(); });
   EXPECT_EQ(pool.submit(echo, 1).get(), 1) << "the pool is none the worse for it";
 }
 
@@ -170,10 +170,12 @@ process_pool_executor* shared_pool = nullptr;
 TEST_P(bad_input_test, use_inside_of_a_task) {
   process_pool_executor pool(options(1));
   // A pool that a task makes for itself is refused as well, at its first use.
-  future<int> f = pool.submit([](start_method m) {
-    process_pool_executor inner(pool_options{.max_workers = 1, .start = m});
-    return inner.submit(echo, 1).get();
-  }, method());
+  future<int> f = pool.submit(
+      [](start_method m) {
+        process_pool_executor inner(pool_options{.max_workers = 1, .start = m});
+        return inner.submit(echo, 1).get();
+      },
+      method());
   expect_error<nested_use_error>("belongs to another process", [&] { f.get(); });
   expect_error<nested_use_error>("", [&] {
     pool.submit([] {
@@ -251,9 +253,8 @@ TEST_P(bad_input_test, use_in_a_forked_process) {
 TEST_P(bad_input_test, values_that_do_not_travel) {
   process_pool_executor pool(options(2));
   // Encoding the argument: submit throws, and nothing was submitted.
-  expect_error<std::domain_error>("to_wire refuses", [&] {
-    (void)pool.submit(echo_picky, picky{"throws in to_wire"});
-  });
+  expect_error<std::domain_error>(
+      "to_wire refuses", [&] { (void)pool.submit(echo_picky, picky{"throws in to_wire"}); });
   expect_error<std::domain_error>("to_wire refuses", [&] {
     (void)pool.submit([](const std::string&, const picky&) {}, std::string(100'000, 'x'),
                       picky{"throws in to_wire"});
@@ -319,9 +320,8 @@ TEST_P(bad_input_test, input_ranges_that_throw) {
   }
   expect_error<std::length_error>("the input ends badly", [&] { pool.for_each(echo, input); });
   // At the very first element there is nothing to read: the call throws.
-  const auto bad = std::views::iota(5) | std::views::transform([](int) -> int {
-                     throw std::length_error("at once");
-                   });
+  const auto bad = std::views::iota(5) |
+                   std::views::transform([](int) -> int { throw std::length_error("at once"); });
   expect_error<std::length_error>("at once", [&] { (void)pool.map(echo, bad); });
 }
 
@@ -329,8 +329,8 @@ TEST_P(bad_input_test, input_ranges_that_throw) {
 TEST_P(bad_input_test, failing_initializer) {
   process_pool_executor pool(pool_options{
       .max_workers = 1, .start = method(), .initializer = invocation([] {
-        throw std::runtime_error("no configuration file");
-      })});
+                                             throw std::runtime_error("no configuration file");
+                                           })});
   EXPECT_TRUE(eventually([&] {
     try {
       pool.submit(echo, 1).get();

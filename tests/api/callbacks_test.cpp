@@ -110,7 +110,8 @@ TEST_P(callbacks_test, one_that_throws_is_reported_and_the_next_runs) {
     future<int> f = pool.submit(echo, 1);
     f.on_done([](const future<int>&) { throw std::runtime_error("on_done"); });
     f.on_done([&](const future<int>&) { ++ran; });
-    std::move(f).then([](future<int> g) { throw std::runtime_error("then " + std::to_string(g.get())); });
+    std::move(f).then(
+        [](future<int> g) { throw std::runtime_error("then " + std::to_string(g.get())); });
     pool.submit(fail).detach();
     pool.submit(echo, 5).detach();
     pool.submit(echo, 2).then([&](future<int> g) { ran += g.get(); });
@@ -152,15 +153,14 @@ TEST_P(callbacks_test, one_may_submit_and_wait) {
 TEST_P(callbacks_test, one_may_submit_while_the_pool_breaks) {
   tally gate;
   // differs: CPython deadlocks here.
-  process_pool_executor pool(pool_options{
-      .max_workers = 1,
-      .start = method(),
-      .initializer = invocation(partial(
-          [](const std::string& path) {
-            await_tally(path, 1);
-            throw std::runtime_error("cannot start");
-          },
-          gate.path()))});
+  process_pool_executor pool(pool_options{.max_workers = 1,
+                                          .start = method(),
+                                          .initializer = invocation(partial(
+                                              [](const std::string& path) {
+                                                await_tally(path, 1);
+                                                throw std::runtime_error("cannot start");
+                                              },
+                                              gate.path()))});
   std::atomic<int> told{0}, refused{0};
   for (int i = 0; i < 10; ++i) {
     pool.submit(echo, i).then([&](future<int> f) {
@@ -243,13 +243,13 @@ TEST_P(callbacks_test, futures_dropped_before_and_after_done) {
 TEST_P(callbacks_test, shared_futures) {
   process_pool_executor pool(options(1));
   tally gate;
-  const shared_future<std::string> s =
-      pool.submit([](const std::string& g) {
-            await_tally(g, 1);
-            return std::string(1000, 's');
-          },
-                  gate.path())
-          .share();
+  const shared_future<std::string> s = pool.submit(
+                                               [](const std::string& g) {
+                                                 await_tally(g, 1);
+                                                 return std::string(1000, 's');
+                                               },
+                                               gate.path())
+                                           .share();
   const shared_future<int> bad = pool.submit(fail).share();
   const shared_future<void> nothing = pool.submit([] {}).share();
   std::atomic<int> right{0};
@@ -325,7 +325,9 @@ TEST_P(many_futures_test, more_than_the_region_has_slots) {
   process_pool_executor pool(options(2));
   constexpr int n = 200'000;
   std::vector<future<std::string>> fs;
-  const auto f = [](int i) { return std::string(i % 1000 == 0 ? 500 : 3, static_cast<char>('a' + i % 26)); };
+  const auto f = [](int i) {
+    return std::string(i % 1000 == 0 ? 500 : 3, static_cast<char>('a' + i % 26));
+  };
   for (int i = 0; i < n; ++i) fs.push_back(pool.submit(f, i));
   for (int i = 0; i < n; ++i) ASSERT_EQ(fs[static_cast<std::size_t>(i)].get(), f(i));
 }

@@ -154,11 +154,12 @@ TEST_P(values_test, kinds_of_functions) {
   EXPECT_EQ(pool.submit(&point::sum, point{1, 2}).get(), 3);
   EXPECT_EQ(pool.submit(&point::y, point{1, 2}).get(), 2);
   EXPECT_EQ(pool.submit(scale{3}, 14).get(), 42);
-  EXPECT_EQ(pool.submit(partial([](int a, const std::string& b, int c) { return a + std::stoi(b) + c; },
-                                1, "20"),
-                        300)
-                .get(),
-            321);
+  EXPECT_EQ(
+      pool.submit(partial([](int a, const std::string& b, int c) { return a + std::stoi(b) + c; },
+                          1, "20"),
+                  300)
+          .get(),
+      321);
   EXPECT_EQ(pool.map(partial(std::plus<>(), 10), {1, 2, 3}).to_vector(),
             (std::vector<int>{11, 12, 13}));
   EXPECT_EQ(pool.map(&point::x, std::vector<point>{{4, 0}, {5, 0}}).to_vector(),
@@ -187,7 +188,8 @@ std::string mapping_of(const void* p) {
 
 TEST_P(values_test, views_are_read_in_place) {
   process_pool_executor pool(options(1));
-  for (const std::size_t size : {std::size_t{1}, std::size_t{60}, std::size_t{4000}, std::size_t{1} << 20U}) {
+  for (const std::size_t size :
+       {std::size_t{1}, std::size_t{60}, std::size_t{4000}, std::size_t{1} << 20U}) {
     const std::string text(size, 'q');
     EXPECT_NE(pool.submit([](std::string_view s) { return mapping_of(s.data()); }, text)
                   .get()
@@ -227,7 +229,8 @@ TEST_P(values_test, sizes_from_nothing_to_64_mib) {
         std::size_t{84}, std::size_t{128}, std::size_t{4096}, std::size_t{65536} + 4,
         std::size_t{1} << 20U, std::size_t{64} << 20U}) {
     const std::vector<std::uint32_t> sent = pattern(bytes / 4);
-    const auto back = pool.submit([](const std::vector<std::uint32_t>& v) { return v; }, sent).get();
+    const auto back =
+        pool.submit([](const std::vector<std::uint32_t>& v) { return v; }, sent).get();
     EXPECT_TRUE(back == sent) << bytes;
   }
 }
@@ -338,12 +341,12 @@ TEST_P(values_test, exceptions_of_unknown_types) {
     EXPECT_STREQ(e.what(), "");
   }
   for (auto& o : pool.map(
-           [](int x) {
-             if (x == 1) throw 'c';
-             return x;
-           },
-           {0, 1, 2})
-           .outcomes()) {
+                         [](int x) {
+                           if (x == 1) throw 'c';
+                           return x;
+                         },
+                         {0, 1, 2})
+                     .outcomes()) {
     EXPECT_EQ(o.has_value(), o.index() != 1);
   }
 }

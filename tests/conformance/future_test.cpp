@@ -214,8 +214,8 @@ TEST_P(future_test, get_snapshot) {
   process_pool_executor pool(options(2));
   tally gate;
   for (int round = 0; round < 20; ++round) {
-    future<int> f = round == 0 ? pool.submit(wait_and_return, gate.path(), 0)
-                               : pool.submit(echo, round);
+    future<int> f =
+        round == 0 ? pool.submit(wait_and_return, gate.path(), 0) : pool.submit(echo, round);
     std::atomic<bool> wrong{false};
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t) {

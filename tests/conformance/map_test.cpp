@@ -237,9 +237,9 @@ TEST_P(map_test, map_buffersize_when_buffer_is_full) {
   process_pool_executor pool(options(2));
   for (const std::size_t buffer : {std::size_t{1}, std::size_t{2}, std::size_t{7}}) {
     std::size_t pulled = 0;
-    auto results = pool.map({.buffersize = buffer}, echo, generate([&]() -> std::optional<int> {
-                              return static_cast<int>(pulled++);
-                            }));
+    auto results =
+        pool.map({.buffersize = buffer}, echo,
+                 generate([&]() -> std::optional<int> { return static_cast<int>(pulled++); }));
     EXPECT_EQ(pulled, buffer);
     std::size_t read = 0;
     for ([[maybe_unused]] int& r : results) {
@@ -326,9 +326,9 @@ TEST_P(map_test, a_crash_in_a_chunk) {
   };
   const std::vector<std::string> paths(20, attempts.path());
   int values = 0;
-  for (auto& o : pool.map({.chunksize = 10, .task = {.retries = 2, .label = "seven"}}, f,
-                          numbers(20), paths)
-                     .outcomes()) {
+  for (auto& o :
+       pool.map({.chunksize = 10, .task = {.retries = 2, .label = "seven"}}, f, numbers(20), paths)
+           .outcomes()) {
     if (o) {
       ++values;
       continue;
@@ -367,8 +367,8 @@ TEST_P(map_test, for_each_runs_all_and_throws_the_first) {
 TEST_P(map_test, half_a_million_items) {
   process_pool_executor pool(options());
   long long sum = 0;
-  for (const long long r : pool.map([](long long x) { return 2 * x; },
-                                    std::views::iota(0LL, 500'000LL))) {
+  for (const long long r :
+       pool.map([](long long x) { return 2 * x; }, std::views::iota(0LL, 500'000LL))) {
     sum += r;
   }
   EXPECT_EQ(sum, 500'000LL * 499'999);

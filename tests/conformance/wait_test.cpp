@@ -113,8 +113,7 @@ TEST_P(wait_test, first_exception_some_already_complete) {
   fs.push_back(pool.submit(wait_and_fail, to_fail.path()));
   fs.push_back(pool.submit(echo, 3));
   EXPECT_TRUE(fs[2].cancel());
-  const auto before =
-      wait(fs, {.timeout = 20ms, .until = return_when::first_exception});
+  const auto before = wait(fs, {.timeout = 20ms, .until = return_when::first_exception});
   EXPECT_EQ(addresses(before.not_done), pointers{&fs[1]});
   to_fail.add();
   const auto after = wait(fs, {.until = return_when::first_exception});
