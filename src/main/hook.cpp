@@ -52,8 +52,10 @@ __attribute__((no_sanitize("undefined"))) int __libc_start_main(main_function pr
                                                                 void (*loader_fini)(),
                                                                 void* stack_end) {
   users_main = program_main;
-  // Asked here, before the constructors of the executable: the variable is gone when they run.
+  // Asked here, before the constructors of the executable: the variable is gone when they run, and
+  // an executor in static storage can start its fork server.
   procpool::launch::current_role();
+  procpool::launch::note_hook();
   const auto real =
       reinterpret_cast<start_function>(procpool::os::next_symbol("__libc_start_main"));
   if (real == nullptr) std::abort();  // no C library: nothing could run
