@@ -126,15 +126,30 @@ struct completion_set::members final : completion_listener {
     }
   }
   void completed(subscription& s) noexcept override {
+    watch(*s.source, -1);
     ready.push_back(s.tag);
     s.next = spare;
     spare = &s;
+  }
+
+  // Sources are looked at without the mutex, so only those that a pending member keeps alive. One
+  // that is delivered while it is added goes to -1 and back.
+  void watch(completion_source& source, std::ptrdiff_t members_more) {
+    const auto at = std::find(sources.begin(), sources.end(), &source) - sources.begin();
+    if (static_cast<std::size_t>(at) == sources.size()) {
+      sources.push_back(&source);
+      pending.push_back(0);
+    }
+    if ((pending[static_cast<std::size_t>(at)] += members_more) != 0) return;
+    sources.erase(sources.begin() + at);
+    pending.erase(pending.begin() + at);
   }
 
   std::deque<subscription> nodes;
   subscription* spare = nullptr;
   std::deque<std::uint64_t> ready;
   std::vector<completion_source*> sources;
+  std::vector<std::ptrdiff_t> pending;  // members that each source has yet to deliver
   std::size_t outstanding = 0;
 };
 
@@ -156,10 +171,7 @@ void completion_set::add(task_state& state, std::uint64_t tag) {
   s = {&m, tag, &state, nullptr, nullptr};
   ++m.outstanding;
   state.subscribe(s);
-  if (s.source != nullptr &&
-      std::find(m.sources.begin(), m.sources.end(), s.source) == m.sources.end()) {
-    m.sources.push_back(s.source);
-  }
+  m.watch(*s.source, 1);
   // Somebody may be waiting in next() while we add what is done already.
   if (!m.ready.empty()) hub.ring();
 }
