@@ -244,25 +244,4 @@ TEST_P(deadlock_test, a_stopped_worker) {
   EXPECT_THROW(f.get(), cancelled_error);
 }
 
-// More than a length of 32 bits can say. It takes gigabytes and seconds: only when asked for.
-TEST_P(deadlock_test, more_than_4_gib) {
-  if (std::getenv("PROCPOOL_TEST_HUGE") == nullptr) GTEST_SKIP() << "set PROCPOOL_TEST_HUGE=1";
-  const std::size_t size = (std::size_t{4} << 30U) + 17;
-  const auto fill = [](std::size_t n) {
-    std::vector<unsigned char> v(n);
-    for (std::size_t i = 0; i < n; i += 4096) v[i] = static_cast<unsigned char>(i / 4096);
-    v.back() = 77;
-    return v;
-  };
-  auto result = pool_->submit(fill, size).get();
-  ASSERT_EQ(result.size(), size);
-  EXPECT_EQ(result.back(), 77);
-  for (std::size_t i = 0; i < size; i += 4096) {
-    ASSERT_EQ(result[i], static_cast<unsigned char>(i / 4096));
-  }
-  auto last =
-      pool_->submit([](std::span<const unsigned char> s) { return s[s.size() - 1]; }, result);
-  EXPECT_EQ(last.get(), 77);
-}
-
 }  // namespace
