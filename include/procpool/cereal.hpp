@@ -70,13 +70,13 @@ class cereal_input : public cereal::InputArchive<cereal_input, cereal::AllowEmpt
 
 // What cereal looks up by these names for each archive. Arithmetic types first.
 template <class T>
-requires std::is_arithmetic_v<T>
+  requires std::is_arithmetic_v<T>
 void CEREAL_SAVE_FUNCTION_NAME(cereal_output& archive, const T& value) {
   archive.save_bytes(std::addressof(value), sizeof(value));
 }
 
 template <class T>
-requires std::is_arithmetic_v<T>
+  requires std::is_arithmetic_v<T>
 void CEREAL_LOAD_FUNCTION_NAME(cereal_input& archive, T& value) {
   if constexpr (std::is_same_v<T, bool>) {
     value = archive.load_bool();
@@ -86,7 +86,7 @@ void CEREAL_LOAD_FUNCTION_NAME(cereal_input& archive, T& value) {
 }
 
 template <class Archive, class T>
-requires is_one_of<Archive, cereal_output, cereal_input>
+  requires is_one_of<Archive, cereal_output, cereal_input>
 void CEREAL_SERIALIZE_FUNCTION_NAME(Archive& archive, cereal::NameValuePair<T>& pair) {
   archive(pair.value);
 }

@@ -35,8 +35,8 @@
 namespace procpool {
 
 template <class T>
-concept encodable = detail::can_travel<std::remove_cv_t<T>, detail::bound_for::worker>() &&
-    !std::is_void_v<T>;
+concept encodable =
+    detail::can_travel<std::remove_cv_t<T>, detail::bound_for::worker>() && !std::is_void_v<T>;
 
 namespace detail {
 

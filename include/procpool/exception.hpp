@@ -155,4 +155,4 @@ class exception_registrar {
 
 #define PROCPOOL_EXCEPTION(...)                                                      \
   [[maybe_unused]] static const ::procpool::detail::exception_registrar<__VA_ARGS__> \
-  PROCPOOL_DETAIL_JOIN(procpool_exception_, __COUNTER__) {}
+      PROCPOOL_DETAIL_JOIN(procpool_exception_, __COUNTER__){};

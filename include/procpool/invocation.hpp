@@ -26,8 +26,8 @@ class PROCPOOL_EXPORT invocation {
   invocation() = default;  // empty: nothing to run
 
   template <class F>
-  requires(!std::same_as<F, invocation>) invocation(F f)
-      : thunk_(&run<F>) {  // implicit, so that options read well
+    requires(!std::same_as<F, invocation>)
+  invocation(F f) : thunk_(&run<F>) {  // implicit, so that options read well
     detail::heap_writer writer;
     detail::task_call<F>::pack(writer, f);
     task_ = writer.take();

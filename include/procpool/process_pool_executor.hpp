@@ -112,6 +112,10 @@ class process_pool_executor {
   void for_each(F f, std::initializer_list<T> items) {
     for_each(map_options{}, std::move(f), std::vector<T>(items));
   }
+  template <class F, class T>
+  void for_each(map_options options, F f, std::initializer_list<T> items) {
+    for_each(std::move(options), std::move(f), std::vector<T>(items));
+  }
 
   // Ends the pool; submit throws shutdown_error from here on. By default blocks until all tasks are
   // done and all processes are gone. Any number of times, from any thread, but not from a callback

@@ -50,6 +50,22 @@ pool_options checked(pool_options o) {
   return o;
 }
 
+// To the user's function, or as a line on stderr.
+void report_to(const std::function<void(std::exception_ptr)>& on_error,
+               std::exception_ptr e) noexcept {
+  try {
+    if (on_error) {
+      on_error(std::move(e));
+      return;
+    }
+    std::rethrow_exception(std::move(e));
+  } catch (const std::exception& x) {
+    std::fprintf(stderr, "procpool: an error that nobody asked for: %s\n", x.what());
+  } catch (...) {
+    std::fprintf(stderr, "procpool: an exception that nobody asked for\n");
+  }
+}
+
 std::atomic<task_record*>* allocate_table() {
   // calloc: pages that are never used cost nothing. All bits zero is a null pointer.
   void* table = std::calloc(shm::max_slots, sizeof(std::atomic<task_record*>));
@@ -239,23 +255,17 @@ void pool::send_reports() {
     reports.swap(reports_);
   }
   for (death_record& r : reports) {
-    post([call = options_.on_worker_death, r = std::move(r)] { call(worker_crashed(r)); });
+    post([call = options_.on_worker_death, on_error = options_.on_error, r = std::move(r)] {
+      try {
+        call(worker_crashed(r));
+      } catch (...) {
+        report_to(on_error, std::current_exception());
+      }
+    });
   }
 }
 
-void pool::report(std::exception_ptr e) noexcept {
-  try {
-    if (options_.on_error) {
-      options_.on_error(std::move(e));
-      return;
-    }
-    std::rethrow_exception(std::move(e));
-  } catch (const std::exception& x) {
-    std::fprintf(stderr, "procpool: an error that nobody asked for: %s\n", x.what());
-  } catch (...) {
-    std::fprintf(stderr, "procpool: an exception that nobody asked for\n");
-  }
-}
+void pool::report(std::exception_ptr e) noexcept { report_to(options_.on_error, std::move(e)); }
 
 pool_stats pool::stats() {
   const std::lock_guard lock(mutex_);
