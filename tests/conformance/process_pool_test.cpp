@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
@@ -410,9 +411,15 @@ TEST_P(process_pool_conformance, force_shutdown_workers_stops_pool) {
 TEST_P(process_pool_conformance, a_slow_callback_does_not_stall_tasks) {
   const meeting_point at;
   process_pool_executor pool(options(1));
-  pool.submit(twice, 1).on_done([gate = at("gate")](const future<int>&) { wait_for(gate); });
+  std::atomic<bool> over{false};
+  pool.submit(twice, 1).on_done([&over, gate = at("gate")](const future<int>&) {
+    wait_for(gate);
+    over = true;
+  });
   for (int i = 0; i < 100; ++i) EXPECT_EQ(pool.submit(twice, i).get(), 2 * i);
+  EXPECT_FALSE(over);
   touch(at("gate"));
+  EXPECT_TRUE(eventually([&] { return over.load(); }));
 }
 
 // Python deadlocks: it calls back under the lock that submit takes.
