@@ -1,0 +1,133 @@
+// One pool with a victim and a peer, for killing the victim anywhere: the tasks of one scenario,
+// and the verdict on what the sweep makes of the state that the victim has reached.
+//
+// The verdict is found in a copy: a child of this process has copies of the parent's private
+// tables, and maps the region anew as private pages. There it runs the real sweep, lets the real
+// worker's loop do what is left, and asks every future. The victim, in the original, has noticed
+// nothing.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "parent/pool.hpp"
+#include "procpool/detail/completion_set.hpp"
+#include "procpool/procpool.hpp"
+
+namespace procpool::testing {
+
+using numbers = std::vector<std::uint64_t>;
+
+// What a task of a bench does: `size` times its id, or an exception.
+numbers bench_task(std::uint32_t id, std::uint32_t size, bool fail, const numbers& padding);
+
+class pool_test_access {
+ public:
+  explicit pool_test_access(parent::pool& p) : pool_(p) {}
+  const shm::region& region() const { return pool_.region_; }
+  // As the supervisor does it for that seat, but starts nobody.
+  void sweep(std::uint32_t seat);
+  bool ready(std::uint32_t seat) const;
+  pid_t pid(std::uint32_t seat) const;
+  parent::task_record* record(std::uint32_t slot) const;
+  void give_partition(std::uint64_t p, std::uint32_t seat);
+  // Records that are neither free nor without a slot.
+  std::size_t records_in_use() const;
+
+ private:
+  parent::pool& pool_;
+};
+
+class sweep_bench {
+ public:
+  static constexpr std::uint32_t victim = 0, peer = 1;
+
+  explicit sweep_bench(int workers = 2);
+  ~sweep_bench();
+
+  // Before the scenario: both workers asleep without a role, the peer stopped for good.
+  void wait_until_quiet();
+  void freeze_peer();
+  pid_t victim_pid() const { return access_.pid(victim); }
+  // A new victim, that begins its life with this in the region's header.
+  struct life {
+    std::uint32_t cpus = 1;    // with one, nobody looks
+    bool short_tasks = false;  // its clock makes all tasks look short
+    std::uint32_t tasks = 0;   // after so many it ends
+  };
+  void replace_victim(const life& l);
+  void wait_for_successor(pid_t old);
+
+  parent::task_record& submit(std::uint32_t size, bool fail = false, int retries = 0,
+                              std::uint32_t padding = 0);
+  void submit_map(std::uint32_t items, std::uint32_t size, bool last_fails, int retries = 0);
+  void notify(parent::task_record& r);  // somebody waits for it among others
+  void arm_bell();
+  // Takes the outcome in the parent, and gives its block back.
+  void take_first();
+
+  // The peer, as far as the victim can see.
+  void peer_is_awake();
+  void peer_is_hot() { region().control().roles.store(peer + 1); }
+  void cancel_first() { tasks_.front().result.cancel(); }
+  void cancel_last() { tasks_.back().result.cancel(); }
+  // KILL into the word of what the victim runs, if it runs something; the kill itself never comes.
+  void decide_to_kill();
+
+  const shm::region& region() const { return access_.region(); }
+  // All tasks of the victim are over.
+  bool all_resolved() const;
+  // Whether anything that a sweep can see has changed since the last call.
+  bool changed();
+  // Of a death in this moment; empty if it is as it should be.
+  std::string verdict();
+  // The same for a real death, with the pool's own sweep and workers that go on: what must become
+  // of each task, asked before it, and the verdict afterwards.
+  enum class fate { value, crash, cancelled };
+  std::vector<fate> fates() const;
+  std::string settle_for_real(const std::vector<fate>& plain);
+
+ private:
+  struct plain_task {
+    std::uint32_t id, size;
+    bool fail;
+    int retries;
+    future<numbers> result;
+  };
+  struct chunk {
+    std::uint32_t first_id, count, size;
+    bool last_fails;
+    int retries;
+    parent::task_record* record;  // of the whole chunk
+    map_results<numbers> results;
+  };
+
+  static fate fate_of(const parent::task_record& r);
+  std::string judge();
+  std::string check_dead_marks() const;
+  void drain_as_peer();
+  std::string check(plain_task& t, fate f);
+  std::string check(chunk& c, const std::vector<fate>& f);
+  static std::string check_result(std::uint32_t id, std::uint32_t size, bool fail, fate f,
+                                  unsigned most_starts, const std::function<numbers()>& get);
+  static std::vector<fate> fates_of(const chunk& c);
+  std::string check_notices();
+
+  std::unique_ptr<detail::pool_ref> ref_;
+  pool_test_access access_;
+  std::deque<plain_task> tasks_;
+  std::optional<chunk> chunk_;
+  detail::completion_set notices_;
+  std::size_t noticed_ = 0;
+  std::uint32_t next_id_ = 0;
+  pid_t frozen_ = 0;
+  std::vector<std::byte> seen_;
+};
+
+}  // namespace procpool::testing
