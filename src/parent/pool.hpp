@@ -139,6 +139,7 @@ class pool final : public detail::completion_source {
   void break_pool(const std::string& cause);
   bool wind_down();
   bool anybody_runs() const;
+  std::size_t tasks_done() const;
   void wake_supervisor() noexcept;
   std::chrono::milliseconds next_timeout();
   void note_death(const death_record& r);
@@ -193,6 +194,7 @@ class pool final : public detail::completion_source {
   bool drained_ = false;        // all tasks are resolved: the workers may end
   int doomed_with_ = 0;         // signal of terminate_workers or kill_workers
   std::vector<time_point> idle_deaths_;
+  std::size_t done_at_idle_death_ = 0;
   std::vector<std::uint32_t> wanted_;  // seats to start again after a pause
   time_point next_start_{};
   duration pause_{};

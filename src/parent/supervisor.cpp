@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <utility>
 
 #include "launch/thread_gate.hpp"
 #include "os/event_fd.hpp"
@@ -175,6 +176,9 @@ void pool::judge(u32 index, const death& d, bool progress) {
     // Too many processes for the moment: the pool goes on with fewer.
     pause_ = longest_pause;
   } else {
+    // What anybody did since the last one shows that the pool works.
+    const std::size_t done = tasks_done();
+    if (done != std::exchange(done_at_idle_death_, done)) idle_deaths_.clear();
     const time_point t = now();
     std::erase_if(idle_deaths_, [&](time_point then) { return t - then > death_window; });
     idle_deaths_.push_back(t);
@@ -196,6 +200,16 @@ void pool::judge(u32 index, const death& d, bool progress) {
   }
   wanted_.push_back(index);
   next_start_ = now() + pause_;
+}
+
+// Advisory: the workers count by themselves.
+std::size_t pool::tasks_done() const {
+  std::size_t sum = 0;
+  for (u32 i = 0; i < seats_.size(); ++i) {
+    sum += seats_[i].tasks_before;
+    if (seats_[i].phase != seat_phase::empty) sum += region_.line(i).tasks.load();
+  }
+  return sum;
 }
 
 bool pool::anybody_runs() const {
