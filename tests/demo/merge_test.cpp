@@ -71,7 +71,7 @@ TEST(Merge, BlocksOfAnySizeGiveTheSameAnswer) {
   const file_stats whole = demo::analyze_files(keywords, paths);
   EXPECT_EQ(whole.documents, 30u);
   EXPECT_FALSE(whole.matches.empty());
-  for (const std::size_t size : {1, 2, 7, 31, 32, 100}) {
+  for (const std::size_t size : {1u, 2u, 7u, 31u, 32u, 100u}) {
     merger sum;
     for (const auto& block : demo::in_blocks(paths, size)) {
       sum.add(demo::analyze_files(keywords, block));
