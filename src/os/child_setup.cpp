@@ -35,7 +35,7 @@ void reset_signal_actions(fault_handlers faults) noexcept {
   for (int signal = 1; signal < NSIG; ++signal) {
     if (signal == SIGKILL || signal == SIGSTOP) continue;
     if (faults == fault_handlers::keep && is_fault(signal)) continue;
-    struct sigaction action {};
+    struct sigaction action{};
     // Fails for the two or three signals that the C library keeps for itself; they are its
     // business.
     if (::sigaction(signal, nullptr, &action) != 0) continue;

@@ -53,13 +53,13 @@ void signal_child(pid_t pid, int signal) noexcept { ::kill(pid, signal); }
 
 void watch_children() noexcept {
   block_all_signals();
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = on_child_end;
   ::sigaction(SIGCHLD, &action, nullptr);
 }
 
 void stop_watching_children() noexcept {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = SIG_DFL;
   ::sigaction(SIGCHLD, &action, nullptr);
 }

@@ -31,6 +31,8 @@ void drop_first_preload() noexcept {
   if (rest == nullptr) {
     take_variable("LD_PRELOAD=");
   } else {
+    // With the zero that ends it: rest begins one before what moves.
+    // NOLINTNEXTLINE(bugprone-not-null-terminated-result)
     std::memmove(value, rest + 1, std::strlen(rest));
   }
 }
@@ -57,8 +59,8 @@ std::string program_file() {
   const ssize_t size = ::readlink(link, target, sizeof(target) - 1);
   if (size <= 0) return link;
   target[size] = '\0';
-  struct stat running {};
-  struct stat named {};
+  struct stat running{};
+  struct stat named{};
   if (::stat(link, &running) != 0 || ::stat(target, &named) != 0) return link;
   const bool same = running.st_dev == named.st_dev && running.st_ino == named.st_ino;
   return same ? link : target;

@@ -77,7 +77,7 @@ bool punch_hole(int fd, std::uint64_t offset, std::uint64_t size) noexcept {
 }
 
 std::uint64_t file_size(int fd) noexcept {
-  struct stat status {};
+  struct stat status{};
   return ::fstat(fd, &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
 }
 

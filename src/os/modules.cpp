@@ -105,7 +105,7 @@ std::optional<module_info> module_of(const void* address) {
 file_identity identify(const module_info& module) {
   // The program's file can be reached although it has been renamed or removed.
   const char* path = module.is_executable ? "/proc/self/exe" : module.path.c_str();
-  struct stat status {};
+  struct stat status{};
   if (::stat(path, &status) != 0) return {};
   return {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino),
           static_cast<std::uint64_t>(status.st_size),

@@ -6,7 +6,7 @@ namespace procpool::os {
 
 int thread_count() noexcept {
   // The link count of a directory in /proc is two and one for each entry; here those are threads.
-  struct stat status {};
+  struct stat status{};
   if (::stat("/proc/self/task", &status) != 0 || status.st_nlink < 3) return -1;
   return static_cast<int>(status.st_nlink) - 2;
 }

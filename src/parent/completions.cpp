@@ -55,6 +55,8 @@ std::uint32_t completion_hub::arm() {
 bool completion_hub::look(std::unique_lock<std::mutex>& lock,
                           const std::vector<detail::completion_source*>& sources) {
   if (sources.empty()) return false;
+  // Others change the list while the mutex is free.
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
   const std::vector<detail::completion_source*> watched = sources;
   lock.unlock();
   const bool found = patience::of_this_thread().look([&] {
@@ -140,7 +142,8 @@ struct completion_set::members final : completion_listener {
       sources.push_back(&source);
       pending.push_back(0);
     }
-    if ((pending[static_cast<std::size_t>(at)] += members_more) != 0) return;
+    pending[static_cast<std::size_t>(at)] += members_more;
+    if (pending[static_cast<std::size_t>(at)] != 0) return;
     sources.erase(sources.begin() + at);
     pending.erase(pending.begin() + at);
   }

@@ -103,7 +103,7 @@ void pool::crash(task_record& r, u64 word, const death& d) {
   record.will_retry = again;
   note_death(record);
   if (!again) {
-    resolve_with(r, word, std::make_exception_ptr(worker_crashed(std::move(record))));
+    resolve_with(r, word, std::make_exception_ptr(worker_crashed(record)));
     return;
   }
   --r.extras->retries;
@@ -139,7 +139,7 @@ void pool::crash_item(task_record& r, u64 word, const death& d) {
     } else {
       chunk_piece lost;
       lost.items = 1;
-      lost.error = std::make_exception_ptr(worker_crashed(std::move(record)));
+      lost.error = std::make_exception_ptr(worker_crashed(record));
       more.pieces.push_back(std::move(lost));
       next = finished + 1;
     }

@@ -184,9 +184,8 @@ std::exception_ptr revive(const link& l, const std::exception_ptr& inner,
   if (std::exception_ptr rebuilt = rebuild_link(l, nested)) {
     return rebuilt;
   }
-  remote_error unknown(l.type_name, l.what, where);
-  return inner != nullptr ? detail::rebuild(std::move(unknown), inner)
-                          : std::make_exception_ptr(std::move(unknown));
+  const remote_error unknown(l.type_name, l.what, where);
+  return inner != nullptr ? detail::rebuild(unknown, inner) : std::make_exception_ptr(unknown);
 }
 
 std::exception_ptr take_links(wire_reader& reader, const std::string& where, int links) {

@@ -21,8 +21,9 @@ PROCPOOL_FOR_EACH_START_METHOD(process_pool_test);
 TEST_P(process_pool_test, runs_a_function) {
   process_pool_executor pool(options());
   EXPECT_EQ(pool.submit(add, 2, 3).get(), 5);
-  EXPECT_EQ(pool.submit([](std::string s) { return s + "!"; }, std::string(100'000, 'x')).get().size(),
-            100'001U);
+  EXPECT_EQ(
+      pool.submit([](std::string s) { return s + "!"; }, std::string(100'000, 'x')).get().size(),
+      100'001U);
 }
 
 TEST_P(process_pool_test, one_crash_costs_one_task) {

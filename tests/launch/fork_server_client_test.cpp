@@ -45,13 +45,13 @@ TEST_P(fork_server_client_test, an_entry_that_returns_is_exit_code_0) {
 
 TEST_P(fork_server_client_test, workers_start_in_a_clean_process) {
   // What a hostile parent might hand down.
-  struct sigaction old {};
-  struct sigaction handler {};
+  struct sigaction old{};
+  struct sigaction handler{};
   handler.sa_handler = [](int) {};
   ::sigaction(SIGTERM, &handler, &old);
-  struct sigaction ignored {};
+  struct sigaction ignored{};
   ignored.sa_handler = SIG_IGN;
-  struct sigaction old_hup {};
+  struct sigaction old_hup{};
   ::sigaction(SIGHUP, &ignored, &old_hup);
   sigset_t block, old_mask;
   ::sigemptyset(&block);

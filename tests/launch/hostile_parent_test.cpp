@@ -22,7 +22,7 @@ PROCPOOL_LAUNCH_TESTS(hostile_parent_test);
 class child_action {
  public:
   child_action(void (*handler)(int), int flags) {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = handler;
     action.sa_flags = flags;
     ::sigaction(SIGCHLD, &action, &old_);
@@ -32,7 +32,7 @@ class child_action {
   child_action& operator=(const child_action&) = delete;
 
  private:
-  struct sigaction old_ {};
+  struct sigaction old_{};
 };
 
 void expect_exact_ends(start_method method) {

@@ -112,7 +112,8 @@ std::string leaked_since(const holdings& before) {
               describe_children() + "\n";
     }
     if (h.shared_maps > before.shared_maps) {
-      left += "shared memory: " + std::to_string(h.shared_maps - before.shared_maps) + " mappings\n";
+      left +=
+          "shared memory: " + std::to_string(h.shared_maps - before.shared_maps) + " mappings\n";
     }
     if (left.empty() || std::chrono::steady_clock::now() > deadline) return left;
     std::this_thread::sleep_for(5ms);

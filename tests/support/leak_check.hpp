@@ -10,8 +10,8 @@ namespace procpool::testing {
 struct holdings {
   int descriptors = 0;
   int threads = 0;
-  int children = 0;       // zombies included, and those of descendants that lost their parents
-  int shared_maps = 0;    // mappings of memfds
+  int children = 0;     // zombies included, and those of descendants that lost their parents
+  int shared_maps = 0;  // mappings of memfds
   static holdings now();
 };
 

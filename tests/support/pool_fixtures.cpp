@@ -68,7 +68,7 @@ void on_timeout(int) {
 }  // namespace
 
 watchdog::watchdog(duration limit) : state_(new state) {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = &on_timeout;
   sigaction(SIGRTMAX, &action, nullptr);
   sigevent event{};

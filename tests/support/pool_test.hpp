@@ -67,7 +67,7 @@ class pool_test : public leak_free_test, public ::testing::WithParamInterface<st
 
 }  // namespace procpool::testing
 
-#define PROCPOOL_FOR_EACH_START_METHOD(fixture)                                              \
-  INSTANTIATE_TEST_SUITE_P(start, fixture,                                                   \
-                           ::testing::ValuesIn(::procpool::testing::start_methods()),       \
+#define PROCPOOL_FOR_EACH_START_METHOD(fixture)                                       \
+  INSTANTIATE_TEST_SUITE_P(start, fixture,                                            \
+                           ::testing::ValuesIn(::procpool::testing::start_methods()), \
                            [](const auto& m) { return ::procpool::testing::name_of(m.param); })

@@ -17,18 +17,20 @@ inline constexpr std::size_t unknown_members = static_cast<std::size_t>(-1);
 template <class Aggregate>
 struct any_member {
   template <class T>
-  requires(!std::is_same_v<T, Aggregate>) operator T() const;  // not defined
+    requires(!std::is_same_v<T, Aggregate>)
+  operator T() const;  // not defined
 };
 template <class Aggregate>
 struct any_referred {
   template <class T>
-  requires(!std::is_same_v<T, Aggregate>) operator T&() const;  // not defined
+    requires(!std::is_same_v<T, Aggregate>)
+  operator T&() const;  // not defined
 };
 template <class Aggregate>
 struct any_base {
   template <class T>
-  requires(std::is_base_of_v<T, Aggregate> && !std::is_same_v<T, Aggregate>) operator T()
-      const;  // not defined
+    requires(std::is_base_of_v<T, Aggregate> && !std::is_same_v<T, Aggregate>)
+  operator T() const;  // not defined
 };
 
 template <class Any, std::size_t>

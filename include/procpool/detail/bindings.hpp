@@ -21,14 +21,10 @@ struct bindings;
 template <>
 struct bindings<0> {
   template <class T>
-  static constexpr bool fits = requires {
-    T{};
-  };
+  static constexpr bool fits = requires { T{}; };
 
   template <class T, class Any>
-  static constexpr bool fits_more = requires(Any any) {
-    T{any};
-  };
+  static constexpr bool fits_more = requires(Any any) { T{any}; };
 
   template <class T, class F>
   static constexpr decltype(auto) visit(T&, F&& f) {

@@ -52,7 +52,7 @@ struct member_function_image {
 };
 
 template <class T>
-requires std::is_member_function_pointer_v<T>
+  requires std::is_member_function_pointer_v<T>
 struct wire<T> : wire_code {
   static_assert(sizeof(T) == sizeof(member_function_image));
   static constexpr std::size_t min_size() { return 1 + sizeof(member_function_image); }
@@ -77,7 +77,7 @@ struct wire<T> : wire_code {
 };
 
 template <class T>
-requires std::is_member_object_pointer_v<T>
+  requires std::is_member_object_pointer_v<T>
 struct wire<T> : wire_code {
   static constexpr std::size_t min_size() { return sizeof(T); }
   static void put(wire_writer& writer, T member) { writer.write_value(member); }
@@ -152,7 +152,7 @@ PROCPOOL_DETAIL_MEMBER_SIGNATURE(const&&)
 template <class F>
 struct parameters_of : parameters_of_signature<F> {};
 template <class F>
-requires requires { &F::operator(); }
+  requires requires { &F::operator(); }
 struct parameters_of<F> {
   using type =
       typename drop_front<1,
@@ -169,8 +169,7 @@ struct parameter_at<0, type_list<P, Ps...>> {
   using type = P;
 };
 template <std::size_t I, class P, class... Ps>
-requires(I > 0) struct parameter_at<I, type_list<P, Ps...>>
-    : parameter_at<I - 1, type_list<Ps...>> {
-};
+  requires(I > 0)
+struct parameter_at<I, type_list<P, Ps...>> : parameter_at<I - 1, type_list<Ps...>> {};
 
 }  // namespace procpool::detail

@@ -16,9 +16,7 @@ inline constexpr bool enable_bytes = false;  // specialise as true: T may be cop
 namespace detail {
 
 template <class T>
-concept has_codec = requires(const T& value) {
-  codec<T>::to_wire(value);
-};
+concept has_codec = requires(const T& value) { codec<T>::to_wire(value); };
 
 template <class T>
 using to_wire_t = decltype(codec<T>::to_wire(std::declval<const T&>()));

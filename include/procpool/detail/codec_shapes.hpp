@@ -31,9 +31,7 @@ concept std_associative = is_in_std<T> && requires(T& c, typename T::key_type ke
 };
 
 template <class T>
-concept std_map = std_associative<T> && requires {
-  typename T::mapped_type;
-};
+concept std_map = std_associative<T> && requires { typename T::mapped_type; };
 
 // chrono::duration, chrono::time_point, complex: one or two numbers.
 template <class T>
@@ -41,9 +39,7 @@ concept std_duration = is_in_std<T> && requires(const T& d) {
   typename T::rep;
   typename T::period;
   d.count();
-} && !requires {
-  typename T::clock;
-};
+} && !requires { typename T::clock; };
 
 template <class T>
 concept std_time_point = is_in_std<T> && requires(const T& t) {

@@ -334,11 +334,12 @@ struct wire_owner : wire_composite<T> {
 };
 
 template <class T>
-requires(!std::is_array_v<T>) struct wire<std::unique_ptr<T>> : wire_owner<std::unique_ptr<T>, T> {
-};
+  requires(!std::is_array_v<T>)
+struct wire<std::unique_ptr<T>> : wire_owner<std::unique_ptr<T>, T> {};
 
 template <class T>
-requires(!std::is_array_v<T>) struct wire<std::shared_ptr<T>> : wire_owner<std::shared_ptr<T>, T> {
+  requires(!std::is_array_v<T>)
+struct wire<std::shared_ptr<T>> : wire_owner<std::shared_ptr<T>, T> {
   static std::shared_ptr<T> take(wire_reader& reader) {
     return wire_owner<std::unique_ptr<T>, T>::take(reader);
   }
@@ -382,8 +383,7 @@ void put_as(wire_writer& writer, const T& value) {
     // A tuple or pair with references or views in it.
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       (put_as<std::tuple_element_t<I, Stored>>(writer, std::get<I>(value)), ...);
-    }
-    (std::make_index_sequence<std::tuple_size_v<Stored>>{});
+    }(std::make_index_sequence<std::tuple_size_v<Stored>>{});
   }
 }
 

@@ -34,8 +34,9 @@ inline constexpr bool takes_rvalues =
     !std::is_lvalue_reference_v<Parameter> || std::is_const_v<std::remove_reference_t<Parameter>>;
 
 template <class Parameter>
-requires(std::is_same_v<std::remove_cvref_t<Parameter>, std::string_view>&&
-             takes_rvalues<Parameter>) struct argument<Parameter, std::string> {
+  requires(std::is_same_v<std::remove_cvref_t<Parameter>, std::string_view> &&
+           takes_rvalues<Parameter>)
+struct argument<Parameter, std::string> {
   using held = std::string_view;
   static held take(wire_reader& reader) {
     std::size_t n = 0;
@@ -45,10 +46,10 @@ requires(std::is_same_v<std::remove_cvref_t<Parameter>, std::string_view>&&
 };
 
 template <class Parameter, class T, class Allocator>
-requires(std::is_same_v<std::remove_cvref_t<Parameter>, std::span<const T>>&&
-             takes_rvalues<Parameter>&& wire<T>::is_bytes &&
-         !std::is_same_v<T, bool> &&
-         alignof(T) <= wire_alignment) struct argument<Parameter, std::vector<T, Allocator>> {
+  requires(std::is_same_v<std::remove_cvref_t<Parameter>, std::span<const T>> &&
+           takes_rvalues<Parameter> && wire<T>::is_bytes && !std::is_same_v<T, bool> &&
+           alignof(T) <= wire_alignment)
+struct argument<Parameter, std::vector<T, Allocator>> {
   using held = std::span<const T>;
   static held take(wire_reader& reader) {
     std::size_t n = 0;
@@ -68,7 +69,7 @@ requires(std::is_same_v<std::remove_cvref_t<Parameter>, std::span<const T>>&&
 
 // Sums of sizes, for arguments that all go as plain bytes.
 template <class... Ts>
-inline constexpr bool all_plain = ((wire<Ts>::is_bytes && !std::is_empty_v<Ts>)&&...);
+inline constexpr bool all_plain = ((wire<Ts>::is_bytes && !std::is_empty_v<Ts>) && ...);
 template <class... Ts>
 inline constexpr std::size_t total_size = (std::size_t{0} + ... + sizeof(Ts));
 
@@ -117,8 +118,8 @@ struct overloaded_function_name_wrap_it_in_a_captureless_lambda {
 
 template <class F>
 inline constexpr bool is_task_function =
-    (std::is_class_v<F> || function_pointer<F> ||
-     std::is_member_pointer_v<F>)&&(is_stateless<F> || can_travel<F, bound_for::worker>());
+    (std::is_class_v<F> || function_pointer<F> || std::is_member_pointer_v<F>) &&
+    (is_stateless<F> || can_travel<F, bound_for::worker>());
 
 template <class F>
 consteval bool require_task_function() {
@@ -138,7 +139,7 @@ struct task_result {
   static constexpr bool checked = require_can_travel<type, bound_for::parent>();
 };
 template <class Invoked>
-requires std::is_void_v<Invoked>
+  requires std::is_void_v<Invoked>
 struct task_result<Invoked> {
   using type = void;
   static constexpr bool checked = true;

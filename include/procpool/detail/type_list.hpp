@@ -32,8 +32,8 @@ struct drop_front {
   using type = List;
 };
 template <std::size_t N, class T, class... Ts>
-requires(N > 0) struct drop_front<N, type_list<T, Ts...>> : drop_front<N - 1, type_list<Ts...>> {
-};
+  requires(N > 0)
+struct drop_front<N, type_list<T, Ts...>> : drop_front<N - 1, type_list<Ts...>> {};
 
 // For static_asserts that must fail only when their template is used.
 template <class... Ts>
