@@ -395,9 +395,11 @@ void pool::drain() noexcept {
     // acquire: the links behind the head
     u32 entry = head.exchange(0, std::memory_order_acquire);
     std::vector<task_record*> batch;
-    // The links are bytes of the region: followed at most as often as there are slots.
-    for (u32 n = 0; entry != 0 && entry <= region_.allocated_slots() && n < shm::max_slots; ++n) {
+    // The links are bytes of the region: each is checked, and followed at most as often as there
+    // are slots. Slots that are not in use yet have no record.
+    for (u32 n = 0; entry != 0 && entry <= shm::max_slots && n < shm::max_slots; ++n) {
       task_record* r = record_at(entry - 1);
+      if (r == nullptr) break;
       entry = region_.at(entry - 1).next.load(std::memory_order_relaxed);
       r->off_list.store(true, std::memory_order_release);
       batch.push_back(r);
