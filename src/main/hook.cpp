@@ -34,6 +34,10 @@ using start_function = int (*)(main_function, int, char**, void (*)(), void (*)(
 
 constinit main_function users_main = nullptr;
 
+#if defined(__clang__)
+// main may have fewer parameters than we call it with, as everywhere in C.
+__attribute__((no_sanitize("function")))
+#endif
 int main_or_server(int argc, char** argv, char** envp) {
   procpool::main_hook::become_server_if_asked();
   return users_main(argc, argv, envp);
