@@ -76,7 +76,9 @@ class killer {
     return eventually(
         [&] {
           std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-          const std::string text((std::istreambuf_iterator<char>(file)), {});
+          // Not by stream iterators: they throw when the process vanishes between open and read.
+          std::string text;
+          std::getline(file, text, '\0');
           const auto end = text.rfind(')');
           return end == std::string::npos || text.substr(end + 2, 1) != "R";
         },
