@@ -109,14 +109,20 @@ bool task_record::wait_until(const time_point* deadline) {
   }
 }
 
-detail::outcome_view task_record::pin() {
+bool task_record::add_pin() noexcept {
+  // acquire: with `harvested` comes the copy
   std::uint32_t before = pins.fetch_add(1, std::memory_order_acquire);
   while ((before & harvesting) != 0) {
     base::relax();
     before = pins.load(std::memory_order_acquire);
   }
+  return (before & harvested) != 0;
+}
+
+detail::outcome_view task_record::pin() {
+  const bool is_saved = add_pin();
   u64 word = 0;
-  if ((before & harvested) != 0) return {error, saved.data(), saved.size()};
+  if (is_saved) return {error, saved.data(), saved.size()};
   try {
     if (!load(word)) fail_damaged();
     return read_outcome(word);
@@ -147,17 +153,13 @@ detail::outcome_view task_record::read_outcome(u64 word) {
 }
 
 void task_record::pin_items(std::vector<detail::outcome_view>& out) {
-  std::uint32_t before = pins.fetch_add(1, std::memory_order_acquire);
-  while ((before & harvesting) != 0) {
-    base::relax();
-    before = pins.load(std::memory_order_acquire);
-  }
+  const bool is_saved = add_pin();
   const std::size_t end = out.size() + items;
   std::exception_ptr rest = error;
   u64 word = 0;
   try {
     read_pieces(out);
-    if ((before & harvested) == 0) {
+    if (!is_saved) {
       if (!load(word)) fail_damaged();
       if (shm::phase_of(word) == task_phase::done) read_items(word, out);
       if (shm::phase_of(word) == task_phase::cancelled) {

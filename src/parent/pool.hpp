@@ -99,7 +99,6 @@ class pool final : public detail::completion_source {
     pid_t pid = 0;
     shm::u64 partition = 0;
     std::size_t tasks_before = 0;  // done by earlier workers of this seat
-    bool was_ready = false;
   };
   // The part of the arena that one life of one worker writes its large results to.
   struct partition_use {
@@ -120,7 +119,6 @@ class pool final : public detail::completion_source {
   void harvest();
   bool harvest_one(task_record& r, bool after_death);
   void give_slot_away(task_record& r);
-  void reuse(task_record& r);
   void check_open() const;
   bool admit(std::unique_lock<std::mutex>& lock, shm::u64 bytes, bool may_wait);
   void fill(task_record& r, const task_image& image);

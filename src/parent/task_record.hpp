@@ -113,6 +113,8 @@ class task_record final : public detail::task_state {
 
  private:
   static void check_process();
+  // Counts a reader; true if the outcome is in private memory. Waits while it is being moved there.
+  bool add_pin() noexcept;
   void finish_release() noexcept;
 };
 
