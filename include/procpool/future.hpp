@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "procpool/codec.hpp"
+#include "procpool/detail/awaiter.hpp"
 #include "procpool/detail/task_state.hpp"
 #include "procpool/detail/wire_io.hpp"
 
@@ -118,6 +119,13 @@ class [[nodiscard]] future {
     std::move(*this).then([s](future f) {
       if (std::exception_ptr e = f.exception()) s->report(std::move(e));
     });
+  }
+
+  // In any coroutine: T value = co_await pool.submit(f, x). Returns or throws as get() does, and
+  // goes on upon the callback thread, or at once if the task is done. Consumes the future.
+  auto operator co_await() && {
+    state();
+    return detail::future_awaiter<future>(std::move(*this));
   }
 
   // Moves the result to where several may read it.
