@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "procpool/export.hpp"
 
@@ -50,7 +51,9 @@ struct death_record {
   int exit_code = 0;  // the status it left with; 0 if a signal ended it
   int attempt = 1;    // 1 for the first run, 2 for the first retry ...
   bool core_dumped = false;
+  bool with_pool = false;   // by terminate_workers, kill_workers or the timeout of shutdown
   bool will_retry = false;  // true only in reports to on_worker_death: the task runs again
+  std::string trace = {};   // what backtrace() makes readable
 };
 
 // Base of the errors of tasks whose worker was killed or died.
@@ -66,6 +69,12 @@ class PROCPOOL_EXPORT task_killed : public error {
   int attempt() const noexcept { return record_.attempt; }
   bool core_dumped() const noexcept { return record_.core_dumped; }
   bool will_retry() const noexcept { return record_.will_retry; }
+
+  // The calls that were under way when a fault (SIGSEGV, SIGABRT ...) ended the worker, the
+  // innermost first: "decode(image const&)+0x1f (/usr/lib/libphoto.so 0x3c1f)". The address is for
+  // addr2line -e. A function that its file does not name is "?". Empty for other deaths, and where
+  // the task or a sanitizer handles the signal itself. Reads those files: blocks for milliseconds.
+  std::vector<std::string> backtrace() const;
 
  private:
   death_record record_;

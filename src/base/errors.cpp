@@ -17,8 +17,10 @@ std::string crash_text(const death_record& r) {
     text += " was ended by signal " + std::to_string(r.signal);
     if (name != nullptr) text += " (SIG" + std::string(name) + ")";
     if (r.core_dumped) text += ", core dumped,";
+    if (r.with_pool)
+      text += " with the whole pool (kill_workers, terminate_workers, shutdown's timeout)";
     text += " while it ran " + task_name(r);
-    if (r.signal == 9) {
+    if (r.signal == 9 && !r.with_pool) {
       text +=
           "; if nobody sent it, the machine ran out of memory: use fewer workers or smaller tasks";
     }

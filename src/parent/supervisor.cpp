@@ -119,6 +119,7 @@ void pool::start_seat(u32 index) {
   line.ready.store(0);
   line.tasks.store(0);
   line.done_list.store(0);
+  line.trace_length.store(0);
   s.phase = seat_phase::starting;
   s.pid = 0;
   s.partition = partition;

@@ -12,6 +12,7 @@
 //   3. large results move to private memory, so that its partition can be used again
 //
 // Exactly the tasks that it had started are concerned; everybody else goes on.
+#include <algorithm>
 #include <csignal>
 #include <limits>
 
@@ -82,13 +83,17 @@ bool pool::sweep(u32 index, const death& d) {
 }
 
 death_record pool::describe(task_record& r, const death& d, int attempt) const {
+  const shm::worker_line& line = region_.line(d.id.seat);
   death_record record;
   record.label = r.label();
   record.pid = d.pid;
   record.signal = d.exit_kind == CLD_EXITED ? 0 : d.exit_status;
   record.exit_code = d.exit_kind == CLD_EXITED ? d.exit_status : 0;
   record.core_dumped = d.exit_kind == CLD_DUMPED;
+  record.with_pool = doomed_with_ != 0 && record.signal == doomed_with_;
   record.attempt = attempt;
+  record.trace.assign(line.trace,
+                      std::min<std::size_t>(line.trace_length.load(), shm::trace_bytes));
   return record;
 }
 

@@ -102,6 +102,7 @@ struct control_block {
 static_assert(sizeof(control_block) <= 4096);
 
 inline constexpr std::size_t report_bytes = 1024;
+inline constexpr std::size_t trace_bytes = 2040;
 
 // One worker's own lines. Cleared by the parent before each life of the worker.
 struct alignas(2 * cache_line) worker_line {
@@ -111,6 +112,8 @@ struct alignas(2 * cache_line) worker_line {
   alignas(2 * cache_line) std::atomic<u32> done_list;  // index + 1 of the slot pushed last
   alignas(2 * cache_line) std::atomic<u32> report_length;
   std::byte report[report_bytes];  // the initializer's exception, encoded
+  std::atomic<u32> trace_length;
+  char trace[trace_bytes];  // where a fault ended it: os/crash_trace.hpp
 };
 
 // In front of each block of the arena.

@@ -5,6 +5,7 @@
 
 #include "launch/role.hpp"
 #include "os/child_setup.hpp"
+#include "os/crash_trace.hpp"
 #include "os/private_fds.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/invocation.hpp"
@@ -60,6 +61,7 @@ void run(const launch::worker_context& context) {
   shm::process_page& page = *shm::current_page();
   const shm::region_header& header = region.header();
   shm::worker_line& line = region.line(seat);
+  os::trace_crashes(line.trace, shm::trace_bytes, line.trace_length);
   shm::arena_view view(region.fd(), region.arena_offset());
   try {
     run_hook(view, header.initializer_code, header.initializer_block, header.initializer_length);

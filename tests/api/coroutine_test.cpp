@@ -118,12 +118,12 @@ TEST_P(coroutine_test, one_that_is_destroyed_is_not_resumed) {
   process_pool_executor pool(options(1));
   tally gate;
   std::atomic<bool> resumed = false;
-  const auto sleep = [&](future<int> f) -> background<int> {
+  const auto suspended = [&](future<int> f) -> background<int> {
     const int x = co_await std::move(f);
     resumed = true;
     co_return x;
   };
-  background<int> b = sleep(pool.submit(wait_and_return, gate.path(), 1));
+  background<int> b = suspended(pool.submit(wait_and_return, gate.path(), 1));
   b.coroutine.destroy();
   gate.add();
   // Callbacks run in order of completion: this one is behind that of the coroutine.
