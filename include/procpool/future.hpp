@@ -180,6 +180,13 @@ class shared_future {
     if (s.error) std::rethrow_exception(s.error);
     if constexpr (!std::is_void_v<T>) return *s.value;
   }
+  // Blocks until the task is done; null when it has a value.
+  std::exception_ptr exception() const {
+    shared& s = state();
+    s.source.wait();
+    const std::lock_guard lock(s.mutex);
+    return s.source.exception();
+  }
   void wait() const { state().source.wait(); }
   std::future_status wait_for(duration d) const { return state().source.wait_for(d); }
   std::future_status wait_until(time_point t) const { return state().source.wait_until(t); }
@@ -188,6 +195,11 @@ class shared_future {
   bool running() const { return state().source.running(); }
   bool cancelled() const { return state().source.cancelled(); }
   bool cancel(cancel_mode mode = cancel_mode::pending) const { return state().source.cancel(mode); }
+
+  // For the library: what it refers to; null if it holds no task.
+  detail::task_state* native_state() const noexcept {
+    return shared_ ? shared_->source.native_state() : nullptr;
+  }
 
  private:
   struct shared {

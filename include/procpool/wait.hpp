@@ -37,16 +37,19 @@ inline constexpr bool is_future<future<T>> = true;
 template <class T>
 inline constexpr bool is_future<shared_future<T>> = true;
 
-template <class T>
-future<T>& as_future(future<T>& f) {
+template <class F>
+  requires is_future<F>
+F& as_future(F& f) {
   return f;
 }
-template <class T>
-future<T>& as_future(std::reference_wrapper<future<T>> f) {
+template <class F>
+  requires is_future<F>
+F& as_future(std::reference_wrapper<F> f) {
   return f;
 }
-template <class T>
-future<T>& as_future(future<T>* f) {
+template <class F>
+  requires is_future<F>
+F& as_future(F* f) {
   return *f;
 }
 
@@ -172,6 +175,15 @@ class future_refs {
   std::vector<T*> futures_;
 };
 
+namespace detail {
+
+template <class R>
+inline constexpr bool is_future_refs = false;
+template <class T>
+inline constexpr bool is_future_refs<future_refs<T>> = true;
+
+}  // namespace detail
+
 template <class T>
 struct wait_result {
   future_refs<T> done, not_done;
@@ -180,9 +192,10 @@ struct wait_result {
 // Blocks until all are done, the first is, or the first failed; or the timeout has passed, which is
 // no error. Cancelled futures are done, and have not failed.
 template <class R>
-[[nodiscard]] auto wait(R&& futures, wait_options options = {}) {
+auto wait(R&& futures, wait_options options = {}) {
   static_assert(std::is_lvalue_reference_v<R> || std::ranges::borrowed_range<R> ||
-                    std::ranges::view<std::remove_cvref_t<R>>,
+                    std::ranges::view<std::remove_cvref_t<R>> ||
+                    detail::is_future_refs<std::remove_cvref_t<R>>,
                 "procpool: the result of wait refers to the futures, so they cannot be in a "
                 "temporary: keep the container in a variable");
   using T = std::remove_reference_t<decltype(detail::as_future(*std::ranges::begin(futures)))>;

@@ -76,13 +76,19 @@ class PROCPOOL_EXPORT map_pace {
 
 [[noreturn]] PROCPOOL_EXPORT void throw_map_timeout(std::size_t unread);
 
+// As what an element is an argument. What stands for one, as in a vector of bool, is the value.
+template <class View>
+using element_of =
+    std::conditional_t<std::is_reference_v<std::ranges::range_reference_t<View>>,
+                       std::ranges::range_reference_t<View>, std::ranges::range_value_t<View>>;
+
 template <class F, class... Views>
 class map_feed final
-    : public map_source<std::conditional_t<
-          std::is_void_v<typename thunks<F, std::ranges::range_reference_t<Views>...>::result>,
-          std::monostate, typename thunks<F, std::ranges::range_reference_t<Views>...>::result>> {
+    : public map_source<
+          std::conditional_t<std::is_void_v<typename thunks<F, element_of<Views>...>::result>,
+                             std::monostate, typename thunks<F, element_of<Views>...>::result>> {
   static_assert(sizeof...(Views) > 0, "procpool: map wants at least one range");
-  using types = thunks<F, std::ranges::range_reference_t<Views>...>;
+  using types = thunks<F, element_of<Views>...>;
 
  public:
   using result = typename types::result;

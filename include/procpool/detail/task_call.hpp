@@ -45,6 +45,23 @@ struct argument<Parameter, std::string> {
   }
 };
 
+// Text for a function of C. The string lives until the call has returned.
+class c_string {
+ public:
+  explicit c_string(std::string text) : text_(std::move(text)) {}
+  operator const char*() const noexcept { return text_.c_str(); }
+
+ private:
+  std::string text_;
+};
+
+template <class Parameter>
+  requires(std::is_same_v<std::remove_cvref_t<Parameter>, const char*> && takes_rvalues<Parameter>)
+struct argument<Parameter, std::string> {
+  using held = c_string;
+  static held take(wire_reader& reader) { return c_string(wire<std::string>::take(reader)); }
+};
+
 template <class Parameter, class T, class Allocator>
   requires(std::is_same_v<std::remove_cvref_t<Parameter>, std::span<const T>> &&
            takes_rvalues<Parameter> && wire<T>::is_bytes && !std::is_same_v<T, bool> &&
