@@ -54,6 +54,7 @@ struct death_record {
   bool with_pool = false;   // by terminate_workers, kill_workers or the timeout of shutdown
   bool will_retry = false;  // true only in reports to on_worker_death: the task runs again
   std::string trace = {};   // what backtrace() makes readable
+  std::string stderr_tail = {};
 };
 
 // Base of the errors of tasks whose worker was killed or died.
@@ -75,6 +76,10 @@ class PROCPOOL_EXPORT task_killed : public error {
   // addr2line -e. A function that its file does not name is "?". Empty for other deaths, and where
   // the task or a sanitizer handles the signal itself. Reads those files: blocks for milliseconds.
   std::vector<std::string> backtrace() const;
+
+  // The last that the worker wrote to standard error, at most 4 KiB, also from earlier tasks: what
+  // assert, malloc or std::terminate had to say. Empty without pool_options::capture_stderr.
+  const std::string& stderr_tail() const noexcept { return record_.stderr_tail; }
 
  private:
   death_record record_;

@@ -39,6 +39,11 @@ struct pool_options {
   // Bytes of arguments of tasks that have not begun (never results). Past it submit() waits and
   // try_submit() comes back empty. Default: no limit but the number of unfinished tasks.
   std::optional<std::size_t> max_pending_bytes = {};
+  // Keep the end of what each worker writes to standard error, for task_killed::stderr_tail(). All
+  // of it still goes to this process's standard error, by way of a socket: in a worker it is no
+  // terminal, /dev/stderr cannot be opened, and who is left behind by a task when the pool ends
+  // gets SIGPIPE.
+  bool capture_stderr = false;
   // Errors that nobody will ask for: of detached futures, of callbacks. Default: a line on stderr.
   // Called on the pool's own threads; must not throw.
   std::function<void(std::exception_ptr)> on_error = {};

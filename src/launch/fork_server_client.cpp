@@ -98,9 +98,12 @@ void fork_server_client::state::greet(const server_config& config, os::unique_fd
   hello greeting;
   greeting.kind = server_kind::pool;
   greeting.has_parent_pidfd = static_cast<bool>(self);
-  const int fds[] = {config.region_fd, config.page_fd, writer.get(), self.get()};
-  const int error =
-      send_struct(control.get(), greeting, std::span(fds, self ? 4 : 3), os::blocking::no);
+  greeting.has_stderr = config.stderr_fd >= 0;
+  int fds[5] = {config.region_fd, config.page_fd, writer.get()};
+  std::size_t count = 3;
+  if (self) fds[count++] = self.get();
+  if (config.stderr_fd >= 0) fds[count++] = config.stderr_fd;
+  const int error = send_struct(control.get(), greeting, std::span(fds, count), os::blocking::no);
   if (error != 0) os::throw_error(-error, "cannot greet the fork server");
 }
 

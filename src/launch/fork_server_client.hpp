@@ -29,6 +29,7 @@ struct server_config {
   start_method start = start_method::automatic;
   int region_fd = -1;  // stay the caller's; the server and the workers get copies
   int page_fd = -1;
+  int stderr_fd = -1;  // what the workers have as standard error; -1: what this process has
 };
 
 struct server_event {

@@ -30,11 +30,13 @@ inline constexpr std::uint32_t protocol_version = 0x70'70'6c'01;
 enum class server_kind : std::uint32_t { pool = 1, master = 2 };
 
 // With it, in this order: for a pool the region, the page and the write end of the lifeline (see
-// fork_server_client.cpp); for both, if has_parent_pidfd, a pidfd of the parent.
+// fork_server_client.cpp); for both, if has_parent_pidfd, a pidfd of the parent; if has_stderr, the
+// workers' standard error.
 struct hello {
   std::uint32_t version = protocol_version;
   server_kind kind = server_kind::pool;
   std::uint32_t has_parent_pidfd = 0;
+  std::uint32_t has_stderr = 0;
 };
 
 struct ready {

@@ -29,6 +29,7 @@ struct server_fds {
   os::unique_fd
       lifeline;  // held open by the server and its workers; the parent sees when all are gone
   os::unique_fd parent;  // pidfd; empty where there are none
+  os::unique_fd errors;  // standard error of the workers; empty: what this process has
   os::unique_fd children;
 };
 
@@ -55,6 +56,7 @@ hello receive_hello(server_fds& fds) noexcept {
     fds.lifeline = std::move(received.fds[next++]);
   }
   if (message.has_parent_pidfd != 0) fds.parent = std::move(received.fds[next++]);
+  if (message.has_stderr != 0) fds.errors = std::move(received.fds[next++]);
   if (received.fd_count != next) refuse(fds.control.get(), bad_hello);
   return message;
 }
@@ -81,8 +83,8 @@ class pool_server {
   explicit pool_server(server_fds fds) noexcept
       : fds_(std::move(fds)),
         own_fds_{fds_.control.get(), fds_.parent.get()},
-        forker_(worker_template{fds_.region.get(), fds_.page.get(), os::this_process(), own_fds_}) {
-  }
+        forker_(worker_template{fds_.region.get(), fds_.page.get(), fds_.errors.get(),
+                                os::this_process(), own_fds_}) {}
 
   [[noreturn]] void run() noexcept {
     announce(fds_);
@@ -169,7 +171,8 @@ class pool_server {
   os::watch_children();
   os::set_process_name("procpool server");
   // A process that a task forks must neither write to the region nor hide the worker's end.
-  for (int fd : {fds.region.get(), fds.page.get(), fds.lifeline.get()}) os::add_private_fd(fd);
+  for (int fd : {fds.region.get(), fds.page.get(), fds.lifeline.get(), fds.errors.get()})
+    os::add_private_fd(fd);
   // In static memory: 4,096 rows, and no allocation.
   alignas(pool_server) static std::byte storage[sizeof(pool_server)];
   (new (storage) pool_server(std::move(fds)))->run();

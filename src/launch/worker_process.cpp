@@ -5,6 +5,7 @@
 #include "launch/role.hpp"
 #include "os/child_setup.hpp"
 #include "os/pipe.hpp"
+#include "os/private_fds.hpp"
 
 namespace procpool::launch {
 namespace {
@@ -18,6 +19,10 @@ struct order {
 void set_up(const worker_template& common) noexcept {
   if (!os::die_with_parent(common.server_pid)) os::leave_process(0);
   for (int fd : common.server_fds) os::close_fd(fd);
+  if (common.stderr_fd >= 0) {
+    os::remove_private_fd(common.stderr_fd);
+    os::use_as_stderr(common.stderr_fd);
+  }
   set_role(process_role::worker);
   os::stop_watching_children();
   os::use_exact_timers();

@@ -17,6 +17,7 @@ namespace procpool::launch {
 struct worker_template {
   int region_fd = -1;
   int page_fd = -1;
+  int stderr_fd = -1;  // -1: as the server has it
   pid_t server_pid = 0;
   // The server's own descriptors, which a worker closes: while it holds the control socket, the
   // parent does not hear of the server's end.

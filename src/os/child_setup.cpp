@@ -83,6 +83,11 @@ bool set_standard_streams() noexcept {
   return ok;
 }
 
+void use_as_stderr(int fd) noexcept {
+  ::dup2(fd, STDERR_FILENO);
+  ::close(fd);
+}
+
 bool set_close_on_exec(int fd, bool on) noexcept {
   return ::fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0) == 0;
 }

@@ -24,6 +24,8 @@ bool set_standard_streams() noexcept;
 
 // Marks every descriptor from 3 up as close-on-exec, but `keep`.
 void close_on_exec_all_but(int keep) noexcept;
+// `fd` becomes standard error, and has no other number.
+void use_as_stderr(int fd) noexcept;
 bool set_close_on_exec(int fd, bool on) noexcept;
 
 // This process is killed as soon as its parent is dead. False when the parent is dead already.

@@ -1,5 +1,6 @@
 #include "os/socket.hpp"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -24,6 +25,49 @@ socket_pair make_socket_pair() {
   socket_pair pair = try_make_socket_pair();
   if (!pair.first) throw_errno("cannot create a socket pair");
   return pair;
+}
+
+signed_stream make_signed_stream() {
+  int fds[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
+    throw_errno("cannot create a socket pair");
+  }
+  signed_stream s{unique_fd(fds[0]), unique_fd(fds[1])};
+  const int on = 1;
+  // Only the writer may block: O_NONBLOCK belongs to the end, not to the descriptor.
+  if (::setsockopt(s.reader.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0 ||
+      ::fcntl(s.reader.get(), F_SETFL, O_NONBLOCK) != 0 ||
+      !(s.reader = above_stdio(std::move(s.reader))) ||
+      !(s.writer = above_stdio(std::move(s.writer)))) {
+    throw_errno("cannot create a socket pair");
+  }
+  ::shutdown(s.reader.get(), SHUT_WR);
+  return s;
+}
+
+signed_bytes read_signed(int reader, std::span<char> buffer) noexcept {
+  iovec part{buffer.data(), buffer.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred))];
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  ssize_t n = 0;
+  do {
+    // One call never mixes the bytes of two writers: they have different credentials.
+    n = ::recvmsg(reader, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  } while (n < 0 && errno == EINTR);
+  if (n <= 0) return {};
+  signed_bytes got{static_cast<std::size_t>(n), 0};
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (header != nullptr && header->cmsg_level == SOL_SOCKET &&
+      header->cmsg_type == SCM_CREDENTIALS) {
+    ucred writer{};
+    std::memcpy(&writer, CMSG_DATA(header), sizeof(writer));
+    got.pid = writer.pid;
+  }
+  return got;
 }
 
 int send_message(int socket, std::span<const std::byte> bytes, std::span<const int> fds,

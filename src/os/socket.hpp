@@ -38,6 +38,20 @@ struct received_message {
   bool fds_lost = false;
 };
 
+// A stream of bytes whose reader is told which process wrote what. Writing to it is like writing to
+// a pipe: it blocks while the reader is behind.
+struct signed_stream {
+  unique_fd reader;
+  unique_fd writer;
+};
+// Both ends close-on-exec, 3 or above; the reader does not block. Throws std::system_error.
+signed_stream make_signed_stream();
+struct signed_bytes {
+  std::size_t size = 0;  // 0: nothing is there now
+  int pid = 0;           // of the process that wrote them, also if it is dead by now
+};
+signed_bytes read_signed(int reader, std::span<char> buffer) noexcept;
+
 // Receives one message; one that is longer than `buffer` is -EMSGSIZE.
 received_message receive_message(int socket, std::span<std::byte> buffer, blocking mode) noexcept;
 

@@ -1,7 +1,15 @@
 #include "os/terminal.hpp"
 
+#include <limits.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+#include "os/poll.hpp"
 
 namespace procpool::os {
 
@@ -19,6 +27,31 @@ void write_stderr(std::string_view text) noexcept {
     if (n <= 0) return;  // a progress bar is not worth an error
     text.remove_prefix(static_cast<std::size_t>(n));
   }
+}
+
+std::size_t try_write_stderr(std::string_view text) noexcept {
+  // What poll promises a pipe, and what it takes without waiting.
+  constexpr std::size_t piece = PIPE_BUF;
+  sigset_t pipe_only, before;
+  sigemptyset(&pipe_only);
+  sigaddset(&pipe_only, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const poll_item end = poll_one(STDERR_FILENO, poll_for::output, std::chrono::milliseconds(0));
+    if (!end.writable && !end.hung_up) break;
+    const ssize_t n = write(STDERR_FILENO, text.data() + done, std::min(piece, text.size() - done));
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) break;
+    if (n < 0) {
+      const timespec now{};
+      if (errno == EPIPE) sigtimedwait(&pipe_only, nullptr, &now);
+      done = text.size();
+      break;
+    }
+    done += static_cast<std::size_t>(n);
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return done;
 }
 
 }  // namespace procpool::os

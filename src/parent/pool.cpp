@@ -90,8 +90,8 @@ pool::pool(pool_options options)
   h.tasks_per_worker = static_cast<u32>(options_.max_tasks_per_child.value_or(0));
   set_hook(options_.initializer, h.initializer_code, h.initializer_block, h.initializer_length);
   set_hook(options_.finalizer, h.finalizer_code, h.finalizer_block, h.finalizer_length);
-  server_ =
-      launch::fork_server_client::start({options_.start, region_.fd(), shm::parent_page_fd()});
+  if (options_.capture_stderr) stderr_ = stderr_relay::make();
+  server_ = start_server();
   for (u32 i = 0; i < region_.workers(); ++i) start_seat(i);
   wake_fd_ = os::make_event_fd();
   {

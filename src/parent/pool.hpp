@@ -23,6 +23,7 @@
 #include "launch/fork_server_client.hpp"
 #include "os/private_fds.hpp"
 #include "parent/completions.hpp"
+#include "parent/stderr_relay.hpp"
 #include "parent/task_record.hpp"
 #include "procpool/detail/pool_access.hpp"
 #include "procpool/options.hpp"
@@ -110,6 +111,7 @@ class pool final : public detail::completion_source {
     launch::seat_id id;
     pid_t pid;
     int exit_kind, exit_status, error;
+    std::string stderr_tail = {};
   };
 
   // submit.cpp, all under mutex_
@@ -127,6 +129,7 @@ class pool final : public detail::completion_source {
   void compact_ring();
 
   // supervisor.cpp
+  std::unique_ptr<launch::fork_server_client> start_server();
   void supervise();
   bool handle_events();
   void start_seat(shm::u32 index);
@@ -175,6 +178,7 @@ class pool final : public detail::completion_source {
   shm::region region_;
   shm::arena_view view_;
   shm::roster roster_;
+  stderr_relay stderr_;
   std::unique_ptr<launch::fork_server_client> server_;
 
   mutable std::mutex mutex_;

@@ -32,13 +32,20 @@ time_point now() { return std::chrono::steady_clock::now(); }
 
 void pool::wake_supervisor() noexcept { os::signal_event_fd(wake_fd_.get()); }
 
+std::unique_ptr<launch::fork_server_client> pool::start_server() {
+  return launch::fork_server_client::start(
+      {options_.start, region_.fd(), shm::parent_page_fd(), stderr_.worker_end()});
+}
+
 void pool::supervise() {
   // Forking this process is safe while this thread sleeps in poll, and only then.
   const launch::own_thread registered;
   for (bool more = true; more;) {
-    std::array<os::poll_item, 2> items{};
+    std::array<os::poll_item, 4> items{};
     items[0].fd = server_lost_ ? -1 : server_->event_fd();
     items[1].fd = wake_fd_.get();
+    items[2].fd = stderr_.readable_fd();
+    items[3] = {stderr_.writable_fd(), os::poll_for::output};
     const std::chrono::milliseconds timeout = next_timeout();
     {
       const launch::blocking_scope forks_may_happen;
@@ -46,8 +53,10 @@ void pool::supervise() {
     }
     os::clear_event_fd(wake_fd_.get());
     more = handle_events();
+    stderr_.pump();
   }
   server_->stop(launch::fork_server_client::default_grace);
+  stderr_.finish();
   {
     // No task is unresolved: after this drain no dropped one is left either.
     const std::lock_guard hub(completion_hub::instance().mutex());
@@ -146,7 +155,7 @@ void pool::on_started(const launch::server_event& e) {
 void pool::on_exited(const launch::server_event& e) {
   seat& s = seats_[e.id.seat];
   if (s.incarnation != e.id.incarnation || s.phase == seat_phase::empty) return;
-  const death d{e.id, e.pid, e.exit_kind, e.exit_status, e.error};
+  const death d{e.id, e.pid, e.exit_kind, e.exit_status, e.error, stderr_.take_tail(e.pid)};
   const bool had_task = sweep(e.id.seat, d);
   const std::size_t tasks = region_.line(e.id.seat).tasks.load();
   s.tasks_before += tasks;
@@ -265,8 +274,7 @@ void pool::on_server_gone() {
     return;
   }
   try {
-    server_ =
-        launch::fork_server_client::start({options_.start, region_.fd(), shm::parent_page_fd()});
+    server_ = start_server();
     wanted_.clear();
     for (u32 i = 0; i < seats_.size(); ++i) start_seat(i);
   } catch (const std::exception& e) {

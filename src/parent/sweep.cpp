@@ -94,6 +94,7 @@ death_record pool::describe(task_record& r, const death& d, int attempt) const {
   record.attempt = attempt;
   record.trace.assign(line.trace,
                       std::min<std::size_t>(line.trace_length.load(), shm::trace_bytes));
+  record.stderr_tail = d.stderr_tail;
   return record;
 }
 
