@@ -232,7 +232,7 @@ auto wait(R&& futures, wait_options options = {}) {
   return result;
 }
 
-// Futures go in at any time, from any thread, and come out when they are done.
+// Futures go in at any time, from any thread, and come out when they are done, to any thread.
 template <class T>
 class completion_queue {
  public:
@@ -248,7 +248,8 @@ class completion_queue {
     }
     set_.add(*s, id);
   }
-  // Blocks for the next one that is done; empty at once when none is outstanding.
+  // Blocks for the next one that is done; empty when none is outstanding, also when another thread
+  // has taken the last one meanwhile.
   std::optional<future<T>> next() { return take(set_.next(nullptr)); }
   // The same with an end: empty also once it has passed.
   std::optional<future<T>> next_for(duration d) {

@@ -8,6 +8,7 @@
 
 #include "launch/fork_server_client.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <deque>
 #include <map>
@@ -30,8 +31,11 @@
 namespace procpool::launch {
 namespace {
 
+using namespace std::chrono_literals;
+
 constexpr std::chrono::milliseconds no_wait{0};
 constexpr int killed_signal = 9;
+constexpr int continue_signal = 18;
 constexpr int code_killed = 2;  // CLD_KILLED
 
 struct known_worker {
@@ -50,6 +54,7 @@ struct fork_server_client::state {
   std::vector<pid_t> adopted;  // workers that a dead server has left
   os::event_set events;
   bool server_lost = false;
+  std::optional<std::chrono::steady_clock::time_point> silent_since;
   bool finished = false;  // server_gone was given, or stop() called
 
   std::mutex mutex;  // workers and unsent: signal_worker() comes from any thread
@@ -69,6 +74,8 @@ struct fork_server_client::state {
   void reap_adopted() noexcept;
   void hear_the_last();
   std::optional<server_event> next_death();
+  bool owes_an_answer();
+  void watch_silence();
   void wait_for_end(std::chrono::milliseconds grace);
 };
 
@@ -164,6 +171,7 @@ void fork_server_client::start_worker(seat_id id, std::uint64_t argument) {
     os::throw_error(EINVAL, "cannot start a worker on a seat that is taken or does not exist");
   }
   state_->workers[id.seat].incarnation = id.incarnation;
+  if (!state_->silent_since) state_->silent_since = std::chrono::steady_clock::now();
   // A server that is lost answers nothing: that nothing has come of this is for the lifeline to
   // say.
   if (state_->server_lost) state_->events.add(state_->lifeline.get());
@@ -199,8 +207,10 @@ std::optional<server_event> fork_server_client::next_event() {
     auto received = receive_struct(s.control.get(), message, os::blocking::no);
     if (received.size == -EAGAIN) {
       s.flush();
+      s.watch_silence();
       return std::nullopt;
     }
+    s.silent_since.reset();
     // Told once when the server has left commands unread; what it had sent comes after it.
     if (received.size == -ECONNRESET) continue;
     if (received.size <= 0) {
@@ -231,9 +241,11 @@ std::optional<server_event> fork_server_client::state::translate(const report& m
       event.what = server_event::kind::started;
       at->second.pid = message.pid;
       at->second.pidfd = os::private_fd(std::move(pidfd));
+      if (at->second.pidfd) events.add_once(at->second.pidfd.get());
       return event;
     case report::kind::exited:
       event.what = server_event::kind::exited;
+      if (at->second.pidfd) events.remove(at->second.pidfd.get());
       break;
     case report::kind::start_failed:
       event.what = server_event::kind::start_failed;
@@ -243,6 +255,37 @@ std::optional<server_event> fork_server_client::state::translate(const report& m
   }
   workers.erase(at);
   return event;
+}
+
+bool fork_server_client::lost() const noexcept { return state_->server_lost; }
+
+std::chrono::milliseconds fork_server_client::patience() const noexcept {
+  return state_->silent_since && !state_->server_lost ? longest_silence + 1ms : -1ms;
+}
+
+bool fork_server_client::state::owes_an_answer() {
+  const std::lock_guard guard(mutex);
+  return std::any_of(workers.begin(), workers.end(), [](const auto& w) {
+    return w.second.pid == 0 || (w.second.pidfd && os::pidfd_dead(w.second.pidfd.get()));
+  });
+}
+
+// A start is answered in a moment, and when a pidfd says that its worker is dead, the server says
+// so, too. If that takes long, the server was stopped, by a task perhaps, and goes on when it is
+// told to.
+void fork_server_client::state::watch_silence() {
+  events.clear();
+  if (!server.pidfd || !owes_an_answer()) {
+    silent_since.reset();
+    return;
+  }
+  const auto now = std::chrono::steady_clock::now();
+  if (!silent_since) {
+    silent_since = now;
+  } else if (now - *silent_since >= longest_silence) {
+    os::pidfd_signal(server.pidfd.get(), continue_signal);
+    silent_since = now;
+  }
 }
 
 // --- the end
@@ -258,6 +301,11 @@ void fork_server_client::state::lose_server() {
   unsent.clear();
   bool lifeline_needed = false;
   for (auto& [seat, worker] : workers) {
+    if (worker.pidfd) {
+      // They die with the server, unless a task has seen to it that they do not.
+      os::pidfd_signal(worker.pidfd.get(), killed_signal);
+      events.remove(worker.pidfd.get());
+    }
     if (!worker.pidfd || events.add(worker.pidfd.get()) != 0) lifeline_needed = true;
   }
   if (lifeline_needed) events.add(lifeline.get());

@@ -69,6 +69,14 @@ class fork_server_client {
   // exited.
   void start_worker(seat_id id, std::uint64_t argument);
 
+  // True once the server is known to be dead: the next workers will be those of another client.
+  bool lost() const noexcept;
+
+  // How long the caller may sleep on event_fd(); negative: no limit. While the server owes an
+  // answer or the report of a death, next_event() sees to it that it was not stopped.
+  std::chrono::milliseconds patience() const noexcept;
+  static constexpr std::chrono::milliseconds longest_silence{250};
+
   // False if that incarnation is not known to run (any more). Never hits another process.
   bool signal_worker(seat_id id, int signal) noexcept;
 

@@ -64,6 +64,8 @@ std::optional<report> ask(int control, int server_end) {
   if (error != 0) os::throw_error(-error, "cannot ask the fork server for a pool");
   constexpr std::chrono::seconds limit{30};
   if (!os::poll_one(control, os::poll_for::input, limit).readable) {
+    // Its late answer would be taken for that to the next question.
+    the_master().forget();
     throw procpool::error("procpool: the fork server did not answer within 30 s");
   }
   report answer;

@@ -13,6 +13,9 @@ namespace procpool::launch {
 namespace {
 
 constexpr int hidden_threads = os::thread_sanitizer ? 1 : 0;  // the sanitizer's own
+constexpr std::chrono::milliseconds patience{200};
+
+constinit thread_local bool is_own = false;
 
 struct gate {
   std::mutex mutex;
@@ -45,7 +48,10 @@ bool alone(int registered) {
 
 }  // namespace
 
+bool on_own_thread() noexcept { return is_own; }
+
 own_thread::own_thread() {
+  is_own = true;
   gate& g = the_gate();
   std::unique_lock lock(g.mutex);
   ++g.registered;
@@ -73,16 +79,21 @@ blocking_scope::~blocking_scope() {
 }
 
 exclusive_gate::exclusive_gate() {
+  if (is_own) {
+    throw unsafe_fork_error(
+        "procpool: start_method::fork is not possible in a callback, which runs beside the "
+        "program's own thread: create the pool there, or use start_method::spawn");
+  }
   gate& g = the_gate();
   std::unique_lock lock(g.mutex);
   g.changed.wait(lock, [&g] { return !g.forking; });
   g.forking = true;
   // The kernel counts a joined thread for a moment longer, and one of ours that has just begun
   // before it has registered: a few looks, not one.
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+  const auto deadline = std::chrono::steady_clock::now() + patience;
   for (;;) {
-    g.changed.wait(lock, [&g] { return g.active == 0; });
-    if (alone(g.registered)) return;
+    const bool all_asleep = g.changed.wait_until(lock, deadline, [&g] { return g.active == 0; });
+    if (all_asleep && alone(g.registered)) return;
     if (std::chrono::steady_clock::now() >= deadline) break;
     g.changed.wait_for(lock, std::chrono::milliseconds(1));
   }

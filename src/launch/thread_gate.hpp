@@ -17,6 +17,9 @@ class own_thread {
   own_thread& operator=(const own_thread&) = delete;
 };
 
+// True on such a thread.
+bool on_own_thread() noexcept;
+
 // Around what an own thread waits for: a system call that holds no lock and allocates nothing. A
 // fork may happen meanwhile; the destructor waits until it is over.
 class blocking_scope {
@@ -31,7 +34,8 @@ class blocking_scope {
 // exist.
 class exclusive_gate {
  public:
-  // Throws unsafe_fork_error when other threads run; one that has just been joined is waited for.
+  // Throws unsafe_fork_error when other threads run, an own thread that runs code of the user among
+  // them; one that has just been joined is waited for. Bounded.
   exclusive_gate();
   ~exclusive_gate();
   exclusive_gate(const exclusive_gate&) = delete;

@@ -76,6 +76,12 @@ bool punch_hole(int fd, std::uint64_t offset, std::uint64_t size) noexcept {
   return result == 0;
 }
 
+fd_identity identify_fd(int fd) noexcept {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) return {};
+  return {status.st_dev, status.st_ino};
+}
+
 std::uint64_t file_size(int fd) noexcept {
   struct stat status{};
   return ::fstat(fd, &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;

@@ -26,6 +26,14 @@ void forbid_shrink(int fd);
 // The size is final, and so are the seals. Throws std::system_error.
 void forbid_resize(int fd);
 
+// Which file a descriptor is of; all zero when it is none.
+struct fd_identity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  friend bool operator==(const fd_identity&, const fd_identity&) = default;
+};
+fd_identity identify_fd(int fd) noexcept;
+
 // Gives the pages of [offset, offset + size) back to the system; they read as zero afterwards and
 // must be allocated again (allocate_memfd) before they are written.
 bool punch_hole(int fd, std::uint64_t offset, std::uint64_t size) noexcept;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include "os/clock.hpp"
 #include "os/error.hpp"
@@ -78,6 +79,19 @@ int event_set::add(int fd) noexcept {
   event.events = EPOLLIN;
   event.data.fd = fd;
   return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+}
+
+int event_set::add_once(int fd) noexcept {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  event.data.fd = fd;
+  return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+}
+
+void event_set::clear() noexcept {
+  epoll_event seen[64];
+  while (::epoll_wait(epoll_.get(), seen, std::size(seen), 0) == std::size(seen)) {
+  }
 }
 
 void event_set::remove(int fd) noexcept { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }

@@ -43,6 +43,9 @@ class event_set {
   // 0 or an errno value. A descriptor leaves the set when it is closed everywhere, so remove() it
   // first where processes may have been forked.
   int add(int fd) noexcept;
+  // The same, but once it is ready the next clear() ends that.
+  int add_once(int fd) noexcept;
+  void clear() noexcept;
   void remove(int fd) noexcept;
 
  private:

@@ -2,6 +2,7 @@
 // the worker left, and gives slot and block back.
 #include <algorithm>
 #include <limits>
+#include <system_error>
 #include <utility>
 
 #include "launch/role.hpp"
@@ -23,6 +24,18 @@ using namespace std::chrono_literals;
 
 // A wake can be lost with the worker that was to send it.
 constexpr std::chrono::nanoseconds longest_sleep = 500ms;
+constexpr duration revival_pause = 500ms;
+
+// Null unless the worker found no memory for the outcome.
+std::exception_ptr no_room_error(const shm::slot& s) {
+  if (s.kind.load(std::memory_order_relaxed) != static_cast<u32>(shm::outcome_kind::no_room)) {
+    return nullptr;
+  }
+  return std::make_exception_ptr(std::system_error(
+      static_cast<int>(s.length.load(std::memory_order_relaxed) & 0xffffU), std::generic_category(),
+      "procpool: no shared memory for the result of this task: read results, submit fewer at a "
+      "time, or free memory"));
+}
 
 [[noreturn]] void fail_damaged() {
   throw codec_error(
@@ -44,15 +57,8 @@ bool task_record::resolved() const noexcept {
   return !load(word) || shm::is_resolved(word);
 }
 
-// A process that the program forked has copies of its futures, but not the region.
-void task_record::check_process() {
-  if (launch::current_role() == launch::process_role::parent) [[likely]]
-    return;
-  throw nested_use_error("this future belongs to the process that submitted its task: wait there");
-}
-
 task_status task_record::status() const {
-  check_process();
+  detail::check_process();
   u64 word = 0;
   if (was_cancelled.load(std::memory_order_acquire) && resolved()) return task_status::cancelled;
   if (!load(word)) return task_status::finished;
@@ -86,7 +92,7 @@ bool task_record::set_flag(u64 flag) noexcept {
 }
 
 bool task_record::wait_until(const time_point* deadline) {
-  check_process();
+  detail::check_process();
   if (resolved()) return true;
   if (deadline != nullptr && *deadline <= std::chrono::steady_clock::now()) return resolved();
   if (patience::of_this_thread().look([this] { return resolved(); })) return true;
@@ -144,6 +150,7 @@ detail::outcome_view task_record::read_outcome(u64 word) {
   const u64 length = s.length.load(std::memory_order_relaxed);
   const u64 block = s.block.load(std::memory_order_relaxed);
   const u32 kind = s.kind.load(std::memory_order_relaxed);
+  if (std::exception_ptr e = no_room_error(s)) return {std::move(e), nullptr, 0};
   if (block == 0 && length > shm::inline_bytes) fail_damaged();
   const std::byte* bytes = block == 0 ? s.bytes : owner->result_bytes(word, block, length);
   if (kind == static_cast<u32>(shm::outcome_kind::value)) return {nullptr, bytes, length};
@@ -161,7 +168,10 @@ void task_record::pin_items(std::vector<detail::outcome_view>& out) {
     read_pieces(out);
     if (!is_saved) {
       if (!load(word)) fail_damaged();
-      if (shm::phase_of(word) == task_phase::done) read_items(word, out);
+      if (shm::phase_of(word) == task_phase::done) {
+        read_items(word, out);
+        rest = no_room_error(*slot.load());
+      }
       if (shm::phase_of(word) == task_phase::cancelled) {
         rest = std::make_exception_ptr(cancelled_error());
       }
@@ -222,6 +232,9 @@ void split_items(const std::byte* data, std::size_t size, std::uint32_t items,
   }
 }
 
+// Resolved by DONE.
+std::exception_ptr task_record::error_of_rest() const { return no_room_error(*slot.load()); }
+
 std::uint32_t task_record::elapsed_ns() const noexcept {
   u64 word = 0;
   const shm::slot* s = slot.load(std::memory_order_acquire);
@@ -230,7 +243,7 @@ std::uint32_t task_record::elapsed_ns() const noexcept {
 }
 
 bool task_record::cancel(bool kill_running) {
-  check_process();
+  detail::check_process();
   shm::slot* s = slot.load(std::memory_order_acquire);
   u64 word = 0;
   for (;;) {
@@ -258,7 +271,7 @@ bool task_record::cancel(bool kill_running) {
 
 // Under the hub's mutex, as are the next three.
 void task_record::subscribe(detail::subscription& s) {
-  check_process();
+  detail::check_process();
   s.source = owner;
   s.next = listeners;
   listeners = &s;
@@ -297,7 +310,7 @@ void task_record::deliver() noexcept {
 }
 
 void task_record::release() noexcept {
-  if (launch::current_role() != launch::process_role::parent) [[unlikely]]
+  if (!detail::in_parent_process()) [[unlikely]]
     return;
   if (references.load(std::memory_order_acquire) != 1 &&
       references.fetch_sub(1, std::memory_order_acq_rel) != 1) {
@@ -343,21 +356,27 @@ void task_record::give_back_result() noexcept {
   const u64 block = items != 0
                         ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
                         : s.block.load(std::memory_order_relaxed);
-  if (block != 0) owner->give_back_block(word, block);
+  const u64 length = items != 0 ? 0 : s.length.load(std::memory_order_relaxed);
+  if (block != 0) owner->give_back_block(word, block, length);
 }
 
 void task_record::report(std::exception_ptr e) noexcept { owner->report(std::move(e)); }
 
 // The future is gone, the task is not done. It will be freed by whoever drains.
 void pool::drop(task_record& r) noexcept {
-  const std::lock_guard lock(completion_hub::instance().mutex());
-  r.dropped = true;
-  dropped_.fetch_add(1, std::memory_order_relaxed);
-  if (!r.set_flag(shm::notify_flag)) {
-    // Done in the meantime; if its slot is on a list, that list is emptied here.
-    drain();
-    if (r.dropped) r.deliver();
+  // The record may be the last that keeps the pool, and the pool must not end under the mutex.
+  own();
+  {
+    const std::lock_guard lock(completion_hub::instance().mutex());
+    r.dropped = true;
+    dropped_.fetch_add(1, std::memory_order_relaxed);
+    if (!r.set_flag(shm::notify_flag)) {
+      // Done in the meantime; if its slot is on a list, that list is emptied here.
+      drain();
+      if (r.dropped) r.deliver();
+    }
   }
+  disown();
 }
 
 void pool::announce(task_record& r) noexcept {
@@ -386,35 +405,74 @@ void pool::hint_again(task_record& r) noexcept {
 
 void pool::drain() noexcept {
   // Entries that were pushed before their word said DONE: looked at again each time.
-  std::erase_if(not_done_yet_, [](task_record* r) {
-    if (!r->resolved()) return false;
-    r->deliver();
-    return true;
-  });
+  for (task_record** at = &not_done_yet_; *at != nullptr;) {
+    task_record* r = *at;
+    if (r->resolved()) {
+      *at = r->chain;
+      r->not_done_yet = false;
+      r->deliver();
+    } else {
+      at = &r->chain;
+    }
+  }
   for (u32 w = 0; w < region_.workers(); ++w) {
     std::atomic<u32>& head = region_.line(w).done_list;
     if (head.load(std::memory_order_relaxed) == 0) continue;
     // acquire: the links behind the head
     u32 entry = head.exchange(0, std::memory_order_acquire);
-    std::vector<task_record*> batch;
     // The links are bytes of the region: each is checked, and followed at most as often as there
-    // are slots. Slots that are not in use yet have no record.
+    // are slots. Slots that are not in use have no record, or one that nobody refers to.
+    task_record* first = nullptr;
     for (u32 n = 0; entry != 0 && entry <= shm::max_slots && n < shm::max_slots; ++n) {
       task_record* r = record_at(entry - 1);
       if (r == nullptr) break;
       entry = region_.at(entry - 1).next.load(std::memory_order_relaxed);
-      r->off_list.store(true, std::memory_order_release);
-      batch.push_back(r);
+      if (r->references.load() == 0 || r->not_done_yet) continue;
+      if (r->off_list.exchange(true))
+        continue;  // twice on a list: somebody wrote where he must not
+      // The list has the last one first, and they are told in the order in which they came.
+      r->chain = std::exchange(first, r);
     }
-    // The list has the last one first.
-    for (auto it = batch.rbegin(); it != batch.rend(); ++it) {
-      if ((*it)->resolved()) {
-        (*it)->deliver();
+    while (first != nullptr) {
+      task_record* r = std::exchange(first, first->chain);
+      if (r->resolved()) {
+        r->deliver();
       } else {
-        not_done_yet_.push_back(*it);
+        r->chain = std::exchange(not_done_yet_, r);
+        r->not_done_yet = true;
       }
     }
   }
+}
+
+void pool::forget_not_done(task_record& r) noexcept {
+  for (task_record** at = &not_done_yet_; *at != nullptr; at = &(*at)->chain) {
+    if (*at != &r) continue;
+    *at = r.chain;
+    r.not_done_yet = false;
+    return;
+  }
+}
+
+// A worker that was stopped may hold the hints of tasks that others could run.
+void pool::revive() noexcept {
+  bool any = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const time_point now = std::chrono::steady_clock::now();
+    if (now - last_revival_ < revival_pause) return;
+    last_revival_ = now;
+    const u64 head = region_.control().head.load();
+    for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+      task_record& r = *record_at(i);
+      u64 word = 0;
+      if (!r.load(word) || shm::phase_of(word) != task_phase::ready) continue;
+      if (r.hint_position >= head) continue;
+      put_hint(r);
+      any = true;
+    }
+  }
+  if (any) roster_.kick();
 }
 
 bool pool::anything_done() const noexcept {
@@ -441,9 +499,11 @@ const std::byte* pool::result_bytes(u64 word, u64 offset, u64 length) {
   return view_.at(offset, length);
 }
 
-void pool::give_back_block(u64 word, u64 offset) noexcept {
+void pool::give_back_block(u64 word, u64 offset, u64 length) noexcept {
   try {
-    result_bytes(word, offset, 0);
+    result_bytes(word, offset, length);
+    // It is ours until the next line, and the worker knows that such blocks have no pages.
+    if (length > shm::most_kept_block) view_.give_pages_back(offset, length);
     // release: our reading before the worker's next writing
     view_.header(offset).in_use.store(0, std::memory_order_release);
   } catch (...) {

@@ -1,6 +1,5 @@
 #include "parent/callbacks.hpp"
 
-#include <deque>
 #include <list>
 #include <thread>
 #include <unordered_map>
@@ -25,33 +24,46 @@ class callback_engine final : public detail::completion_listener {
   }
 
   void run_when_done(detail::task_state& state, std::unique_ptr<detail::callback> what) {
-    state.retain();
-    const std::lock_guard lock(hub_.mutex());
-    waiting_.push_back(std::make_unique<waiting>());
-    waiting& w = *waiting_.back();
-    w.what = std::move(what);
-    w.self = std::prev(waiting_.end());
-    w.reporter.reset(&state);
-    w.wish = {this, reinterpret_cast<std::uintptr_t>(&w), &state, nullptr, nullptr};
-    start_thread();
-    state.subscribe(w.wish);  // may deliver at once, and then `w` is gone
-    hub_.ring();
+    detail::check_process();
+    std::list<entry> fresh(1);
+    entry& e = fresh.front();
+    e.of_future = std::move(what);
+    e.self = fresh.begin();
+    e.wish = {this, reinterpret_cast<std::uintptr_t>(&e), &state, nullptr, nullptr};
+    std::thread former;
+    {
+      const std::lock_guard lock(hub_.mutex());
+      former = start_thread();  // if there can be none, nothing has happened yet
+      state.retain();
+      e.reporter.reset(&state);
+      waiting_.splice(waiting_.end(), fresh);
+      state.subscribe(e.wish);  // may deliver at once, and then `e` is gone
+      hub_.ring();
+    }
+    if (former.joinable()) former.join();
   }
 
   void post(std::function<void()> what) {
-    const std::lock_guard lock(hub_.mutex());
-    ready_.push_back({std::move(what), nullptr, nullptr});
-    start_thread();
-    hub_.ring();
+    std::list<entry> fresh(1);
+    fresh.front().plain = std::move(what);
+    std::thread former;
+    {
+      const std::lock_guard lock(hub_.mutex());
+      former = start_thread();
+      ready_.splice(ready_.end(), fresh);
+      hub_.ring();
+    }
+    if (former.joinable()) former.join();
   }
 
   void completed(detail::subscription& s) noexcept override {
-    auto& w = *reinterpret_cast<waiting*>(s.tag);
-    ready_.push_back({nullptr, std::move(w.what), std::move(w.reporter)});
-    waiting_.erase(w.self);
+    auto& e = *reinterpret_cast<entry*>(s.tag);
+    ready_.splice(ready_.end(), waiting_, e.self);
   }
 
   void finish() noexcept {
+    // A callback that ends the program does not wait for itself.
+    if (launch::on_own_thread()) return;
     std::unique_lock lock(hub_.mutex());
     while (running_) {
       if (ready_.empty() && waiting_.empty() && !busy_) break;
@@ -63,37 +75,36 @@ class callback_engine final : public detail::completion_listener {
     leaving_ = true;
     hub_.ring();
     lock.unlock();
-    if (thread_.joinable() && thread_.get_id() != std::this_thread::get_id()) thread_.join();
+    if (thread_.joinable()) thread_.join();
     lock.lock();
     leaving_ = false;
   }
 
  private:
-  struct waiting {
+  struct entry {
     detail::subscription wish;
-    std::unique_ptr<detail::callback> what;
-    detail::state_ptr reporter;  // alive until the callback has run: it hears of its errors
-    std::list<std::unique_ptr<waiting>>::iterator self;
-  };
-  struct job {
-    std::function<void()> plain;
+    std::function<void()> plain;  // or:
     std::unique_ptr<detail::callback> of_future;
-    detail::state_ptr reporter;
+    detail::state_ptr reporter;  // alive until the callback has run: it hears of its errors
+    std::list<entry>::iterator self;
   };
 
   callback_engine() : hub_(completion_hub::instance()) {}
 
-  // Under the hub's mutex, as is all state here.
-  void start_thread() {
-    if (running_) return;
-    if (thread_.joinable()) thread_.join();  // it has left the hub's mutex for the last time
+  // Under the hub's mutex, as is all state here. What it returns is to be joined without it: that
+  // thread has left the mutex for the last time, but not the destructors of its thread_locals.
+  std::thread start_thread() {
+    if (running_) return {};
+    std::thread former([this] { work(); });
     running_ = true;
-    thread_ = std::thread([this] { work(); });
+    former.swap(thread_);
+    // Such a destructor is what has called us.
+    if (former.get_id() == std::this_thread::get_id()) former.detach();
+    return former;
   }
 
   void work() {
     const launch::own_thread registered;
-    on_own_thread = true;
     std::unique_lock lock(hub_.mutex());
     for (;;) {
       const time_point until = std::chrono::steady_clock::now() + linger;
@@ -103,41 +114,48 @@ class callback_engine final : public detail::completion_listener {
         if ((found && leaving_) || waiting_.empty()) break;
         continue;
       }
-      job next = std::move(ready_.front());
-      ready_.pop_front();
+      std::list<entry> next;
+      next.splice(next.end(), ready_, ready_.begin());
       busy_ = true;
       lock.unlock();
-      run(next);
+      run(next.front());
+      next.clear();
       lock.lock();
       busy_ = false;
     }
     running_ = false;
   }
 
-  static void run(job& j) noexcept {
+  static void run(entry& e) noexcept {
     try {
-      if (j.plain) {
-        j.plain();
+      if (e.plain) {
+        e.plain();
       } else {
-        j.of_future->run();
+        e.of_future->run();
       }
     } catch (...) {
-      if (j.reporter != nullptr) j.reporter->report(std::current_exception());
+      if (e.reporter != nullptr) e.reporter->report(std::current_exception());
     }
-    j.of_future.reset();
-    j.reporter.reset();
+    e.of_future.reset();
+    e.reporter.reset();
   }
 
   completion_hub& hub_;
-  std::list<std::unique_ptr<waiting>> waiting_;
-  std::deque<job> ready_;
+  std::list<entry> waiting_, ready_;
   std::thread thread_;
   bool running_ = false, busy_ = false, leaving_ = false;
 };
 
 }  // namespace
 
-void post(std::function<void()> what) { callback_engine::instance().post(std::move(what)); }
+bool post(const std::function<void()>& what) noexcept {
+  try {
+    callback_engine::instance().post(what);
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
 void finish_callbacks() noexcept { callback_engine::instance().finish(); }
 
 }  // namespace procpool::parent

@@ -14,8 +14,8 @@
 
 namespace procpool::parent {
 
-// Runs on the callback thread, soon. Any thread.
-void post(std::function<void()> what);
+// Runs on the callback thread, soon; false if there can be no such thread. Any thread.
+bool post(const std::function<void()>& what) noexcept;
 
 // Until no callback is queued, running or waiting for a task; at exit.
 void finish_callbacks() noexcept;

@@ -6,10 +6,14 @@
 #include <deque>
 #include <limits>
 #include <optional>
+#include <span>
+#include <utility>
 
+#include "launch/role.hpp"
 #include "launch/thread_gate.hpp"
 #include "os/cpu_count.hpp"
 #include "os/futex.hpp"
+#include "procpool/errors.hpp"
 
 namespace procpool::parent {
 namespace {
@@ -52,39 +56,79 @@ std::uint32_t completion_hub::arm() {
   return bell;
 }
 
+namespace {
+
+// Some sources, kept alive while the mutex is free. Made with it, gone before it is taken again.
+class held_sources {
+ public:
+  explicit held_sources(const std::vector<detail::completion_source*>& all) {
+    for (detail::completion_source* s : all) {
+      if (count_ == most) return;
+      if (s->hold()) held_[count_++] = s;
+    }
+  }
+  ~held_sources() {
+    for (detail::completion_source* s : get()) s->let_go();
+  }
+  held_sources(const held_sources&) = delete;
+  held_sources& operator=(const held_sources&) = delete;
+
+  std::span<detail::completion_source* const> get() const { return {held_, count_}; }
+
+ private:
+  static constexpr std::size_t most = 8;  // looking at more would take longer than sleeping
+  detail::completion_source* held_[most] = {};
+  std::size_t count_ = 0;
+};
+
+}  // namespace
+
 bool completion_hub::look(std::unique_lock<std::mutex>& lock,
                           const std::vector<detail::completion_source*>& sources) {
   if (sources.empty()) return false;
-  // Others change the list while the mutex is free.
-  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
-  const std::vector<detail::completion_source*> watched = sources;
-  lock.unlock();
-  const bool found = patience::of_this_thread().look([&] {
-    return std::any_of(watched.begin(), watched.end(),
-                       [](const detail::completion_source* s) { return s->anything_done(); });
-  });
+  bool found = false;
+  {
+    const held_sources watched(sources);
+    lock.unlock();
+    found = patience::of_this_thread().look([&] {
+      return std::ranges::any_of(watched.get(), [](const auto* s) { return s->anything_done(); });
+    });
+  }
   lock.lock();
   return found;
 }
 
-bool completion_hub::sleep(std::unique_lock<std::mutex>& lock, std::uint32_t bell,
-                           const time_point* deadline) {
+void completion_hub::revive(std::unique_lock<std::mutex>& lock) {
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    detail::completion_source* s = sources_[i];
+    if (!s->hold()) continue;
+    lock.unlock();
+    s->revive();
+    s->let_go();
+    lock.lock();
+  }
+}
+
+completion_hub::rest completion_hub::sleep(std::unique_lock<std::mutex>& lock, std::uint32_t bell,
+                                           const time_point* deadline) {
   std::chrono::nanoseconds left = longest_sleep;
   if (deadline != nullptr) {
     const duration d = *deadline - std::chrono::steady_clock::now();
-    if (d <= duration::zero()) return false;
+    if (d <= duration::zero()) return rest::deadline;
     if (d < longest_sleep) left = std::chrono::duration_cast<std::chrono::nanoseconds>(d) + 1ns;
   }
   ++sleeping_;
   lock.unlock();
+  os::futex_result slept{};
   {
     std::optional<launch::blocking_scope> forks_may_happen;
-    if (on_own_thread) forks_may_happen.emplace();
-    os::futex_wait(page_->bell, bell, left);
+    if (launch::on_own_thread()) forks_may_happen.emplace();
+    slept = os::futex_wait(page_->bell, bell, left);
   }
   lock.lock();
   --sleeping_;
-  return true;
+  return slept == os::futex_result::timed_out && left == longest_sleep ? rest::silence
+                                                                       : rest::woken;
 }
 
 patience& patience::of_this_thread() {
@@ -119,19 +163,38 @@ namespace procpool::detail {
 
 using parent::completion_hub;
 
-// Guarded by the hub's mutex, but for what next() keeps to itself.
+bool in_parent_process() noexcept { return launch::current_role() == launch::process_role::parent; }
+
+void check_process() {
+  if (in_parent_process()) [[likely]]
+    return;
+  throw nested_use_error("this future belongs to the process that submitted its task: wait there");
+}
+
+// Guarded by the hub's mutex.
 struct completion_set::members final : completion_listener {
   ~members() {
+    // In a copy of the process the tasks are not there, and the mutex may be held for ever.
+    if (!in_parent_process()) return;
     const std::lock_guard lock(completion_hub::instance().mutex());
     for (subscription& s : nodes) {
       if (s.state != nullptr) s.state->unsubscribe(s);
     }
   }
+  // Allocates nothing: add() has made room.
   void completed(subscription& s) noexcept override {
     watch(*s.source, -1);
-    ready.push_back(s.tag);
-    s.next = spare;
-    spare = &s;
+    s.next = nullptr;
+    (last_ready == nullptr ? first_ready : last_ready->next) = &s;
+    last_ready = &s;
+  }
+  std::uint64_t take_ready() {
+    subscription& s = *first_ready;
+    first_ready = s.next;
+    if (first_ready == nullptr) last_ready = nullptr;
+    s.next = std::exchange(spare, &s);
+    --outstanding;
+    return s.tag;
   }
 
   // Sources are looked at without the mutex, so only those that a pending member keeps alive. One
@@ -147,10 +210,17 @@ struct completion_set::members final : completion_listener {
     sources.erase(sources.begin() + at);
     pending.erase(pending.begin() + at);
   }
+  void make_room() {
+    sources.reserve(sources.size() + 1);
+    pending.reserve(sources.size() + 1);
+    if (spare != nullptr) return;
+    nodes.emplace_back();
+    spare = &nodes.back();
+  }
 
   std::deque<subscription> nodes;
   subscription* spare = nullptr;
-  std::deque<std::uint64_t> ready;
+  subscription *first_ready = nullptr, *last_ready = nullptr;
   std::vector<completion_source*> sources;
   std::vector<std::ptrdiff_t> pending;  // members that each source has yet to deliver
   std::size_t outstanding = 0;
@@ -162,13 +232,11 @@ completion_set::completion_set(completion_set&&) noexcept = default;
 completion_set& completion_set::operator=(completion_set&&) noexcept = default;
 
 void completion_set::add(task_state& state, std::uint64_t tag) {
+  check_process();
   members& m = *members_;
   completion_hub& hub = completion_hub::instance();
   const std::lock_guard lock(hub.mutex());
-  if (m.spare == nullptr) {
-    m.nodes.emplace_back();
-    m.spare = &m.nodes.back();
-  }
+  m.make_room();
   subscription& s = *m.spare;
   m.spare = s.next;
   s = {&m, tag, &state, nullptr, nullptr};
@@ -176,25 +244,27 @@ void completion_set::add(task_state& state, std::uint64_t tag) {
   state.subscribe(s);
   m.watch(*s.source, 1);
   // Somebody may be waiting in next() while we add what is done already.
-  if (!m.ready.empty()) hub.ring();
+  if (m.first_ready != nullptr) hub.ring();
 }
 
 std::size_t completion_set::outstanding() const {
+  check_process();
   const std::lock_guard lock(completion_hub::instance().mutex());
   return members_->outstanding;
 }
 
 std::optional<std::uint64_t> completion_set::next(const time_point* deadline) {
+  check_process();
   members& m = *members_;
   completion_hub& hub = completion_hub::instance();
   std::unique_lock lock(hub.mutex());
-  if (m.ready.empty()) {
-    if (m.outstanding == 0) return std::nullopt;
-    if (!hub.wait(lock, deadline, m.sources, [&] { return !m.ready.empty(); })) return std::nullopt;
+  if (m.first_ready == nullptr) {
+    const auto over = [&] { return m.first_ready != nullptr || m.outstanding == 0; };
+    if (m.outstanding == 0 || !hub.wait(lock, deadline, m.sources, over)) return std::nullopt;
+    if (m.first_ready == nullptr) return std::nullopt;  // another thread took the last one
   }
-  const std::uint64_t tag = m.ready.front();
-  m.ready.pop_front();
-  --m.outstanding;
+  const std::uint64_t tag = m.take_ready();
+  if (m.outstanding == 0) hub.ring();
   return tag;
 }
 

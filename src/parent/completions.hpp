@@ -24,6 +24,11 @@ class completion_source {
   virtual void drain() noexcept = 0;
   // Without it: whether a drain would find something. A hint.
   virtual bool anything_done() const noexcept = 0;
+  // Without it, when nothing has happened for a while: takes care of tasks that are stuck.
+  virtual void revive() noexcept = 0;
+  // Keeps it alive without the mutex; false if it is going. let_go() may end it.
+  virtual bool hold() noexcept = 0;
+  virtual void let_go() noexcept = 0;
 
  protected:
   ~completion_source() = default;
@@ -32,9 +37,6 @@ class completion_source {
 }  // namespace procpool::detail
 
 namespace procpool::parent {
-
-// True on threads that stand at launch's gate: they let forks happen while they sleep.
-inline thread_local bool on_own_thread = false;
 
 class completion_hub {
  public:
@@ -63,9 +65,15 @@ class completion_hub {
       const std::uint32_t bell = arm();
       drain();
       if (ready()) return true;
-      if (!sleep(lock, bell, deadline)) {
-        drain();
-        return ready();
+      switch (sleep(lock, bell, deadline)) {
+        case rest::woken:
+          break;
+        case rest::silence:
+          revive(lock);
+          break;
+        case rest::deadline:
+          drain();
+          return ready();
       }
     }
   }
@@ -74,8 +82,9 @@ class completion_hub {
   completion_hub();
   bool look(std::unique_lock<std::mutex>& lock,
             const std::vector<detail::completion_source*>& sources);
-  // False once the deadline has passed.
-  bool sleep(std::unique_lock<std::mutex>& lock, std::uint32_t bell, const time_point* deadline);
+  enum class rest { woken, silence, deadline };
+  rest sleep(std::unique_lock<std::mutex>& lock, std::uint32_t bell, const time_point* deadline);
+  void revive(std::unique_lock<std::mutex>& lock);
   std::uint32_t arm();
 
   std::mutex mutex_;

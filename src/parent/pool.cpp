@@ -19,9 +19,6 @@ using shm::u32;
 using shm::u64;
 using namespace std::chrono_literals;
 
-// A seat's worker and the dead ones before it whose results are being read at this moment.
-constexpr u32 partitions_per_seat = 4;
-
 struct registry {
   std::mutex mutex;
   std::vector<pool*> pools;
@@ -82,7 +79,7 @@ pool::pool(pool_options options)
       roster_(region_),
       blocks_(region_.fd(), region_.partition(0), region_.partition(1)),
       seats_(region_.workers()),
-      partitions_(1 + partitions_per_seat * region_.workers()),
+      partitions_(region_.partitions()),
       by_slot_(allocate_table(), &std::free) {
   shm::region_header& h = region_.header();
   h.cycles_per_us = base::cycles_per_us();
@@ -195,7 +192,7 @@ void pool::shutdown(const shutdown_options& o) {
   if (o.timeout) deadline = detail::deadline_after(*o.timeout);
   if (!wait_until_drained(deadline ? &*deadline : nullptr)) {
     signal_workers(SIGKILL);
-    wait_until_drained(nullptr);
+    wait_until_drained(nullptr);  // their deaths do not take long
   }
   wake_supervisor();
   std::unique_lock lock(mutex_);
@@ -205,7 +202,9 @@ void pool::shutdown(const shutdown_options& o) {
   } else if (!ended_cv_.wait_until(
                  lock, std::chrono::time_point_cast<std::chrono::steady_clock::duration>(*deadline),
                  over)) {
-    // A finalizer that does not end.
+    // An initializer or a finalizer that does not end.
+    doomed_with_ = SIGKILL;
+    wanted_.clear();
     signal_running(SIGKILL);
     ended_cv_.wait(lock, over);
   }
@@ -255,13 +254,15 @@ void pool::send_reports() {
     reports.swap(reports_);
   }
   for (death_record& r : reports) {
-    post([call = options_.on_worker_death, on_error = options_.on_error, r = std::move(r)] {
+    const auto report = [call = options_.on_worker_death, on_error = options_.on_error,
+                         r = std::move(r)] {
       try {
         call(worker_crashed(r));
       } catch (...) {
         report_to(on_error, std::current_exception());
       }
-    });
+    };
+    if (!post(report)) report();  // also a thread of the pool
   }
 }
 

@@ -78,7 +78,7 @@ class pool final : public detail::completion_source {
   void drop(task_record& r) noexcept;       // its future is gone before it is done
   // Bytes that a worker says are in its partition. Throws codec_error if they are not.
   const std::byte* result_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
-  void give_back_block(shm::u64 word, shm::u64 offset) noexcept;
+  void give_back_block(shm::u64 word, shm::u64 offset, shm::u64 length) noexcept;
   void kill_worker_of(task_record& r, shm::u64 word) noexcept;
   // After the parent resolved a task: who sleeps on it or listens hears of it.
   void announce(task_record& r) noexcept;
@@ -89,6 +89,9 @@ class pool final : public detail::completion_source {
   // completion_source
   void drain() noexcept override;
   bool anything_done() const noexcept override;
+  void revive() noexcept override;
+  bool hold() noexcept override { return try_own(); }
+  void let_go() noexcept override { disown(); }
 
  private:
   friend class procpool::testing::pool_test_access;
@@ -117,13 +120,16 @@ class pool final : public detail::completion_source {
   // submit.cpp, all under mutex_
   task_record* take_free(std::unique_lock<std::mutex>& lock, bool may_wait);
   task_record* pop_freed();
+  void collect_freed() noexcept;
   bool grow();
+  void make_record();
   void harvest();
-  bool harvest_one(task_record& r, bool after_death);
-  void give_slot_away(task_record& r);
+  bool harvest_one(task_record& r);
+  void give_slot_away(task_record& r) noexcept;
   void check_open() const;
   bool admit(std::unique_lock<std::mutex>& lock, shm::u64 bytes, bool may_wait);
-  void fill(task_record& r, const task_image& image);
+  static void make_extras(task_record& r, const task_image& image);
+  void fill(task_record& r, const task_image& image) noexcept;
   void make_ready(task_record& r);
   void put_hint(task_record& r);
   void compact_ring();
@@ -132,10 +138,11 @@ class pool final : public detail::completion_source {
   std::unique_ptr<launch::fork_server_client> start_server();
   void supervise();
   bool handle_events();
+  bool try_handle(const launch::server_event& e);
   void start_seat(shm::u32 index);
   void on_started(const launch::server_event& e);
   void on_exited(const launch::server_event& e);
-  void on_server_gone();
+  void on_server_gone(std::unique_lock<std::mutex>& lock);
   void judge(shm::u32 index, const death& d, bool had_task);
   void break_pool(const std::string& cause);
   bool wind_down();
@@ -149,6 +156,8 @@ class pool final : public detail::completion_source {
   std::string initializer_failure(shm::u32 index) const;
   std::string idle_death_text(const death& d, bool in_initializer) const;
 
+  void forget_not_done(task_record& r) noexcept;  // under the hub's mutex
+
   // sweep.cpp, under mutex_
   bool sweep(shm::u32 index, const death& d);
   void crash(task_record& r, shm::u64 word, const death& d);
@@ -159,7 +168,7 @@ class pool final : public detail::completion_source {
   void save_items(task_record& r, shm::u64 word, std::uint32_t finished);
   shm::u64 take_partition(shm::u32 seat_index);  // 0: none is free
   void retire_partition(shm::u64 p);
-  bool partition_in_use(shm::u64 p) const;
+  void reclaim_partitions();
   death_record describe(task_record& r, const death& d, int attempt) const;
 
   // pool.cpp
@@ -190,6 +199,7 @@ class pool final : public detail::completion_source {
   std::vector<std::unique_ptr<task_record>> records_;
   std::vector<seat> seats_;
   std::vector<partition_use> partitions_;
+  std::size_t retired_ = 0;     // of them
   shm::u64 pending_bytes_ = 0;  // an upper bound; recounted when it matters
   std::string broken_;          // why; empty: it is not
   bool stopping_ = false;       // shutdown has begun: nothing is accepted
@@ -200,6 +210,7 @@ class pool final : public detail::completion_source {
   std::vector<std::uint32_t> wanted_;  // seats to start again after a pause
   time_point next_start_{};
   duration pause_{};
+  time_point last_revival_{};
   std::size_t restarts_ = 0, submitted_ = 0, crashed_ = 0;
   bool exit_hook_set_ = false;
   std::condition_variable ended_cv_;
@@ -220,7 +231,7 @@ class pool final : public detail::completion_source {
   std::atomic<shm::u64> known_size_{0};  // of the region's file, at least
 
   // Under the hub's mutex:
-  std::vector<task_record*> not_done_yet_;
+  task_record* not_done_yet_ = nullptr;  // on a done-list before their word said DONE
 
   os::private_fd wake_fd_;
   std::thread supervisor_;

@@ -2,8 +2,10 @@
 // payload, and makes two stores that others see: the state word and the ring's tail.
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <thread>
 
+#include "os/futex.hpp"
 #include "parent/exit_hook.hpp"
 #include "parent/pool.hpp"
 #include "procpool/errors.hpp"
@@ -41,6 +43,13 @@ task_record* pool::commit(const task_image& image, bool may_wait) {
   if (options_.max_pending_bytes && !admit(lock, image.length, may_wait)) return nullptr;
   task_record* r = take_free(lock, may_wait);
   if (r == nullptr) return nullptr;
+  try {
+    make_extras(*r, image);
+  } catch (...) {
+    r->extras.reset();
+    r->next = std::exchange(free_, r);
+    throw;
+  }
   fill(*r, image);
   make_ready(*r);
   ++submitted_;
@@ -49,15 +58,25 @@ task_record* pool::commit(const task_image& image, bool may_wait) {
   return r;
 }
 
+void pool::make_extras(task_record& r, const task_image& image) {
+  const task_options& o = *image.options;
+  if (o.retries == 0 && o.label.empty()) return;
+  task_extras& extras = r.more();
+  extras.label = o.label;
+  extras.retries = o.retries;
+  if (o.retries > 0 && !image.block) {
+    extras.inline_payload.assign(image.inline_bytes, image.inline_bytes + image.length);
+  }
+}
+
 // The record has a slot that nobody else touches.
-void pool::fill(task_record& r, const task_image& image) {
+void pool::fill(task_record& r, const task_image& image) noexcept {
   r.generation += u64{1} << shm::generation_shift;
   r.references.store(1, std::memory_order_relaxed);
   r.items = image.items;
   r.payload_length = image.length;
   shm::slot& s = *r.slot.load(std::memory_order_relaxed);
   if (image.block) {
-    if (r.arguments) blocks_.release(r.arguments);
     r.arguments = image.block;
     r.payload_block = image.block.offset;
   } else {
@@ -65,15 +84,6 @@ void pool::fill(task_record& r, const task_image& image) {
     std::memcpy(s.bytes, image.inline_bytes, image.length);
   }
   s.code = image.code;
-  const task_options& o = *image.options;
-  if (o.retries != 0 || !o.label.empty()) {
-    task_extras& extras = r.more();
-    extras.label = o.label;
-    extras.retries = o.retries;
-    if (o.retries > 0 && !image.block) {
-      extras.inline_payload.assign(image.inline_bytes, image.inline_bytes + image.length);
-    }
-  }
   if (image.items != 0) {
     auto& progress = *new (s.bytes) shm::chunk_progress{};
     progress.count = image.items;
@@ -144,20 +154,25 @@ task_record* pool::take_free(std::unique_lock<std::mutex>& lock, bool may_wait) 
   }
 }
 
-task_record* pool::pop_freed() {
-  if (free_ == nullptr) {
-    // acquire: what the releasing threads wrote into the records
-    task_record* r = freed_.exchange(nullptr, std::memory_order_acquire);
-    while (r != nullptr) {
-      task_record* next = r->next;
-      if (r->slot.load(std::memory_order_relaxed) != nullptr) {
-        r->next = std::exchange(free_, r);
-      } else {
-        r->next = std::exchange(slotless_, r);
-      }
-      r = next;
+// The records that came back, and the blocks of their arguments.
+void pool::collect_freed() noexcept {
+  if (freed_.load(std::memory_order_relaxed) == nullptr) return;
+  // acquire: what the releasing threads wrote into the records
+  task_record* r = freed_.exchange(nullptr, std::memory_order_acquire);
+  while (r != nullptr) {
+    task_record* next = r->next;
+    if (r->arguments) blocks_.release(std::exchange(r->arguments, {}));
+    if (r->slot.load(std::memory_order_relaxed) != nullptr) {
+      r->next = std::exchange(free_, r);
+    } else {
+      r->next = std::exchange(slotless_, r);
     }
+    r = next;
   }
+}
+
+task_record* pool::pop_freed() {
+  if (free_ == nullptr) collect_freed();
   if (free_ == nullptr) return nullptr;
   task_record* r = free_;
   free_ = r->next;
@@ -167,17 +182,18 @@ task_record* pool::pop_freed() {
 bool pool::grow() {
   const u32 before = region_.allocated_slots();
   if (before == shm::max_slots) return false;
-  region_.allocate_slots(before + std::max(least_growth, before / 4));
+  const u32 after = std::min(shm::max_slots, before + std::max(least_growth, before / 4));
+  // All records before the first slot: memory may run out here, and each slot has a record.
+  u32 spare = 0;
+  for (const task_record* r = slotless_; r != nullptr && spare < after - before; r = r->next) {
+    ++spare;
+  }
+  for (; spare < after - before; ++spare) make_record();
+  region_.allocate_slots(after);
   // Descending, so that the lowest index is used first.
   for (u32 i = region_.allocated_slots(); i-- > before;) {
     task_record* r = slotless_;
-    if (r != nullptr) {
-      slotless_ = r->next;
-    } else {
-      records_.push_back(std::make_unique<task_record>(*this));
-      r = records_.back().get();
-      r->references.store(0, std::memory_order_relaxed);
-    }
+    slotless_ = r->next;
     r->index = i;
     r->generation = 0;
     r->slot.store(&region_.at(i), std::memory_order_relaxed);
@@ -187,21 +203,31 @@ bool pool::grow() {
   return true;
 }
 
+void pool::make_record() {
+  records_.push_back(std::make_unique<task_record>(*this));
+  task_record* r = records_.back().get();
+  r->references.store(0, std::memory_order_relaxed);
+  r->next = std::exchange(slotless_, r);
+}
+
 // All slots are taken: outcomes that nobody has read yet move to private memory.
 void pool::harvest() {
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     task_record* r = record_at(i);
-    if (r->items == 0) harvest_one(*r, false);
+    if (r->items == 0) harvest_one(*r);
   }
 }
 
 // True if the outcome is in private memory now, and the slot is free.
-bool pool::harvest_one(task_record& r, bool after_death) {
+bool pool::harvest_one(task_record& r) {
   u64 word = 0;
   if (r.references.load() == 0 || !r.load(word) || !shm::is_resolved(word)) return false;
-  // A thread that sleeps on this word is about to read it; a slot on a done-list is a link of it.
-  if (!after_death && (word & shm::waiter_flag) != 0) return false;
-  if ((word & shm::notify_flag) != 0 && !r.off_list.load()) return false;
+  // A slot on a done-list is a link of it.
+  if ((word & shm::notify_flag) != 0 && shm::phase_of(word) == shm::task_phase::done &&
+      !r.off_list.load()) {
+    return false;
+  }
+  if (slotless_ == nullptr) make_record();  // who gets the slot
   std::uint32_t unpinned = 0;
   if (!r.pins.compare_exchange_strong(unpinned, harvesting)) return false;
   if (r.references.load() == 0) {
@@ -215,6 +241,7 @@ bool pool::harvest_one(task_record& r, bool after_death) {
       const auto* progress = reinterpret_cast<shm::chunk_progress*>(r.slot.load()->bytes);
       if (shm::phase_of(word) == shm::task_phase::done) {
         save_items(r, word, shm::progress_finished(progress->progress.load()));
+        r.error = r.error_of_rest();
       }
     } else {
       const detail::outcome_view o = r.read_outcome(word);
@@ -225,25 +252,22 @@ bool pool::harvest_one(task_record& r, bool after_death) {
     r.error = std::current_exception();
   }
   r.give_back_result();
+  shm::slot& s = *r.slot.load();
   give_slot_away(r);
+  // Who still sleeps on the word finds that the record has no slot.
+  if ((word & shm::waiter_flag) != 0) os::futex_wake(s.word, std::numeric_limits<int>::max());
   // release: the copy before the mark; who finds it reads no slot. Added, not stored: threads that
   // wait for the copy have counted themselves already.
   r.pins.fetch_add(harvested - harvesting, std::memory_order_release);
   return true;
 }
 
-void pool::give_slot_away(task_record& r) {
+void pool::give_slot_away(task_record& r) noexcept {
+  if (r.arguments) blocks_.release(std::exchange(r.arguments, {}));
   task_record* heir = slotless_;
-  if (heir != nullptr) {
-    slotless_ = heir->next;
-  } else {
-    records_.push_back(std::make_unique<task_record>(*this));
-    heir = records_.back().get();
-    heir->references.store(0, std::memory_order_relaxed);
-  }
+  slotless_ = heir->next;
   heir->index = r.index;
   heir->generation = r.generation;
-  heir->arguments = std::exchange(r.arguments, {});
   heir->slot.store(r.slot.exchange(nullptr), std::memory_order_relaxed);
   by_slot_[r.index].store(heir, std::memory_order_release);
   heir->next = std::exchange(free_, heir);
@@ -277,11 +301,7 @@ bool pool::admit(std::unique_lock<std::mutex>& lock, u64 bytes, bool may_wait) {
 
 shm::block pool::allocate_block(u64 bytes) {
   const std::lock_guard lock(mutex_);
-  // The record that is next in line may hold a warm one.
-  if (free_ != nullptr && free_->arguments && free_->arguments.capacity >= bytes &&
-      shm::block_allocator::class_of(bytes) == free_->arguments.size_class) {
-    return std::exchange(free_->arguments, {});
-  }
+  collect_freed();  // the block that was used last is warm
   return blocks_.allocate(bytes);
 }
 
@@ -338,7 +358,9 @@ void pool::disown() noexcept {
 namespace procpool::detail {
 
 pool_hold::pool_hold(parent::pool& p) noexcept : pool_(&p) { p.own(); }
-pool_hold::~pool_hold() { pool_->disown(); }
+pool_hold::~pool_hold() {
+  if (in_parent_process()) pool_->disown();
+}
 int pool_hold::max_workers() const noexcept { return pool_->max_workers(); }
 
 submission::submission(parent::pool& p)

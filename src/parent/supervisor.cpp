@@ -25,6 +25,7 @@ constexpr std::size_t least_deaths = 3;
 constexpr duration first_pause = 10ms, longest_pause = 1s;
 // While a pool that nobody waits for winds down, its tasks end without telling anybody.
 constexpr std::chrono::milliseconds wind_down_step{10}, no_limit{-1};
+constexpr std::chrono::milliseconds retry_pause{10};
 
 time_point now() { return std::chrono::steady_clock::now(); }
 
@@ -74,33 +75,23 @@ void pool::supervise() {
 
 std::chrono::milliseconds pool::next_timeout() {
   const std::lock_guard lock(mutex_);
+  const std::chrono::milliseconds patience = server_lost_ ? no_limit : server_->patience();
   if (!wanted_.empty()) {
     const duration d = next_start_ - now();
     if (d <= duration::zero()) return 0ms;
-    return std::chrono::duration_cast<std::chrono::milliseconds>(d) + 1ms;
+    const auto pause = std::chrono::duration_cast<std::chrono::milliseconds>(d) + 1ms;
+    return patience < 0ms ? pause : std::min(pause, patience);
   }
-  return stopping_ && !drained_ ? wind_down_step : no_limit;
+  return stopping_ && !drained_ ? wind_down_step : patience;
 }
 
 // False once no process is left and the pool is closed.
 bool pool::handle_events() {
-  while (std::optional<launch::server_event> e = server_->next_event()) {
-    const std::lock_guard lock(mutex_);
-    switch (e->what) {
-      case launch::server_event::kind::started:
-        on_started(*e);
-        break;
-      case launch::server_event::kind::exited:
-        on_exited(*e);
-        break;
-      case launch::server_event::kind::start_failed:
-        seats_[e->id.seat].phase = seat_phase::empty;
-        retire_partition(seats_[e->id.seat].partition);
-        judge(e->id.seat, {e->id, 0, 0, 0, e->error}, false);
-        break;
-      case launch::server_event::kind::server_gone:
-        on_server_gone();
-        break;
+  while (const std::optional<launch::server_event> e = server_->next_event()) {
+    // A death that is not swept leaves tasks that nobody resolves: without memory, later.
+    while (!try_handle(*e)) {
+      const launch::blocking_scope forks_may_happen;
+      os::poll_items({}, retry_pause);
     }
   }
   send_reports();
@@ -113,8 +104,34 @@ bool pool::handle_events() {
   return !wind_down();
 }
 
+bool pool::try_handle(const launch::server_event& e) {
+  std::unique_lock lock(mutex_);
+  try {
+    switch (e.what) {
+      case launch::server_event::kind::started:
+        on_started(e);
+        break;
+      case launch::server_event::kind::exited:
+        on_exited(e);
+        break;
+      case launch::server_event::kind::start_failed:
+        seats_[e.id.seat].phase = seat_phase::empty;
+        retire_partition(seats_[e.id.seat].partition);
+        judge(e.id.seat, {e.id, 0, 0, 0, e.error}, false);
+        break;
+      case launch::server_event::kind::server_gone:
+        on_server_gone(lock);
+        break;
+    }
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 void pool::start_seat(u32 index) {
-  if (drained_ || doomed_with_ != 0 || !broken_.empty()) return;
+  // All seats are started again when the last death of a lost server has been heard of.
+  if (drained_ || doomed_with_ != 0 || !broken_.empty() || server_->lost()) return;
   const shm::u64 partition = take_partition(index);
   if (partition == 0) {
     // Results of dead workers are being read; they will be done with soon.
@@ -261,7 +278,7 @@ std::string pool::idle_death_text(const death& d, bool in_initializer) const {
 // The fork server is gone, and each of its workers has been reported as dead before. With spawn
 // and forkserver there can be another one; a forked server cannot be made again in a program that
 // has moved on.
-void pool::on_server_gone() {
+void pool::on_server_gone(std::unique_lock<std::mutex>& lock) {
   if (drained_ || doomed_with_ != 0 || !broken_.empty()) {
     server_lost_ = true;
     return;
@@ -274,7 +291,17 @@ void pool::on_server_gone() {
     return;
   }
   try {
-    server_ = start_server();
+    // Starting a program may take long, and nobody waits for it who only submits.
+    lock.unlock();
+    std::unique_ptr<launch::fork_server_client> next;
+    try {
+      next = start_server();
+    } catch (...) {
+      lock.lock();
+      throw;
+    }
+    lock.lock();
+    server_.swap(next);
     wanted_.clear();
     for (u32 i = 0; i < seats_.size(); ++i) start_seat(i);
   } catch (const std::exception& e) {

@@ -68,7 +68,7 @@ bool pool::sweep(u32 index, const death& d) {
         os::futex_wake(region_.at(i).word, std::numeric_limits<int>::max());
       }
       if (r.items != 0 || region_.at(i).block.load(std::memory_order_relaxed) != 0) {
-        harvest_one(r, true);
+        harvest_one(r);
       }
     }
   }
@@ -200,7 +200,7 @@ void pool::put_back(task_record& r, u64 word) {
   {
     // The dead worker pushed it before it was done: its next worker will push it again.
     const std::lock_guard hub(completion_hub::instance().mutex());
-    std::erase(not_done_yet_, &r);
+    if (r.not_done_yet) forget_not_done(r);
   }
   // A flag may appear at any time; nothing else changes the word of a dead worker's task, but for
   // a cancel that turns CLAIMED into KILL: then there is nothing to put back.
@@ -232,9 +232,9 @@ void pool::resolve_with(task_record& r, u64 word, std::exception_ptr e) {
 }
 
 u64 pool::take_partition(u32 seat_index) {
+  reclaim_partitions();
   for (u64 p = 1; p < partitions_.size(); ++p) {
     partition_use& use = partitions_[p];
-    if (use.taken && use.retired && !partition_in_use(p)) use.taken = use.retired = false;
     if (use.taken) continue;
     use.taken = true;
     use.seat.store(seat_index, std::memory_order_release);
@@ -244,11 +244,15 @@ u64 pool::take_partition(u32 seat_index) {
 }
 
 void pool::retire_partition(u64 p) {
-  if (p != 0) partitions_[p].retired = true;
+  if (p == 0 || partitions_[p].retired) return;
+  partitions_[p].retired = true;
+  ++retired_;
 }
 
-// A result that a thread of the program reads right now.
-bool pool::partition_in_use(u64 p) const {
+// A dead worker's partition can be used again once nobody reads a result in it.
+void pool::reclaim_partitions() {
+  if (retired_ == 0) return;
+  std::vector<bool> read(partitions_.size());
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     const task_record& r = *record_at(i);
     u64 word = 0;
@@ -258,9 +262,16 @@ bool pool::partition_in_use(u64 p) const {
     const u64 block = r.items != 0
                           ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
                           : s.block.load();
-    if (block >= region_.arena_offset() && region_.partition_of(block) == p) return true;
+    if (block < region_.arena_offset()) continue;
+    const u64 p = region_.partition_of(block);
+    if (p < read.size()) read[p] = true;
   }
-  return false;
+  for (u64 p = 1; p < partitions_.size(); ++p) {
+    partition_use& use = partitions_[p];
+    if (!use.taken || !use.retired || read[p]) continue;
+    use.taken = use.retired = false;
+    --retired_;
+  }
 }
 
 }  // namespace procpool::parent

@@ -3,8 +3,8 @@
 //
 //   free -> in use (submit) -> resolved (the word says so) -> free (the future is gone)
 //
-// A record keeps its slot, and the block of its arguments, when it goes back to the free list, so
-// that the usual submit finds everything in place. Under pressure the pool harvests: it copies a
+// A record keeps its slot when it goes back to the free list, so that the usual submit finds it in
+// place. Under pressure the pool harvests: it copies a
 // finished outcome here, and gives the slot to another record.
 #pragma once
 
@@ -70,6 +70,7 @@ class task_record final : public detail::task_state {
   detail::outcome_view read_outcome(shm::u64 word);
   void read_pieces(std::vector<detail::outcome_view>& out) const;
   void read_items(shm::u64 word, std::vector<detail::outcome_view>& out);
+  std::exception_ptr error_of_rest() const;
   // The worker may use the block of the result again.
   void give_back_result() noexcept;
   // Resolved: no worker's list leads to the slot any more. Takes the hub's mutex if it must.
@@ -87,7 +88,7 @@ class task_record final : public detail::task_state {
   shm::u32 index = 0;       // of the slot
   shm::u64 generation = 0;  // in place, as in the state word
   shm::u64 hint_position = 0;
-  shm::block arguments;        // kept warm for the next task
+  shm::block arguments;        // given back with the record
   shm::u64 payload_block = 0;  // 0: the payload was inline
   shm::u64 payload_length = 0;
   std::uint32_t items = 0;  // of a chunk; 0: a plain task
@@ -108,11 +109,12 @@ class task_record final : public detail::task_state {
   // Taken from its worker's done-list. Until then the slot is a link of that list and may not be
   // used again, or the list would lose what comes behind it.
   std::atomic<bool> off_list{false};
+  task_record* chain = nullptr;  // on a list of the hub's
+  bool not_done_yet = false;     // that list is pool::not_done_yet_
 
   task_record* next = nullptr;  // on a free list
 
  private:
-  static void check_process();
   // Counts a reader; true if the outcome is in private memory. Waits while it is being moved there.
   bool add_pin() noexcept;
   void finish_release() noexcept;

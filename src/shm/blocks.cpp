@@ -12,6 +12,9 @@ namespace {
 
 constexpr u64 least_block = 256;  // with its header
 constexpr u64 growth_step = u64{1} << 20U;
+// Free blocks of at least the one size keep at most the other in memory, all together.
+constexpr u64 large_block = u64{64} << 10U;
+constexpr u64 most_kept = u64{128} << 20U;
 constexpr u64 header = sizeof(block_header);
 
 u64 window_begin(u64 offset, u64 arena) {
@@ -28,6 +31,12 @@ void allocate_pages(int fd, u64 begin, u64 end) {
 }
 
 }  // namespace
+
+void checked_file::fail() const {
+  throw disowned_file("procpool: descriptor " + std::to_string(fd_) +
+                      " belongs to a pool, and was closed by somebody else: close only what you "
+                      "have opened (closefrom, close_range)");
+}
 
 // Four classes to each doubling: at most a quarter of a block is unused.
 u32 block_allocator::class_of(u64 bytes) {
@@ -46,33 +55,53 @@ u64 block_allocator::capacity_of(u32 size_class) {
 block block_allocator::allocate(u64 bytes) {
   const u32 c = class_of(bytes);
   if (free_.size() <= c) free_.resize(c + 1);
+  free_list& list = free_[c];
   block b{0, capacity_of(c), c};
-  if (!free_[c].empty()) {
-    b.offset = free_[c].back();
-    // Its pages were given back on release: they are allocated again here, or the task is told.
-    if (b.capacity > window_bytes) allocate_pages(fd_, b.offset, b.offset + b.capacity);
-    free_[c].pop_back();
+  if (!list.warm.empty()) {
+    b.offset = list.warm.back();
+    list.warm.pop_back();
+    if (b.capacity >= large_block) kept_ -= b.capacity;
     return b;
   }
-  free_[c].reserve(free_[c].size() + 1);
+  if (!list.cold.empty()) {
+    b.offset = list.cold.back();
+    refill(b);
+    list.cold.pop_back();
+    return b;
+  }
+  if (list.blocks == list.warm.capacity() || list.blocks == list.cold.capacity()) {
+    list.warm.reserve(2 * list.blocks + 4);
+    list.cold.reserve(2 * list.blocks + 4);
+  }
   const u64 whole = (b.capacity + header + cache_line - 1) / cache_line * cache_line;
   u64 begin = next_;
   const u64 room = window_bytes - begin % window_bytes;  // partitions begin at a window
   if (whole > room) begin += room;
   back(begin, begin + whole);
   next_ = begin + whole;
+  ++list.blocks;
   b.offset = begin + header;
   return b;
 }
 
-void block_allocator::release(block b) {
-  // Very large blocks give their pages back: keeping them warm would look like a leak.
-  if (b.capacity > window_bytes) {
-    os::punch_hole(fd_, b.offset, b.capacity);
-    // It must be backed again before it is used again.
-    if (os::allocate_memfd(fd_, b.offset - header, header) != 0) return;
+void block_allocator::refill(const block& b) {
+  allocate_pages(file_.get(), b.offset - header, b.offset + b.capacity);
+}
+
+void block_allocator::release(block b) noexcept {
+  free_list& list = free_[b.size_class];
+  const bool large = b.capacity >= large_block;
+  if (!large || (b.capacity <= most_kept_block && kept_ + b.capacity <= most_kept)) {
+    if (large) kept_ += b.capacity;
+    list.warm.push_back(b.offset);
+    return;
   }
-  free_[b.size_class].push_back(b.offset);
+  try {
+    os::punch_hole(file_.get(), b.offset, b.capacity);
+  } catch (const disowned_file&) {
+    // Whoever needs the file next says so.
+  }
+  list.cold.push_back(b.offset);
 }
 
 void block_allocator::back(u64 begin, u64 end) {
@@ -84,11 +113,11 @@ void block_allocator::back(u64 begin, u64 end) {
   }
   const u64 from = std::max(begin, backed_);
   const u64 step = std::min(end_, std::max(end, from + growth_step));
-  if (step > end && os::allocate_memfd(fd_, from, step - from) == 0) {
+  if (step > end && os::allocate_memfd(file_.get(), from, step - from) == 0) {
     backed_ = step;
     return;
   }
-  allocate_pages(fd_, from, end);
+  allocate_pages(file_.get(), from, end);
   backed_ = end;
 }
 
@@ -102,7 +131,7 @@ std::byte* arena_view::at(u64 offset, u64 bytes) {
   std::vector<os::mapping>& maps = windows_[begin];
   if (maps.empty() || maps.back().size() < need) {
     const u64 size = std::bit_ceil(std::max(need, window_bytes));
-    maps.push_back(os::mapping::shared(fd_, begin, size));
+    maps.push_back(os::mapping::shared(file_.get(), begin, size));
     maps.back().exclude_from_fork();
     maps.back().exclude_from_core();
   }

@@ -38,7 +38,15 @@ inline constexpr std::size_t inline_bytes = 80;
 inline constexpr u64 window_bytes = u64{64} << 20U;  // blocks up to this never cross a window
 
 // How the bytes of an outcome are to be read.
-enum class outcome_kind : std::uint16_t { none = 0, value = 1, exception = 2, items = 3 };
+// no_room: there was no shared memory for it, `length` is the errno value; of a chunk, for the rest
+// of its items.
+enum class outcome_kind : std::uint16_t {
+  none = 0,
+  value = 1,
+  exception = 2,
+  items = 3,
+  no_room = 4
+};
 
 // How far a chunk of map items got: {items finished : 32, 8-byte units of outcomes written : 32}.
 constexpr u64 make_progress(u32 finished, u32 units) { return u64{finished} << 32U | units; }

@@ -14,8 +14,11 @@ namespace {
 // Room for the largest value that one partition can hold; sparse, so it costs nothing.
 constexpr u64 usual_stride = u64{1} << 38U;
 constexpr u64 least_stride = 4 * window_bytes;
-// Each seat has one partition in use, and some of the dead whose results are not read yet.
+// Each seat has one partition in use, and some of the dead whose results are not read yet. A map
+// that is half read keeps one for as long as it likes, so there are many more where offsets cost
+// nothing.
 constexpr u64 partitions_per_seat = 4;
+constexpr u64 more_partitions = 4096;
 
 // A file size limit (ulimit -f) counts offsets, not bytes: then partitions are cut to fit.
 u64 choose_stride(u64 arena_offset, u32 workers) {
@@ -24,6 +27,13 @@ u64 choose_stride(u64 arena_offset, u32 workers) {
   if (limit <= arena_offset) return least_stride;  // growing will fail with a clear EFBIG
   const u64 fit = (limit - arena_offset) / count / window_bytes * window_bytes;
   return std::clamp(fit, least_stride, usual_stride);
+}
+
+u64 count_partitions(u64 arena_offset, u64 stride, u32 workers) {
+  const u64 least = 1 + partitions_per_seat * u64{workers};
+  const u64 limit = os::file_size_limit();
+  const u64 fit = limit <= arena_offset ? 0 : (limit - arena_offset) / stride;
+  return std::clamp(fit, least, least + more_partitions);
 }
 
 }  // namespace
@@ -43,6 +53,7 @@ region region::create(u32 workers) {
   r.fixed_.exclude_from_core();
   r.workers_ = workers;
   r.stride_ = choose_stride(plan.arena_offset, workers);
+  r.partitions_ = count_partitions(plan.arena_offset, r.stride_, workers);
   r.bind(plan);
   region_header& h = *new (r.header_) region_header{};
   h.magic = region_magic;

@@ -30,6 +30,8 @@ class region {
   u64 partition_of(u64 offset) const noexcept { return (offset - arena_offset_) / stride_; }
   u64 arena_offset() const noexcept { return arena_offset_; }
   u64 stride() const noexcept { return stride_; }
+  // Parent: how many partitions the file may have.
+  u64 partitions() const noexcept { return partitions_; }
 
   // Parent: makes slots below `count` usable. Throws std::system_error when memory is exhausted.
   void allocate_slots(u32 count);
@@ -51,6 +53,7 @@ class region {
   u32 allocated_slots_ = 0;
   u64 arena_offset_ = 0;
   u64 stride_ = 0;
+  u64 partitions_ = 0;
 };
 
 }  // namespace procpool::shm

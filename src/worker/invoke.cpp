@@ -1,5 +1,11 @@
 #include "worker/invoke.hpp"
 
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+#include "os/child_setup.hpp"
+#include "os/terminal.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/exception.hpp"
 #include "wire/exception_codec.hpp"
@@ -10,6 +16,24 @@ namespace procpool::worker {
 void encode_current_exception(detail::wire_writer& out) {
   wire::encode_exception(out, std::current_exception(), wire::origin::here(current_seat()));
 }
+
+namespace {
+
+constexpr int exit_disowned = 70;  // EX_SOFTWARE of sysexits.h
+
+// In a catch block. A task has closed a descriptor of ours, and what has that number now is not.
+void leave_if_disowned() {
+  try {
+    throw;
+  } catch (const shm::disowned_file& e) {
+    os::write_stderr(std::string(e.what()) + "\n");
+    os::leave_process(exit_disowned);
+  } catch (...) {
+    return;
+  }
+}
+
+}  // namespace
 
 void* invoker::resolve(shm::u64 code) {
   if (code == last_code_) return last_function_;
@@ -42,10 +66,11 @@ void invoker::run_task(shm::slot& s) {
     out.finish(shm::outcome_kind::value);
     return;
   } catch (...) {
+    leave_if_disowned();
     out.restart();
     encode_current_exception(out);
   }
-  out.finish(shm::outcome_kind::exception);
+  out.finish(out.no_room() != 0 ? shm::outcome_kind::no_room : shm::outcome_kind::exception);
 }
 
 void invoker::run_chunk(shm::slot& s) {
@@ -57,15 +82,28 @@ void invoker::run_chunk(shm::slot& s) {
   } catch (...) {
     // Not an item's own error: the function could not be found or decoded, or there is no memory
     // for outcomes. It is the outcome of every item that has none.
-    const auto& progress = *reinterpret_cast<shm::chunk_progress*>(s.bytes);
-    const shm::u32 finished =
-        std::max(out.first(), shm::progress_finished(progress.progress.load()));
+    leave_if_disowned();
+    if (!fail_rest(s, out)) return;
+  }
+  out.finish_chunk();
+}
+
+// False if there was no room even for that, and the chunk is finished so.
+bool invoker::fail_rest(shm::slot& s, chunk_writer& out) {
+  const auto& progress = *reinterpret_cast<shm::chunk_progress*>(s.bytes);
+  const shm::u32 finished = std::max(out.first(), shm::progress_finished(progress.progress.load()));
+  try {
     for (shm::u32 i = finished; i < out.count(); ++i) {
       out.begin(i);
       out.fail();
     }
+    return true;
+  } catch (const std::system_error& e) {
+    out.finish_without_room(e.code().value());
+  } catch (const std::exception&) {
+    out.finish_without_room(ENOMEM);
   }
-  out.finish_chunk();
+  return false;
 }
 
 }  // namespace procpool::worker

@@ -23,6 +23,7 @@ class invoker {
   void* resolve(shm::u64 code);
   void run_task(shm::slot& s);
   void run_chunk(shm::slot& s);
+  static bool fail_rest(shm::slot& s, chunk_writer& out);
   const std::byte* payload(shm::slot& s);
 
   shm::arena_view* view_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <system_error>
 
 #include "worker/invoke.hpp"
 
@@ -23,8 +24,13 @@ shm::block result_blocks::take(u64 bytes) {
     std::deque<shm::block>& lent = lent_[c];
     for (std::size_t i = 0; i < std::min(looks_per_take, lent.size()); ++i) {
       const shm::block oldest = lent.front();
+      if (is_back(oldest)) {
+        // Its reader has given its pages back.
+        if (oldest.capacity > shm::most_kept_block) blocks_.refill(oldest);
+        lent.pop_front();
+        return oldest;
+      }
       lent.pop_front();
-      if (is_back(oldest)) return oldest;
       lent.push_back(oldest);
     }
   }
@@ -40,8 +46,16 @@ void result_blocks::lend(shm::block b) {
 void outcome_writer::grow(wire_writer& base, std::size_t need) {
   auto& self = static_cast<outcome_writer&>(base);
   const std::size_t used = self.size();
-  const shm::block bigger = self.blocks_->take(std::max(used + need, 2 * used));
-  std::byte* to = self.blocks_->address(bigger);
+  shm::block bigger;
+  std::byte* to = nullptr;
+  try {
+    bigger = self.blocks_->take(std::max(used + need, 2 * used));
+    to = self.blocks_->address(bigger);
+  } catch (const std::system_error& e) {
+    if (bigger) self.blocks_->put_back(bigger);
+    self.no_room_ = e.code().value();
+    throw;
+  }
   std::memcpy(to, self.begin_, used);
   if (self.block_) self.blocks_->put_back(self.block_);
   self.block_ = bigger;
@@ -52,7 +66,8 @@ void outcome_writer::grow(wire_writer& base, std::size_t need) {
 
 void outcome_writer::finish(shm::outcome_kind kind) {
   // relaxed: the CAS to DONE releases them
-  slot_->length.store(size(), std::memory_order_relaxed);
+  slot_->length.store(kind == shm::outcome_kind::no_room ? static_cast<u64>(no_room_) : size(),
+                      std::memory_order_relaxed);
   slot_->kind.store(static_cast<std::uint16_t>(kind), std::memory_order_relaxed);
   slot_->block.store(block_.offset, std::memory_order_relaxed);
   if (block_) blocks_->lend(std::exchange(block_, {}));
@@ -86,6 +101,13 @@ void chunk_writer::grow(wire_writer& base, std::size_t need) {
 }
 
 void chunk_writer::write_exception(detail::chunk_run& self) { encode_current_exception(self); }
+
+void chunk_writer::finish_without_room(int error) {
+  slot_->kind.store(static_cast<std::uint16_t>(shm::outcome_kind::no_room),
+                    std::memory_order_relaxed);
+  slot_->length.store(static_cast<u64>(error), std::memory_order_relaxed);
+  if (block_) blocks_->lend(std::exchange(block_, {}));
+}
 
 void chunk_writer::finish_chunk() {
   slot_->kind.store(static_cast<std::uint16_t>(shm::outcome_kind::items),

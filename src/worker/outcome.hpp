@@ -45,7 +45,12 @@ class outcome_writer final : public detail::wire_writer {
     if (block_) blocks_->put_back(block_);
   }
   // Starts again, for the exception that came instead of a value.
-  void restart() { cur_ = begin_; }
+  void restart() {
+    cur_ = begin_;
+    no_room_ = 0;
+  }
+  // Why it cannot grow: an errno value; 0 if it can.
+  int no_room() const { return no_room_; }
   // Fills the slot's outcome fields; the state word is the caller's business.
   void finish(shm::outcome_kind kind);
 
@@ -54,6 +59,7 @@ class outcome_writer final : public detail::wire_writer {
   shm::slot* slot_;
   result_blocks* blocks_;
   shm::block block_;
+  int no_room_ = 0;
 };
 
 // The outcomes of a chunk's items, one after the other, in a growing block.
@@ -64,6 +70,8 @@ class chunk_writer final : public detail::chunk_run {
     if (block_) blocks_->put_back(block_);
   }
   void finish_chunk();
+  // What is finished is delivered, and the rest has this errno value.
+  void finish_without_room(int error);
 
  private:
   static void grow(wire_writer& self, std::size_t need);

@@ -1,8 +1,8 @@
 // Waiting for the next of many tasks, of any executors, at a constant cost for each: what
 // as_completed, wait and completion_queue are made of.
 //
-// add() may be called from any thread; next() by one at a time. A task_state must outlive its
-// membership: it leaves the set when next() has named it, or with the set.
+// add() and next() may be called from any threads. A task_state must outlive its membership: it
+// leaves the set when next() has named it, or with the set.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ class PROCPOOL_EXPORT completion_set {
   // Tasks added and not yet named by next().
   std::size_t outstanding() const;
   // The tag of a task that is done, in order of completion; blocks until there is one. Empty once
-  // the deadline has passed, or at once if nothing is outstanding.
+  // the deadline has passed, or as soon as nothing is outstanding.
   std::optional<std::uint64_t> next(const time_point* deadline);
 
  private:

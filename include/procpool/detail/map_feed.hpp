@@ -109,6 +109,7 @@ class map_feed final
   ~map_feed() override { cancel_chunks(); }
 
   void fetch() override {
+    check_process();
     this->current.reset();
     this->handed_out = false;
     if (taken_ == outcomes_.size() && !next_chunk()) return;
@@ -270,7 +271,10 @@ class map_feed final
 
   void cancel_chunks() noexcept {
     completions_.reset();
-    for (chunk& c : chunks_) c.state->cancel(false);
+    // A copy of the process has nothing to cancel.
+    for (chunk& c : chunks_) {
+      if (in_parent_process()) c.state->cancel(false);
+    }
     chunks_.clear();
     ids_.clear();
     input_over_ = true;

@@ -95,6 +95,11 @@ class PROCPOOL_EXPORT callback {
 // Queues it; `state` must stay alive until it has run, so the callback owns it. Does not block.
 PROCPOOL_EXPORT void run_when_done(task_state& state, std::unique_ptr<callback> what);
 
+// Throws nested_use_error in every process but the one that this library's objects belong to: a
+// task, or a copy that the program forked.
+PROCPOOL_EXPORT void check_process();
+PROCPOOL_EXPORT bool in_parent_process() noexcept;
+
 // Now plus d; the end of time when that is further away, now when d is negative or not a number.
 PROCPOOL_EXPORT time_point deadline_after(duration d);
 
