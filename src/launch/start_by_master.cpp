@@ -41,7 +41,7 @@ master& the_master() {
 void execute_master(master& m) {
   os::socket_pair pair = os::make_socket_pair();
   os::private_fd ours(std::move(pair.first));
-  const os::private_fd theirs(std::move(pair.second));
+  os::private_fd theirs(std::move(pair.second));
   const os::private_fd self(own_pidfd());
   hello greeting;
   greeting.kind = server_kind::master;
@@ -50,7 +50,9 @@ void execute_master(master& m) {
   const int error =
       send_struct(ours.get(), greeting, std::span(fds, self ? 1 : 0), os::blocking::no);
   if (error != 0) os::throw_error(-error, "cannot greet the fork server");
-  server_process server = await_ready(ours.get(), start_by_exec(theirs.get()));
+  const pid_t pid = start_by_exec(theirs.get());
+  theirs.reset();  // or the end of the server would not show
+  server_process server = await_ready(ours.get(), pid);
   m.process = os::private_fd(std::move(server.pidfd));
   m.control = std::move(ours);
 }
