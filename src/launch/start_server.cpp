@@ -7,6 +7,7 @@
 #include "launch/fork_server_client.hpp"
 #include "launch/protocol.hpp"
 #include "os/child_setup.hpp"
+#include "os/children.hpp"
 #include "os/error.hpp"
 #include "os/pidfd.hpp"
 #include "os/poll.hpp"
@@ -38,9 +39,16 @@ void kill_silent_server(int parent_end, pid_t pid) noexcept {
   os::pidfd_signal(pidfd.get(), 9);
 }
 
-}  // namespace
+// One that has failed is about to end. Where orphans come to this process, nobody else reaps it.
+void reap_failed_server(pid_t pid) noexcept {
+  if (pid == 0 || !os::adopts_orphans()) return;
+  const os::unique_fd pidfd = os::open_pidfd(pid);
+  if (!pidfd) return;
+  os::poll_one(pidfd.get(), os::poll_for::input, std::chrono::seconds(2));
+  os::pidfd_reap(pidfd.get());
+}
 
-server_process await_ready(int parent_end, pid_t pid) {
+server_process hear_ready(int parent_end, pid_t pid) {
   const auto limit = std::chrono::milliseconds(fork_server_client::start_timeout);
   if (!os::poll_one(parent_end, os::poll_for::input, limit).readable) {
     kill_silent_server(parent_end, pid);
@@ -61,6 +69,17 @@ server_process await_ready(int parent_end, pid_t pid) {
   server.pid = answer.pid;
   if (received.fd_count == 1) server.pidfd = std::move(received.fds[0]);
   return server;
+}
+
+}  // namespace
+
+server_process await_ready(int parent_end, pid_t pid) {
+  try {
+    return hear_ready(parent_end, pid);
+  } catch (...) {
+    reap_failed_server(pid);
+    throw;
+  }
 }
 
 os::unique_fd own_pidfd() noexcept { return os::open_pidfd(os::this_process()); }
