@@ -28,7 +28,9 @@ namespace procpool {
 class process_pool_executor {
  public:
   // Starts the workers, but does not wait for them. Throws std::invalid_argument (the message names
-  // the option), std::system_error, broken_process_pool or unsafe_fork_error when it cannot start.
+  // the option), std::system_error when this process lacks descriptors, threads or memory,
+  // broken_process_pool when the fork server cannot be started (its cause is nested in it, and in
+  // its message), unsafe_fork_error and nested_use_error.
   process_pool_executor() : process_pool_executor(pool_options{}) {}
   explicit process_pool_executor(int max_workers)
       : process_pool_executor(pool_options{.max_workers = max_workers}) {}

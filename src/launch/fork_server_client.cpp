@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
+#include <exception>
 #include <map>
 #include <mutex>
 #include <span>
@@ -96,6 +97,20 @@ pid_t start_process(start_method method, int server_end) {
   return start_by_exec(server_end);
 }
 
+// Whatever keeps the server from its work leaves the pool without workers, and is told as that. A
+// fork that would be unsafe is the program's own doing, and stays an error of its own.
+server_process start_server(start_method method, os::private_fd server_end, int parent_end) {
+  try {
+    const pid_t pid = start_process(method, server_end.get());
+    server_end.reset();
+    return await_ready(parent_end, pid);
+  } catch (const unsafe_fork_error&) {
+    throw;
+  } catch (const std::exception& cause) {
+    std::throw_with_nested(broken_process_pool(cause.what()));
+  }
+}
+
 }  // namespace
 
 // Before the server exists: the message waits in the socket for it.
@@ -131,9 +146,7 @@ std::unique_ptr<fork_server_client> fork_server_client::start(const server_confi
   s->lifeline = os::private_fd(std::move(lifeline.reader));
   s->greet(config, std::move(lifeline.writer));
 
-  const pid_t pid = start_process(config.start, server_end.get());
-  server_end.reset();
-  s->server = await_ready(s->control.get(), pid);
+  s->server = start_server(config.start, std::move(server_end), s->control.get());
   os::add_private_fd(s->server.pidfd.get());
   if (int error = s->events.add(s->control.get()); error != 0) {
     os::throw_error(error, "cannot watch the fork server");

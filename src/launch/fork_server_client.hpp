@@ -49,9 +49,10 @@ struct server_event {
 
 class fork_server_client {
  public:
-  // Comes back when the server is ready, within start_timeout. Throws std::system_error,
-  // procpool::error (what to do is in the message) or unsafe_fork_error (start_method::fork while
-  // other threads run).
+  // Comes back when the server is ready, within start_timeout. Throws std::system_error when this
+  // process lacks descriptors, unsafe_fork_error (start_method::fork while other threads run),
+  // nested_use_error, and broken_process_pool when the server does not come to life: it says what
+  // the cause says, and the cause (std::system_error or procpool::error) is nested in it.
   static std::unique_ptr<fork_server_client> start(const server_config& config);
   static constexpr std::chrono::seconds start_timeout{30};
 
