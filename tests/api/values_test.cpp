@@ -351,6 +351,57 @@ TEST_P(values_test, exceptions_of_unknown_types) {
   }
 }
 
+// In which worker and which task: as remote_error::where() for all that is thrown.
+TEST_P(values_test, where_an_exception_was_thrown) {
+  process_pool_executor pool(options(1));
+  const std::string worker =
+      "worker 0 (pid " + std::to_string(pool.submit([] { return getpid(); }).get()) + ")";
+  const auto label = [](const char* text) { return task_options{.label = text}; };
+  try {
+    pool.submit(label("pay"), [] { throw overdrawn("by 5"); }).get();
+    ADD_FAILURE() << "must throw";
+  } catch (const overdrawn& e) {
+    EXPECT_EQ(origin_of(e).where(), worker + ", task 'pay'");
+    EXPECT_EQ(origin_of(e).type_name(), "values_test_types::overdrawn");
+  }
+  try {
+    pool.submit([] { throw refused(17, "no"); }).get();
+    ADD_FAILURE() << "must throw";
+  } catch (const refused& e) {
+    EXPECT_EQ(origin_of(e).where(), worker);
+    EXPECT_EQ(origin_of(e).type_name(), "values_test_types::refused");
+  }
+  try {
+    pool.submit(label("guess"), [] { throw unknown_here("what it says"); }).get();
+    ADD_FAILURE() << "must throw";
+  } catch (const remote_error& e) {
+    EXPECT_EQ(e.where(), worker + ", task 'guess'");
+  }
+  try {
+    pool.submit([] { throw 42; }).get();
+    ADD_FAILURE() << "must throw";
+  } catch (const remote_error& e) {
+    EXPECT_EQ(e.where(), worker);
+  }
+  const auto throws_at_2 = [](int x) {
+    if (x == 2) throw unknown_here("an item");
+    return x;
+  };
+  int errors = 0;
+  for (auto& o :
+       pool.map({.chunksize = 4, .task = label("item")}, throws_at_2, {0, 1, 2, 3}).outcomes()) {
+    if (o) continue;
+    ++errors;
+    EXPECT_EQ(o.index(), 2U);
+    try {
+      o.value();
+    } catch (const remote_error& e) {
+      EXPECT_EQ(e.where(), worker + ", task 'item'");
+    }
+  }
+  EXPECT_EQ(errors, 1);
+}
+
 TEST_P(values_test, nested_exceptions) {
   process_pool_executor pool(options(1));
   try {
