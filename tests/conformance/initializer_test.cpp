@@ -4,6 +4,8 @@
 // on purpose, a comment says so (docs/differences.md lists them all).
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "conformance/meeting_point.hpp"
 
 namespace {
@@ -132,6 +134,58 @@ TEST_P(initializer_test, finalizer) {
   EXPECT_FALSE(exists(at("ends")));
   pool.shutdown();
   EXPECT_EQ(count_lines(at("ends")), 3);
+}
+
+bool all_idle(const process_pool_executor& pool) {
+  return std::ranges::all_of(pool.stats().workers,
+                             [](const worker_stats& w) { return w.state == worker_state::idle; });
+}
+
+// A worker that has done its share ends in order, too, and so does the one that takes its place.
+TEST_P(initializer_test, finalizer_at_max_tasks_per_child) {
+  const meeting_point at;
+  pool_options o = options(1);
+  o.max_tasks_per_child = 2;
+  o.finalizer =
+      invocation(partial([](const std::string& path) { append_line(path, "end"); }, at("ends")));
+  process_pool_executor pool(std::move(o));
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_GT(pool.submit(own_pid).get(), 0);
+    // Each of the three has ended before the next one runs a task.
+    EXPECT_GE(count_lines(at("ends")), i / 2);
+  }
+  EXPECT_TRUE(eventually([&] { return count_lines(at("ends")) == 3; }));
+  // The fourth has run nothing.
+  EXPECT_TRUE(eventually([&] { return pool.stats().restarts == 3 && all_idle(pool); }));
+  pool.shutdown();
+  EXPECT_EQ(count_lines(at("ends")), 4);
+}
+
+TEST_P(initializer_test, no_finalizer_in_a_worker_that_is_killed) {
+  const meeting_point at;
+  pool_options o = options(2);
+  o.finalizer = invocation(partial(append_line, at("ends"), std::string("end")));
+  {
+    process_pool_executor pool(o);
+    EXPECT_THROW(pool.submit([] { raise(SIGKILL); }).get(), worker_crashed);
+    EXPECT_THROW(pool.submit([] { _exit(0); }).get(), worker_crashed);
+    // A worker that still starts is not there to be killed: it may end in order.
+    EXPECT_TRUE(eventually([&] { return pool.stats().restarts == 2 && all_idle(pool); }));
+    pool.kill_workers();
+  }
+  {
+    process_pool_executor pool(o);
+    EXPECT_TRUE(eventually([&] { return all_idle(pool); }));
+    pool.terminate_workers();
+  }
+  EXPECT_FALSE(exists(at("ends")));
+  {
+    process_pool_executor pool(o);
+    EXPECT_THROW(pool.submit([] { raise(SIGKILL); }).get(), worker_crashed);
+    EXPECT_TRUE(eventually([&] { return pool.stats().restarts == 1 && all_idle(pool); }));
+  }
+  // The two that were alive in the end.
+  EXPECT_EQ(count_lines(at("ends")), 2);
 }
 
 }  // namespace
