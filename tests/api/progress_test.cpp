@@ -1,66 +1,17 @@
 // progress(): what it shows on a terminal, in a log, and when it is quiet.
-#include <fcntl.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <cstdlib>
 #include <fstream>
 #include <ranges>
 #include <sstream>
 #include <vector>
 
+#include "support/captured_stderr.hpp"
 #include "support/pool_test.hpp"
 
 namespace {
 
 using namespace procpool;
 using namespace procpool::testing;
-
-// What is written to stderr while it lives, which is a file or a terminal.
-class captured_stderr {
- public:
-  explicit captured_stderr(bool terminal, unsigned short columns = 120) : saved_(dup(2)) {
-    if (terminal) {
-      source_ = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-      EXPECT_EQ(grantpt(source_), 0);
-      EXPECT_EQ(unlockpt(source_), 0);
-      const int end = open(ptsname(source_), O_RDWR | O_NOCTTY | O_CLOEXEC);
-      const winsize size{50, columns, 0, 0};
-      EXPECT_EQ(ioctl(end, TIOCSWINSZ, &size), 0);
-      dup2(end, 2);
-      close(end);
-    } else {
-      int ends[2];
-      EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
-      source_ = ends[0];
-      dup2(ends[1], 2);
-      close(ends[1]);
-    }
-    fcntl(source_, F_SETFL, O_NONBLOCK);
-  }
-  ~captured_stderr() {
-    restore();
-    close(source_);
-  }
-  std::string take() {
-    char buffer[4096];
-    std::string text;
-    for (ssize_t n; (n = read(source_, buffer, sizeof buffer)) > 0;) {
-      text.append(buffer, static_cast<std::size_t>(n));
-    }
-    restore();
-    return text;
-  }
-
- private:
-  void restore() {
-    if (saved_ < 0) return;
-    dup2(saved_, 2);
-    close(saved_);
-    saved_ = -1;
-  }
-  int saved_, source_ = -1;
-};
 
 class progress_test : public leak_free_test {
  protected:
