@@ -1,4 +1,5 @@
 // Callbacks, futures that nobody keeps, and very many of them.
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <future>
@@ -394,6 +395,32 @@ TEST_P(many_futures_test, fire_and_forget_does_not_fill_memory) {
   // At most the slots that fit into the region are in use at a time, 256 bytes and a record each.
   EXPECT_LT(after, before + 100 * 1024);
   EXPECT_GT(pool.stats().done, 299'000U);
+}
+
+// A million tasks through one pool: what is read is forgotten.
+TEST_P(many_futures_test, a_million_submits_in_bounded_memory) {
+#if defined(PROCPOOL_TEST_MEMORY_IS_NOT_OURS) || defined(__SANITIZE_ADDRESS__) || \
+    defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer keeps freed memory and shadows of all of it";
+#endif
+  if (method() != start_method::spawn) GTEST_SKIP() << "the same code; once is enough";
+  constexpr int n = 1'000'000, window = 10'000;
+  process_pool_executor pool(options(2));
+  std::vector<future<int>> recent(window);
+  std::size_t before = 0, most = 0;
+  const auto slot_of = [](int i) { return static_cast<std::size_t>(i % window); };
+  for (int i = 0; i < n + window; ++i) {
+    future<int>& f = recent[slot_of(i)];
+    if (i >= window) {
+      ASSERT_EQ(f.get(), i - window);
+    }
+    if (i < n) f = pool.submit(echo, i);
+    if (i == 2 * window) before = resident_kib();
+    if (i % window == 0) most = std::max(most, resident_kib());
+  }
+  // Far less than a slot for each: 256 MB.
+  EXPECT_LT(most, before + 10 * 1024);
+  EXPECT_EQ(pool.stats().done, static_cast<std::size_t>(n));
 }
 
 }  // namespace
