@@ -109,7 +109,10 @@ void pool::crash(task_record& r, u64 word, const death& d) {
   record.will_retry = again;
   note_death(record);
   if (!again) {
-    resolve_with(r, word, std::make_exception_ptr(worker_crashed(record)));
+    // Not in the call: copies of an exception share their text, and this one is to be gone before
+    // anybody can read the other.
+    std::exception_ptr e = std::make_exception_ptr(worker_crashed(record));
+    resolve_with(r, word, std::move(e));
     return;
   }
   --r.extras->retries;
@@ -179,9 +182,9 @@ void pool::save_items(task_record& r, u64 word, u32 finished) {
 // Ready once more, as submit left it. The flags of those who wait stay.
 void pool::put_back(task_record& r, u64 word) {
   if (stopped_by_force()) {
-    resolve_with(r, word,
-                 broken_.empty() ? std::make_exception_ptr(cancelled_error())
-                                 : std::make_exception_ptr(broken_process_pool(broken_)));
+    std::exception_ptr e = broken_.empty() ? std::make_exception_ptr(cancelled_error())
+                                           : std::make_exception_ptr(broken_process_pool(broken_));
+    resolve_with(r, word, std::move(e));
     return;
   }
   shm::slot& s = *r.slot.load();
@@ -216,9 +219,9 @@ void pool::put_back(task_record& r, u64 word) {
 
 void pool::resolve_killed(task_record& r, u64 word) {
   r.was_cancelled.store(true, std::memory_order_release);
-  resolve_with(r, word,
-               std::make_exception_ptr(
-                   cancelled_error("the task was cancelled while it ran: its worker was killed")));
+  std::exception_ptr e = std::make_exception_ptr(
+      cancelled_error("the task was cancelled while it ran: its worker was killed"));
+  resolve_with(r, word, std::move(e));
 }
 
 void pool::resolve_with(task_record& r, u64 word, std::exception_ptr e) {
