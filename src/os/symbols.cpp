@@ -45,7 +45,7 @@ class elf_file {
 
   // The full table if there is one, else what the file exports.
   void name(symbol& s) const {
-    for (const unsigned type : {SHT_SYMTAB, SHT_DYNSYM}) {
+    for (const unsigned type : {unsigned{SHT_SYMTAB}, unsigned{SHT_DYNSYM}}) {
       for (unsigned i = 0; header_ && i < header_->e_shnum && s.name.empty(); ++i) {
         const auto table = section(i);
         if (table && table->sh_type == type && table->sh_entsize == sizeof(ElfW(Sym))) {
