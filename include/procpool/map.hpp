@@ -29,7 +29,7 @@ namespace procpool {
 // blocks until the next result is there, submits more, and throws the error of an item when it is
 // its turn; that counts as reading it, and begin() goes on behind it. One thread.
 template <class R>
-class [[nodiscard]] map_results {
+class [[nodiscard("dropping the results cancels the map: use for_each")]] map_results {
  public:
   using value_type = R;
 

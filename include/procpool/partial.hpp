@@ -73,6 +73,10 @@ struct wire<partial_function<F, Bound...>> : wire_composite<> {
   }
 };
 
+template <class F, class... Bound, class... Args>
+inline constexpr bool wants_to_change<partial_function<F, Bound...>, Args...> =
+    wants_to_change<F, const Bound&..., Args...>;
+
 template <class F, class... Bound>
 struct parameters_of<partial_function<F, Bound...>> {
   using type = typename drop_front<sizeof...(Bound), typename parameters_of<F>::type>::type;

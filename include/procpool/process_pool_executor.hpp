@@ -85,7 +85,7 @@ class process_pool_executor {
     return detail::make_map<F>(pool_.use(), std::move(options), std::move(f),
                                std::forward<Ranges>(ranges)...);
   }
-  template <class F, class T>
+  template <class F = detail::overloaded_name, class T>
     requires detail::is_task<F>
   [[nodiscard("dropping the results cancels the map: use for_each")]] auto map(
       F f, std::initializer_list<T> items) {
@@ -109,7 +109,7 @@ class process_pool_executor {
     detail::run_for_each<F>(pool_.use(), std::move(options), std::move(f),
                             std::forward<Ranges>(ranges)...);
   }
-  template <class F, class T>
+  template <class F = detail::overloaded_name, class T>
     requires detail::is_task<F>
   void for_each(F f, std::initializer_list<T> items) {
     for_each(map_options{}, std::move(f), std::vector<T>(items));

@@ -114,6 +114,14 @@ F take_function([[maybe_unused]] wire_reader& reader) {
   }
 }
 
+// Whether only a function that may change itself can be called so: a `mutable` lambda, or an
+// operator() that is not const. A captureless lambda would also convert to a function pointer, and
+// could be called as const after all.
+template <class F, class... Args>
+inline constexpr bool wants_to_change = requires(F& f) {
+  f.operator()(std::declval<Args>()...);
+} && !requires(const F& f) { f.operator()(std::declval<Args>()...); };
+
 // The declared parameters of a function, where it declares them once: not for overloaded or generic
 // function objects. For a pointer to a member the object comes first.
 struct unknown_parameters {};

@@ -128,6 +128,14 @@ struct call_does_not_fit {
                 "arrive: as rvalues of their stored types, to a function that is const");
 };
 
+template <class Function>
+struct function_is_not_const {
+  static_assert(always_false<Function>,
+                "procpool: a task function is called as const: a lambda that is mutable, or a "
+                "function object whose operator() is not const, cannot be one; pass what it "
+                "changes as an argument, or keep it in a static variable of the task");
+};
+
 // The type that a submit of an overloaded function name ends up with; its name is the message.
 struct overloaded_function_name_wrap_it_in_a_captureless_lambda {
   overloaded_function_name_wrap_it_in_a_captureless_lambda() = delete;
@@ -176,11 +184,17 @@ struct task_body<F, std::index_sequence<I...>, Stored...> {
   static constexpr bool function_ok = is_task_function<F>;
   static constexpr bool arguments_ok = (can_travel<Stored, bound_for::worker>() && ...);
 
+  static constexpr bool called_as_const() {
+    return !wants_to_change<F, typename argument_at<I, Stored>::held...>;
+  }
+
   static constexpr bool fits() {
-    if constexpr (function_ok && arguments_ok) {
-      return std::is_invocable_v<const F&, typename argument_at<I, Stored>::held...>;
-    } else {
+    if constexpr (!function_ok || !arguments_ok) {
       return false;
+    } else if constexpr (!called_as_const()) {
+      return false;
+    } else {
+      return std::is_invocable_v<const F&, typename argument_at<I, Stored>::held...>;
     }
   }
 
@@ -200,6 +214,8 @@ struct task_body<F, std::index_sequence<I...>, Stored...> {
       return require_task_function<F>();
     } else if constexpr (!arguments_ok) {
       return (require_can_travel<Stored, bound_for::worker>() && ...);
+    } else if constexpr (!called_as_const()) {
+      return sizeof(function_is_not_const<F>) != 0;
     } else if constexpr (!fits()) {
       return sizeof(call_does_not_fit<F, parameters, type_list<Stored...>>) != 0;
     } else {

@@ -54,7 +54,18 @@ constexpr auto type_name() {
 template <class T>
 inline constexpr bool is_in_std = type_name<T>().starts_with("std::");
 
+// As g++ and as clang write one; but not a template that has one among its arguments.
+constexpr bool names_lambda(std::string_view type) {
+  for (const std::string_view mark : {"<lambda(", "(lambda at "}) {
+    const std::size_t at = type.find(mark);
+    if (at == std::string_view::npos) continue;
+    int open = 0;
+    for (const char c : type.substr(0, at)) open += (c == '<') - (c == '>');
+    return open == 0;
+  }
+  return false;
+}
 template <class T>
-inline constexpr bool is_lambda = type_name<T>().find("lambda") != std::string_view::npos;
+inline constexpr bool is_lambda = names_lambda(type_name<T>());
 
 }  // namespace procpool::detail
