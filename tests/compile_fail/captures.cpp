@@ -1,26 +1,47 @@
 // A task does not capture: its data are arguments.
 #include <functional>
 
-#include "procpool/detail/task_call.hpp"
-#include "procpool/partial.hpp"
+#include "procpool/procpool.hpp"
+
+using namespace procpool;
 
 int scale(int factor, int value) { return factor * value; }
 
-template <class F, class... Args>
-void submit(F f, const Args&...) {
-  static_cast<void>(f);
-  static_cast<void>(sizeof(procpool::detail::task_call<F, Args...>));
-}
-
-void use(int factor) {
-  submit([](int value) { return value; }, 1);
-  submit(procpool::partial(scale, factor), 1);
-#ifdef PROCPOOL_COMPILE_FAIL
-  // error: a task cannot capture variables
+void use(process_pool_executor& pool, int factor) {
+  (void)pool.submit([](int value) { return value; }, 1);
+  (void)pool.submit([=](int value) { return value; }, 1);  // captures nothing
+  (void)pool.submit(partial(scale, factor), 1);
+#if MISTAKE == __LINE__
+  // error: procpool: a task cannot capture variables (lambdas with captures, std::function and
   // error: pass data as arguments or use procpool::partial
-  submit([factor](int value) { return factor * value; }, 1);
-  submit([&](int value) { return factor * value; }, 1);
-  submit(std::function<int(int)>([](int value) { return value; }), 1);
-  submit(std::bind(scale, factor, std::placeholders::_1), 1);
+  (void)pool.submit([factor](int value) { return factor * value; }, 1);
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a task cannot capture variables
+  (void)pool.submit([&](int value) { return factor * value; }, 1);
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a task cannot capture variables
+  (void)pool.try_submit({}, [factor](int value) { return factor * value; }, 1);
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a task cannot capture variables
+  pool.for_each([factor](int value) { scale(factor, value); }, {1, 2});
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a task cannot capture variables
+  (void)pool.submit(std::function<int(int)>([](int value) { return value; }), 1);
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a task cannot capture variables
+  (void)pool.submit(std::bind(scale, factor, std::placeholders::_1), 1);
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a lambda with captures cannot be sent to another process: pass data as
+  (void)pool.submit(partial([factor](int value) { return factor * value; }, 1));
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a task cannot capture variables
+  pool_options{.initializer = [factor] { scale(factor, 1); }};
 #endif
 }

@@ -1,10 +1,7 @@
 // Classes that do not say how they travel.
-#include <functional>
 #include <mutex>
-#include <string>
 
-#include "procpool/codec.hpp"
-#include "procpool/exception.hpp"
+#include "procpool/procpool.hpp"
 
 class closed {  // trivially copyable, which is not enough
  public:
@@ -14,12 +11,25 @@ class closed {  // trivially copyable, which is not enough
  private:
   int value_;
 };
+class allowed {
+ public:
+  explicit allowed(int v) : value_(v) {}
+
+ private:
+  int value_;
+};
+template <>
+inline constexpr bool procpool::enable_bytes<allowed> = true;
 
 struct base {
   int x;
 };
 struct derived : base {
   int y;
+};
+struct keeps {
+  int count;
+  closed kept;
 };
 
 struct needs_two_arguments : std::runtime_error {
@@ -34,23 +44,42 @@ struct holds_text {
   std::string text;
 };
 
-template <>
-inline constexpr bool procpool::enable_bytes<base> = true;
-
-void use(procpool::detail::wire_writer& writer) {
-  procpool::detail::encode(writer, base{1});
-#ifdef PROCPOOL_COMPILE_FAIL
-  // error: this class has no way to travel to another process: specialise procpool::codec
-  procpool::detail::encode(writer, closed(1));
-  // error: this aggregate has a base class
-  procpool::detail::encode(writer, derived{});
+void use(procpool::process_pool_executor& pool) {
+  (void)pool.submit([](const base&) {}, base{});
+  (void)pool.submit([](const allowed&) {}, allowed(1));
+#if MISTAKE == __LINE__
+  // error: procpool: this class has no way to travel to another process: specialise procpool::codec
+  // error: (or procpool::enable_bytes, if its bytes are its value)
+  // error: closed, procpool::detail::no_owner
+  (void)pool.submit([](const closed&) {}, closed(1));
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: this class has no way to travel to another process: specialise procpool::codec
+  // error: closed, keeps, 1
+  (void)pool.submit([](const std::vector<keeps>&) {}, std::vector<keeps>());
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: this class has no way to travel to another process: specialise procpool::codec
+  (void)pool.submit([] { return closed(1); });
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: this class has no way to travel to another process: specialise procpool::codec
+  std::mutex m;
+  (void)pool.submit([](std::mutex&) {}, m);
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: this aggregate has a base class, or more than 64 members, or is a union:
+  // error: derived, procpool::detail::no_owner
+  (void)pool.submit([](const derived&) {}, derived{});
 #endif
 }
 
-#ifdef PROCPOOL_COMPILE_FAIL
-// error: PROCPOOL_EXCEPTION wants a procpool::codec for this type
+#if MISTAKE == __LINE__
+// error: procpool: PROCPOOL_EXCEPTION wants a procpool::codec for this type
 PROCPOOL_EXCEPTION(needs_two_arguments);
+#endif
 
+#if MISTAKE == __LINE__
 // error: procpool::enable_bytes is for trivially copyable types
 template <>
 inline constexpr bool procpool::enable_bytes<holds_text> = true;

@@ -1,42 +1,62 @@
 // What points into one process: the message names the type, its owner and the number of the member.
-#include <memory>
-#include <span>
-#include <string>
+#include <functional>
 #include <string_view>
-#include <vector>
 
-#include "procpool/detail/task_call.hpp"
+#include "procpool/procpool.hpp"
 
+using namespace procpool;
+
+struct target {
+  int value;
+};
 struct node {
   int value;
   double weight;
-  const int* next;
+  const target* next;
 };
 struct line {
   std::string_view text;
 };
 struct refers {
-  int& target;
+  target& to;
 };
 
-template <class F, class... Args>
-void submit(F f, const Args&...) {
-  static_cast<void>(f);
-  static_cast<void>(sizeof(procpool::detail::task_call<F, Args...>));
-}
-
-void use() {
-  submit([](const std::vector<std::unique_ptr<int>>&) {}, std::vector<std::unique_ptr<int>>());
-#ifdef PROCPOOL_COMPILE_FAIL
-  // error: a raw pointer cannot be sent to another process
-  submit([](int*) {}, static_cast<int*>(nullptr));
-  // error: const int
-  // error: node
-  submit([](const std::vector<node>&) {}, std::vector<node>());
-  // error: a view cannot be sent inside another value
-  submit([](const line&) {}, line{});
-  // error: a reference cannot be sent to another process
-  int target = 0;
-  submit([](const refers&) {}, refers{target});
+void use(process_pool_executor& pool, target& t) {
+  (void)pool.submit([](const std::vector<std::unique_ptr<int>>&) {},
+                    std::vector<std::unique_ptr<int>>());
+  (void)pool.submit([](const std::string&) {}, "a literal travels as text");
+#if MISTAKE == __LINE__
+  // error: procpool: a raw pointer cannot be sent to another process: send the object itself or a
+  // error: target*, procpool::detail::no_owner
+  (void)pool.submit([](target*) {}, &t);
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a raw pointer cannot be sent to another process
+  // error: const target*, node, 2
+  (void)pool.submit([](const node&) {}, node{});
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a raw pointer cannot be sent to another process
+  // error: const target*, node, 2
+  (void)pool.submit([](const std::vector<node>&) {}, std::vector<node>());
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a raw pointer cannot be sent to another process
+  // error: const target*, node, 2
+  (void)pool.submit(partial([](const node&) {}, node{}));
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a view cannot be sent inside another value or as a result: use std::string
+  // error: line, 0
+  (void)pool.submit([](const line&) {}, line{});
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a reference cannot be sent to another process: send a value
+  // error: target&, refers, 0
+  (void)pool.submit([](const refers&) {}, refers{t});
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a reference cannot be sent to another process: send a value
+  (void)pool.submit([](target&) {}, std::ref(t));
 #endif
 }

@@ -5,7 +5,14 @@ import tempfile
 import unittest
 
 TOOL = pathlib.Path(__file__).resolve().parents[2] / 'tools/check_compile_fail.py'
-MISTAKE = '#ifdef PROCPOOL_COMPILE_FAIL\nstatic_assert(sizeof(int) == 1, "an int is larger");\n#endif\n'
+
+
+def mistake(*lines):
+    return '\n'.join(['#if MISTAKE == __LINE__', *lines, '#endif', ''])
+
+
+LARGE = 'static_assert(sizeof(int) == 1, "an int is larger");'
+SMALL = 'static_assert(sizeof(int) == 100, "an int is smaller");'
 
 
 class CheckCompileFail(unittest.TestCase):
@@ -17,22 +24,56 @@ class CheckCompileFail(unittest.TestCase):
                                   capture_output=True, text=True, check=False)
         return done.returncode, done.stderr
 
-    def test_right_message(self):
-        self.assertEqual(self.check(MISTAKE + '// error: an int is larger\n'), (0, ''))
+    def assert_caught(self, text, message):
+        code, output = self.check(text)
+        self.assertEqual(code, 1, output)
+        self.assertIn(message, output)
+
+    def test_right_messages(self):
+        self.assertEqual(self.check(mistake('// error: an int is larger', LARGE)
+                                    + mistake('// error: an int  is smaller', SMALL)), (0, ''))
 
     def test_other_message(self):
-        code, output = self.check(MISTAKE + '// error: a task cannot capture\n')
-        self.assertEqual(code, 1)
-        self.assertIn('never says\na task cannot capture', output)
+        self.assert_caught(mistake('// error: an int is larger', '// error: it captures', LARGE),
+                           'a.cpp:1: the compiler never says: it captures')
 
-    def test_compiles_after_all(self):
-        self.assertIn('mistakes and all', self.check('int a;\n// error: b\n')[1])
+    def test_message_of_another_mistake(self):
+        self.assert_caught(mistake('// error: an int is larger', LARGE)
+                           + mistake('// error: an int is larger', SMALL),
+                           'a.cpp:5: the compiler never says: an int is larger')
+
+    def test_message_in_the_source_alone(self):
+        self.assert_caught(mistake('// error: of the name', 'int n = gone(); // of the name'),
+                           'the compiler never says: of the name')
+
+    def test_one_mistake_of_two_compiles(self):
+        self.assert_caught(mistake('// error: an int is larger', LARGE)
+                           + mistake('// error: an int is larger', 'int right;'),
+                           'a.cpp:5: compiles')
+
+    def test_one_message_too_many(self):
+        two = ('// error: an int is larger', LARGE, SMALL)
+        self.assertEqual(self.check(mistake(*two))[0], 0)
+        self.assert_caught(mistake('// never: is smaller', *two),
+                           'a.cpp:1: the compiler also says: is smaller')
+
+    def test_another_message_first(self):
+        self.assert_caught(mistake('// error: an int is larger', SMALL, LARGE),
+                           'the compiler first says: error:')
+
+    def test_dropped_result(self):
+        self.assertEqual(self.check('[[nodiscard("keep it")]] int f();\n'
+                                    'void use() {\n'
+                                    + mistake('// error: keep it', 'f();') + '}\n'), (0, ''))
 
     def test_never_compiles(self):
-        self.assertIn('even without', self.check('int a\n// error: b\n')[1])
+        self.assert_caught('int a\n' + mistake('// error: b', LARGE), 'even without')
 
     def test_no_message_wanted(self):
-        self.assertEqual(self.check(MISTAKE)[0], 1)
+        self.assert_caught(mistake(LARGE), 'a.cpp:1: no line says')
+
+    def test_no_mistakes(self):
+        self.assert_caught('int a;\n// error: b\n', 'no mistakes')
 
 
 if __name__ == '__main__':

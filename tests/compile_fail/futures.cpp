@@ -1,0 +1,47 @@
+// Futures, and what waits for them.
+#include "procpool/procpool.hpp"
+
+using namespace procpool;
+
+int twice(int);
+std::vector<future<int>> started();
+
+void use(process_pool_executor& pool, std::vector<future<int>>& futures, future<int>& f) {
+  (void)wait(futures);
+  (void)as_completed(started());
+  f.on_done([](const future<int>&) {});
+  std::move(f).then([](future<int>) {});
+#if MISTAKE == __LINE__
+  // error: procpool: the result of wait refers to the futures, so they cannot be in a temporary:
+  // error: keep the container in a variable
+  (void)wait(started());
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: the result of wait refers to the futures
+  (void)wait(std::move(futures), {.until = return_when::first_completed});
+#endif
+#if MISTAKE == __LINE__
+  // error: on_done wants a callback that can be called with const future<T>&
+  f.on_done([](future<int>) {});
+#endif
+#if MISTAKE == __LINE__
+  // error: on_done wants a callback that can be called with const future<T>&
+  f.on_done([] {});
+#endif
+#if MISTAKE == __LINE__
+  // error: then wants a callback that can be called with future<T>
+  std::move(f).then([](future<int>&) {});
+#endif
+#if MISTAKE == __LINE__
+  // error: then wants a callback that can be called with future<T>
+  std::move(f).then([](int) {});
+#endif
+#if MISTAKE == __LINE__
+  // error: ignoring return value
+  pool.submit(twice, 1);
+#endif
+#if MISTAKE == __LINE__
+  // error: ignoring return value
+  as_completed(futures);
+#endif
+}
