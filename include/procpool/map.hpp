@@ -17,6 +17,7 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "procpool/detail/completion_set.hpp"
@@ -143,27 +144,79 @@ auto generate(G next) {
 
 namespace detail {
 
+// The errors of map and for_each.
+template <class F>
+struct map_without_ranges {
+  static_assert(always_false<F>, "procpool: map and for_each want at least one range");
+};
+template <class... Ranges>
+struct map_over_no_range {
+  static_assert(always_false<Ranges...>,
+                "procpool: what follows the function in map and for_each are ranges, one for each "
+                "of its arguments: for single values use submit or procpool::partial");
+};
+template <class F>
+struct map_without_results {
+  static_assert(always_false<F>,
+                "procpool: this function returns nothing, so map has no results: use for_each");
+};
+
+template <class... Ranges>
+inline constexpr bool all_ranges =
+    ((std::ranges::viewable_range<Ranges> && std::ranges::input_range<Ranges>) && ...);
+template <class F, class... Ranges>
+using map_body = body_of<F, element_of<std::views::all_t<Ranges>>...>;
+
+// Whether f can be called for these ranges.
+template <bool WantsResults, class F, class... Ranges>
+consteval bool map_fits() {
+  if constexpr (sizeof...(Ranges) == 0 || !all_ranges<Ranges...>) {
+    return false;
+  } else {
+    using body = map_body<F, Ranges...>;
+    return body::ok() && !(WantsResults && std::is_void_v<typename body::result_type>);
+  }
+}
+// Fails to compile, and says why it does not fit; at once, as its return type is looked for.
+template <class F, class... Ranges>
+auto explain_map() {
+  if constexpr (sizeof...(Ranges) == 0) {
+    static_cast<void>(sizeof(map_without_ranges<F>));
+  } else if constexpr (!all_ranges<Ranges...>) {
+    static_cast<void>(sizeof(map_over_no_range<Ranges...>));
+  } else if constexpr (!map_body<F, Ranges...>::ok()) {
+    static_assert(map_body<F, Ranges...>::check());
+  } else {
+    static_cast<void>(sizeof(map_without_results<F>));
+  }
+}
+
 template <class F, class... Ranges>
 auto make_map(parent::pool& pool, map_options options, F f, Ranges&&... ranges) {
-  using feed = map_feed<F, std::views::all_t<Ranges>...>;
-  using R = typename feed::result;
-  static_assert(!std::is_void_v<R>,
-                "procpool: this function returns nothing, so map has no results: use for_each");
-  return map_results<R>(std::make_unique<feed>(pool, std::move(options), std::move(f),
-                                               std::views::all(std::forward<Ranges>(ranges))...));
+  if constexpr (map_fits<true, F, Ranges...>()) {
+    using feed = map_feed<F, std::views::all_t<Ranges>...>;
+    return map_results<typename feed::result>(std::make_unique<feed>(
+        pool, std::move(options), std::move(f), std::views::all(std::forward<Ranges>(ranges))...));
+  } else {
+    explain_map<F, Ranges...>();
+    return map_results<std::monostate>(nullptr);  // so that this error stays the only one
+  }
 }
 
 template <class F, class... Ranges>
 void run_for_each(parent::pool& pool, map_options options, F f, Ranges&&... ranges) {
-  using feed = map_feed<F, std::views::all_t<Ranges>...>;
-  options.ordered = true;
-  feed source(pool, std::move(options), std::move(f),
-              std::views::all(std::forward<Ranges>(ranges))...);
-  std::exception_ptr first;
-  for (source.skip(); source.current; source.skip()) {
-    if (!source.current->has_value() && !first) first = source.current->error();
+  if constexpr (map_fits<false, F, Ranges...>()) {
+    options.ordered = true;
+    map_feed<F, std::views::all_t<Ranges>...> source(
+        pool, std::move(options), std::move(f), std::views::all(std::forward<Ranges>(ranges))...);
+    std::exception_ptr first;
+    for (source.skip(); source.current; source.skip()) {
+      if (!source.current->has_value() && !first) first = source.current->error();
+    }
+    if (first) std::rethrow_exception(first);
+  } else {
+    explain_map<F, Ranges...>();
   }
-  if (first) std::rethrow_exception(first);
 }
 
 }  // namespace detail

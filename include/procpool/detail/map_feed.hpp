@@ -87,7 +87,6 @@ class map_feed final
     : public map_source<
           std::conditional_t<std::is_void_v<typename thunks<F, element_of<Views>...>::result>,
                              std::monostate, typename thunks<F, element_of<Views>...>::result>> {
-  static_assert(sizeof...(Views) > 0, "procpool: map wants at least one range");
   using types = thunks<F, element_of<Views>...>;
 
  public:

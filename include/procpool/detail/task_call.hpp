@@ -209,6 +209,14 @@ struct task_body<F, std::index_sequence<I...>, Stored...> {
   using invoked = typename decltype(find_result())::type;
   using result_type = typename task_result<invoked>::type;
 
+  // What check() finds without an error.
+  static constexpr bool ok() {
+    if constexpr (fits()) {
+      return std::is_void_v<invoked> || can_travel<result_type, bound_for::parent>();
+    } else {
+      return false;
+    }
+  }
   static consteval bool check() {
     if constexpr (!function_ok) {
       return require_task_function<F>();
@@ -263,9 +271,12 @@ struct task_body<F, std::index_sequence<I...>, Stored...> {
 // F and Args as the caller has them: references, literals and all. The bodies are shared by all
 // calls that store the same types.
 template <class F, class... Args>
+using body_of = task_body<std::decay_t<F>, std::index_sequence_for<Args...>, stored_t<Args>...>;
+
+template <class F, class... Args>
 struct task_call {
   using function_type = std::decay_t<F>;
-  using body = task_body<function_type, std::index_sequence_for<Args...>, stored_t<Args>...>;
+  using body = body_of<F, Args...>;
   using result_type = typename body::result_type;
 
   static_assert(body::check());
