@@ -139,6 +139,24 @@ int expected_exit_code(how h) {
   }
 }
 
+std::string expected_text(how h, pid_t pid, bool core_dumped) {
+  const int signal = expected_signal(h);
+  const std::string worker = "worker " + std::to_string(pid);
+  if (signal == 0) {
+    return worker + " left with exit code " + std::to_string(expected_exit_code(h)) +
+           " while it ran task 'bomb'; a task must return or throw, not exit";
+  }
+  const std::string name = signal == SIGSEGV   ? "11 (SIGSEGV)"
+                           : signal == SIGKILL ? "9 (SIGKILL)"
+                           : signal == SIGTERM ? "15 (SIGTERM)"
+                                               : "6 (SIGABRT)";
+  return worker + " was ended by signal " + name + (core_dumped ? ", core dumped," : "") +
+         " while it ran task 'bomb'" +
+         (signal == SIGKILL ? "; if nobody sent it, the machine ran out of memory: use fewer "
+                              "workers or smaller tasks"
+                            : "");
+}
+
 class crash_matrix_test : public pool_test {
  protected:
   // The future of a struck task resolves with what happened.
@@ -146,11 +164,12 @@ class crash_matrix_test : public pool_test {
     if (h == how::hang) {
       ASSERT_TRUE(eventually([&] { return f.running(); }));
       EXPECT_TRUE(f.cancel(cancel_mode::kill_running));
-      EXPECT_THROW(f.get_for(duration(20)), cancelled_error);
+      expect_message<cancelled_error>(f,
+                                      "the task was cancelled while it ran: its worker was killed");
     } else if (h == how::throw_) {
-      EXPECT_THROW(f.get_for(duration(20)), std::out_of_range);
+      expect_message<std::out_of_range>(f, "struck");
     } else if (h == how::throw_int) {
-      EXPECT_THROW(f.get_for(duration(20)), remote_error);
+      expect_message<remote_error>(f, "an exception of type int");
     } else {
       try {
         f.get_for(duration(20));
@@ -160,8 +179,19 @@ class crash_matrix_test : public pool_test {
         EXPECT_EQ(e.exit_code(), expected_exit_code(h)) << e.what();
         EXPECT_EQ(e.label(), "bomb");
         EXPECT_GT(e.pid(), 0);
-        EXPECT_NE(std::string(e.what()).find("bomb"), std::string::npos) << e.what();
+        EXPECT_EQ(e.what(), expected_text(h, e.pid(), e.core_dumped()));
       }
+    }
+  }
+
+ private:
+  template <class E>
+  static void expect_message(future<bomb>& f, const char* whole) {
+    try {
+      f.get_for(duration(20));
+      ADD_FAILURE() << "the task came back";
+    } catch (const E& e) {
+      EXPECT_STREQ(e.what(), whole);
     }
   }
 };

@@ -184,15 +184,18 @@ TEST_P(process_pool_conformance, traceback) {
 }
 
 TEST_P(process_pool_conformance, traceback_when_child_process_terminates_abruptly) {
-  process_pool_executor pool(options());
-  auto f = pool.submit([]() -> int { _exit(99); });
+  process_pool_executor pool(options(1));
+  const std::string worker = std::to_string(pool.submit(own_pid).get());
+  auto f = pool.submit({.label = "step 7"}, []() -> int { _exit(99); });
   try {
     f.get();
     ADD_FAILURE() << "its worker has left";
   } catch (const worker_crashed& e) {
     EXPECT_EQ(e.exit_code(), 99);
     EXPECT_EQ(e.signal(), 0);
-    EXPECT_NE(std::string(e.what()).find("99"), std::string::npos) << e.what();
+    EXPECT_EQ(e.what(), "worker " + worker +
+                            " left with exit code 99 while it ran task 'step 7'; a task must "
+                            "return or throw, not exit");
   }
 }
 
@@ -364,6 +367,10 @@ TEST_P(process_pool_conformance, force_shutdown_workers) {
       ADD_FAILURE() << "its worker was ended";
     } catch (const worker_crashed& e) {
       EXPECT_EQ(e.signal(), signal);
+      const std::string by = signal == SIGTERM ? "15 (SIGTERM)" : "9 (SIGKILL)";
+      EXPECT_EQ(e.what(), "worker " + std::to_string(worker) + " was ended by signal " + by +
+                              " with the whole pool (kill_workers, terminate_workers, shutdown's "
+                              "timeout) while it ran its task");
     }
     EXPECT_FALSE(exists(at("ended")));
   }
