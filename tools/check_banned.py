@@ -27,6 +27,9 @@ _SIZED = re.compile(r'\b(?:sizeof|offsetof|is_trivially_copyable_v<|is_standard_
 _PROCESS_PRIVATE = re.compile(
     r'[*&]|\bstd::(string|vector|function|unique_ptr|shared_ptr|weak_ptr|map|set|unordered_\w+|deque|'
     r'list|string_view|span|filesystem|mutex|condition_variable|thread)\b')
+_PROCESS_ID = re.compile(r'\b(?:\w*_)?[pt]ids?(?:_\w*)?\b')
+# Headers that hold nothing but what lies in shared memory.
+_ALL_SHARED = re.compile(r'src/shm/(layout|process_page)\.hpp')
 
 
 def line_of(text, offset):
@@ -58,8 +61,8 @@ def members(code, start):
             depth -= 1
             if depth == 0:
                 return
-            if depth == 1:
-                begin = i + 1
+            if depth == 1 and not code[i + 1:].lstrip().startswith(';'):
+                begin = i + 1  # behind a function, not an initialiser
         elif code[i] == ';' and depth == 1:
             text = code[begin:i]
             yield begin + len(text) - len(text.lstrip()), text
@@ -67,21 +70,27 @@ def members(code, start):
 
 
 def layout_members(path, code):
-    """Pointers and owning types in what lies in shared memory: structs whose size is asserted."""
+    """Pointers, owning types and pids in what lies in shared memory: structs whose size is
+    asserted, and all structs of some headers."""
     if not re.match(r'src/(shm|sync)/.*\.hpp', path):
         return
     asserted = {m for s in re.findall(r'static_assert\((.*?);', code, re.S)
                 for m in _SIZED.findall(s)}
     for m in _STRUCT.finditer(code):
-        if m.group(1) not in asserted:
+        if m.group(1) not in asserted and not _ALL_SHARED.match(path):
             continue
         for offset, text in members(code, m.end()):
-            text = re.sub(r'alignas\s*\([^)]*\)', '', text).split('=')[0]
+            text = re.sub(r'alignas\s*\([^)]*\)', '', text)
+            text = re.split('[={]', text)[0]
             if '(' in text or re.match(r'\s*(using|static|friend|typedef|struct|enum)\b', text):
                 continue
             if _PROCESS_PRIVATE.search(text):
                 yield line_of(code, offset), (
                     f'{m.group(1)}: {" ".join(text.split())}: means nothing in another process')
+            if _PROCESS_ID.search(text):
+                yield line_of(code, offset), (
+                    f'{m.group(1)}: {" ".join(text.split())}: any worker could write a pid there, '
+                    'and it may be reused: the fork server says who is who')
 
 
 def main():

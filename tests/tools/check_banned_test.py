@@ -34,10 +34,27 @@ class CheckBanned(PlantedTest):
 
     def test_pointers_in_shared_memory(self):
         for member in ('std::byte* data;', 'std::string name;', 'std::vector<int> items;',
-                       'alignas(8) void* next = nullptr;'):
+                       'alignas(8) void* next = nullptr;', 'void* next{nullptr};'):
             self.assert_caught('src/shm/a.hpp',
                                'struct slot {\n  u64 a;\n  ' + member + '\n};\n'
                                'static_assert(sizeof(slot) == 16);\n', 'another process')
+
+    def test_pids_in_shared_memory(self):
+        for member in ('pid_t owner;', 'std::atomic<pid_t> owner = 0;', 'u32 pid;',
+                       'std::atomic<u32> owner_pid{0};', 'alignas(64) u32 pid_of_seat[8];',
+                       'u32 code, tid;', 'std::int32_t worker_pids_[4];'):
+            line = 'struct alignas(64) worker_line {\n  u64 a;\n  ' + member + '\n};\n'
+            for header in ('layout.hpp', 'process_page.hpp'):
+                self.assert_caught('src/shm/' + header, line, 'it may be reused')
+            self.assert_caught('src/shm/a.hpp', line + 'static_assert(sizeof(worker_line) == 64);',
+                               'it may be reused')
+        self.assert_clean('src/shm/layout.hpp', 'struct slot {\n  u32 rapid;\n  u32 tide;  // pid\n'
+                                                '  static bool is(pid_t pid);\n};\n')
+        self.assert_clean('src/shm/a.hpp', 'struct seat {\n  pid_t pid;\n};\n')
+
+    def test_pointers_where_no_size_is_asserted(self):
+        self.assert_caught('src/shm/layout.hpp', 'struct line {\n  std::byte* at;\n};\n',
+                           'another process')
 
     def test_private_structs_may_point(self):
         self.assert_clean('src/shm/a.hpp', 'class region {\n  std::byte* base_;\n};\n')
