@@ -220,13 +220,11 @@ class kill_storm : public ::testing::Test {
   }
   void SetUp() override {
     process_pool_executor(1).submit([] {}).get();
-    before_ = holdings::now();
+    begin_leak_check();
   }
-  void TearDown() override { EXPECT_EQ(leaked_since(before_), ""); }
 
  private:
   watchdog watchdog_;
-  holdings before_;
 };
 
 TEST_F(kill_storm, every_future_resolves_once_and_nothing_runs_twice) {

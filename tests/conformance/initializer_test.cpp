@@ -115,13 +115,12 @@ TEST_P(initializer_test, dying_initializer) {
   EXPECT_NE(why_broken(hopeless).find("exit code 9"), std::string::npos);
 }
 
-// test_spawn and test_forkserver of FailingInitializerResourcesTest (gh-104090): the fixture looks
-// for what is left.
+// test_spawn and test_forkserver of FailingInitializerResourcesTest (gh-104090): the check after
+// each test looks for what is left.
 TEST_P(initializer_test, failing_initializer_leaves_nothing) {
   process_pool_executor pool(initialized_by(2, [] { throw std::runtime_error("failed"); }));
   EXPECT_NE(why_broken(pool).find("failed"), std::string::npos);
   pool.shutdown();
-  EXPECT_EQ(leaked_since(holdings::now()), "");
 }
 
 // differs: Python has no counterpart of the initializer.

@@ -213,9 +213,8 @@ class launch_test : public ::testing::TestWithParam<start_method> {
     // What stays for the life of the process is there before: the page, and the one master.
     if (GetParam() == start_method::forkserver) test_pool warm_up(GetParam());
     shm::parent_page();
-    before_ = holdings::now();
+    before_ = begin_leak_check();
   }
-  void TearDown() override { EXPECT_EQ(leaked_since(before_), ""); }
 
   // A server that is killed in the moment between forking and telling leaves a zombie that only the
   // wait loop of a subreaper, which this process is, can know of.

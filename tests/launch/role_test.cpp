@@ -19,6 +19,10 @@ void report_role(const launch::worker_context& context) {
 TEST(role_test, is_known_before_constructors_run) {
   EXPECT_EQ(role_in_a_constructor, launch::process_role::parent);
   EXPECT_TRUE(launch::has_hook());
+  {
+    const test_pool its_master_stays(start_method::forkserver);
+  }
+  begin_leak_check();
   // An executed server's constructors ran as a server's; a forked one has those of the parent.
   for (const auto& [method, expected] :
        {std::pair(start_method::spawn, launch::process_role::fork_server),

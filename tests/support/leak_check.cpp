@@ -5,14 +5,11 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
-#include <cstdlib>
-#include <cstring>
-#include <fstream>
 #include <functional>
 #include <sstream>
 #include <thread>
+#include <vector>
 
 namespace procpool::testing {
 namespace {
@@ -28,53 +25,85 @@ void for_each_entry(const char* folder, const std::function<void(const char*)>& 
   closedir(dir);
 }
 
-int count_entries(const char* folder) {
-  int n = 0;
-  for_each_entry(folder, [&](const char*) { ++n; });
-  return n;
+constexpr const char shared_memory[] = "/memfd:procpool";
+
+std::string target_of(const char* descriptor) {
+  char target[256] = {};
+  const std::string path = std::string("/proc/self/fd/") + descriptor;
+  return readlink(path.c_str(), target, sizeof target - 1) > 0 ? target : "";
 }
 
-// With read(): a stream throws when the process vanishes between open and read.
-int parent_of(const std::string& pid) {
-  const int fd = open(("/proc/" + pid + "/stat").c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return -1;
-  char buffer[1024] = {};
-  const ssize_t n = read(fd, buffer, sizeof buffer - 1);
+// The text of a file in /proc. With read(): a stream throws when the process vanishes between open
+// and read.
+std::string text_of(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return "";
+  std::string text;
+  char buffer[4096];
+  for (ssize_t n = 0; (n = read(fd, buffer, sizeof buffer)) > 0;) {
+    text.append(buffer, static_cast<std::size_t>(n));
+  }
   close(fd);
-  const std::string text(buffer, n > 0 ? static_cast<std::size_t>(n) : 0);
-  const auto end = text.rfind(')');
-  if (end == std::string::npos) return -1;
-  std::istringstream rest(text.substr(end + 1));
-  std::string state;
-  int parent = -1;
-  rest >> state >> parent;
-  return parent;
+  return text;
+}
+
+// f(state, pid, line) for each child.
+void for_each_child(const std::function<void(char, const char*, const std::string&)>& f) {
+  const int me = getpid();
+  for_each_entry("/proc", [&](const char* name) {
+    if (name[0] < '0' || name[0] > '9') return;
+    const std::string line = text_of(std::string("/proc/") + name + "/stat");
+    const auto end = line.rfind(')');
+    if (end == std::string::npos) return;
+    std::istringstream rest(line.substr(end + 1));
+    char state = 0;
+    int parent = -1;
+    rest >> state >> parent;
+    if (parent == me) f(state, name, line.substr(0, end + 3));
+  });
 }
 
 std::string describe_children() {
   std::string out;
-  const int me = getpid();
-  for_each_entry("/proc", [&](const char* name) {
-    if (name[0] < '0' || name[0] > '9' || parent_of(name) != me) return;
-    std::string line;
-    std::ifstream stat(std::string("/proc/") + name + "/stat");
-    std::getline(stat, line);
-    out += "\n    " + line.substr(0, 60);
-  });
+  for_each_child([&](char, const char*, const std::string& line) { out += "\n    " + line; });
   return out;
 }
 
 std::string describe_descriptors() {
   std::string out;
   for_each_entry("/proc/self/fd", [&](const char* name) {
-    char target[256] = {};
-    const std::string path = std::string("/proc/self/fd/") + name;
-    if (readlink(path.c_str(), target, sizeof target - 1) > 0) {
-      out += std::string("\n    ") + name + " -> " + target;
-    }
+    const std::string target = target_of(name);
+    if (!target.empty()) out += std::string("\n    ") + name + " -> " + target;
   });
   return out;
 }
+
+std::string describe_threads() {
+  std::string out;
+  for_each_entry("/proc/self/task", [&](const char* name) {
+    out += std::string("\n    ") + name + " " +
+           text_of(std::string("/proc/self/task/") + name + "/comm");
+  });
+  return out;
+}
+
+std::vector<std::string> shared_mappings() {
+  std::vector<std::string> found;
+  std::istringstream maps(text_of("/proc/self/maps"));
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find(shared_memory) != std::string::npos) found.push_back(line);
+  }
+  return found;
+}
+
+std::string describe_mappings() {
+  std::string out;
+  for (const std::string& line : shared_mappings()) out += "\n    " + line;
+  return out;
+}
+
+holdings test_began_with;
+std::chrono::milliseconds test_limit = leak_limit;
 
 }  // namespace
 
@@ -82,42 +111,47 @@ void adopt_orphans() { prctl(PR_SET_CHILD_SUBREAPER, 1); }
 
 holdings holdings::now() {
   holdings h;
-  h.descriptors = count_entries("/proc/self/fd");
-  h.threads = count_entries("/proc/self/task");
-  const int me = getpid();
-  for_each_entry("/proc", [&](const char* name) {
-    if (name[0] >= '0' && name[0] <= '9' && parent_of(name) == me) ++h.children;
+  for_each_entry("/proc/self/fd", [&](const char* name) {
+    ++h.descriptors;
+    if (target_of(name).starts_with(shared_memory)) ++h.memfds;
   });
-  std::ifstream maps("/proc/self/maps");
-  for (std::string line; std::getline(maps, line);) {
-    if (line.find("/memfd:procpool-region") != std::string::npos) ++h.shared_maps;
-  }
+  for_each_entry("/proc/self/task", [&](const char*) { ++h.threads; });
+  for_each_child([&](char state, const char*, const std::string&) {
+    ++h.children;
+    if (state == 'Z') ++h.zombies;
+  });
+  h.mappings = static_cast<int>(shared_mappings().size());
   return h;
 }
 
-std::string leaked_since(const holdings& before) {
-  const auto deadline = std::chrono::steady_clock::now() + 5s;
+std::string leaked_since(const holdings& before, std::chrono::milliseconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
   for (;;) {
     const holdings h = holdings::now();
     std::string left;
-    if (h.descriptors > before.descriptors) {
-      left += "descriptors: " + std::to_string(h.descriptors - before.descriptors) + " more" +
-              describe_descriptors() + "\n";
-    }
-    if (h.threads > before.threads) {
-      left += "threads: " + std::to_string(h.threads - before.threads) + " more\n";
-    }
-    if (h.children > before.children) {
-      left += "processes: " + std::to_string(h.children - before.children) + " more" +
-              describe_children() + "\n";
-    }
-    if (h.shared_maps > before.shared_maps) {
-      left +=
-          "shared memory: " + std::to_string(h.shared_maps - before.shared_maps) + " mappings\n";
-    }
+    const auto compare = [&](const char* what, int holdings::* n, std::string (*describe)()) {
+      if (h.*n <= before.*n) return;
+      left += std::string(what) + ": " + std::to_string(h.*n - before.*n) + " more" + describe();
+      left += "\n";
+    };
+    compare("descriptors", &holdings::descriptors, &describe_descriptors);
+    compare("descriptors of shared memory", &holdings::memfds, &describe_descriptors);
+    compare("mappings of shared memory", &holdings::mappings, &describe_mappings);
+    compare("threads", &holdings::threads, &describe_threads);
+    compare("processes", &holdings::children, &describe_children);
+    compare("zombies", &holdings::zombies, &describe_children);
     if (left.empty() || std::chrono::steady_clock::now() > deadline) return left;
     std::this_thread::sleep_for(5ms);
   }
 }
+
+holdings begin_leak_check() { return begin_leak_check(leak_limit); }
+
+holdings begin_leak_check(std::chrono::milliseconds limit) {
+  test_limit = limit;
+  return test_began_with = holdings::now();
+}
+
+std::string end_leak_check() { return leaked_since(test_began_with, test_limit); }
 
 }  // namespace procpool::testing

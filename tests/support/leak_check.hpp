@@ -1,7 +1,8 @@
-// The check that every test of pools ends with: nothing is left. No process, zombie, descriptor,
+// The check that every test ends with (main.cpp): nothing is left. No process, zombie, descriptor,
 // thread, or mapping of shared memory more than before.
 #pragma once
 
+#include <chrono>
 #include <string>
 
 namespace procpool::testing {
@@ -9,17 +10,28 @@ namespace procpool::testing {
 // What this process has right now.
 struct holdings {
   int descriptors = 0;
+  int memfds = 0;    // those of them that are shared memory of procpool
+  int mappings = 0;  // of such memory
   int threads = 0;
-  int children = 0;     // zombies included, and those of descendants that lost their parents
-  int shared_maps = 0;  // mappings of memfds
+  int children = 0;  // zombies included, and those of descendants that lost their parents
+  int zombies = 0;
   static holdings now();
 };
 
 // Descendants that lose their parent become children of this process, so that they are counted.
 void adopt_orphans();
 
-// Waits, for some seconds at most, until there is no more than `before`; otherwise says what is
-// left. Reaps nothing: zombies count.
-std::string leaked_since(const holdings& before);
+// Waits, up to the limit, until there is no more than `before`; otherwise says what is left. Reaps
+// nothing: zombies count.
+inline constexpr std::chrono::milliseconds leak_limit{5000};
+std::string leaked_since(const holdings& before, std::chrono::milliseconds limit = leak_limit);
+
+// From here on counts what the running test leaves. Each test begins with it; fixtures call it
+// again when they have made what a process has once. Returns what there is now.
+holdings begin_leak_check();
+// The same, for a test that is known to leave something: its end does not wait so long.
+holdings begin_leak_check(std::chrono::milliseconds limit);
+// The test's end: leaked_since its beginning.
+std::string end_leak_check();
 
 }  // namespace procpool::testing

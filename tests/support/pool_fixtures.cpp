@@ -88,7 +88,7 @@ watchdog::~watchdog() {
 
 leak_free_test::leak_free_test() : watchdog_(test_limit) { adopt_orphans(); }
 
-void leak_free_test::SetUp() { before_ = holdings::now(); }
+void leak_free_test::SetUp() { begin_leak_check(); }
 
 void pool_test::SetUp() {
   process_pool_executor({.max_workers = 1, .start = GetParam()}).submit([] {}).get();
@@ -96,10 +96,5 @@ void pool_test::SetUp() {
 }
 
 leak_free_test::~leak_free_test() = default;
-
-void leak_free_test::TearDown() {
-  const std::string left = leaked_since(before_);
-  EXPECT_EQ(left, "") << "left behind by the test";
-}
 
 }  // namespace procpool::testing

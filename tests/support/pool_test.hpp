@@ -1,5 +1,5 @@
 // Fixtures for tests of pools: one suite runs for every start method, each test under a watchdog
-// and followed by the check that nothing is left.
+// and, like all tests, followed by the check that nothing is left (leak_check.hpp).
 //
 //   class map_test : public pool_test {};
 //   PROCPOOL_FOR_EACH_START_METHOD(map_test);
@@ -41,17 +41,15 @@ class watchdog {
   state* state_;
 };
 
-// Ends with the leak check.
+// Under a watchdog, and counts the orphans of its pools as its own.
 class leak_free_test : public ::testing::Test {
  protected:
   leak_free_test();
   ~leak_free_test() override;
-  void SetUp() override;  // fixtures that override these two call them
-  void TearDown() override;
+  void SetUp() override;  // fixtures that override it call it when they have made what stays
 
  private:
   watchdog watchdog_;
-  holdings before_;
 };
 
 class pool_test : public leak_free_test, public ::testing::WithParamInterface<start_method> {
