@@ -32,7 +32,8 @@ struct pool_options {
   start_method start = start_method::automatic;
   // Runs in each worker before its first task. If it throws or dies, the pool is broken.
   invocation initializer = {};
-  // Runs in each worker that ends in order: shutdown, or max_tasks_per_child reached.
+  // Runs in each worker that ends in order: shutdown, or max_tasks_per_child reached. What it
+  // throws is a line on stderr.
   invocation finalizer = {};
   // A worker is replaced after this many tasks; at least 1.
   std::optional<int> max_tasks_per_child = {};

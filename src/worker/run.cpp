@@ -2,11 +2,13 @@
 
 #include <cstdio>
 #include <iostream>
+#include <string>
 
 #include "launch/role.hpp"
 #include "os/child_setup.hpp"
 #include "os/crash_trace.hpp"
 #include "os/private_fds.hpp"
+#include "os/terminal.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/invocation.hpp"
 #include "procpool/this_worker.hpp"
@@ -76,7 +78,12 @@ void run(const launch::worker_context& context) {
   work.run(header.tasks_per_worker);
   try {
     run_hook(view, header.finalizer_code, header.finalizer_block, header.finalizer_length);
+  } catch (const std::exception& e) {
+    // Nobody waits for it: said where errors are said that nobody asks for.
+    os::write_stderr(std::string("procpool: the finalizer of a worker failed: ") + e.what() + "\n");
+    os::leave_process(1);
   } catch (...) {
+    os::write_stderr("procpool: the finalizer of a worker failed\n");
     os::leave_process(1);
   }
   // What tasks have printed and not flushed; a worker that crashes loses it, as any program does.

@@ -150,6 +150,20 @@ TEST_P(stderr_test, everything_arrives_in_the_order_of_each_worker) {
   EXPECT_NE(all.find("child\n"), std::string::npos);
 }
 
+void fail_at_the_end() { throw std::runtime_error("the lock file is gone"); }
+
+TEST_P(stderr_test, a_finalizer_that_throws_says_so) {
+  {
+    const redirected quiet(fd_.get());
+    pool_options o = capturing(1);
+    o.finalizer = fail_at_the_end;
+    process_pool_executor pool(o);
+    EXPECT_EQ(pool.submit([](int x) { return x; }, 5).get(), 5);
+  }
+  EXPECT_EQ(contents(file_.path()),
+            "procpool: the finalizer of a worker failed: the lock file is gone\n");
+}
+
 TEST_P(stderr_test, a_reader_that_sleeps_stops_only_who_writes) {
   os::pipe_ends slow = os::try_make_pipe();
   process_pool_executor pool(capturing(2));
