@@ -54,7 +54,7 @@ u64 block_allocator::capacity_of(u32 size_class) {
 
 block block_allocator::allocate(u64 bytes) {
   const u32 c = class_of(bytes);
-  if (free_.size() <= c) free_.resize(c + 1);
+  if (free_.size() <= c) free_.resize(std::size_t{c} + 1);
   free_list& list = free_[c];
   block b{0, capacity_of(c), c};
   if (!list.warm.empty()) {

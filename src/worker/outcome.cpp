@@ -39,7 +39,7 @@ shm::block result_blocks::take(u64 bytes) {
 
 void result_blocks::lend(shm::block b) {
   view_->header(b.offset).in_use.store(1, std::memory_order_relaxed);  // DONE publishes it
-  if (lent_.size() <= b.size_class) lent_.resize(b.size_class + 1);
+  if (lent_.size() <= b.size_class) lent_.resize(std::size_t{b.size_class} + 1);
   lent_[b.size_class].push_back(b);
 }
 
