@@ -3,87 +3,34 @@
 #include "chaos/stepper.hpp"
 
 #include <signal.h>
-#include <stdio.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include <unwind.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <fstream>
-#include <memory>
-#include <sstream>
+#include <iterator>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 namespace procpool::testing {
 namespace {
 
-// Where the first byte of the program's file is mapped.
-std::uint64_t load_address() {
-  std::ifstream maps("/proc/self/maps");
-  std::uint64_t begin = 0;
-  maps >> std::hex >> begin;
-  return begin;
-}
-
-bool begins_with_one_of(const std::string& text, const std::vector<std::string>& prefixes) {
-  for (const std::string& p : prefixes) {
-    if (text.starts_with(p)) return true;
-  }
-  return false;
-}
-
-// They do not come back to where they were called.
-bool never_returns(const std::string& name) {
-  for (const char* n : {"__cxa_throw", "__cxa_rethrow", "_Unwind_Resume", "_exit", "pause"}) {
-    if (name.starts_with(n)) return true;
-  }
-  return name.find("rethrow_exception") != std::string::npos ||
-         name.find("__throw_") != std::string::npos;
-}
-
-long trace(__ptrace_request what, pid_t pid, std::uint64_t address, const void* data) {
+long trace(__ptrace_request what, pid_t pid, address a, const void* data) {
   errno = 0;
-  const long result = ptrace(what, pid, reinterpret_cast<void*>(address), data);
+  const long result = ptrace(what, pid, reinterpret_cast<void*>(a), data);
   if (errno != 0) throw std::system_error(errno, std::generic_category(), "ptrace");
   return result;
 }
 
 }  // namespace
 
-disassembly::disassembly(const std::vector<std::string>& prefixes) {
-  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(
-      popen("objdump -d -C --no-show-raw-insn /proc/$PPID/exe", "r"), &pclose);
-  if (!pipe) throw std::runtime_error("objdump cannot be started");
-  const std::uint64_t base = load_address();
-  std::string function;
-  bool wanted = false;
-  char buffer[4096];
-  while (fgets(buffer, sizeof buffer, pipe.get()) != nullptr) {
-    std::string line(buffer);
-    line.erase(line.find_last_not_of(" \n") + 1);
-    if (line.ends_with(">:")) {
-      const auto begin = line.find('<') + 1;
-      function = line.substr(begin, line.size() - begin - 2);
-      wanted = begins_with_one_of(function, prefixes);
-      if (function.ends_with("@plt")) {
-        stubs_[base + std::stoull(line, nullptr, 16)] = function.substr(0, function.size() - 4);
-      }
-      continue;
-    }
-    const auto colon = line.find(":\t");
-    if (!wanted || colon == std::string::npos) continue;
-    const std::string text = line.substr(colon + 2);
-    if (text.find("nop") != std::string::npos || text.starts_with("xchg   %ax,%ax")) continue;
-    instructions_[base + std::stoull(line, nullptr, 16)] = {function, text};
+stepper::stepper(pid_t pid, const disassembly& program, const reachable_code& code)
+    : pid_(pid), program_(&program), code_(&code) {
+  for (const auto& [entry, f] : program.functions()) {
+    if (f.is_stub && program.never_returns(entry)) throws_.push_back(entry);
   }
-}
-
-const std::string* disassembly::stub(std::uint64_t address) const {
-  const auto it = stubs_.find(address);
-  return it == stubs_.end() ? nullptr : &it->second;
-}
-
-stepper::stepper(pid_t pid, const disassembly& program) : pid_(pid), program_(&program) {
   trace(PTRACE_SEIZE, pid_, 0, nullptr);
   trace(PTRACE_INTERRUPT, pid_, 0, nullptr);
   wait_for_stop();
@@ -94,42 +41,107 @@ stepper::~stepper() {
 }
 
 void stepper::step() try {
-  const std::string* call = next_call();
-  if (call != nullptr && !never_returns(*call)) {
-    run_call(static_cast<std::uint64_t>(trace(PTRACE_PEEKTEXT, pid_, registers_.rsp, nullptr)));
+  const address at = position();
+  if (code_->contains(at)) pending_ = 0;
+  if (next_call() != nullptr && program_->throws(at)) {
+    // The unwinder says where it goes on before it does.
+    run_until({reinterpret_cast<address>(&_Unwind_SetIP)});
+    if (alive_) run_until({registers_.rsi});
     return;
+  }
+  if (next_call() != nullptr && !program_->never_returns(at)) {
+    const bool looks_at_errno = *next_call() == "__errno_location";
+    run_until({return_address()});
+    if (looks_at_errno && errno_ != 0) set_errno();
+    return;
+  }
+  if (next_call() == nullptr && !code_->contains(at)) {
+    if (program_->is_called_at(at)) {
+      run_foreign(return_address());
+      return;
+    }
+    if (pending_ != 0) {
+      run_foreign(pending_);  // in a handler of its own
+      return;
+    }
   }
   trace(PTRACE_SINGLESTEP, pid_, 0, nullptr);
   wait_for_stop();
 } catch (const std::system_error& e) {
-  const std::string* call = next_call();
-  throw std::runtime_error(std::string(e.what()) + " at " +
-                           (call != nullptr ? *call : std::to_string(position())));
+  const auto it = program_->functions().upper_bound(position());
+  const bool known = it != program_->functions().begin();
+  throw std::runtime_error(std::string(e.what()) + " after " +
+                           (known ? std::prev(it)->second.name : "the start"));
 }
 
-// With a breakpoint where the call comes back to.
-void stepper::run_call(std::uint64_t back) {
-  const long code = trace(PTRACE_PEEKTEXT, pid_, back, nullptr);
-  const long trap = (code & ~0xffL) | 0xcc;
-  trace(PTRACE_POKETEXT, pid_, back, reinterpret_cast<const void*>(trap));
+void stepper::run_to(address a) { run_until({a}); }
+
+// To where it returns or throws.
+void stepper::run_foreign(address back) {
+  std::vector<address> stops = throws_;
+  stops.push_back(back);
+  run_until(stops);
+  if (pending_ == 0 || position() == pending_) pending_ = position() == back ? 0 : back;
+}
+
+address stepper::return_address() const {
+  return static_cast<address>(trace(PTRACE_PEEKTEXT, pid_, registers_.rsp, nullptr));
+}
+
+// With breakpoints.
+void stepper::run_until(const std::vector<address>& stops) {
+  std::vector<long> code;
+  for (const address a : stops) {
+    code.push_back(trace(PTRACE_PEEKTEXT, pid_, a, nullptr));
+  }
+  // One word may hold several: each changes its own byte.
+  for (const address a : stops) {
+    const long now = trace(PTRACE_PEEKTEXT, pid_, a, nullptr);
+    trace(PTRACE_POKETEXT, pid_, a, reinterpret_cast<const void*>((now & ~0xffL) | 0xcc));
+  }
   trace(PTRACE_CONT, pid_, 0, nullptr);
   wait_for_stop();
   if (!alive_) return;
-  trace(PTRACE_POKETEXT, pid_, back, reinterpret_cast<const void*>(code));
-  if (registers_.rip != back + 1) throw std::runtime_error("the call did not come back");
-  registers_.rip = back;
-  trace(PTRACE_SETREGS, pid_, 0, &registers_);
+  for (std::size_t i = 0; i < stops.size(); ++i) {
+    const long now = trace(PTRACE_PEEKTEXT, pid_, stops[i], nullptr);
+    const long was = (now & ~0xffL) | (code[i] & 0xffL);
+    trace(PTRACE_POKETEXT, pid_, stops[i], reinterpret_cast<const void*>(was));
+  }
+  const address at = registers_.rip - 1;
+  if (std::find(stops.begin(), stops.end(), at) == stops.end()) {
+    throw std::runtime_error("the call did not come back");
+  }
+  registers_.rip = at;
+  set_registers();
 }
 
 void stepper::spoil_comparison() {
   registers_.rax ^= 0x4000000040000000U;  // what is expected; differs in both halves now
-  trace(PTRACE_SETREGS, pid_, 0, &registers_);
+  set_registers();
+}
+
+void stepper::fail_call(int error) {
+  registers_.rip = return_address();
+  registers_.rsp += 8;
+  registers_.rax = static_cast<unsigned long long>(-1);
+  set_registers();
+  errno_ = error;
+}
+
+// rax has just got its address.
+void stepper::set_errno() {
+  const address where = registers_.rax;
+  const long now = trace(PTRACE_PEEKDATA, pid_, where, nullptr);
+  const long wanted = (now & ~0xffffffffL) | std::exchange(errno_, 0);
+  trace(PTRACE_POKEDATA, pid_, where, reinterpret_cast<const void*>(wanted));
 }
 
 void stepper::kill() {
   ::kill(pid_, SIGKILL);  // traced by us, so the number is its own until we have waited for it
   while (alive_) wait_for_stop();
 }
+
+void stepper::set_registers() { trace(PTRACE_SETREGS, pid_, 0, &registers_); }
 
 void stepper::wait_for_stop() {
   int status = 0;

@@ -1,63 +1,57 @@
-// Another process, one instruction at a time, and the instructions of this program by name. x86-64.
+// Another process, one instruction at a time. x86-64.
 //
-// Calls into shared libraries are one step: what the protocol does lies between them, and whatever
-// they leave in memory is seen after they return. Both processes must run this program at the same
-// addresses (one forked from the other).
+// What lies outside of the code that is asked for (library functions, those of the program that are
+// not of interest) is one step: what the protocol does lies between them, and whatever they leave
+// in memory is seen after they return. Both processes must run this program at the same addresses
+// (one forked from the other).
 #pragma once
 
 #include <sys/types.h>
 #include <sys/user.h>
 
-#include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
+#include "chaos/disassembly.hpp"
+
 namespace procpool::testing {
-
-// What objdump says of this program. Addresses are those of the running process.
-class disassembly {
- public:
-  struct instruction {
-    std::string function;  // demangled, with its parameters
-    std::string text;
-  };
-  // The functions whose names begin with one of `prefixes`. Padding is left out.
-  explicit disassembly(const std::vector<std::string>& prefixes);
-
-  const std::map<std::uint64_t, instruction>& instructions() const { return instructions_; }
-  bool contains(std::uint64_t address) const { return instructions_.count(address) != 0; }
-  // The library function that a stub at this address calls, or null.
-  const std::string* stub(std::uint64_t address) const;
-
- private:
-  std::map<std::uint64_t, instruction> instructions_;
-  std::map<std::uint64_t, std::string> stubs_;
-};
 
 class stepper {
  public:
   // Stops the process. Throws std::system_error where tracing is not allowed.
-  stepper(pid_t pid, const disassembly& program);
+  stepper(pid_t pid, const disassembly& program, const reachable_code& code);
   ~stepper();  // lets it go on, if it still lives
   stepper(const stepper&) = delete;
   stepper& operator=(const stepper&) = delete;
 
   bool alive() const { return alive_; }
-  std::uint64_t position() const { return registers_.rip; }
+  address position() const { return registers_.rip; }
   // The name of the library function that the next step calls, or null.
   const std::string* next_call() const { return program_->stub(position()); }
   void step();
+  // Lets it run to that address.
+  void run_to(address a);
   // If the next step is a compare-and-swap, it will fail, as if another process had come before.
   void spoil_comparison();
+  // The library function that the next step calls is not called: it returns -1 and sets errno.
+  void fail_call(int error);
   void kill();
 
  private:
-  void run_call(std::uint64_t back);
+  void run_foreign(address back);
+  address return_address() const;
+  void set_errno();
+  // Until one of these is reached.
+  void run_until(const std::vector<address>& stops);
   void wait_for_stop();
+  void set_registers();
 
   pid_t pid_;
   const disassembly* program_;
+  const reachable_code* code_;
+  std::vector<address> throws_;  // stubs that do not return
+  address pending_ = 0;          // where the foreign function returns to that is being unwound
+  int errno_ = 0;                // what the next look at errno is to find, or 0
   bool alive_ = true;
   user_regs_struct registers_{};
 };

@@ -9,17 +9,23 @@
 #include <csignal>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <numeric>
 #include <sstream>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
+#include "os/futex.hpp"
 #include "procpool/detail/thunks.hpp"
 #include "shm/process_page.hpp"
 #include "support/pool_test.hpp"
 #include "worker/loop.hpp"
 
 namespace procpool::testing {
+
+const std::string complaint(200, 'x');
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -33,6 +39,8 @@ constexpr std::size_t verdict_bytes = 512;
 // Shared with the workers, which are forked from this process; private in the copies.
 struct notebook {
   std::atomic<std::uint8_t> starts[most_ids];
+  std::atomic<bool> gate_is_closed;
+  std::atomic<pid_t> at_the_gate;
 };
 template <class T>
 T& shared_object() {
@@ -85,12 +93,40 @@ bool make_private(const std::vector<shared_range>& ranges) {
   return true;
 }
 
-}  // namespace
+// The initializer.
+void pass_the_gate() {
+  while (book().gate_is_closed.load()) {
+    book().at_the_gate.store(getpid());
+    usleep(1000);
+  }
+}
 
+struct unreadable {
+  std::uint32_t reader;  // 0: nobody
+};
+
+}  // namespace
+}  // namespace procpool::testing
+
+template <>
+struct procpool::codec<procpool::testing::unreadable> {
+  static std::uint32_t to_wire(const procpool::testing::unreadable& v) { return v.reader; }
+  static procpool::testing::unreadable from_wire(std::uint32_t reader) {
+    if (reader == 0) throw std::runtime_error(procpool::testing::complaint);
+    return {reader};
+  }
+};
+
+namespace procpool::testing {
 numbers bench_task(std::uint32_t id, std::uint32_t size, bool fail, const numbers& padding) {
   if (!padding.empty() && padding.back() != id) return {};
   book().starts[id].fetch_add(1);
-  if (fail) throw std::runtime_error(std::string(200, 'x'));
+  if (fail) throw std::runtime_error(complaint);
+  if (size >= numbers::least_overflow) {
+    numbers none;
+    none.overflow = size;
+    return none;
+  }
   return numbers(size, id);
 }
 
@@ -113,10 +149,13 @@ std::size_t pool_test_access::records_in_use() const {
   return pool_.records_.size() - free;
 }
 
-sweep_bench::sweep_bench(int workers)
+sweep_bench::sweep_bench(int workers, bool with_gate)
     : ref_((book(), answer(),
-            std::make_unique<detail::pool_ref>(
-                pool_options{.max_workers = workers, .start = start_method::fork}))),
+            std::make_unique<detail::pool_ref>(pool_options{
+                .max_workers = workers,
+                .start = start_method::fork,
+
+                .initializer = with_gate ? invocation(&pass_the_gate) : invocation()}))),
       access_(ref_->use()) {
   for (std::atomic<std::uint8_t>& s : book().starts) s.store(0);
   // All of the arena that there may be, so that copies find it here and make it their own.
@@ -126,6 +165,8 @@ sweep_bench::sweep_bench(int workers)
 }
 
 sweep_bench::~sweep_bench() {
+  let_it_in();
+  end_sleepers();
   if (frozen_ != 0) ::kill(frozen_, SIGCONT);
 }
 
@@ -137,6 +178,13 @@ void sweep_bench::wait_until_quiet() {
            c.asleep[0].load() == all && c.roles.load() == 0;
   });
   if (!quiet) throw std::runtime_error("the workers do not come to rest");
+}
+
+void sweep_bench::wait_until_victim_sleeps() {
+  const shm::control_block& c = region().control();
+  if (!eventually([&] { return (c.asleep[0].load() >> victim & 1U) != 0; })) {
+    throw std::runtime_error("the victim does not fall asleep");
+  }
 }
 
 void sweep_bench::freeze_peer() {
@@ -161,6 +209,19 @@ void sweep_bench::wait_for_successor(pid_t old) {
   }
 }
 
+void sweep_bench::stop_a_new_victim() {
+  wait_until_quiet();
+  book().gate_is_closed.store(true);
+  const pid_t old = victim_pid();
+  ::kill(old, SIGKILL);
+  wait_for_successor(old);
+  if (!eventually([&] { return book().at_the_gate.load() == victim_pid(); })) {
+    throw std::runtime_error("the new victim has no initializer");
+  }
+}
+
+void sweep_bench::let_it_in() { book().gate_is_closed.store(false); }
+
 void sweep_bench::peer_is_awake() { shm::roster(region()).clear_asleep(peer); }
 
 void sweep_bench::decide_to_kill() {
@@ -181,20 +242,27 @@ parent::task_record& sweep_bench::submit(u32 size, bool fail, int retries, u32 p
   types::call::pack(task, &bench_task, id, size, fail, numbers(padding, id));
   detail::state_ptr state = task.commit(code, {.retries = retries}, 0, true);
   auto& record = static_cast<parent::task_record&>(*state);
-  tasks_.push_back({id, size, fail, retries, future<numbers>(std::move(state))});
+  tasks_.push_back(
+      {id, size, fail ? complaint : "", false, retries, future<numbers>(std::move(state))});
   return record;
 }
 
-void sweep_bench::submit_map(u32 items, u32 size, bool last_fails, int retries) {
+void sweep_bench::submit_overflowing(u32 bytes) {
+  submit(bytes);
+  tasks_.back().error = complaint;
+}
+
+void sweep_bench::submit_map(u32 items, u32 size, failing f, int retries) {
   numbers ids(items);
   std::iota(ids.begin(), ids.end(), next_id_);
   const u32 first = next_id_, last = first + items - 1;
   next_id_ += items;
   auto results = detail::make_map(
       ref_->use(), {.chunksize = items, .task = {.retries = retries}},
-      partial([](u32 s, u64 failing,
-                 u64 id) { return bench_task(static_cast<u32>(id), s, id == failing, {}); },
-              size, last_fails ? u64{last} : u64{most_ids}),
+      partial([](unreadable, u32 s, u64 bad,
+                 u64 id) { return bench_task(static_cast<u32>(id), s, id == bad, {}); },
+              unreadable{f != failing::all ? 1U : 0U}, size,
+              f == failing::last ? u64{last} : u64{most_ids}),
       std::move(ids));
   parent::task_record* record = nullptr;
   for (u32 i = 0; i < region().allocated_slots(); ++i) {
@@ -203,7 +271,7 @@ void sweep_bench::submit_map(u32 items, u32 size, bool last_fails, int retries) 
       record = access_.record(i);
     }
   }
-  chunk_.emplace(chunk{first, items, size, last_fails, retries, record, std::move(results)});
+  chunk_.emplace(chunk{first, items, size, f, {}, retries, record, std::move(results)});
 }
 
 void sweep_bench::notify(parent::task_record& r) { notices_.add(r, noticed_++); }
@@ -215,12 +283,27 @@ void sweep_bench::take_first() {
   tasks_.pop_front();
 }
 
+shm::slot& sweep_bench::last_slot() {
+  if (chunk_) return *chunk_->record->slot.load();
+  return *static_cast<parent::task_record&>(*tasks_.back().result.native_state()).slot.load();
+}
+
+void sweep_bench::take_first_error() {
+  try {
+    take_first();
+  } catch (const std::runtime_error&) {
+    tasks_.pop_front();
+  }
+}
+
 bool sweep_bench::all_resolved() const {
   for (const plain_task& t : tasks_) {
     if (!t.result.done()) return false;
   }
   return !chunk_ || chunk_->record->resolved();
 }
+
+bool sweep_bench::first_resolved() const { return tasks_.front().result.done(); }
 
 bool sweep_bench::changed() {
   const auto copy = [](std::vector<std::byte>& to, const void* from, std::size_t bytes) {
@@ -255,9 +338,69 @@ std::string sweep_bench::verdict() {
   return answer();
 }
 
+// As the threads of a parent sleep, but that nothing wakes those on a word after half a second.
+sweep_bench::sleeper::sleeper(std::function<void(sleeper&)> body)
+    : thread([this, run = std::move(body)] {
+        tid.store(gettid());
+        run(*this);
+        over.store(true);
+      }) {}
+
+void sweep_bench::start_sleepers() {
+  for (const plain_task& t : tasks_) {
+    auto& r = static_cast<parent::task_record&>(*t.result.native_state());
+    sleepers_.emplace_back([&r](sleeper& me) {
+      u64 word = 0;
+      while (r.set_flag(shm::waiter_flag) && r.load(word) && !shm::is_resolved(word)) {
+        os::futex_wait(r.slot.load()->word, static_cast<u32>(word), 60s);
+      }
+      me.got = 1;
+    });
+  }
+  expected_notices_ = notices_.outstanding();
+  sleepers_.emplace_back([this](sleeper& me) {
+    const time_point latest = std::chrono::steady_clock::now() + 30s;
+    while (notices_.next(&latest)) ++me.got;
+  });
+  const auto sleeps = [](const sleeper& s) {
+    if (s.over.load()) return true;
+    std::ifstream stat("/proc/self/task/" + std::to_string(s.tid.load()) + "/stat");
+    std::string number, name, state;
+    stat >> number >> name >> state;
+    return state == "S";
+  };
+  if (!eventually([&] { return std::all_of(sleepers_.begin(), sleepers_.end(), sleeps); })) {
+    throw std::runtime_error("the threads that wait do not fall asleep");
+  }
+}
+
+// Empty if all were woken.
+std::string sweep_bench::end_sleepers() {
+  const auto over = [](const sleeper& s) { return s.over.load(); };
+  const bool woken =
+      eventually([&] { return std::all_of(sleepers_.begin(), sleepers_.end(), over); });
+  std::string wrong;
+  if (!woken) {
+    for (std::size_t i = 0; i < sleepers_.size() && wrong.empty(); ++i) {
+      if (over(sleepers_[i])) continue;
+      wrong = i < tasks_.size() ? named("task", tasks_[i].id) + "who slept on its word still does"
+                                : "who waited for several tasks still does";
+    }
+    for (u32 i = 0; i < region().allocated_slots(); ++i) {
+      os::futex_wake(region().at(i).word, std::numeric_limits<int>::max());
+    }
+  }
+  for (sleeper& s : sleepers_) s.thread.join();
+  if (wrong.empty() && !sleepers_.empty() && sleepers_.back().got != expected_notices_) {
+    wrong = "who waited for several tasks got " + std::to_string(sleepers_.back().got);
+  }
+  sleepers_.clear();
+  return wrong;
+}
+
 std::string sweep_bench::settle_for_real(const std::vector<fate>& plain) {
   if (frozen_ != 0) ::kill(std::exchange(frozen_, 0), SIGCONT);
-  std::string wrong;
+  std::string wrong = end_sleepers();
   for (std::size_t i = 0; i < tasks_.size() && wrong.empty(); ++i) {
     if (tasks_[i].result.wait_for(10s) != std::future_status::ready)
       wrong = named("task", tasks_[i].id) + "lost";
@@ -363,14 +506,15 @@ std::string sweep_bench::check_notices() {
   return "";
 }
 
-std::string sweep_bench::check_result(u32 id, u32 size, bool fail, fate f, unsigned most_starts,
+std::string sweep_bench::check_result(u32 id, u32 size, const std::string& error, bool either,
+                                      fate f, unsigned most_starts,
                                       const std::function<numbers()>& get) {
   const unsigned starts = book().starts[id].load();
   const std::string who = named("task", id);
   if (starts > most_starts) return who + "started " + std::to_string(starts) + " times";
   try {
     const numbers v = get();
-    if (f != fate::value || fail) return who + "has a value and should not";
+    if (f != fate::value || (!error.empty() && !either)) return who + "has a value and should not";
     if (v != numbers(size, id)) return who + "has a wrong value";
     if (starts == 0) return who + "has a value that nobody made";
   } catch (const worker_crashed&) {
@@ -378,7 +522,8 @@ std::string sweep_bench::check_result(u32 id, u32 size, bool fail, fate f, unsig
   } catch (const cancelled_error&) {
     if (f != fate::cancelled) return who + "is cancelled";
   } catch (const std::runtime_error& e) {
-    if (f != fate::value || !fail || std::string(e.what()) != std::string(200, 'x')) {
+    if (f != fate::value || (error.empty() && !either) ||
+        std::string_view(e.what()).find(error) == std::string_view::npos) {
       return who + e.what();
     }
   }
@@ -387,7 +532,7 @@ std::string sweep_bench::check_result(u32 id, u32 size, bool fail, fate f, unsig
 
 std::string sweep_bench::check(plain_task& t, fate f) {
   if (!t.result.done()) return named("task", t.id) + "is not resolved";
-  return check_result(t.id, t.size, t.fail, f, 1U + static_cast<unsigned>(t.retries),
+  return check_result(t.id, t.size, t.error, t.either, f, 1U + static_cast<unsigned>(t.retries),
                       [&] { return t.result.get(); });
 }
 
@@ -396,10 +541,10 @@ std::string sweep_bench::check(chunk& c, const std::vector<fate>& f) {
   u32 seen = 0;
   for (auto&& o : std::move(c.results).outcomes()) {
     const auto i = static_cast<u32>(o.index());
-    const bool fail = c.last_fails && i + 1 == c.count;
+    const bool fail = c.fails == failing::all || (c.fails == failing::last && i + 1 == c.count);
     std::string wrong =
-        check_result(c.first_id + i, c.size, fail, f[i], 1U + static_cast<unsigned>(c.retries),
-                     [&] { return o.value(); });
+        check_result(c.first_id + i, c.size, fail ? complaint : c.error, !fail && !c.error.empty(),
+                     f[i], 1U + static_cast<unsigned>(c.retries), [&] { return o.value(); });
     if (!wrong.empty()) return wrong;
     ++seen;
   }
