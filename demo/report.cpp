@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <iomanip>
+#include <sstream>
 
 #include "demo/merge.hpp"
 
@@ -47,6 +48,14 @@ std::string grouped(std::uint64_t number) {
 
 std::string counted(std::uint64_t number, const std::string& noun) {
   return grouped(number) + " " + noun + (number == 1 ? "" : "s");
+}
+
+std::string busy_machine(double load, unsigned cpus) {
+  if (load <= cpus) return {};
+  std::ostringstream text;
+  text << "this machine is busy: load " << std::fixed << std::setprecision(1) << load << " on "
+       << counted(cpus, "CPU") << ", so the ratio will be low";
+  return text.str();
 }
 
 void print_summary(std::ostream& out, const file_stats& stats) {

@@ -17,6 +17,10 @@ std::string grouped(std::uint64_t number);
 // "1 file", "2 files".
 std::string counted(std::uint64_t number, const std::string& noun);
 
+// What a reader should know of a machine that has other work than us; empty when it has none. The
+// load is the number of threads that want to run.
+std::string busy_machine(double load, unsigned cpus);
+
 // How much there was, which files could not be read, and what was not text.
 void print_summary(std::ostream& out, const file_stats& stats);
 

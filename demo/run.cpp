@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <iterator>
 #include <utility>
 
 #include <procpool/procpool.hpp>
@@ -31,11 +32,19 @@ std::size_t block_size(std::size_t files, int workers) {
   return std::clamp<std::size_t>(files / tasks, 1, most);
 }
 
+pp::progress_options shown(const char* run, const options& options) {
+  return {.label = run, .unit = "files", .quiet = options.quiet};
+}
+
+std::ptrdiff_t files_in(const file_stats& stats) {
+  return static_cast<std::ptrdiff_t>(stats.documents + stats.binary_files + stats.problems.size());
+}
+
 }  // namespace
 
 file_stats run_serially(const std::vector<std::string>& paths, const options& options) {
   merger sum;
-  for (const std::string& path : pp::progress(paths, {.label = "serial", .quiet = options.quiet})) {
+  for (const std::string& path : pp::progress(paths, shown("serial", options))) {
     sum.add(analyze(path, options.keywords));
   }
   return sum.take();
@@ -56,7 +65,11 @@ pool_answer run_on_pool(const std::vector<std::string>& paths, const options& op
                           in_blocks(paths, block_size(paths.size(), pool.max_workers())));
   merger sum;
   chaos chaos;
-  for (file_stats& part : pp::progress(results, {.label = "pool", .quiet = options.quiet})) {
+  // A result is about a block of files; the bar counts files, as in the serial run.
+  auto files = pp::progress(paths, shown("pool", options));
+  auto read = files.begin();
+  for (file_stats& part : results) {
+    std::ranges::advance(read, files_in(part));
     sum.add(std::move(part));
     if (options.chaos) chaos.after_result(pool.stats());
   }

@@ -1,6 +1,10 @@
 // Word statistics of a folder of documents, serially and on a pool of processes: options.cpp says
 // what it can do, run.cpp has the pool.
 
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -24,6 +28,15 @@ double seconds(F work) {
   const auto start = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Other work on the machine, by the mean of the last minute.
+void print_load() {
+  double load = 0;
+  if (::getloadavg(&load, 1) != 1) return;
+  const long cpus = ::sysconf(_SC_NPROCESSORS_ONLN);
+  const std::string busy = demo::busy_machine(load, static_cast<unsigned>(std::max(1L, cpus)));
+  if (!busy.empty()) std::cout << busy << std::endl;
 }
 
 // Reads every file once, so that it is in memory and no run waits for the disk.
@@ -61,6 +74,7 @@ int run(const demo::options& options) {
   if (files.paths.empty()) throw std::invalid_argument("there are no files in " + options.dir);
   std::cout << demo::counted(files.paths.size(), files.only_html ? "HTML file" : "file") << " in "
             << options.dir << std::endl;
+  print_load();
   warm_up(files.paths);
 
   demo::file_stats serial;

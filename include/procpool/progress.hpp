@@ -22,6 +22,8 @@ struct progress_options {
   std::string label = {};
   // Elements in all; default: what the range knows of itself.
   std::optional<std::size_t> total = {};
+  // What an element is, in the plural: "files".
+  std::string unit = {};
   // Shows nothing. Also with the environment variable PROCPOOL_QUIET.
   bool quiet = false;
 };

@@ -30,10 +30,25 @@ std::string clock_text(double s) {
   return text;
 }
 
+// 1234567 as "1,234,567".
+std::string grouped(std::size_t number) {
+  std::string digits = std::to_string(number);
+  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, 1, ',');
+  return digits;
+}
+
+// Three digits, or all of them where there are more.
+std::string rate_text(double rate) {
+  if (rate >= 99.95) return grouped(static_cast<std::size_t>(std::min(rate, 1e18) + 0.5));
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", rate);
+  return text;
+}
+
 }  // namespace
 
 struct progress_meter::display {
-  std::string label;
+  std::string label, unit;
   std::optional<std::size_t> total;
   bool quiet = false;
   bool terminal = false;
@@ -51,13 +66,12 @@ struct progress_meter::display {
                std::string(static_cast<std::size_t>(bar_width - filled), '.') + "] ";
       }
       out += std::to_string(static_cast<int>(part * 100)) + "% ";
-      out += std::to_string(count) + "/" + std::to_string(*total);
+      out += grouped(count) + "/" + grouped(*total);
     } else {
-      out += std::to_string(count);
+      out += grouped(count);
     }
-    char rate_text[48];
-    std::snprintf(rate_text, sizeof rate_text, ", %.3g/s, ", rate);
-    out += rate_text + clock_text(elapsed);
+    if (!unit.empty()) out += ' ' + unit;
+    out += ", " + rate_text(rate) + "/s, " + clock_text(elapsed);
     if (!last && total && count < *total && rate > 0) {
       out += ", " + clock_text(static_cast<double>(*total - count) / rate) + " left";
     }
@@ -83,6 +97,7 @@ struct progress_meter::display {
 progress_meter::progress_meter(progress_options options, std::optional<std::size_t> total)
     : display_(std::make_unique<display>()) {
   display_->label = std::move(options.label);
+  display_->unit = std::move(options.unit);
   display_->total = options.total ? options.total : total;
   display_->quiet = options.quiet || std::getenv("PROCPOOL_QUIET") != nullptr;
   display_->terminal = os::stderr_is_terminal();

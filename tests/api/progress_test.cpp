@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <ranges>
+#include <regex>
 #include <sstream>
 #include <vector>
 
@@ -42,7 +43,7 @@ TEST_F(progress_test, a_bar_on_a_terminal) {
   captured_stderr err(true);
   EXPECT_EQ(read_all(progress(std::vector<int>(1000), {.label = "resize"})), 1000U);
   const std::string text = err.take();
-  EXPECT_NE(text.find("\rresize: [##############################] 100% 1000/1000, "),
+  EXPECT_NE(text.find("\rresize: [##############################] 100% 1,000/1,000, "),
             std::string::npos)
       << text;
   EXPECT_EQ(text.back(), '\n');
@@ -68,6 +69,16 @@ TEST_F(progress_test, quiet) {
   EXPECT_EQ(read_all(progress(std::vector<int>(10))), 10U);
   EXPECT_EQ(err.take(), "");
   unsetenv("PROCPOOL_QUIET");
+}
+
+// "serial: 100% 4,424/4,424 files, 6,060/s, 0:00"
+TEST_F(progress_test, numbers_are_for_people_and_have_a_unit) {
+  captured_stderr err(false);
+  EXPECT_EQ(read_all(progress(std::vector<int>(1'234'567), {.unit = "files"})), 1'234'567U);
+  const std::string text = err.take();
+  EXPECT_EQ(text.rfind("100% 1,234,567/1,234,567 files, ", 0), 0U) << text;
+  const std::regex rate("files, [0-9]{1,3}(,[0-9]{3})*/s, 0:[0-9]{2}\n$");
+  EXPECT_TRUE(std::regex_search(text, rate)) << text;
 }
 
 TEST_F(progress_test, totals) {

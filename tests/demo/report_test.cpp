@@ -23,6 +23,13 @@ TEST(Report, NumbersAreGrouped) {
   EXPECT_EQ(demo::counted(2000, "file"), "2,000 files");
 }
 
+TEST(Report, ABusyMachineIsNamed) {
+  EXPECT_EQ(demo::busy_machine(0, 1), "");
+  EXPECT_EQ(demo::busy_machine(2, 2), "");
+  EXPECT_EQ(demo::busy_machine(2.26, 2),
+            "this machine is busy: load 2.3 on 2 CPUs, so the ratio will be low");
+}
+
 TEST(Report, UnreadableFilesAreCountedAndNamedUpToALimit) {
   file_stats stats;
   for (int i = 0; i < 12; ++i) stats.problems.push_back({"p" + std::to_string(i), "why"});

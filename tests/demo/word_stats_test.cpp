@@ -90,6 +90,17 @@ TEST_F(WordStats, BadFilesAreNamedAndNotFatal) {
   EXPECT_THAT(result.output, HasSubstr("identical"));
 }
 
+TEST_F(WordStats, BothRunsCountFiles) {
+  write_documents(1100, 3);
+  folder_.write("binary.html", std::string(100, '\0'));
+  folder_.write_unreadable("unreadable.html");
+  const outcome result = run("--workers 2");
+  EXPECT_EQ(result.status, 0) << result.output;
+  for (const std::string label : {"serial", "pool"}) {
+    EXPECT_THAT(result.output, HasSubstr('\n' + label + ": 100% 1,102/1,102 files, "));
+  }
+}
+
 TEST_F(WordStats, QuietPrintsTheResultAlone) {
   write_documents(3, 10);
   const outcome result = run("--workers 1 --quiet");
