@@ -1,11 +1,11 @@
-# What a user may choose. Everything but the library itself is on only when procpool is the project
-# that is being built, and off when it is part of another one.
+# What a user may choose. Without a preset there is only the library, which needs nothing but a
+# compiler; the presets, which are for those who work on it, switch the rest on.
 
 option(BUILD_SHARED_LIBS "Build the shared library instead of the static one" OFF)
 option(PROCPOOL_INSTALL "Install the library and its package files" ${PROJECT_IS_TOP_LEVEL})
-option(PROCPOOL_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
-option(PROCPOOL_BUILD_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
-option(PROCPOOL_BUILD_DEMO "Build the demo" ${PROJECT_IS_TOP_LEVEL})
+option(PROCPOOL_BUILD_TESTS "Build the tests" OFF)
+option(PROCPOOL_BUILD_EXAMPLES "Build the examples" OFF)
+option(PROCPOOL_BUILD_DEMO "Build the demo" OFF)
 option(PROCPOOL_BUILD_BENCHMARKS "Build the benchmarks" OFF)
 option(PROCPOOL_BUILD_FUZZERS "Build the fuzzers (clang only)" OFF)
 option(PROCPOOL_WERROR "Treat warnings as errors" OFF)
