@@ -15,7 +15,15 @@ install(FILES "${PROJECT_BINARY_DIR}/procpool-config.cmake"
               "${PROJECT_BINARY_DIR}/procpool-config-version.cmake"
         DESTINATION "${package_dir}")
 
+# procpool.pc finds the rest from where it lies itself, so that `cmake --install --prefix` and a
+# folder that was moved work. Only a library folder given as an absolute path stands still.
+set(pc_folder "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+set(pc_prefix "${CMAKE_INSTALL_PREFIX}")
+if(NOT IS_ABSOLUTE "${pc_folder}")
+  file(RELATIVE_PATH pc_up "/${pc_folder}" "/")
+  string(REGEX REPLACE "/$" "" pc_prefix "\${pcfiledir}/${pc_up}")
+endif()
 cmake_path(APPEND pc_libdir "\${prefix}" "${CMAKE_INSTALL_LIBDIR}")
 cmake_path(APPEND pc_includedir "\${prefix}" "${CMAKE_INSTALL_INCLUDEDIR}")
 configure_file(cmake/procpool.pc.in "${PROJECT_BINARY_DIR}/procpool.pc" @ONLY)
-install(FILES "${PROJECT_BINARY_DIR}/procpool.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+install(FILES "${PROJECT_BINARY_DIR}/procpool.pc" DESTINATION "${pc_folder}")
