@@ -3,7 +3,7 @@
 DIR ?=
 CHAOS ?=
 JOBS ?= $(shell nproc)
-export JOBS
+export DIR CHAOS JOBS  # not written into a command: a folder may have any name
 
 suites_test := dev
 suites_matrix := clang shared asan tsan
@@ -24,7 +24,7 @@ help:
 .PHONY: demo
 demo:
 	tools/install-deps.sh demo
-	DIR='$(DIR)' CHAOS='$(CHAOS)' tools/run-demo.sh
+	tools/run-demo.sh
 
 .PHONY: install-deps
 install-deps:

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Builds the demo as it would be shipped, and runs it on a folder of documents, first serially, then
-# on a pool: tools/run-demo.sh. DIR names the folder, CHAOS=1 kills workers while it runs.
+# on a pool: tools/run-demo.sh. From the environment: DIR names the folder, CHAOS=1 kills workers
+# while it runs, JOBS says how many compilers run at a time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +10,7 @@ mkdir -p build
 {
   cmake --preset release -B "$build" -DPROCPOOL_WERROR=OFF -DPROCPOOL_BUILD_TESTS=OFF \
     -DPROCPOOL_BUILD_EXAMPLES=OFF &&
-    cmake --build "$build" --target word_stats
+    cmake --build "$build" --parallel "${JOBS:-$(nproc)}" --target word_stats
 } >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
 
 arguments=()
