@@ -29,7 +29,6 @@ demo:
 .PHONY: install-deps
 install-deps:
 	tools/install-deps.sh matrix
-	tools/install-deps.sh docs
 
 .PHONY: test test-matrix list-suites
 test:

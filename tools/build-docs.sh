@@ -1,14 +1,17 @@
 #!/bin/bash
-# The manual (mkdocs, from docs/) and the reference (Doxygen, from include/) into build/docs. Any
-# warning is an error. Neither needs the network, to build or to read.
+# The manual (mkdocs, from docs/) and the reference (Doxygen, from include/): tools/build-docs.sh
+# [folder], by default build/docs. Any warning is an error, and so is a link that leads nowhere.
+# Neither needs the network, to build or to read.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-rm -rf build/docs
-mkdir -p build/docs
-if [ -f docs/index.md ]; then
-  mkdocs build --quiet --strict --site-dir "$PWD/build/docs"
-  rm -f build/docs/Doxyfile  # mkdocs copies whatever lies in docs/
-fi
-(cat docs/Doxyfile; echo "OUTPUT_DIRECTORY = build/docs") | doxygen -
-echo "build/docs/index.html, build/docs/reference/index.html"
+out=${1:-build/docs}
+rm -rf "$out"
+mkdir -p "$out"
+# It tells what it does; only what it warns of is of interest.
+mkdocs build --strict --site-dir "$(realpath "$out")" >"$out.log" 2>&1 ||
+  { grep -v '^INFO' "$out.log"; exit 1; }
+rm -f "$out/Doxyfile"  # mkdocs copies whatever lies in docs/
+(cat docs/Doxyfile; echo "OUTPUT_DIRECTORY = \"$out\"") | doxygen -
+tools/check_links.py "$out" docs ./*.md
+echo "$out/index.html, $out/reference/index.html"

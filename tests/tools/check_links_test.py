@@ -1,0 +1,36 @@
+import pathlib
+import unittest
+
+from planted import PlantedTest
+
+
+class CheckLinks(PlantedTest):
+    tool = 'check_links.py'
+
+    def test_markdown(self):
+        self.assert_caught('a.md', '[b](b.md)\n', 'b.md: not there')
+        self.assert_caught('docs/a.md', 'see\n[b](../docs/c/b.md#x) there\n', 'a.md:2')
+        self.assert_clean('a.md', '[me](a.md), [here](.), [host](https://example.org/none.md)\n')
+        self.assert_clean('a.md', 'no link: `[b](b.md)`\n```\nf[i](x.md);\n```\n')
+
+    def test_headings(self):
+        text = '# A `map`: why?\n[up](#a-map-why), [far](a.md#a-map-why)\n'
+        self.assert_clean('a.md', text)
+        self.assert_caught('a.md', text.replace('(#a', '(#b'), '#b-map-why: not there')
+        self.assert_caught('a.md', text.replace('.md#a', '.md#b'), 'a.md#b-map-why: not there')
+
+    def test_html(self):
+        page = '<h1 id="top">x</h1>\n<a href="{}">y</a><img src="{}">'
+        self.assert_clean('a.html', page.format('#top', 'a.html'))
+        self.assert_clean('a%20b/a.html'.replace('%20', ' '), page.format('../a%20b/a.html', ''))
+        self.assert_caught('a.html', page.format('b.html', ''), 'a.html:2: b.html: not there')
+        self.assert_caught('a.html', page.format('#end', ''), '#end: not there')
+        self.assert_caught('a.html', page.format('', 'none.png'), 'none.png: not there')
+
+    def test_several_files(self):
+        code, output = self.run_tool({'a.html': '<a href="b.md#x">', 'b.md': '# X\n', 'c.txt': '[](d)'})
+        self.assertEqual((code, pathlib.Path(output).name), (0, 'check_links.py: 2 files, 0 errors\n'))
+
+
+if __name__ == '__main__':
+    unittest.main()
