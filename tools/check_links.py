@@ -17,7 +17,7 @@ _FENCE = re.compile(r'^( *)```.*?^\1```', re.M | re.S)
 _CODE = re.compile(r'`[^`\n]*`')
 # Doxygen offers this section of classes whose only nested class is private, and leaves it out.
 _NOT_OURS = {'nested-classes'}
-_LINK = re.compile(r'\]\(([^)\s]+)\)|<a href="([^"]+)"')
+_LINK = re.compile(r'\]\(([^)\s]+)\)')
 
 
 class _Page(html.parser.HTMLParser):
@@ -48,7 +48,7 @@ def _slug(heading):
 def _from_markdown(text):
     text = _FENCE.sub(lambda m: '\n' * m.group().count('\n'), text)
     prose = _CODE.sub('`', text)
-    links = [(prose.count('\n', 0, m.start()) + 1, m[1] or m[2]) for m in _LINK.finditer(prose)]
+    links = [(prose.count('\n', 0, m.start()) + 1, m[1]) for m in _LINK.finditer(prose)]
     return links, {_slug(h) for h in re.findall(r'^#+ +(.*)$', text, re.M)}
 
 
