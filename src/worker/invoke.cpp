@@ -36,7 +36,7 @@ void leave_if_disowned() {
 }  // namespace
 
 void* invoker::resolve(shm::u64 code) {
-  if (code == last_code_) return last_function_;
+  if (code == last_code_ && code != 0) return last_function_;  // 0: a damaged slot
   last_function_ = detail::from_code_ref(detail::code_ref{code});
   last_code_ = code;
   return last_function_;

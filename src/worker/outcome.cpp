@@ -37,10 +37,14 @@ shm::block result_blocks::take(u64 bytes) {
   return blocks_.allocate(bytes);
 }
 
-void result_blocks::lend(shm::block b) {
-  view_->header(b.offset).in_use.store(1, std::memory_order_relaxed);  // DONE publishes it
-  if (lent_.size() <= b.size_class) lent_.resize(std::size_t{b.size_class} + 1);
-  lent_[b.size_class].push_back(b);
+void result_blocks::lend(shm::block b) noexcept {
+  try {
+    view_->header(b.offset).in_use.store(1, std::memory_order_relaxed);  // DONE publishes it
+    if (lent_.size() <= b.size_class) lent_.resize(std::size_t{b.size_class} + 1);
+    lent_[b.size_class].push_back(b);
+  } catch (const std::bad_alloc&) {
+    // It is not used again in this worker's life; the outcome in it is as good as any.
+  }
 }
 
 void outcome_writer::grow(wire_writer& base, std::size_t need) {
@@ -89,7 +93,13 @@ void chunk_writer::grow(wire_writer& base, std::size_t need) {
   const std::size_t used = self.size();
   const shm::block bigger =
       self.blocks_->take(std::max<u64>({used + need, 2 * used, first_chunk_block}));
-  std::byte* to = self.blocks_->address(bigger);
+  std::byte* to = nullptr;
+  try {
+    to = self.blocks_->address(bigger);
+  } catch (...) {
+    self.blocks_->put_back(bigger);
+    throw;
+  }
   if (used != 0) std::memcpy(to, self.begin_, used);
   // A reader after this process's death finds either block: both hold all finished items.
   self.progress_line_->outcomes.store(bigger.offset, std::memory_order_release);

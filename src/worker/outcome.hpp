@@ -23,7 +23,7 @@ class result_blocks {
   // Never published: free at once.
   void put_back(shm::block b) { blocks_.release(b); }
   // Published: the parent clears the header when it has read it.
-  void lend(shm::block b);
+  void lend(shm::block b) noexcept;
   std::byte* address(shm::block b) { return view_->at(b.offset, b.capacity); }
 
  private:
