@@ -183,13 +183,21 @@ void fork_server_client::start_worker(seat_id id, std::uint64_t argument) {
   if (id.seat >= max_seats || state_->workers.count(id.seat) != 0) {
     os::throw_error(EINVAL, "cannot start a worker on a seat that is taken or does not exist");
   }
-  state_->workers[id.seat].incarnation = id.incarnation;
+  // Room for the message first: then nothing throws any more once the seat is taken.
+  state_->unsent.emplace_back(message);
+  const bool alone = state_->unsent.size() == 1;
+  try {
+    state_->workers[id.seat].incarnation = id.incarnation;
+  } catch (...) {
+    state_->unsent.pop_back();
+    throw;
+  }
   if (!state_->silent_since) state_->silent_since = std::chrono::steady_clock::now();
   // A server that is lost answers nothing: that nothing has come of this is for the lifeline to
   // say.
   if (state_->server_lost) state_->events.add(state_->lifeline.get());
   // Answers come for what is in the socket, and with each of them more is sent.
-  if (!state_->unsent.empty() || !state_->send(message)) state_->unsent.push_back(message);
+  if (alone && state_->send(message)) state_->unsent.pop_back();
 }
 
 bool fork_server_client::signal_worker(seat_id id, int signal) noexcept {

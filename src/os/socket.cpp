@@ -36,11 +36,13 @@ signed_stream make_signed_stream() {
   const int on = 1;
   // Only the writer may block: O_NONBLOCK belongs to the end, not to the descriptor.
   if (::setsockopt(s.reader.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0 ||
-      ::fcntl(s.reader.get(), F_SETFL, O_NONBLOCK) != 0 ||
-      !(s.reader = above_stdio(std::move(s.reader))) ||
-      !(s.writer = above_stdio(std::move(s.writer)))) {
+      ::fcntl(s.reader.get(), F_SETFL, O_NONBLOCK) != 0) {
     throw_errno("cannot create a socket pair");
   }
+  s.reader = above_stdio(std::move(s.reader));
+  if (!s.reader) throw_errno("cannot create a socket pair");
+  s.writer = above_stdio(std::move(s.writer));
+  if (!s.writer) throw_errno("cannot create a socket pair");
   ::shutdown(s.reader.get(), SHUT_WR);
   return s;
 }

@@ -1,8 +1,11 @@
 #include "os/terminal.hpp"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +13,7 @@
 #include <chrono>
 
 #include "os/poll.hpp"
+#include "os/unique_fd.hpp"
 
 namespace procpool::os {
 
@@ -29,18 +33,45 @@ void write_stderr(std::string_view text) noexcept {
   }
 }
 
+namespace {
+
+// Standard error without waiting. poll() promises room for PIPE_BUF bytes in a pipe, but in a
+// terminal for one: that is opened once more, so that others who have it open do not see the flag.
+class patient_stderr {
+ public:
+  patient_stderr() noexcept {
+    struct stat status{};
+    if (::fstat(STDERR_FILENO, &status) != 0) return;
+    is_socket_ = S_ISSOCK(status.st_mode);
+    if (!S_ISCHR(status.st_mode)) return;
+    own_.reset(::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  }
+  ssize_t write(const char* bytes, std::size_t size) const noexcept {
+    if (is_socket_) return ::send(STDERR_FILENO, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return ::write(own_ ? own_.get() : STDERR_FILENO, bytes, size);
+  }
+
+ private:
+  bool is_socket_ = false;
+  unique_fd own_;
+};
+
+}  // namespace
+
 std::size_t try_write_stderr(std::string_view text) noexcept {
+  if (text.empty()) return 0;
   // What poll promises a pipe, and what it takes without waiting.
   constexpr std::size_t piece = PIPE_BUF;
   sigset_t pipe_only, before;
   sigemptyset(&pipe_only);
   sigaddset(&pipe_only, SIGPIPE);
   pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+  const patient_stderr out;
   std::size_t done = 0;
   while (done < text.size()) {
     const poll_item end = poll_one(STDERR_FILENO, poll_for::output, std::chrono::milliseconds(0));
     if (!end.writable && !end.hung_up) break;
-    const ssize_t n = write(STDERR_FILENO, text.data() + done, std::min(piece, text.size() - done));
+    const ssize_t n = out.write(text.data() + done, std::min(piece, text.size() - done));
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) break;
     if (n < 0) {
       const timespec now{};

@@ -128,6 +128,10 @@ bool task_record::add_pin() noexcept {
 detail::outcome_view task_record::pin() {
   const bool is_saved = add_pin();
   u64 word = 0;
+  if (is_saved && saved_exception) {
+    detail::wire_reader reader(saved.data(), saved.size());
+    return {wire::decode_exception(reader, label()), nullptr, 0};
+  }
   if (is_saved) return {error, saved.data(), saved.size()};
   try {
     if (!load(word)) fail_damaged();
@@ -139,23 +143,29 @@ detail::outcome_view task_record::pin() {
 
 void task_record::unpin() noexcept { pins.fetch_sub(1, std::memory_order_release); }
 
-detail::outcome_view task_record::read_outcome(u64 word) {
+raw_outcome task_record::find_outcome(u64 word) {
   if (shm::phase_of(word) == task_phase::cancelled) {
-    return {std::make_exception_ptr(cancelled_error()), nullptr, 0};
+    return {std::make_exception_ptr(cancelled_error()), nullptr, 0, false};
   }
-  if (shm::phase_of(word) == task_phase::crashed) return {error, nullptr, 0};
+  if (shm::phase_of(word) == task_phase::crashed) return {error, nullptr, 0, false};
   if (shm::phase_of(word) != task_phase::done) fail_damaged();
   const shm::slot& s = *slot.load(std::memory_order_relaxed);
   // Each is loaded once, checked, and only the checked copy used.
   const u64 length = s.length.load(std::memory_order_relaxed);
   const u64 block = s.block.load(std::memory_order_relaxed);
   const u32 kind = s.kind.load(std::memory_order_relaxed);
-  if (std::exception_ptr e = no_room_error(s)) return {std::move(e), nullptr, 0};
+  if (std::exception_ptr e = no_room_error(s)) return {std::move(e), nullptr, 0, false};
   if (block == 0 && length > shm::inline_bytes) fail_damaged();
   const std::byte* bytes = block == 0 ? s.bytes : owner->result_bytes(word, block, length);
-  if (kind == static_cast<u32>(shm::outcome_kind::value)) return {nullptr, bytes, length};
+  if (kind == static_cast<u32>(shm::outcome_kind::value)) return {nullptr, bytes, length, false};
   if (kind != static_cast<u32>(shm::outcome_kind::exception)) fail_damaged();
-  detail::wire_reader reader(bytes, length);
+  return {nullptr, bytes, length, true};
+}
+
+detail::outcome_view task_record::read_outcome(u64 word) {
+  const raw_outcome o = find_outcome(word);
+  if (!o.is_exception) return {o.error, o.data, o.size};
+  detail::wire_reader reader(o.data, o.size);
   return {wire::decode_exception(reader, label()), nullptr, 0};
 }
 
@@ -176,7 +186,7 @@ void task_record::pin_items(std::vector<detail::outcome_view>& out) {
         rest = std::make_exception_ptr(cancelled_error());
       }
     }
-    if (!rest && out.size() < end) fail_damaged();
+    if (out.size() > end || (!rest && out.size() < end)) fail_damaged();
   } catch (...) {
     rest = std::current_exception();
   }
@@ -340,6 +350,7 @@ void task_record::finish_release() noexcept {
   give_back_result();
   error = nullptr;
   if (!saved.empty()) saved = {};
+  saved_exception = false;
   extras.reset();
   was_cancelled.store(false, std::memory_order_relaxed);
   // release: from here on a sweep finds nothing in use
@@ -382,8 +393,10 @@ void pool::drop(task_record& r) noexcept {
 void pool::announce(task_record& r) noexcept {
   u64 word = 0;
   if (!r.load(word)) return;
-  if ((word & shm::waiter_flag) != 0) {
-    os::futex_wake(r.slot.load()->word, std::numeric_limits<int>::max());
+  // A submit may harvest it at any time from here on; then it has no slot, and the harvest wakes.
+  shm::slot* s = r.slot.load();
+  if ((word & shm::waiter_flag) != 0 && s != nullptr) {
+    os::futex_wake(s->word, std::numeric_limits<int>::max());
   }
   if ((word & shm::notify_flag) == 0) return;
   completion_hub& hub = completion_hub::instance();

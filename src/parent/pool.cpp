@@ -91,17 +91,17 @@ pool::pool(pool_options options)
   server_ = start_server();
   for (u32 i = 0; i < region_.workers(); ++i) start_seat(i);
   wake_fd_ = os::make_event_fd();
-  {
-    completion_hub& hub = completion_hub::instance();
-    const std::lock_guard lock(hub.mutex());
-    hub.attach(*this);
-  }
-  {
-    registry& all = all_pools();
-    const std::lock_guard lock(all.mutex);
-    all.pools.push_back(this);
-  }
   try {
+    {
+      completion_hub& hub = completion_hub::instance();
+      const std::lock_guard lock(hub.mutex());
+      hub.attach(*this);
+    }
+    {
+      registry& all = all_pools();
+      const std::lock_guard lock(all.mutex);
+      all.pools.push_back(this);
+    }
     supervisor_ = std::thread([this] { supervise(); });
   } catch (...) {
     forget();
@@ -187,7 +187,8 @@ void pool::shutdown(const shutdown_options& o) {
     if (o.cancel_futures) cancel_pending();
   }
   wake_supervisor();
-  if (!o.wait) return;
+  // From a report that found no other thread: the supervisor does not wait for itself.
+  if (!o.wait || std::this_thread::get_id() == supervisor_.get_id()) return;
   std::optional<time_point> deadline;
   if (o.timeout) deadline = detail::deadline_after(*o.timeout);
   if (!wait_until_drained(deadline ? &*deadline : nullptr)) {
@@ -204,7 +205,6 @@ void pool::shutdown(const shutdown_options& o) {
                  over)) {
     // An initializer or a finalizer that does not end.
     doomed_with_ = SIGKILL;
-    wanted_.clear();
     signal_running(SIGKILL);
     ended_cv_.wait(lock, over);
   }
@@ -217,7 +217,6 @@ void pool::signal_workers(int signal) {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     doomed_with_ = signal;
-    wanted_.clear();
     cancel_pending();
     signal_running(signal);
   }
@@ -243,8 +242,8 @@ void pool::kill_worker_of(task_record& r, u64 before) noexcept {
 }
 
 void pool::note_death(const death_record& r) {
-  ++crashed_;
   if (options_.on_worker_death) reports_.push_back(r);
+  ++crashed_;
 }
 
 void pool::send_reports() {
@@ -253,9 +252,8 @@ void pool::send_reports() {
     const std::lock_guard lock(mutex_);
     reports.swap(reports_);
   }
-  for (death_record& r : reports) {
-    const auto report = [call = options_.on_worker_death, on_error = options_.on_error,
-                         r = std::move(r)] {
+  for (const death_record& r : reports) {
+    const auto report = [call = options_.on_worker_death, on_error = options_.on_error, r] {
       try {
         call(worker_crashed(r));
       } catch (...) {

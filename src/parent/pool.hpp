@@ -103,6 +103,8 @@ class pool final : public detail::completion_source {
     pid_t pid = 0;
     shm::u64 partition = 0;
     std::size_t tasks_before = 0;  // done by earlier workers of this seat
+    bool wanted = false;           // a worker is to be started at `start_at`
+    time_point start_at{};
   };
   // The part of the arena that one life of one worker writes its large results to.
   struct partition_use {
@@ -139,7 +141,10 @@ class pool final : public detail::completion_source {
   void supervise();
   bool handle_events();
   bool try_handle(const launch::server_event& e);
+  void want(shm::u32 index, duration pause) noexcept;
+  void start_wanted();
   void start_seat(shm::u32 index);
+  bool may_start() const;
   void on_started(const launch::server_event& e);
   void on_exited(const launch::server_event& e);
   void on_server_gone(std::unique_lock<std::mutex>& lock);
@@ -204,11 +209,10 @@ class pool final : public detail::completion_source {
   std::string broken_;          // why; empty: it is not
   bool stopping_ = false;       // shutdown has begun: nothing is accepted
   bool drained_ = false;        // all tasks are resolved: the workers may end
+  shm::u32 drained_to_ = 0;     // slots below hold none that is unresolved, since stopping_
   int doomed_with_ = 0;         // signal of terminate_workers or kill_workers
   std::vector<time_point> idle_deaths_;
   std::size_t done_at_idle_death_ = 0;
-  std::vector<std::uint32_t> wanted_;  // seats to start again after a pause
-  time_point next_start_{};
   duration pause_{};
   time_point last_revival_{};
   std::size_t restarts_ = 0, submitted_ = 0, crashed_ = 0;

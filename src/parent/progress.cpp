@@ -39,7 +39,7 @@ std::string grouped(std::size_t number) {
 
 // Three digits, or all of them where there are more.
 std::string rate_text(double rate) {
-  if (rate >= 99.95) return grouped(static_cast<std::size_t>(std::min(rate, 1e18) + 0.5));
+  if (rate >= 99.95) return grouped(static_cast<std::size_t>(std::llround(std::min(rate, 1e18))));
   char text[32];
   std::snprintf(text, sizeof text, "%.3g", rate);
   return text;

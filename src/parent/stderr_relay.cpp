@@ -32,7 +32,7 @@ bool stderr_relay::read_some() {
   const os::signed_bytes got = os::read_signed(reader_.get(), buffer);
   if (got.size == 0) return false;
   backlog_.append(buffer, got.size);
-  if (tails_.size() >= most_writers && !tails_.contains(got.pid)) tails_.clear();
+  if (tails_.size() >= most_writers && !tails_.contains(got.pid)) return true;
   std::string& tail = tails_[got.pid];
   tail.append(buffer, got.size);
   if (tail.size() > most_kept) tail.erase(0, tail.size() - most_kept);

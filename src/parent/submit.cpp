@@ -18,6 +18,7 @@ using shm::u64;
 using namespace std::chrono_literals;
 
 constexpr u32 least_growth = 256;
+constexpr std::size_t collect_every = 256;
 constexpr std::chrono::microseconds first_nap{50}, last_nap{2000};
 
 // freed_ holds this once the pool is abandoned.
@@ -52,7 +53,8 @@ task_record* pool::commit(const task_image& image, bool may_wait) {
   }
   fill(*r, image);
   make_ready(*r);
-  ++submitted_;
+  // Arguments of tasks that are over do not wait for the next large one.
+  if (++submitted_ % collect_every == 0) collect_freed();
   lock.unlock();
   roster_.kick();
   return r;
@@ -156,7 +158,8 @@ task_record* pool::take_free(std::unique_lock<std::mutex>& lock, bool may_wait) 
 
 // The records that came back, and the blocks of their arguments.
 void pool::collect_freed() noexcept {
-  if (freed_.load(std::memory_order_relaxed) == nullptr) return;
+  const task_record* waiting = freed_.load(std::memory_order_relaxed);
+  if (waiting == nullptr || waiting == closed_list()) return;
   // acquire: what the releasing threads wrote into the records
   task_record* r = freed_.exchange(nullptr, std::memory_order_acquire);
   while (r != nullptr) {
@@ -244,9 +247,11 @@ bool pool::harvest_one(task_record& r) {
         r.error = r.error_of_rest();
       }
     } else {
-      const detail::outcome_view o = r.read_outcome(word);
+      // As bytes: decoding an exception runs code of the user, and this is under the mutex.
+      const raw_outcome o = r.find_outcome(word);
       r.error = o.error;
       r.saved.assign(o.data, o.data + o.size);
+      r.saved_exception = o.is_exception;
     }
   } catch (...) {
     r.error = std::current_exception();
@@ -301,6 +306,7 @@ bool pool::admit(std::unique_lock<std::mutex>& lock, u64 bytes, bool may_wait) {
 
 shm::block pool::allocate_block(u64 bytes) {
   const std::lock_guard lock(mutex_);
+  check_open();
   collect_freed();  // the block that was used last is warm
   return blocks_.allocate(bytes);
 }

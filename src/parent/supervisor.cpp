@@ -53,8 +53,15 @@ void pool::supervise() {
       os::poll_items(items, timeout);
     }
     os::clear_event_fd(wake_fd_.get());
-    more = handle_events();
-    stderr_.pump();
+    try {
+      more = handle_events();
+      stderr_.pump();
+    } catch (const std::bad_alloc&) {
+      // What is left to do is found in the next round.
+      const launch::blocking_scope forks_may_happen;
+      os::poll_items({}, retry_pause);
+      wake_supervisor();
+    }
   }
   server_->stop(launch::fork_server_client::default_grace);
   stderr_.finish();
@@ -75,14 +82,15 @@ void pool::supervise() {
 
 std::chrono::milliseconds pool::next_timeout() {
   const std::lock_guard lock(mutex_);
-  const std::chrono::milliseconds patience = server_lost_ ? no_limit : server_->patience();
-  if (!wanted_.empty()) {
-    const duration d = next_start_ - now();
-    if (d <= duration::zero()) return 0ms;
-    const auto pause = std::chrono::duration_cast<std::chrono::milliseconds>(d) + 1ms;
-    return patience < 0ms ? pause : std::min(pause, patience);
+  std::chrono::milliseconds most = server_lost_ ? no_limit : server_->patience();
+  if (stopping_ && !drained_) most = wind_down_step;
+  for (const seat& s : seats_) {
+    if (!s.wanted) continue;
+    const duration d = std::max(duration::zero(), s.start_at - now());
+    const auto pause = std::chrono::ceil<std::chrono::milliseconds>(d);
+    most = most < 0ms ? pause : std::min(most, pause);
   }
-  return stopping_ && !drained_ ? wind_down_step : patience;
+  return most;
 }
 
 // False once no process is left and the pool is closed.
@@ -96,11 +104,7 @@ bool pool::handle_events() {
   }
   send_reports();
   const std::lock_guard lock(mutex_);
-  if (!wanted_.empty() && now() >= next_start_) {
-    std::vector<u32> seats;
-    seats.swap(wanted_);
-    for (const u32 s : seats) start_seat(s);
-  }
+  start_wanted();
   return !wind_down();
 }
 
@@ -117,6 +121,7 @@ bool pool::try_handle(const launch::server_event& e) {
       case launch::server_event::kind::start_failed:
         seats_[e.id.seat].phase = seat_phase::empty;
         retire_partition(seats_[e.id.seat].partition);
+        want(e.id.seat, duration::zero());
         judge(e.id.seat, {e.id, 0, 0, 0, e.error}, false);
         break;
       case launch::server_event::kind::server_gone:
@@ -129,28 +134,49 @@ bool pool::try_handle(const launch::server_event& e) {
   }
 }
 
+// All seats are started again when the last death of a lost server has been heard of.
+bool pool::may_start() const {
+  return !drained_ && doomed_with_ == 0 && broken_.empty() && !server_->lost();
+}
+
+void pool::want(u32 index, duration pause) noexcept {
+  seats_[index].wanted = true;
+  seats_[index].start_at = now() + pause;
+}
+
+void pool::start_wanted() {
+  for (u32 i = 0; i < seats_.size(); ++i) {
+    if (!may_start()) seats_[i].wanted = false;
+    if (seats_[i].wanted && seats_[i].start_at <= now()) start_seat(i);
+  }
+}
+
+// What throws comes before the first change: without memory it is tried again.
 void pool::start_seat(u32 index) {
-  // All seats are started again when the last death of a lost server has been heard of.
-  if (drained_ || doomed_with_ != 0 || !broken_.empty() || server_->lost()) return;
+  seat& s = seats_[index];
   const shm::u64 partition = take_partition(index);
   if (partition == 0) {
     // Results of dead workers are being read; they will be done with soon.
-    wanted_.push_back(index);
-    next_start_ = now() + first_pause;
+    want(index, first_pause);
     return;
   }
-  seat& s = seats_[index];
   shm::worker_line& line = region_.line(index);
   line.futex.store(1);
   line.ready.store(0);
   line.tasks.store(0);
   line.done_list.store(0);
   line.trace_length.store(0);
+  try {
+    server_->start_worker({index, s.incarnation + 1}, partition);
+  } catch (...) {
+    retire_partition(partition);
+    throw;
+  }
+  s.wanted = false;
   s.phase = seat_phase::starting;
   s.pid = 0;
   s.partition = partition;
   ++s.incarnation;
-  server_->start_worker({index, s.incarnation}, partition);
 }
 
 void pool::on_started(const launch::server_event& e) {
@@ -179,10 +205,11 @@ void pool::on_exited(const launch::server_event& e) {
   s.phase = seat_phase::empty;
   s.pid = 0;
   retire_partition(s.partition);
-  judge(e.id.seat, d, had_task || tasks != 0);
   // A wake may have died with it: between clearing a sleeper's bit and waking it, or with a worker
   // that was woken and took nothing. So everybody looks.
   roster_.wake_all();
+  want(e.id.seat, duration::zero());
+  judge(e.id.seat, d, had_task || tasks != 0);
 }
 
 // What a death means for the pool: a task died with its worker, or the worker left in order, or
@@ -221,12 +248,7 @@ void pool::judge(u32 index, const death& d, bool progress) {
     }
   }
   ++restarts_;
-  if (pause_ == duration::zero()) {
-    start_seat(index);
-    return;
-  }
-  wanted_.push_back(index);
-  next_start_ = now() + pause_;
+  want(index, pause_);
 }
 
 // Advisory: the workers count by themselves.
@@ -302,8 +324,10 @@ void pool::on_server_gone(std::unique_lock<std::mutex>& lock) {
     }
     lock.lock();
     server_.swap(next);
-    wanted_.clear();
-    for (u32 i = 0; i < seats_.size(); ++i) start_seat(i);
+    for (u32 i = 0; i < seats_.size(); ++i) want(i, duration::zero());
+    lock.unlock();
+    next.reset();  // waits for the processes of the old one
+    lock.lock();
   } catch (const std::exception& e) {
     server_lost_ = true;
     break_pool(std::string("the pool's fork server died and cannot be started again: ") + e.what());
@@ -313,7 +337,6 @@ void pool::on_server_gone(std::unique_lock<std::mutex>& lock) {
 // No progress is possible: everything that waits gets the cause.
 void pool::break_pool(const std::string& cause) {
   broken_ = cause;
-  wanted_.clear();
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     task_record& r = *record_at(i);
     shm::u64 word = 0;
@@ -334,10 +357,8 @@ void pool::break_pool(const std::string& cause) {
 // Called after each round: true once all processes are gone and nothing is left to do.
 bool pool::wind_down() {
   if (!stopping_) return false;
-  u32 from = 0;
-  if (!drained_ && (first_unresolved(from) == nullptr)) {
+  if (!drained_ && first_unresolved(drained_to_) == nullptr) {
     drained_ = true;
-    wanted_.clear();
     region_.control().stopping.store(1);
     roster_.wake_all();
   }

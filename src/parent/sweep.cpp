@@ -107,11 +107,12 @@ void pool::crash(task_record& r, u64 word, const death& d) {
   const bool again = r.extras && r.extras->retries > 0 && !stopped_by_force();
   death_record record = describe(r, d, attempt);
   record.will_retry = again;
+  // Before the death is noted, since it may throw. Not in the call: copies of an exception share
+  // their text, and this one is to be gone before anybody can read the other.
+  std::exception_ptr e;
+  if (!again) e = std::make_exception_ptr(worker_crashed(record));
   note_death(record);
   if (!again) {
-    // Not in the call: copies of an exception share their text, and this one is to be gone before
-    // anybody can read the other.
-    std::exception_ptr e = std::make_exception_ptr(worker_crashed(record));
     resolve_with(r, word, std::move(e));
     return;
   }
@@ -142,13 +143,15 @@ void pool::crash_item(task_record& r, u64 word, const death& d) {
     }
     death_record record = describe(r, d, more.attempt);
     record.will_retry = more.attempt <= more.retries && !stopped_by_force();
+    chunk_piece lost;
+    lost.items = 1;
+    if (!record.will_retry) lost.error = std::make_exception_ptr(worker_crashed(record));
+    more.pieces.reserve(more.pieces.size() + 1);
     note_death(record);
+    // From here on nothing throws.
     if (record.will_retry) {
       ++more.attempt;
     } else {
-      chunk_piece lost;
-      lost.items = 1;
-      lost.error = std::make_exception_ptr(worker_crashed(record));
       more.pieces.push_back(std::move(lost));
       next = finished + 1;
     }
@@ -163,20 +166,23 @@ void pool::crash_item(task_record& r, u64 word, const death& d) {
 
 // Copies the outcomes of the items [line.first, finished) out of the dead worker's partition.
 void pool::save_items(task_record& r, u64 word, u32 finished) {
-  const auto& line = *reinterpret_cast<const shm::chunk_progress*>(r.slot.load()->bytes);
-  if (finished <= line.first || finished > r.items) return;
+  auto& line = *reinterpret_cast<shm::chunk_progress*>(r.slot.load()->bytes);
+  const u32 first = line.first;
+  if (finished <= first || finished > r.items) return;
+  std::vector<chunk_piece>& pieces = r.more().pieces;
+  // Without memory for all of it nothing happens, and the sweep begins again later.
+  pieces.reserve(pieces.size() + (finished - first));
   chunk_piece piece;
-  piece.items = finished - line.first;
+  piece.items = finished - first;
   try {
     const u64 bytes = u64{shm::progress_units(line.progress.load())} * 8;
     const std::byte* data = result_bytes(word, line.outcomes.load(), bytes);
     piece.outcomes.assign(data, data + bytes);
-    r.more().pieces.push_back(std::move(piece));
-  } catch (...) {
-    for (u32 i = 0; i < finished - line.first; ++i) {
-      r.more().pieces.push_back({1, {}, std::current_exception()});
-    }
+    pieces.push_back(std::move(piece));
+  } catch (const codec_error&) {
+    for (u32 i = first; i < finished; ++i) pieces.push_back({1, {}, std::current_exception()});
   }
+  line.first = finished;
 }
 
 // Ready once more, as submit left it. The flags of those who wait stay.

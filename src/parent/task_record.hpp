@@ -42,6 +42,14 @@ struct task_extras {
   std::vector<chunk_piece> pieces;
 };
 
+// An outcome as it lies there: a value, an exception that is still encoded, or an error.
+struct raw_outcome {
+  std::exception_ptr error;
+  const std::byte* data = nullptr;
+  std::size_t size = 0;
+  bool is_exception = false;
+};
+
 class task_record final : public detail::task_state {
  public:
   explicit task_record(pool& p) : owner(&p) {}
@@ -66,7 +74,9 @@ class task_record final : public detail::task_state {
   bool set_flag(shm::u64 flag) noexcept;
   // Under the hub's mutex: tells all listeners.
   void deliver() noexcept;
-  // Resolved: the outcome where it lies, checked against private tables.
+  // Resolved: the outcome where it lies, checked against private tables. The second one decodes
+  // an exception, which runs code of the user.
+  raw_outcome find_outcome(shm::u64 word);
   detail::outcome_view read_outcome(shm::u64 word);
   void read_pieces(std::vector<detail::outcome_view>& out) const;
   void read_items(shm::u64 word, std::vector<detail::outcome_view>& out);
@@ -101,7 +111,8 @@ class task_record final : public detail::task_state {
   std::exception_ptr error;
   // What the word does not say: its worker was killed for it, or it is harvested.
   std::atomic<bool> was_cancelled{false};
-  std::vector<std::byte> saved;  // harvested value
+  std::vector<std::byte> saved;  // harvested value or exception
+  bool saved_exception = false;
 
   // Under the hub's mutex.
   detail::subscription* listeners = nullptr;

@@ -7,6 +7,7 @@
 #include "launch/role.hpp"
 #include "os/child_setup.hpp"
 #include "os/crash_trace.hpp"
+#include "os/memfd.hpp"
 #include "os/private_fds.hpp"
 #include "os/terminal.hpp"
 #include "procpool/errors.hpp"
@@ -63,6 +64,8 @@ void run(const launch::worker_context& context) {
   shm::process_page& page = *shm::current_page();
   const shm::region_header& header = region.header();
   shm::worker_line& line = region.line(seat);
+  // What an earlier worker has written here was read; its memory goes back.
+  os::punch_hole(region.fd(), region.partition(context.argument), region.stride());
   os::trace_crashes(line.trace, shm::trace_bytes, line.trace_length);
   shm::arena_view view(region.fd(), region.arena_offset());
   try {

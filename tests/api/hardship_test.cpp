@@ -16,8 +16,10 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <numeric>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -149,6 +151,65 @@ TEST_P(hardship_test, memory_of_many_large_values_goes_back) {
   EXPECT_EQ(pool.submit(make, std::size_t{80} << 20U).get().size(), std::size_t{80} << 20U);
   EXPECT_EQ(pool.submit(make, std::size_t{80} << 20U).get().back(), 'x');
   EXPECT_LT(region_bytes(), std::size_t{200} << 20U);
+}
+
+TEST_P(hardship_test, a_map_outlives_its_executor) {
+  const std::vector<std::string> items(2000, std::string(200, 'i'));
+  const auto length = [](const std::string& s) { return s.size(); };
+  for (int round = 0; round < 3; ++round) {
+    auto pool = std::make_unique<process_pool_executor>(options(1));
+    auto map = pool->map(map_options{.chunksize = 1, .buffersize = 2}, length, items);
+    EXPECT_EQ(*map.begin(), 200u);
+    pool.reset();
+    // What was submitted can be read; then there is nobody to submit the rest to.
+    EXPECT_THROW(map.to_vector(), shutdown_error);
+  }
+}
+
+std::mutex program_lock;
+std::atomic<int> decoded = 0;
+
+}  // namespace
+
+// As of a program that interns what it reads.
+class locked_error : public std::runtime_error {
+ public:
+  explicit locked_error(std::string text) : std::runtime_error(std::move(text)) {}
+};
+
+template <>
+struct procpool::codec<locked_error> {
+  static auto to_wire(const locked_error& e) { return std::string(e.what()); }
+  static locked_error from_wire(std::string&& text) {
+    ++decoded;
+    const std::lock_guard lock(program_lock);
+    return locked_error(std::move(text));
+  }
+};
+PROCPOOL_EXCEPTION(locked_error)
+
+namespace {
+
+int fail_at_length() { throw locked_error(std::string(500, 'l')); }
+
+TEST_P(hardship_test, code_of_the_user_runs_without_the_locks_of_the_pool) {
+  process_pool_executor pool(options(1));
+  future<int> unread = pool.submit(fail_at_length);
+  unread.wait();
+  const int before = decoded;
+  {
+    const std::lock_guard mine(program_lock);
+    // The sweep takes the outcome out of the dead worker's memory, as bytes.
+    EXPECT_THROW(pool.submit(die).get_for(30s), worker_crashed);
+    EXPECT_EQ(pool.submit(twice, 2).get_for(30s), 4);
+    EXPECT_EQ(decoded, before);
+  }
+  try {
+    unread.get();
+    ADD_FAILURE() << "it has thrown";
+  } catch (const locked_error& e) {
+    EXPECT_EQ(std::string(e.what()), std::string(500, 'l'));
+  }
 }
 
 TEST_P(hardship_test, a_callback_may_create_no_forked_pool) {

@@ -23,6 +23,7 @@
 #include "chaos/disassembly.hpp"
 #include "chaos/stepper.hpp"
 #include "chaos/sweep_bench.hpp"
+#include "shm/dispatch.hpp"
 #include "support/pool_test.hpp"
 
 namespace {
