@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstddef>
 #include <mutex>
+#include <new>
 #include <string>
 
 #include "os/sanitizers.hpp"
@@ -36,7 +38,8 @@ struct gate {
 
 // Never destroyed: threads may end after static destructors have run.
 gate& the_gate() {
-  static auto* const g = new gate;
+  alignas(gate) static std::byte storage[sizeof(gate)];  // not on the heap: a thread begins here
+  static auto* const g = new (storage) gate;
   return *g;
 }
 
