@@ -334,8 +334,8 @@ void fork_server_client::state::lose_server() {
 
 // Workers of a dead server belong to process 1, which reaps them. If this process is the one that
 // gets them, their pids cannot have come to mean others before they are reaped here. They are dead,
-// or so near to it that waiting is no matter. (One that a server forked in its very last moment,
-// without telling, is left to the wait loop that such a process needs anyway.)
+// or so near to it that waiting is no matter. One that a server forked in its very last moment,
+// without telling, is known by its name.
 void fork_server_client::state::reap_adopted() noexcept {
   for (const pid_t pid : adopted) os::reap(pid);
   if (spare != 0) os::reap(spare);
@@ -420,6 +420,7 @@ void fork_server_client::state::wait_for_end(std::chrono::milliseconds grace) {
       if (worker.pid != 0) adopted.push_back(worker.pid);
     }
     reap_adopted();
+    os::reap_zombies_named(server_name);
   }
   lifeline.reset();
 }

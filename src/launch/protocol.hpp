@@ -25,6 +25,7 @@
 
 namespace procpool::launch {
 
+inline constexpr char server_name[] = "procpool server";  // of its spare, too
 inline constexpr std::uint32_t protocol_version = 0x70'70'6c'01;
 
 enum class server_kind : std::uint32_t { pool = 1, master = 2 };

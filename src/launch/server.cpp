@@ -169,7 +169,7 @@ class pool_server {
 [[noreturn]] void serve_pool(server_fds fds) noexcept {
   os::adopt_orphans();
   os::watch_children();
-  os::set_process_name("procpool server");
+  os::set_process_name(server_name);
   // A process that a task forks must neither write to the region nor hide the worker's end.
   for (int fd : {fds.region.get(), fds.page.get(), fds.lifeline.get(), fds.errors.get()})
     os::add_private_fd(fd);

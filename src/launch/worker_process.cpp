@@ -26,12 +26,13 @@ void set_up(const worker_template& common) noexcept {
   set_role(process_role::worker);
   os::stop_watching_children();
   os::use_exact_timers();
-  os::set_process_name(os::program_name());
   // The server has them all blocked.
   os::unblock_all_signals();
 }
 
 [[noreturn]] void run(const worker_template& common, const order& what) {
+  // Only now: whoever finds a dead spare that it was never told of knows it by the server's name.
+  os::set_process_name(os::program_name());
   worker_context context;
   context.region_fd = common.region_fd;
   context.page_fd = common.page_fd;

@@ -7,6 +7,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <cstring>
+
 #include "os/child_setup.hpp"
 #include "os/poll.hpp"
 #include "os/unique_fd.hpp"
@@ -45,6 +48,27 @@ std::optional<child_end> reap_if_dead(pid_t pid) noexcept {
 bool adopts_orphans() noexcept {
   int subreaper = 0;
   return ::getpid() == 1 || (::prctl(PR_GET_CHILD_SUBREAPER, &subreaper) == 0 && subreaper != 0);
+}
+
+void reap_zombies_named(const char* name) noexcept {
+  // Children belong to the thread that has them, which for adopted ones is the first.
+  char path[64];
+  std::snprintf(path, sizeof(path), "/proc/self/task/%d/children", ::getpid());
+  std::FILE* const children = std::fopen(path, "re");
+  if (children == nullptr) return;
+  char zombie[64];
+  std::snprintf(zombie, sizeof(zombie), "(%s) Z ", name);
+  for (int pid = 0; std::fscanf(children, "%d", &pid) == 1;) {
+    std::snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    std::FILE* const stat = std::fopen(path, "re");
+    if (stat == nullptr) continue;
+    char line[256] = {};
+    if (std::fgets(line, sizeof(line), stat) != nullptr && std::strstr(line, zombie) != nullptr) {
+      reap(pid);
+    }
+    std::fclose(stat);
+  }
+  std::fclose(children);
 }
 
 void kill_child(pid_t pid) noexcept { ::kill(pid, SIGKILL); }

@@ -27,6 +27,8 @@ std::optional<child_end> reap_if_dead(pid_t pid) noexcept;
 // Whether orphans among the descendants become children of this process: process 1 of a container,
 // or a subreaper.
 bool adopts_orphans() noexcept;
+// Reaps the children of this process that are dead and have this name.
+void reap_zombies_named(const char* name) noexcept;
 
 // Only for a child that has not been reaped: its pid is still its own. kill_child: SIGKILL.
 void kill_child(pid_t pid) noexcept;
