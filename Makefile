@@ -2,6 +2,7 @@
 
 DIR ?=
 CHAOS ?=
+PAGE ?=
 JOBS ?= $(shell nproc)
 export DIR CHAOS JOBS  # not written into a command: a folder may have any name
 
@@ -18,7 +19,7 @@ help:
 	@echo 'make lint                         layers, banned calls, format, clang-tidy'
 	@echo 'make format                       clang-format everything'
 	@echo 'make docs                         manual and reference into build/docs'
-	@$(if $(benchmarks),echo 'make bench                        run the benchmarks')
+	@$(if $(benchmarks),echo 'make bench [PAGE=1]               compare with others; PAGE=1 rewrites docs/performance.md')
 	@$(if $(soak),echo 'make soak                         the long forms of the chaos tests')
 
 .PHONY: demo
@@ -63,7 +64,7 @@ ifneq ($(benchmarks),)
 .PHONY: bench
 bench:
 	tools/install-deps.sh bench
-	tools/run-benchmarks.sh
+	PAGE='$(PAGE)' tools/run-benchmarks.sh
 endif
 
 ifneq ($(soak),)

@@ -1,12 +1,25 @@
-# Each benchmarks/*.cpp is one program; `make bench` runs them.
+# One program, bench, with all contenders that this machine has. `make bench` runs it.
 
-find_package(benchmark REQUIRED)
+find_package(TBB QUIET)
+find_package(Boost QUIET)
+find_package(OpenMP QUIET)
 file(GLOB benchmark_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/benchmarks/*.cpp")
-foreach(source IN LISTS benchmark_sources)
-  cmake_path(GET source STEM name)
-  add_executable(benchmark_${name} "${source}")
-  target_link_libraries(benchmark_${name} PRIVATE procpool::procpool benchmark::benchmark)
-  set_target_properties(benchmark_${name} PROPERTIES
-    OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/benchmarks")
-  procpool_warnings(benchmark_${name})
-endforeach()
+add_executable(bench ${benchmark_sources})
+target_include_directories(bench PRIVATE "${PROJECT_SOURCE_DIR}/benchmarks")
+target_link_libraries(bench PRIVATE procpool::procpool)
+target_compile_definitions(bench PRIVATE
+  BENCH_PEERS="${PROJECT_SOURCE_DIR}/benchmarks/peers.py")
+if(TBB_FOUND)
+  target_link_libraries(bench PRIVATE TBB::tbb)
+  target_compile_definitions(bench PRIVATE BENCH_TBB)
+endif()
+if(Boost_FOUND)
+  target_link_libraries(bench PRIVATE Boost::headers)
+  target_compile_definitions(bench PRIVATE BENCH_ASIO)
+endif()
+if(OpenMP_CXX_FOUND)
+  target_link_libraries(bench PRIVATE OpenMP::OpenMP_CXX)
+endif()
+set_target_properties(bench PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/benchmarks")
+procpool_warnings(bench)
