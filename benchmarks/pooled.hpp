@@ -84,4 +84,21 @@ double measure_submit_only(Pool& pool, int n) {
   return took;
 }
 
+// The contender that such a pool makes: what all of them do in the same way.
+template <class Pool>
+class pooled_contender : public contender {
+ public:
+  explicit pooled_contender(int workers) : pool_(workers) { measure_in_flight(pool_, 5000); }
+  double round_trips(int n, std::vector<double>& each) override {
+    return measure_round_trips(pool_, n, each);
+  }
+  double in_flight(int n) override { return measure_in_flight(pool_, n); }
+  double submit_from(int threads, int n) override { return measure_submit_from(pool_, threads, n); }
+  double tasks_of(double seconds, int n) override { return measure_tasks(pool_, seconds, n); }
+  double submit_only(int n) override { return measure_submit_only(pool_, n); }
+
+ protected:
+  Pool pool_;
+};
+
 }  // namespace bench

@@ -13,18 +13,10 @@ namespace pp = procpool;
 
 std::vector<char> give_back(std::vector<char> v) { return v; }
 
-class procpool_contender final : public contender {
+class procpool_contender final : public pooled_contender<pp::process_pool_executor> {
  public:
-  explicit procpool_contender(int workers) : pool_(workers) { measure_in_flight(pool_, 5000); }
+  using pooled_contender::pooled_contender;
   std::string name() const override { return "procpool"; }
-
-  double round_trips(int n, std::vector<double>& each) override {
-    return measure_round_trips(pool_, n, each);
-  }
-  double in_flight(int n) override { return measure_in_flight(pool_, n); }
-  double submit_from(int threads, int n) override { return measure_submit_from(pool_, threads, n); }
-  double tasks_of(double seconds, int n) override { return measure_tasks(pool_, seconds, n); }
-  double submit_only(int n) override { return measure_submit_only(pool_, n); }
 
   double small_items(int n) override {
     if (items_.size() != static_cast<std::size_t>(n)) {
@@ -64,7 +56,6 @@ class procpool_contender final : public contender {
   }
 
  private:
-  pp::process_pool_executor pool_;
   std::vector<int> items_;
 };
 

@@ -35,22 +35,6 @@ auto package(F f, Args... args) {
   return std::pair([task] { (*task)(); }, std::move(future));
 }
 
-template <class Pool>
-class future_contender : public contender {
- public:
-  explicit future_contender(int workers) : pool_(workers) { measure_in_flight(pool_, 5000); }
-  double round_trips(int n, std::vector<double>& each) override {
-    return measure_round_trips(pool_, n, each);
-  }
-  double in_flight(int n) override { return measure_in_flight(pool_, n); }
-  double submit_from(int threads, int n) override { return measure_submit_from(pool_, threads, n); }
-  double tasks_of(double seconds, int n) override { return measure_tasks(pool_, seconds, n); }
-  double submit_only(int n) override { return measure_submit_only(pool_, n); }
-
- protected:
-  Pool pool_;
-};
-
 #ifdef BENCH_ASIO
 struct asio_pool {
   explicit asio_pool(int workers) : pool(static_cast<std::size_t>(workers)) {}
@@ -63,8 +47,8 @@ struct asio_pool {
   }
   boost::asio::thread_pool pool;
 };
-struct asio_contender final : future_contender<asio_pool> {
-  using future_contender::future_contender;
+struct asio_contender final : pooled_contender<asio_pool> {
+  using pooled_contender::pooled_contender;
   std::string name() const override { return "Boost.Asio"; }
 };
 #endif
@@ -84,10 +68,10 @@ struct tbb_pool {
   tbb::global_control control;
   tbb::task_arena arena;
 };
-class tbb_contender final : public future_contender<tbb_pool> {
+class tbb_contender final : public pooled_contender<tbb_pool> {
  public:
   explicit tbb_contender(int workers)
-      : future_contender(workers), loops_(workers, 1) {}  // the caller works, too
+      : pooled_contender(workers), loops_(workers, 1) {}  // the caller works, too
   std::string name() const override { return "oneTBB"; }
   double small_items(int n) override {
     std::vector<int> in(static_cast<std::size_t>(n)), out(in.size());

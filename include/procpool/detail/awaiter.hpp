@@ -17,7 +17,7 @@ class future_awaiter {
  public:
   explicit future_awaiter(Future f) : source_(std::move(f)) {}
   ~future_awaiter() {
-    if (sleeper_) sleeper_->over.store(true, std::memory_order_release);
+    if (sleeper_) sleeper_->over = true;
   }
   future_awaiter(const future_awaiter&) = delete;
   future_awaiter& operator=(const future_awaiter&) = delete;
@@ -25,11 +25,8 @@ class future_awaiter {
   bool await_ready() const { return source_.done(); }
   void await_suspend(std::coroutine_handle<> coroutine) {
     sleeper_ = std::make_shared<sleeper>(coroutine);
-    task_state& s = *source_.native_state();
-    s.retain();
-    auto wake = std::make_unique<call>(state_ptr(&s), sleeper_);
     // The coroutine may be running again, and this be gone, before the next line returns.
-    run_when_done(s, std::move(wake));
+    run_when_done(*source_.native_state(), std::make_unique<call>(sleeper_));
   }
   decltype(auto) await_resume() { return source_.get(); }
 
@@ -40,11 +37,10 @@ class future_awaiter {
     std::atomic<bool> over{false};  // resumed, or destroyed
   };
   struct call final : callback {
-    call(state_ptr s, std::shared_ptr<sleeper> w) : state(std::move(s)), who(std::move(w)) {}
+    explicit call(std::shared_ptr<sleeper> w) : who(std::move(w)) {}
     void run() override {
-      if (!who->over.exchange(true, std::memory_order_acq_rel)) who->coroutine.resume();
+      if (!who->over.exchange(true)) who->coroutine.resume();
     }
-    state_ptr state;
     std::shared_ptr<sleeper> who;
   };
 

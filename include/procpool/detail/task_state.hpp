@@ -92,7 +92,7 @@ class PROCPOOL_EXPORT callback {
   virtual ~callback() = default;
   virtual void run() = 0;
 };
-// Queues it; `state` must stay alive until it has run, so the callback owns it. Does not block.
+// Queues it, and keeps `state` until it has run. Does not block.
 PROCPOOL_EXPORT void run_when_done(task_state& state, std::unique_ptr<callback> what);
 
 // Throws nested_use_error in every process but the one that this library's objects belong to: a
