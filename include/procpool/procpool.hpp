@@ -12,6 +12,8 @@
 #include "procpool/partial.hpp"
 #include "procpool/process_pool_executor.hpp"
 #include "procpool/progress.hpp"
+#include "procpool/shared_array.hpp"
+#include "procpool/shared_value.hpp"
 #include "procpool/stats.hpp"
 #include "procpool/this_worker.hpp"
 #include "procpool/version.hpp"

@@ -20,6 +20,12 @@ mapping mapping::shared(int fd, std::uint64_t offset, std::size_t size, access m
   return result;
 }
 
+mapping mapping::try_anonymous(std::size_t size) noexcept {
+  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return {};
+  return {data, size};
+}
+
 void mapping::reset() noexcept {
   if (data_ != nullptr) ::munmap(data_, size_);
   data_ = nullptr;

@@ -33,6 +33,9 @@ class mapping {
   static mapping try_shared(int fd, std::uint64_t offset, std::size_t size,
                             access mode = access::read_write) noexcept;
 
+  // Zeroed memory of this process alone. Empty with errno set on failure.
+  static mapping try_anonymous(std::size_t size) noexcept;
+
   std::byte* data() const noexcept { return data_; }
   std::size_t size() const noexcept { return size_; }
   explicit operator bool() const noexcept { return data_ != nullptr; }

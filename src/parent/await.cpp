@@ -12,6 +12,7 @@
 #include "procpool/detail/thunks.hpp"
 #include "procpool/errors.hpp"
 #include "wire/exception_codec.hpp"
+#include "wire/object_list.hpp"
 
 namespace procpool::parent {
 namespace {
@@ -135,6 +136,7 @@ detail::outcome_view task_record::pin() {
   if (is_saved) return {error, saved.data(), saved.size()};
   try {
     if (!load(word)) fail_damaged();
+    if (names_objects()) owner->take_over_objects(*this, word);
     return read_outcome(word);
   } catch (...) {
     return {std::current_exception(), nullptr, 0};
@@ -158,6 +160,9 @@ raw_outcome task_record::find_outcome(u64 word) {
   if (block == 0 && length > shm::inline_bytes) fail_damaged();
   const std::byte* bytes = block == 0 ? s.bytes : owner->result_bytes(word, block, length);
   if (kind == static_cast<u32>(shm::outcome_kind::value)) return {nullptr, bytes, length, false};
+  if (kind == static_cast<u32>(shm::outcome_kind::value_with_objects)) {
+    return {nullptr, bytes, wire::object_list(bytes, length).value_size(), false};
+  }
   if (kind != static_cast<u32>(shm::outcome_kind::exception)) fail_damaged();
   return {nullptr, bytes, length, true};
 }
@@ -179,6 +184,7 @@ void task_record::pin_items(std::vector<detail::outcome_view>& out) {
     if (!is_saved) {
       if (!load(word)) fail_damaged();
       if (shm::phase_of(word) == task_phase::done) {
+        if (names_objects()) owner->take_over_objects(*this, word);
         read_items(word, out);
         rest = no_room_error(*slot.load());
       }
@@ -235,6 +241,8 @@ void split_items(const std::byte* data, std::size_t size, std::uint32_t items,
     if ((header & 0xffU) == detail::item_exception) {
       detail::wire_reader reader(bytes, length);
       out.push_back({wire::decode_exception(reader, label), nullptr, 0});
+    } else if ((header & 0xffU) == detail::item_with_objects) {
+      out.push_back({nullptr, bytes, wire::object_list(bytes, length).value_size()});
     } else {
       out.push_back({nullptr, bytes, length});
     }
@@ -347,6 +355,8 @@ void task_record::finish_release() noexcept {
   if ((pins.fetch_add(1, std::memory_order_acquire) & harvesting) != 0) {
     while ((pins.load(std::memory_order_acquire) & harvesting) != 0) base::relax();
   }
+  if (names_objects() || held) [[unlikely]]
+    let_objects_go();
   give_back_result();
   error = nullptr;
   if (!saved.empty()) saved = {};

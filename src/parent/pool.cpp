@@ -77,6 +77,7 @@ pool::pool(pool_options options)
       region_(shm::region::create(static_cast<u32>(*options_.max_workers))),
       view_(region_.fd(), region_.arena_offset()),
       roster_(region_),
+      rows_(region_.workers()),
       blocks_(region_.fd(), region_.partition(0), region_.partition(1)),
       seats_(region_.workers()),
       partitions_(region_.partitions()),
@@ -92,6 +93,7 @@ pool::pool(pool_options options)
   for (u32 i = 0; i < region_.workers(); ++i) start_seat(i);
   wake_fd_ = os::make_event_fd();
   try {
+    objects::instance().add_waker(wake_fd_.get());
     {
       completion_hub& hub = completion_hub::instance();
       const std::lock_guard lock(hub.mutex());
@@ -115,6 +117,7 @@ pool::~pool() {
 }
 
 void pool::forget() noexcept {
+  if (objects* all = objects::existing()) all->remove_waker(wake_fd_.get());
   {
     registry& all = all_pools();
     const std::lock_guard lock(all.mutex);

@@ -5,6 +5,7 @@
 //   completions.cpp many at once
 //   supervisor.cpp  one thread, asleep until a worker starts or dies, or the pool closes
 //   sweep.cpp       what happens when a worker has died
+//   task_objects.cpp  shared objects that tasks and outcomes name
 //   pool.cpp        from constructor to shutdown
 //
 // Threads: any may submit, wait and cancel. `mutex_` guards the lists, the table of seats and all
@@ -45,6 +46,7 @@ struct task_image {
   shm::block block;
   std::uint32_t items = 0;
   const task_options* options = nullptr;
+  object_refs** objects = nullptr;  // that the payload names; taken by commit()
 };
 
 class pool final : public detail::completion_source {
@@ -80,6 +82,9 @@ class pool final : public detail::completion_source {
   const std::byte* result_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
   void give_back_block(shm::u64 word, shm::u64 offset, shm::u64 length) noexcept;
   void kill_worker_of(task_record& r, shm::u64 word) noexcept;
+  // Once for each outcome that names shared objects, before it is read or let go.
+  void take_over_objects(task_record& r, shm::u64 word);
+  std::unique_ptr<object_refs> release_objects(task_record& r) noexcept;
   // After the parent resolved a task: who sleeps on it or listens hears of it.
   void announce(task_record& r) noexcept;
   // Its hint may be held by a worker that was stopped: another one gets a hint, too.
@@ -163,6 +168,14 @@ class pool final : public detail::completion_source {
 
   void forget_not_done(task_record& r) noexcept;  // under the hub's mutex
 
+  // task_objects.cpp
+  void take_over_items(task_record& r, shm::u32 row, const std::byte* data, std::size_t size,
+                       std::uint32_t items);
+  void take_over_piece(task_record& r, shm::u64 word, const chunk_piece& piece);
+  shm::u32 take_row(shm::u32 seat_index);
+  void release_row(shm::u32 seat_index) noexcept;
+  void look_after_objects() noexcept;
+
   // sweep.cpp, under mutex_
   bool sweep(shm::u32 index, const death& d);
   void crash(task_record& r, shm::u64 word, const death& d);
@@ -193,6 +206,7 @@ class pool final : public detail::completion_source {
   shm::arena_view view_;
   shm::roster roster_;
   stderr_relay stderr_;
+  worker_rows rows_;  // under objects_mutex_; outlives the workers, who end with the server
   std::unique_ptr<launch::fork_server_client> server_;
 
   mutable std::mutex mutex_;
@@ -233,6 +247,10 @@ class pool final : public detail::completion_source {
   std::atomic<std::int64_t> owners_{executor_share};
   std::atomic<std::size_t> dropped_{0};
   std::atomic<shm::u64> known_size_{0};  // of the region's file, at least
+
+  // Guards task_record::held of outcomes that name shared objects. Under mutex_ and the hub's.
+  std::mutex objects_mutex_;
+  std::chrono::milliseconds linger_pause_{0};  // by the supervisor; 0: nothing lingers
 
   // Under the hub's mutex:
   task_record* not_done_yet_ = nullptr;  // on a done-list before their word said DONE

@@ -7,6 +7,7 @@
 
 #include "os/futex.hpp"
 #include "parent/exit_hook.hpp"
+#include "parent/objects.hpp"
 #include "parent/pool.hpp"
 #include "procpool/errors.hpp"
 
@@ -51,6 +52,7 @@ task_record* pool::commit(const task_image& image, bool may_wait) {
     r->next = std::exchange(free_, r);
     throw;
   }
+  if (image.objects != nullptr) r->held.reset(std::exchange(*image.objects, nullptr));
   fill(*r, image);
   make_ready(*r);
   // Arguments of tasks that are over do not wait for the next large one.
@@ -247,6 +249,7 @@ bool pool::harvest_one(task_record& r) {
         r.error = r.error_of_rest();
       }
     } else {
+      if (r.names_objects()) take_over_objects(r, word);
       // As bytes: decoding an exception runs code of the user, and this is under the mutex.
       const raw_outcome o = r.find_outcome(word);
       r.error = o.error;
@@ -370,12 +373,24 @@ pool_hold::~pool_hold() {
 int pool_hold::max_workers() const noexcept { return pool_->max_workers(); }
 
 submission::submission(parent::pool& p)
-    : wire_writer(buffer_, buffer_ + inline_bytes, &grow), pool_(&p) {
+    : wire_writer(buffer_, buffer_ + inline_bytes, &grow, &note), pool_(&p) {
   static_assert(inline_bytes == shm::inline_bytes);
 }
 
 submission::~submission() {
+  delete objects_;
   if (offset_ != 0) pool_->release_block({offset_, capacity_, size_class_});
+}
+
+void submission::note(wire_writer& base, const shared_object& object) {
+  auto& self = static_cast<submission&>(base);
+  if (object.use()->home != parent::objects::existing()) {
+    throw codec_error("this handle belongs to another process, and cannot be sent from here");
+  }
+  if (self.objects_ == nullptr) self.objects_ = new parent::object_refs;
+  // The same array for each item of a chunk is the usual case.
+  if (!self.objects_->empty() && self.objects_->back().use() == object.use()) return;
+  self.objects_->push_back(object);
 }
 
 void submission::grow(wire_writer& base, std::size_t need) {
@@ -414,6 +429,7 @@ state_ptr submission::commit(code_ref code, const task_options& options, std::ui
   image.block = {offset_, capacity_, size_class_};
   image.items = items;
   image.options = &options;
+  if (objects_ != nullptr) image.objects = &objects_;
   parent::task_record* r = pool_->commit(image, may_wait);
   if (r != nullptr) offset_ = 0;
   return state_ptr(r);

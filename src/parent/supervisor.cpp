@@ -10,6 +10,7 @@
 #include "os/poll.hpp"
 #include "parent/pool.hpp"
 #include "procpool/errors.hpp"
+#include "shm/worker_argument.hpp"
 #include "wire/exception_codec.hpp"
 
 namespace procpool::parent {
@@ -90,6 +91,7 @@ std::chrono::milliseconds pool::next_timeout() {
     const auto pause = std::chrono::ceil<std::chrono::milliseconds>(d);
     most = most < 0ms ? pause : std::min(most, pause);
   }
+  if (linger_pause_ != 0ms) most = most < 0ms ? linger_pause_ : std::min(most, linger_pause_);
   return most;
 }
 
@@ -103,6 +105,7 @@ bool pool::handle_events() {
     }
   }
   send_reports();
+  look_after_objects();
   const std::lock_guard lock(mutex_);
   start_wanted();
   return !wind_down();
@@ -121,6 +124,7 @@ bool pool::try_handle(const launch::server_event& e) {
       case launch::server_event::kind::start_failed:
         seats_[e.id.seat].phase = seat_phase::empty;
         retire_partition(seats_[e.id.seat].partition);
+        release_row(e.id.seat);
         want(e.id.seat, duration::zero());
         judge(e.id.seat, {e.id, 0, 0, 0, e.error}, false);
         break;
@@ -167,8 +171,10 @@ void pool::start_seat(u32 index) {
   line.done_list.store(0);
   line.trace_length.store(0);
   try {
-    server_->start_worker({index, s.incarnation + 1}, partition);
+    const shm::worker_argument given{partition, take_row(index)};
+    server_->start_worker({index, s.incarnation + 1}, given.pack());
   } catch (...) {
+    release_row(index);
     retire_partition(partition);
     throw;
   }
@@ -205,6 +211,7 @@ void pool::on_exited(const launch::server_event& e) {
   s.phase = seat_phase::empty;
   s.pid = 0;
   retire_partition(s.partition);
+  release_row(e.id.seat);
   // A wake may have died with it: between clearing a sleeper's bit and waking it, or with a worker
   // that was woken and took nothing. So everybody looks.
   roster_.wake_all();

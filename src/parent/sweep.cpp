@@ -64,6 +64,7 @@ bool pool::sweep(u32 index, const death& d) {
         crash(r, word, d);
       }
     } else if (phase == task_phase::done) {
+      if (r.names_objects()) take_over_objects(r, word);
       if ((word & shm::waiter_flag) != 0) {
         os::futex_wake(region_.at(i).word, std::numeric_limits<int>::max());
       }
@@ -175,9 +176,13 @@ void pool::save_items(task_record& r, u64 word, u32 finished) {
   chunk_piece piece;
   piece.items = finished - first;
   try {
+    if (r.names_objects()) take_over_objects(r, word);
     const u64 bytes = u64{shm::progress_units(line.progress.load())} * 8;
     const std::byte* data = result_bytes(word, line.outcomes.load(), bytes);
     piece.outcomes.assign(data, data + bytes);
+    if (shm::phase_of(word) != task_phase::done && line.objects.load() != 0) {
+      take_over_piece(r, word, piece);
+    }
     pieces.push_back(std::move(piece));
   } catch (const codec_error&) {
     for (u32 i = first; i < finished; ++i) pieces.push_back({1, {}, std::current_exception()});

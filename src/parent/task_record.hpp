@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "parent/objects.hpp"
 #include "procpool/detail/task_state.hpp"
 #include "shm/blocks.hpp"
 #include "shm/layout.hpp"
@@ -81,6 +82,8 @@ class task_record final : public detail::task_state {
   void read_pieces(std::vector<detail::outcome_view>& out) const;
   void read_items(shm::u64 word, std::vector<detail::outcome_view>& out);
   std::exception_ptr error_of_rest() const;
+  // Resolved: its outcome lies there, and shared objects are named in it.
+  bool names_objects() const noexcept;
   // The worker may use the block of the result again.
   void give_back_result() noexcept;
   // Resolved: no worker's list leads to the slot any more. Takes the hub's mutex if it must.
@@ -103,6 +106,10 @@ class task_record final : public detail::task_state {
   shm::u64 payload_length = 0;
   std::uint32_t items = 0;  // of a chunk; 0: a plain task
   std::unique_ptr<task_extras> extras;
+  // The shared objects that arguments and outcome name; set by submit, and added to under the
+  // pool's objects_mutex_ if names_objects(). Null for most tasks.
+  std::unique_ptr<object_refs> held;
+  shm::u64 objects_of = ~shm::u64{0};  // the generation whose outcome was taken over
 
   std::atomic<shm::slot*> slot{nullptr};
   std::atomic<std::uint32_t> pins{0};
@@ -129,6 +136,7 @@ class task_record final : public detail::task_state {
   // Counts a reader; true if the outcome is in private memory. Waits while it is being moved there.
   bool add_pin() noexcept;
   void finish_release() noexcept;
+  void let_objects_go() noexcept;
 };
 
 // The outcomes of `items` items that lie one after the other in `data`, appended to `out`. An item

@@ -40,12 +40,14 @@ inline constexpr u64 window_bytes = u64{64} << 20U;  // blocks up to this never 
 // How the bytes of an outcome are to be read.
 // no_room: there was no shared memory for it, `length` is the errno value; of a chunk, for the rest
 // of its items.
+// value_with_objects: behind the value is a list of the shared objects that it names.
 enum class outcome_kind : std::uint16_t {
   none = 0,
   value = 1,
   exception = 2,
   items = 3,
-  no_room = 4
+  no_room = 4,
+  value_with_objects = 5
 };
 
 // How far a chunk of map items got: {items finished : 32, 8-byte units of outcomes written : 32}.
@@ -70,10 +72,10 @@ static_assert(sizeof(slot) == 128 && offsetof(slot, bytes) == 48);
 
 // A chunk keeps its progress in its own inline bytes; its items are always in a block.
 struct chunk_progress {
-  u32 first;               // the first item to run; items before it are settled
-  u32 count;               // items in the payload
-  std::atomic<u32> begun;  // index + 1 of the item that was begun last
-  u32 reserved;
+  u32 first;                  // the first item to run; items before it are settled
+  u32 count;                  // items in the payload
+  std::atomic<u32> begun;     // index + 1 of the item that was begun last
+  std::atomic<u32> objects;   // 1: some items name shared objects
   std::atomic<u64> progress;  // make_progress; stored after the item's outcome is complete
   std::atomic<u64> outcomes;  // file offset of the outcomes, 0 while there are none
 };

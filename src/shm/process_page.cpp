@@ -5,9 +5,11 @@
 #include <new>
 
 #include "os/error.hpp"
+#include "os/limits.hpp"
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
 #include "os/private_fds.hpp"
+#include "shm/object_table.hpp"
 
 namespace procpool::shm {
 namespace {
@@ -30,19 +32,23 @@ owned_page& storage() {
 void make_page(owned_page& page) {
   os::private_fd fd(os::create_memfd("procpool-page"));
   // The head and the executable's entry now, further entries as modules come: a file that reaches
-  // to the end of the table, of which only the first page takes memory.
-  os::set_file_size(fd.get(), sizeof(process_page));
+  // to the end of the tables and of all shared objects, of which only the first page takes memory.
+  const object_plan plan = object_plan::make(os::file_size_limit());
+  os::set_file_size(fd.get(), plan.file_size);
   const auto head = offsetof(process_page, modules) + sizeof(module_entry);
   if (int error = os::allocate_memfd(fd.get(), 0, head); error != 0) {
     os::throw_error(error, "cannot allocate shared memory");
   }
   os::forbid_resize(fd.get());
-  page.bytes = os::mapping::shared(fd.get(), 0, sizeof(process_page));
+  page.bytes = os::mapping::shared(fd.get(), 0, plan.fixed_bytes);
   page.fd = std::move(fd);
   auto* made = new (page.bytes.data()) process_page;
   made->magic = process_page_magic;
   made->version = process_page_version;
   made->size = sizeof(process_page);
+  made->objects.ids = plan.ids;
+  made->objects.rows = plan.rows;
+  made->objects.stride = plan.stride;
   own.store(made, std::memory_order_release);
 }
 
@@ -62,13 +68,22 @@ int parent_page_fd() {
 }
 
 int attach_page(int fd) noexcept {
-  if (os::file_size(fd) < sizeof(process_page)) return EPROTO;
+  const std::uint64_t size = os::file_size(fd);
+  if (size < sizeof(process_page)) return EPROTO;
   os::mapping bytes = os::mapping::try_shared(fd, 0, sizeof(process_page));
   if (!bytes) return errno;
   auto* page = reinterpret_cast<process_page*>(bytes.data());
   if (page->magic != process_page_magic || page->version != process_page_version ||
       page->size != sizeof(process_page)) {
     return EPROTO;
+  }
+  const object_header& o = page->objects;
+  const object_plan plan = object_plan::of(o.ids, o.rows, o.stride);
+  if (plan.file_size > size) return EPROTO;
+  if (plan.fixed_bytes > bytes.size()) {
+    bytes = os::mapping::try_shared(fd, 0, plan.fixed_bytes);
+    if (!bytes) return errno;
+    page = reinterpret_cast<process_page*>(bytes.data());
   }
   bytes.exclude_from_fork();
   bytes.release();  // for the rest of the worker's life

@@ -1,6 +1,7 @@
 // The process page: one small memfd of each parent process, shared by all its pools and mapped by
 // all its workers. It holds the bell on which the parent's threads wait for results, and the table
-// of modules, by which functions are named (see procpool/detail/code_ref.hpp).
+// of modules, by which functions are named (see procpool/detail/code_ref.hpp). Behind it in the
+// same file lie the shared objects (see object_table.hpp).
 //
 // parent_page() may be called from any thread of the parent, attach_page() once in a worker.
 #pragma once
@@ -13,7 +14,7 @@
 namespace procpool::shm {
 
 inline constexpr std::uint64_t process_page_magic = 0x6c6f'6f70'636f'7270;  // "procpool"
-inline constexpr std::uint32_t process_page_version = 1;
+inline constexpr std::uint32_t process_page_version = 2;
 inline constexpr std::uint32_t max_modules = 256;
 inline constexpr std::size_t max_build_id = 32;
 inline constexpr std::size_t max_module_path = 960;
@@ -33,6 +34,14 @@ struct module_entry {
 };
 static_assert(std::is_trivially_copyable_v<module_entry> && sizeof(module_entry) == 1056);
 
+// What decides where the shared objects lie: object_table.hpp. Constant but for `allocated`.
+struct object_header {
+  std::uint32_t ids;   // 0: the file may not be large enough for any
+  std::uint32_t rows;  // 0 as well, then
+  std::uint64_t stride;
+  std::atomic<std::uint32_t> allocated;  // entries that may be looked at; only grows
+};
+
 struct process_page {
   std::uint64_t magic;
   std::uint32_t version;
@@ -45,11 +54,12 @@ struct process_page {
 
   // Stored with release after modules[module_count] has been filled.
   alignas(64) std::atomic<std::uint32_t> module_count;
+  alignas(64) object_header objects;
   alignas(64) module_entry modules[max_modules];
 };
 static_assert(std::is_standard_layout_v<process_page>);
 static_assert(offsetof(process_page, bell) == 64 && offsetof(process_page, module_count) == 128 &&
-              offsetof(process_page, modules) == 192);
+              offsetof(process_page, objects) == 192 && offsetof(process_page, modules) == 256);
 
 // This parent's page, made on first use. Throws std::system_error.
 process_page& parent_page();

@@ -43,4 +43,10 @@ void fail_unencodable(const char* what) {
   throw codec_error(std::string("cannot encode: ") + what);
 }
 
+void fail_no_handles() {
+  throw codec_error(
+      "a handle of a shared object cannot be encoded here: it travels in arguments of tasks and in "
+      "their results, and not in initializers, finalizers or exceptions");
+}
+
 }  // namespace procpool::detail

@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "worker/invoke.hpp"
+#include "worker/objects.hpp"
 
 namespace procpool::worker {
 namespace {
@@ -68,7 +69,25 @@ void outcome_writer::grow(wire_writer& base, std::size_t need) {
   self.end_ = to + bigger.capacity;
 }
 
+void outcome_writer::note(wire_writer& base, const detail::shared_object& object) {
+  objects_here().note(object);
+  static_cast<outcome_writer&>(base).noted_ = true;
+}
+
+shm::outcome_kind outcome_writer::append_objects() {
+  objects_here().append_noted(*this);
+  noted_ = false;
+  return shm::outcome_kind::value_with_objects;
+}
+
+void outcome_writer::forget_objects() noexcept {
+  objects_here().forget_noted();
+  noted_ = false;
+}
+
 void outcome_writer::finish(shm::outcome_kind kind) {
+  if (noted_) [[unlikely]]
+    kind = append_objects();
   // relaxed: the CAS to DONE releases them
   slot_->length.store(kind == shm::outcome_kind::no_room ? static_cast<u64>(no_room_) : size(),
                       std::memory_order_relaxed);
@@ -78,7 +97,7 @@ void outcome_writer::finish(shm::outcome_kind kind) {
 }
 
 chunk_writer::chunk_writer(shm::slot& s, result_blocks& blocks)
-    : chunk_run(nullptr, nullptr, &grow, &write_exception),
+    : chunk_run(nullptr, nullptr, &grow, &write_exception, &note, &append_objects),
       slot_(&s),
       progress_line_(reinterpret_cast<shm::chunk_progress*>(s.bytes)),
       blocks_(&blocks) {
@@ -110,7 +129,25 @@ void chunk_writer::grow(wire_writer& base, std::size_t need) {
   self.end_ = to + bigger.capacity;
 }
 
-void chunk_writer::write_exception(detail::chunk_run& self) { encode_current_exception(self); }
+void chunk_writer::note(wire_writer& base, const detail::shared_object& object) {
+  objects_here().note(object);
+  static_cast<chunk_writer&>(base).noted_ = true;
+}
+
+std::uint64_t chunk_writer::append_objects(detail::chunk_run& base) {
+  auto& self = static_cast<chunk_writer&>(base);
+  objects_here().append_noted(self);
+  self.noted_ = false;
+  // relaxed: `progress` releases it
+  self.progress_line_->objects.store(1, std::memory_order_relaxed);
+  return detail::item_with_objects;
+}
+
+void chunk_writer::write_exception(detail::chunk_run& base) {
+  auto& self = static_cast<chunk_writer&>(base);
+  if (std::exchange(self.noted_, false)) objects_here().forget_noted();
+  encode_current_exception(self);
+}
 
 void chunk_writer::finish_without_room(int error) {
   slot_->kind.store(static_cast<std::uint16_t>(shm::outcome_kind::no_room),

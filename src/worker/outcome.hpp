@@ -40,7 +40,9 @@ class result_blocks {
 class outcome_writer final : public detail::wire_writer {
  public:
   outcome_writer(shm::slot& s, result_blocks& blocks)
-      : wire_writer(s.bytes, s.bytes + shm::inline_bytes, &grow), slot_(&s), blocks_(&blocks) {}
+      : wire_writer(s.bytes, s.bytes + shm::inline_bytes, &grow, &note),
+        slot_(&s),
+        blocks_(&blocks) {}
   ~outcome_writer() {
     if (block_) blocks_->put_back(block_);
   }
@@ -48,18 +50,24 @@ class outcome_writer final : public detail::wire_writer {
   void restart() {
     cur_ = begin_;
     no_room_ = 0;
+    if (noted_) forget_objects();
   }
   // Why it cannot grow: an errno value; 0 if it can.
   int no_room() const { return no_room_; }
-  // Fills the slot's outcome fields; the state word is the caller's business.
+  // Fills the slot's outcome fields; the state word is the caller's business. With a value whose
+  // shared objects have to be listed it may throw as writing does.
   void finish(shm::outcome_kind kind);
 
  private:
   static void grow(wire_writer& self, std::size_t need);
+  static void note(wire_writer& self, const detail::shared_object& object);
+  shm::outcome_kind append_objects();
+  void forget_objects() noexcept;
   shm::slot* slot_;
   result_blocks* blocks_;
   shm::block block_;
   int no_room_ = 0;
+  bool noted_ = false;  // the value names shared objects
 };
 
 // The outcomes of a chunk's items, one after the other, in a growing block.
@@ -76,6 +84,8 @@ class chunk_writer final : public detail::chunk_run {
  private:
   static void grow(wire_writer& self, std::size_t need);
   static void write_exception(detail::chunk_run& self);
+  static void note(wire_writer& self, const detail::shared_object& object);
+  static std::uint64_t append_objects(detail::chunk_run& self);
   shm::slot* slot_;
   shm::chunk_progress* progress_line_;
   result_blocks* blocks_;

@@ -13,7 +13,10 @@
 #include "procpool/errors.hpp"
 #include "procpool/invocation.hpp"
 #include "procpool/this_worker.hpp"
+#include "shm/file_objects.hpp"
+#include "shm/worker_argument.hpp"
 #include "worker/loop.hpp"
+#include "worker/objects.hpp"
 
 namespace procpool::worker {
 namespace {
@@ -64,8 +67,11 @@ void run(const launch::worker_context& context) {
   shm::process_page& page = *shm::current_page();
   const shm::region_header& header = region.header();
   shm::worker_line& line = region.line(seat);
+  const auto given = shm::worker_argument::unpack(context.argument);
+  set_objects(*new objects(context.page_fd, page, given.row));  // for the rest of the worker's life
+  shm::keep_file_mappings();
   // What an earlier worker has written here was read; its memory goes back.
-  os::punch_hole(region.fd(), region.partition(context.argument), region.stride());
+  os::punch_hole(region.fd(), region.partition(given.partition), region.stride());
   os::trace_crashes(line.trace, shm::trace_bytes, line.trace_length);
   shm::arena_view view(region.fd(), region.arena_offset());
   try {
@@ -75,7 +81,7 @@ void run(const launch::worker_context& context) {
     os::leave_process(1);
   }
   line.ready.store(1, std::memory_order_release);
-  result_blocks blocks(region, view, context.argument);
+  result_blocks blocks(region, view, given.partition);
   invoker invoke(view, blocks);
   loop work(region, page, seat, invoke);
   work.run(header.tasks_per_worker);

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "procpool/detail/code_ref.hpp"
 #include "procpool/detail/task_state.hpp"
@@ -68,8 +69,10 @@ class PROCPOOL_EXPORT submission final : public wire_writer {
 
  private:
   static void grow(wire_writer& self, std::size_t need);
+  static void note(wire_writer& self, const shared_object& object);
 
   parent::pool* pool_;
+  std::vector<shared_object>* objects_ = nullptr;  // that the payload names; usually none
   std::uint64_t offset_ = 0, capacity_ = 0;
   std::uint32_t size_class_ = 0;
   static constexpr std::size_t inline_bytes = 80;

@@ -22,7 +22,8 @@ using task_thunk = void (*)(wire_reader& in, wire_writer& out);
 
 // The record in front of each item's outcome: kind in the low byte, bytes of payload above it.
 // Payloads are padded to 8.
-inline constexpr std::uint64_t item_value = 1, item_exception = 2;
+// An item of the third kind has a list of shared objects behind its value.
+inline constexpr std::uint64_t item_value = 1, item_exception = 2, item_with_objects = 3;
 constexpr std::uint64_t item_header(std::uint64_t kind, std::size_t bytes) {
   return kind | std::uint64_t{bytes} << 8U;
 }
@@ -40,7 +41,7 @@ class chunk_run : public wire_writer {
     start_ = size();
     extend(sizeof(std::uint64_t));
   }
-  void finish() { close(item_value); }
+  void finish() { close(noted_ ? append_objects_(*this) : item_value); }
   // In a catch block: what was written of the value is dropped, the exception takes its place.
   void fail() {
     rewind(start_ + sizeof(std::uint64_t));
@@ -50,8 +51,11 @@ class chunk_run : public wire_writer {
 
  protected:
   using write_exception = void (*)(chunk_run&);
-  chunk_run(std::byte* begin, std::byte* end, grow_function grow, write_exception w)
-      : wire_writer(begin, end, grow), write_current_exception_(w) {}
+  // The list behind the value; returns the item's kind.
+  using append_objects = std::uint64_t (*)(chunk_run&);
+  chunk_run(std::byte* begin, std::byte* end, grow_function grow, write_exception w,
+            object_function note, append_objects a)
+      : wire_writer(begin, end, grow, note), write_current_exception_(w), append_objects_(a) {}
   ~chunk_run() = default;
 
   void rewind(std::size_t to) { cur_ = begin_ + to; }
@@ -59,6 +63,7 @@ class chunk_run : public wire_writer {
   std::uint32_t first_ = 0, count_ = 0;
   std::atomic<std::uint32_t>* begun_ = nullptr;
   std::atomic<std::uint64_t>* progress_ = nullptr;
+  bool noted_ = false;  // the item's value names shared objects
 
  private:
   void close(std::uint64_t kind) {
@@ -70,6 +75,7 @@ class chunk_run : public wire_writer {
   }
 
   write_exception write_current_exception_;
+  append_objects append_objects_;
   std::size_t start_ = 0;
   std::uint32_t item_ = 0;
 };

@@ -25,6 +25,8 @@ namespace procpool::detail {
 
 inline constexpr std::size_t wire_alignment = 8;
 
+class shared_object;
+
 // Values may hold values of their own type, through pointers and containers. Deeper than this is
 // an endless one, or an attack on the stack.
 inline constexpr int max_nesting = 256;
@@ -38,6 +40,7 @@ inline constexpr int max_nesting = 256;
 [[noreturn]] PROCPOOL_EXPORT void fail_invalid(const char* what, std::size_t value);
 [[noreturn]] PROCPOOL_EXPORT void fail_misaligned();
 [[noreturn]] PROCPOOL_EXPORT void fail_unencodable(const char* what);
+[[noreturn]] PROCPOOL_EXPORT void fail_no_handles();
 
 // The value, cut off from where it was loaded: after this the compiler cannot load it again, so
 // what was checked is what is used, even when another process writes to the memory meanwhile.
@@ -55,6 +58,8 @@ class wire_writer {
   // Makes at least `need` bytes free behind what was written, which it keeps but may move, or
   // throws.
   using grow_function = void (*)(wire_writer&, std::size_t need);
+  // A handle of a shared object was written: from now on what is written here keeps the object.
+  using object_function = void (*)(wire_writer&, const shared_object&);
 
   wire_writer(const wire_writer&) = delete;
   wire_writer& operator=(const wire_writer&) = delete;
@@ -111,9 +116,15 @@ class wire_writer {
   }
   void leave() { --depth_; }
 
+  // Throws codec_error if nobody would know when these bytes are gone.
+  void note_object(const shared_object& object) {
+    if (note_object_ == nullptr) fail_no_handles();
+    note_object_(*this, object);
+  }
+
  protected:
-  wire_writer(std::byte* begin, std::byte* end, grow_function grow)
-      : begin_(begin), cur_(begin), end_(end), grow_(grow) {}
+  wire_writer(std::byte* begin, std::byte* end, grow_function grow, object_function note = nullptr)
+      : begin_(begin), cur_(begin), end_(end), grow_(grow), note_object_(note) {}
   ~wire_writer() = default;
 
   std::byte* begin_;
@@ -122,6 +133,7 @@ class wire_writer {
   grow_function grow_;
 
  private:
+  object_function note_object_;
   int depth_ = 0;
 };
 

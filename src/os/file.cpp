@@ -1,0 +1,27 @@
+#include "os/file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace procpool::os {
+
+unique_fd open_file(const char* path, bool writable) noexcept {
+  const int flags = (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  int fd = -1;
+  do {
+    fd = ::open(path, flags);
+  } while (fd < 0 && errno == EINTR);
+  return above_stdio(unique_fd(fd));
+}
+
+file_status status_of(int fd) noexcept {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) return {};
+  return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
+          S_ISREG(status.st_mode)};
+}
+
+}  // namespace procpool::os

@@ -1,0 +1,22 @@
+// Files of the user, by path. Any thread.
+#pragma once
+
+#include <cstdint>
+
+#include "os/unique_fd.hpp"
+
+namespace procpool::os {
+
+struct file_status {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t size = 0;
+  bool is_regular = false;
+};
+
+// Empty with errno set on failure. Does not wait for the other end of a pipe.
+unique_fd open_file(const char* path, bool writable) noexcept;
+// All zero with errno set on failure.
+file_status status_of(int fd) noexcept;
+
+}  // namespace procpool::os
