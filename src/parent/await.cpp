@@ -390,7 +390,9 @@ void pool::drop(task_record& r) noexcept {
   {
     const std::lock_guard lock(completion_hub::instance().mutex());
     r.dropped = true;
-    dropped_.fetch_add(1, std::memory_order_relaxed);
+    const bool first = dropped_.fetch_add(1, std::memory_order_relaxed) == 0;
+    if (first && objects::any_made())
+      wake_supervisor();  // it may keep some: see look_after_objects
     if (!r.set_flag(shm::notify_flag)) {
       // Done in the meantime; if its slot is on a list, that list is emptied here.
       drain();

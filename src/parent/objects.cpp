@@ -39,6 +39,11 @@ objects& objects::instance() {
 
 objects* objects::existing() noexcept { return the_one.load(std::memory_order_acquire); }
 
+bool objects::any_made() noexcept {
+  const objects* o = existing();
+  return o != nullptr && o->table_.allocated() != 0;
+}
+
 objects::objects() : table_(shm::parent_page_fd(), shm::parent_page()) {}
 
 void objects::grow_entries(u32 ids) {
@@ -146,7 +151,7 @@ bool objects::begin_free(u32 id) noexcept {
   if (anybody_holds(id)) {
     if (!std::exchange(e.lingering, true)) {
       lingering_.push_back(id);
-      if (!wakers_.empty()) os::signal_event_fd(wakers_.back());
+      for (const int fd : wakers_) os::signal_event_fd(fd);  // the supervisors that still run
     }
     return false;
   }

@@ -24,6 +24,8 @@ class objects final : public shm::object_source {
   static objects& instance();
   // Null if there never was one: then no outcome can hold a handle of it.
   static objects* existing() noexcept;
+  // Whether this process or one of its workers has ever made a shared object.
+  static bool any_made() noexcept;
 
   detail::object_use* create(shm::u64 bytes) override;
   // In an outcome that was taken over, whose references keep it meanwhile.

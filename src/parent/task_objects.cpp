@@ -117,12 +117,20 @@ void pool::release_row(u32 seat_index) noexcept {
 }
 
 // By the supervisor. A worker that lets go of what only it still holds (from a static variable of a
-// task, say) tells nobody, so it is looked for, less and less often.
+// task, say) tells nobody, and neither does one that is done with a task whose future was dropped.
+// So it is looked for, less and less often.
 void pool::look_after_objects() noexcept {
-  objects* all = objects::existing();
-  if (all == nullptr) return;
-  all->collect();
-  linger_pause_ = all->has_lingering() ? std::clamp(linger_pause_ * 2, first_look, last_look) : 0ms;
+  if (!objects::any_made()) return;
+  bool dropped = dropped_.load(std::memory_order_relaxed) != 0;
+  if (dropped) {
+    const std::lock_guard hub(completion_hub::instance().mutex());
+    drain();
+    dropped = dropped_.load(std::memory_order_relaxed) != 0;
+  }
+  objects& all = *objects::existing();
+  all.collect();
+  linger_pause_ =
+      dropped || all.has_lingering() ? std::clamp(linger_pause_ * 2, first_look, last_look) : 0ms;
 }
 
 }  // namespace procpool::parent
