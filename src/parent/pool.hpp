@@ -169,6 +169,7 @@ class pool final : public detail::completion_source {
   void forget_not_done(task_record& r) noexcept;  // under the hub's mutex
 
   // task_objects.cpp
+  void take_over_outcome(task_record& r, shm::u64 word);
   void take_over_items(task_record& r, shm::u32 row, const std::byte* data, std::size_t size,
                        std::uint32_t items);
   void take_over_piece(task_record& r, shm::u64 word, const chunk_piece& piece);

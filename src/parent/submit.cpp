@@ -276,6 +276,7 @@ void pool::give_slot_away(task_record& r) noexcept {
   slotless_ = heir->next;
   heir->index = r.index;
   heir->generation = r.generation;
+  heir->objects_of = r.generation;  // the outcome that still lies there was taken over
   heir->slot.store(r.slot.exchange(nullptr), std::memory_order_relaxed);
   by_slot_[r.index].store(heir, std::memory_order_release);
   heir->next = std::exchange(free_, heir);

@@ -35,14 +35,23 @@ void pool::take_over_objects(task_record& r, u64 word) {
   const std::lock_guard lock(objects_mutex_);
   if (r.objects_of == r.generation) return;
   if (!r.held) r.held = std::make_unique<object_refs>();
-  const u32 row = rows_.of(shm::worker_of(word));
-  const shm::slot& s = *r.slot.load(std::memory_order_relaxed);
   // Whatever happens, not twice: the worker's counts are taken off as this goes on.
   r.objects_of = r.generation;
+  try {
+    take_over_outcome(r, word);
+  } catch (const codec_error&) {
+    // Damaged: who reads it says so.
+  }
+}
+
+// Under objects_mutex_.
+void pool::take_over_outcome(task_record& r, u64 word) {
+  const u32 row = rows_.of(shm::worker_of(word));
+  const shm::slot& s = *r.slot.load(std::memory_order_relaxed);
   if (r.items == 0) {
     const u64 length = s.length.load(std::memory_order_relaxed);
     const u64 block = s.block.load(std::memory_order_relaxed);
-    if (block == 0 && length > shm::inline_bytes) return;  // who reads it says so
+    if (block == 0 && length > shm::inline_bytes) return;
     const std::byte* bytes = block == 0 ? s.bytes : result_bytes(word, block, length);
     objects::instance().take_over(row, wire::object_list(bytes, length), *r.held);
     return;

@@ -62,6 +62,10 @@ const std::vector<boundary> boundaries = {
     {"procpool::worker::(anonymous namespace)::leave_if_disowned(",
      "asks whose the descriptors are, and ends the worker if they are not its own any more"},
     {"procpool::error::", "an exception's own functions"},
+    {"procpool::worker::objects::", "shared objects: chaos/object_storm"},
+    {"procpool::worker::outcome_writer::append_objects(", "shared objects: chaos/object_storm"},
+    {"procpool::worker::outcome_writer::forget_objects(", "shared objects: chaos/object_storm"},
+    {"procpool::worker::chunk_writer::append_objects(", "shared objects: chaos/object_storm"},
     {"procpool::detail::heap_writer::", private_memory},
     {"procpool::detail::wire_buffer::", private_memory},
 };

@@ -75,8 +75,8 @@ class chunk_run : public wire_writer {
   }
 
   write_exception write_current_exception_;
-  append_objects append_objects_;
   std::size_t start_ = 0;
+  append_objects append_objects_;
   std::uint32_t item_ = 0;
 };
 

@@ -133,8 +133,8 @@ class wire_writer {
   grow_function grow_;
 
  private:
-  object_function note_object_;
   int depth_ = 0;
+  object_function note_object_;
 };
 
 class wire_reader {
