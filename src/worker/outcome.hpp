@@ -61,8 +61,9 @@ class outcome_writer final : public detail::wire_writer {
  private:
   static void grow(wire_writer& self, std::size_t need);
   static void note(wire_writer& self, const detail::shared_object& object);
-  shm::outcome_kind append_objects();
-  void forget_objects() noexcept;
+  // Out of the usual way.
+  [[gnu::noinline]] shm::outcome_kind append_objects();
+  [[gnu::noinline]] void forget_objects() noexcept;
   shm::slot* slot_;
   result_blocks* blocks_;
   shm::block block_;

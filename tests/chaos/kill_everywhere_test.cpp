@@ -53,6 +53,7 @@ const std::vector<std::string> roots = {"procpool::worker::loop::run(",
 // Where it ends. There a death leaves what it leaves at the call: nothing else reaches the region.
 const char* const private_memory = "it touches nothing but this process's own memory";
 const char* const users = "the function and the types of the user";
+const char* const shared_objects = "shared objects have a test of their own: chaos/object_storm";
 const std::vector<boundary> boundaries = {
     {"procpool::testing::", users},
     {"procpool::detail::thunks<procpool::testing::pool_test::", "a fixture's task"},
@@ -62,10 +63,13 @@ const std::vector<boundary> boundaries = {
     {"procpool::worker::(anonymous namespace)::leave_if_disowned(",
      "asks whose the descriptors are, and ends the worker if they are not its own any more"},
     {"procpool::error::", "an exception's own functions"},
-    {"procpool::worker::objects::", "shared objects: chaos/object_storm"},
-    {"procpool::worker::outcome_writer::append_objects(", "shared objects: chaos/object_storm"},
-    {"procpool::worker::outcome_writer::forget_objects(", "shared objects: chaos/object_storm"},
-    {"procpool::worker::chunk_writer::append_objects(", "shared objects: chaos/object_storm"},
+    {"procpool::worker::objects::", shared_objects},
+    {"procpool::worker::objects_here(", shared_objects},
+    {"procpool::worker::outcome_writer::note(", shared_objects},
+    {"procpool::worker::chunk_writer::note(", shared_objects},
+    {"procpool::worker::outcome_writer::append_objects(", shared_objects},
+    {"procpool::worker::outcome_writer::forget_objects(", shared_objects},
+    {"procpool::worker::chunk_writer::append_objects(", shared_objects},
     {"procpool::detail::heap_writer::", private_memory},
     {"procpool::detail::wire_buffer::", private_memory},
 };
@@ -782,8 +786,8 @@ const char* const at_the_end =
     "what fills a block to its last byte, so that the next one is needed";
 const char* const never_empty = "vectors that are reserved just before, or hold one entry at least";
 const exemption exempt[] = {
-    {"detail::thunks<procpool::partial_function<", "mov mov call mov lea mov jmp mov jmp",
-     at_the_end},
+    {"detail::thunks<procpool::partial_function<",
+     "mov call | mov mov call mov lea mov jmp mov jmp", at_the_end},  // and an item with objects
     {"detail::chunk_run::fail", "mov mov call mov lea mov jmp", at_the_end},
     {"detail::wire<procpool::testing::numbers>::put", "mov call mov jmp mov call mov jmp",
      at_the_end},
@@ -814,7 +818,7 @@ const exemption exempt[] = {
      "private memory: a buffer that is large enough for an origin, and a landing pad"},
     {"worker::chunk_writer::finish_chunk", "ret", emptied},
     {"worker::chunk_writer::finish_without_room",
-     "sub mov mov movl movdqu pxor movups mov mov movups call add ret",
+     "sub mov pxor movl mov movdqu movups mov mov movups call add ret",
      "a block that is so full that no exception fits: lent as by finish_chunk"},
     {"worker::chunk_writer::~chunk_writer", "sub mov movdqu mov lea movups mov call add ret",
      emptied},
@@ -822,11 +826,14 @@ const exemption exempt[] = {
     {"worker::invoker::fail_rest", "cmp je | call mov mov call jmp",
      "no private memory, where no shared memory has the same end"},
     {"worker::invoker::run_chunk",
-     "test jne | movdqa mov sub mov movaps lea mov mov movups call add add pop pop pop pop pop ret "
+     "test jne | movdqu mov sub mov movaps lea mov mov movups call add add pop pop pop pop pop ret "
      "mov jmp",
      emptied},
-    {"worker::invoker::run_task", "movdqu mov sub mov movaps lea mov mov movups call add jmp",
+    {"worker::invoker::run_task", "movdqa mov sub mov movaps lea mov mov movups call add jmp",
      emptied},
+    {"worker::invoker::run_task", "mov call jmp", shared_objects},
+    {"worker::chunk_writer::write_exception", "call mov call mov pop jmp", shared_objects},
+    {"worker::outcome_writer::finish", "call mov jmp", shared_objects},
     {"worker::outcome_writer::~outcome_writer", "sub mov movdqu mov lea movups mov call add ret",
      emptied},
     {"worker::result_blocks::lend", "mov mov jmp", "no private memory: a landing pad"},
