@@ -143,7 +143,10 @@ TEST_P(shared_array_test, two_pools_share_one) {
 TEST_P(shared_array_test, what_is_const_is_read_only_in_a_worker) {
   process_pool_executor pool(options(1));
   const shared_array<int> a(10);
-  const auto cheat = [](std::span<const int> xs) { const_cast<int&>(xs[3]) = 1; };
+  const auto cheat = [](std::span<const int> xs) {
+    signal(SIGSEGV, SIG_DFL);  // a sanitizer would write a report
+    const_cast<int&>(xs[3]) = 1;
+  };
   EXPECT_THROW(pool.submit(cheat, a).get(), worker_crashed);
   EXPECT_EQ(a[3], 0);
   const auto allowed = [](std::span<int> xs) { xs[3] = 1; };
