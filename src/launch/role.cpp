@@ -9,11 +9,12 @@
 #include "os/private_fds.hpp"
 
 namespace procpool::launch {
+
+constinit std::atomic<int> detail::role{detail::role_unknown};
+
 namespace {
 
 // Everything here is ready before the first constructor runs.
-constexpr int unknown = -1;
-constinit std::atomic<int> role{unknown};
 constinit std::atomic<int> control_socket{-1};
 constinit std::atomic<bool> hook{false};
 constinit std::atomic<bool> handlers_installed{false};
@@ -48,18 +49,14 @@ void in_forked_child() {
 
 }  // namespace
 
-process_role current_role() noexcept {
-  int known = role.load(std::memory_order_acquire);
-  if (known == unknown) {
-    // The first call comes from the hook, or from a constructor before it: there is one thread.
-    known = static_cast<int>(find_out());
-    role.store(known, std::memory_order_release);
-  }
-  return static_cast<process_role>(known);
+process_role detail::find_role() noexcept {
+  const process_role found = find_out();
+  set_role(found);
+  return found;
 }
 
 void set_role(process_role new_role) noexcept {
-  role.store(static_cast<int>(new_role), std::memory_order_release);
+  detail::role.store(static_cast<int>(new_role), std::memory_order_release);
 }
 
 int inherited_control_socket() noexcept {

@@ -25,6 +25,11 @@ using namespace std::chrono_literals;
 // A wake can be lost with the worker that was to send it.
 constexpr std::chrono::nanoseconds longest_sleep = 500ms;
 constexpr duration revival_pause = 500ms;
+// A slot comes from a worker's cache: three on the way at once hide how long that takes.
+constexpr u64 prefetch_ahead = 4;
+constexpr u64 few_behind = 8;
+constexpr u64 quicker_than_reading_ns = 400;
+constexpr std::chrono::nanoseconds shortest_pause = 50us, longest_pause = 200us;
 
 // Null unless the worker found no memory for the outcome.
 std::exception_ptr no_room_error(const shm::slot& s) {
@@ -36,6 +41,8 @@ std::exception_ptr no_room_error(const shm::slot& s) {
       "procpool: no shared memory for the result of this task: read results, submit fewer at a "
       "time, or free memory"));
 }
+
+bool in_parent() { return launch::current_role() == launch::process_role::parent; }
 
 [[noreturn]] void fail_damaged() {
   throw codec_error(
@@ -95,7 +102,13 @@ bool task_record::wait_until(const time_point* deadline) {
   detail::check_process();
   if (resolved()) return true;
   if (deadline != nullptr && *deadline <= std::chrono::steady_clock::now()) return resolved();
-  if (patience::of_this_thread().look([this] { return resolved(); })) return true;
+  const std::chrono::nanoseconds pause = owner->pause_for_backlog();
+  if (pause != 0ns) {
+    if (rest(pause, deadline)) return true;
+  } else {
+    const auto check = [this] { return resolved(); };
+    if (patience::of_this_thread().look(check, owner->behind(*this) > few_behind)) return true;
+  }
   for (;;) {
     if (!set_flag(shm::waiter_flag)) return true;
     std::chrono::nanoseconds left = longest_sleep;
@@ -115,6 +128,47 @@ bool task_record::wait_until(const time_point* deadline) {
   }
 }
 
+void pool::prefetch_behind(const task_record& r) const noexcept {
+  // relaxed: only a guess. The hint may be old, or damaged: any address will do.
+  const u64 position = r.hint_position.load(std::memory_order_relaxed) + prefetch_ahead;
+  const u64 hint = region_.hint(position).load(std::memory_order_relaxed);
+  base::prefetch_to_write(&region_.at(static_cast<u32>(hint & shm::slot_index_mask)));
+}
+
+// Sleeps without asking to be woken. True if the task is resolved then.
+bool task_record::rest(std::chrono::nanoseconds pause, const time_point* deadline) noexcept {
+  if (deadline != nullptr) pause = std::min(pause, time_until(*deadline));
+  shm::slot* s = slot.load(std::memory_order_acquire);
+  u64 word = 0;
+  if (s == nullptr || !load(word) || shm::is_resolved(word)) return true;
+  os::futex_wait(s->word, static_cast<u32>(word), pause);
+  return resolved();
+}
+
+// Hints that were put after this task's.
+u64 pool::behind(const task_record& r) const noexcept {
+  // relaxed: both are guesses
+  return region_.control().tail.load(std::memory_order_relaxed) -
+         r.hint_position.load(std::memory_order_relaxed);
+}
+
+// Where workers have all CPUs and many tasks are left to them, a thread that waits leaves them
+// alone for an eighth of the time that these take: if it looked, a worker would not run, and if it
+// were woken by each result, that would cost as much as a short task. 0: it may look.
+std::chrono::nanoseconds pool::pause_for_backlog() const noexcept {
+  const u32 awake = roster_.awake();
+  if (awake < region_.header().cpus) return 0ns;
+  const shm::control_block& c = region_.control();
+  // relaxed: all of it is a guess
+  const u64 head = c.head.load(std::memory_order_relaxed);
+  const u64 tail = c.tail.load(std::memory_order_relaxed);
+  if (tail < head + few_behind) return 0ns;
+  const u64 usual = c.usual_ns.load(std::memory_order_relaxed);
+  if (usual < quicker_than_reading_ns) return 0ns;
+  const auto pause = std::chrono::nanoseconds((tail - head) * usual / awake / 8);
+  return pause < shortest_pause ? 0ns : std::min(pause, longest_pause);
+}
+
 bool task_record::add_pin() noexcept {
   // acquire: with `harvested` comes the copy
   std::uint32_t before = pins.fetch_add(1, std::memory_order_acquire);
@@ -125,8 +179,34 @@ bool task_record::add_pin() noexcept {
   return (before & harvested) != 0;
 }
 
+detail::outcome_view task_record::wait_and_pin() {
+  u64 word = 0;
+  if (in_parent() && load(word) && shm::is_resolved(word)) {
+    owner->prefetch_behind(*this);
+  } else {
+    wait_until(nullptr);
+  }
+  return pin();
+}
+
 detail::outcome_view task_record::pin() {
   const bool is_saved = add_pin();
+  u64 word = 0;
+  if (!is_saved && load(word) && shm::phase_of(word) == task_phase::done) [[likely]] {
+    const shm::slot& s = *slot.load(std::memory_order_relaxed);
+    // Each is loaded once, checked, and only the checked copy used.
+    const u64 length = s.length.load(std::memory_order_relaxed);
+    const bool is_value =
+        s.kind.load(std::memory_order_relaxed) == static_cast<u32>(shm::outcome_kind::value);
+    if (is_value && s.block.load(std::memory_order_relaxed) == 0 && length <= shm::inline_bytes) {
+      return {nullptr, s.bytes, length};
+    }
+  }
+  return pin_unusual(is_saved);
+}
+
+// Errors, what lies in a block, and what was harvested.
+detail::outcome_view task_record::pin_unusual(bool is_saved) {
   u64 word = 0;
   if (is_saved && saved_exception) {
     detail::wire_reader reader(saved.data(), saved.size());
@@ -320,7 +400,7 @@ void task_record::deliver() noexcept {
 }
 
 void task_record::release() noexcept {
-  if (!detail::in_parent_process()) [[unlikely]]
+  if (!in_parent()) [[unlikely]]
     return;
   if (references.load(std::memory_order_acquire) != 1 &&
       references.fetch_sub(1, std::memory_order_acq_rel) != 1) {
@@ -331,23 +411,27 @@ void task_record::release() noexcept {
     owner->drop(*this);
     return;
   }
-  leave_list(word);
+  if ((word & shm::notify_flag) != 0) leave_list(word);
   finish_release();
 }
 
 void task_record::leave_list(u64 word) noexcept {
-  if ((word & shm::notify_flag) == 0 || shm::phase_of(word) != task_phase::done) return;
+  if (shm::phase_of(word) != task_phase::done) return;
   if (off_list.load(std::memory_order_acquire)) return;
   const std::lock_guard lock(completion_hub::instance().mutex());
   owner->drain();
 }
 
 void task_record::finish_release() noexcept {
-  // Whoever is copying the outcome finishes first, and from here on nobody begins.
-  if ((pins.fetch_add(1, std::memory_order_acquire) & harvesting) != 0) {
-    while ((pins.load(std::memory_order_acquire) & harvesting) != 0) base::relax();
+  // Whoever is copying the outcome finishes first, and from here on nobody begins. Where there are
+  // pins they are ours: nobody else refers to the task any more.
+  u32 before = pins.load(std::memory_order_acquire);
+  if (before == 0) before = pins.fetch_add(1, std::memory_order_acquire);
+  while ((before & harvesting) != 0) {
+    base::relax();
+    before = pins.load(std::memory_order_acquire);
   }
-  give_back_result();
+  if (has_block()) give_back_result();
   error = nullptr;
   if (!saved.empty()) saved = {};
   saved_exception = false;
@@ -358,6 +442,12 @@ void task_record::finish_release() noexcept {
   // release: who harvests and finds no pins finds no references either
   pins.store(0, std::memory_order_release);
   owner->give_back(*this);
+}
+
+// Whether an outcome may lie in a block.
+bool task_record::has_block() const noexcept {
+  const shm::slot* s = slot.load(std::memory_order_relaxed);
+  return s != nullptr && (items != 0 || s->block.load(std::memory_order_relaxed) != 0);
 }
 
 void task_record::give_back_result() noexcept {
@@ -410,7 +500,7 @@ void pool::hint_again(task_record& r) noexcept {
     const std::lock_guard lock(mutex_);
     u64 word = 0;
     if (!r.load(word) || shm::phase_of(word) != task_phase::ready) return;
-    if (r.hint_position >= region_.control().head.load()) return;
+    if (r.hint_position.load(std::memory_order_relaxed) >= region_.control().head.load()) return;
     put_hint(r);
   }
   roster_.kick();
@@ -480,7 +570,7 @@ void pool::revive() noexcept {
       task_record& r = *record_at(i);
       u64 word = 0;
       if (!r.load(word) || shm::phase_of(word) != task_phase::ready) continue;
-      if (r.hint_position >= head) continue;
+      if (r.hint_position.load(std::memory_order_relaxed) >= head) continue;
       put_hint(r);
       any = true;
     }

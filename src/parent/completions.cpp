@@ -81,18 +81,35 @@ class held_sources {
   std::size_t count_ = 0;
 };
 
+// Of many sources one may have a result soon.
+std::chrono::nanoseconds pause_for_backlog(std::span<detail::completion_source* const> sources) {
+  std::chrono::nanoseconds shortest = 1s;
+  for (const detail::completion_source* s : sources) {
+    shortest = std::min(shortest, s->pause_for_backlog());
+  }
+  return sources.empty() ? 0ns : shortest;
+}
+
 }  // namespace
 
-bool completion_hub::look(std::unique_lock<std::mutex>& lock,
+bool completion_hub::look(std::unique_lock<std::mutex>& lock, const time_point* deadline,
                           const std::vector<detail::completion_source*>& sources) {
   if (sources.empty()) return false;
   bool found = false;
   {
     const held_sources watched(sources);
     lock.unlock();
-    found = patience::of_this_thread().look([&] {
+    const auto anything = [&] {
       return std::ranges::any_of(watched.get(), [](const auto* s) { return s->anything_done(); });
-    });
+    };
+    std::chrono::nanoseconds pause = pause_for_backlog(watched.get());
+    if (deadline != nullptr) pause = std::min(pause, time_until(*deadline));
+    if (pause > 0ns && !anything()) {
+      os::futex_wait(page_->bell, page_->bell.load(), pause);
+      found = anything();
+    } else {
+      found = patience::of_this_thread().look(anything);
+    }
   }
   lock.lock();
   return found;
@@ -129,6 +146,12 @@ completion_hub::rest completion_hub::sleep(std::unique_lock<std::mutex>& lock, s
   --sleeping_;
   return slept == os::futex_result::timed_out && left == longest_sleep ? rest::silence
                                                                        : rest::woken;
+}
+
+std::chrono::nanoseconds time_until(time_point t) {
+  const duration left = t - std::chrono::steady_clock::now();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+      std::clamp(left, duration::zero(), duration(1h)));
 }
 
 patience& patience::of_this_thread() {

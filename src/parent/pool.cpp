@@ -184,6 +184,7 @@ void pool::shutdown(const shutdown_options& o) {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    usual_ = false;
     if (o.cancel_futures) cancel_pending();
   }
   wake_supervisor();
@@ -216,6 +217,7 @@ void pool::signal_workers(int signal) {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    usual_ = false;
     doomed_with_ = signal;
     cancel_pending();
     signal_running(signal);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -56,6 +57,7 @@ class task_record final : public detail::task_state {
 
   detail::task_status status() const override;
   bool wait_until(const time_point* deadline) override;
+  detail::outcome_view wait_and_pin() override;
   detail::outcome_view pin() override;
   void unpin() noexcept override;
   void pin_items(std::vector<detail::outcome_view>& out) override;
@@ -81,6 +83,7 @@ class task_record final : public detail::task_state {
   void read_pieces(std::vector<detail::outcome_view>& out) const;
   void read_items(shm::u64 word, std::vector<detail::outcome_view>& out);
   std::exception_ptr error_of_rest() const;
+  bool has_block() const noexcept;
   // The worker may use the block of the result again.
   void give_back_result() noexcept;
   // Resolved: no worker's list leads to the slot any more. Takes the hub's mutex if it must.
@@ -97,7 +100,7 @@ class task_record final : public detail::task_state {
   // By the pool, under its mutex, while the record is free or being swept.
   shm::u32 index = 0;       // of the slot
   shm::u64 generation = 0;  // in place, as in the state word
-  shm::u64 hint_position = 0;
+  std::atomic<shm::u64> hint_position{0};
   shm::block arguments;        // given back with the record
   shm::u64 payload_block = 0;  // 0: the payload was inline
   shm::u64 payload_length = 0;
@@ -128,6 +131,8 @@ class task_record final : public detail::task_state {
  private:
   // Counts a reader; true if the outcome is in private memory. Waits while it is being moved there.
   bool add_pin() noexcept;
+  bool rest(std::chrono::nanoseconds pause, const time_point* deadline) noexcept;
+  detail::outcome_view pin_unusual(bool is_saved);
   void finish_release() noexcept;
 };
 

@@ -198,7 +198,7 @@ class map_feed final
       if (c.count == 0) throw;
     }
     c.bytes = task.size();
-    c.state = task.commit(code, options_.task, static_cast<std::uint32_t>(c.count), true);
+    c.state = task.commit(code, &options_.task, static_cast<std::uint32_t>(c.count), true);
     submitted_ += c.count;
     pace_.submitted(c.count, c.bytes);
     if (!options_.ordered) {

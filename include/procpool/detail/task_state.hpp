@@ -58,6 +58,8 @@ class PROCPOOL_EXPORT task_state {
   virtual task_status status() const = 0;
   // Blocks until the task is done or the deadline has passed; null waits for as long as it takes.
   virtual bool wait_until(const time_point* deadline) = 0;
+  // Waits for as long as it takes, then pin().
+  virtual outcome_view wait_and_pin() = 0;
   // Once done: its outcome, which stays where it is until unpin() or release().
   virtual outcome_view pin() = 0;
   virtual void unpin() noexcept = 0;
