@@ -7,8 +7,13 @@
 #include "os/child_setup.hpp"
 #include "os/environment.hpp"
 #include "os/private_fds.hpp"
+#include "procpool/detail/task_state.hpp"
 
-namespace procpool::launch {
+namespace procpool {
+
+constinit std::atomic<bool> detail::in_other_process{false};
+
+namespace launch {
 
 constinit std::atomic<int> detail::role{detail::role_unknown};
 
@@ -57,6 +62,8 @@ process_role detail::find_role() noexcept {
 
 void set_role(process_role new_role) noexcept {
   detail::role.store(static_cast<int>(new_role), std::memory_order_release);
+  procpool::detail::in_other_process.store(new_role != process_role::parent,
+                                           std::memory_order_relaxed);
 }
 
 int inherited_control_socket() noexcept {
@@ -74,4 +81,5 @@ void install_fork_handlers() noexcept {
 own_fork::own_fork() noexcept { own_fork_under_way = true; }
 own_fork::~own_fork() { own_fork_under_way = false; }
 
-}  // namespace procpool::launch
+}  // namespace launch
+}  // namespace procpool

@@ -42,8 +42,6 @@ std::exception_ptr no_room_error(const shm::slot& s) {
       "time, or free memory"));
 }
 
-bool in_parent() { return launch::current_role() == launch::process_role::parent; }
-
 [[noreturn]] void fail_damaged() {
   throw codec_error(
       "the outcome of this task was damaged in shared memory: a task wrote where it must not");
@@ -107,7 +105,8 @@ bool task_record::wait_until(const time_point* deadline) {
     if (rest(pause, deadline)) return true;
   } else {
     const auto check = [this] { return resolved(); };
-    if (patience::of_this_thread().look(check, owner->behind(*this) > few_behind)) return true;
+    const bool many = owner->behind(*this) > few_behind;
+    if (patience::of_this_thread().look(check, owner->crowded(), many)) return true;
   }
   for (;;) {
     if (!set_flag(shm::waiter_flag)) return true;
@@ -152,12 +151,13 @@ u64 pool::behind(const task_record& r) const noexcept {
          r.hint_position.load(std::memory_order_relaxed);
 }
 
+bool pool::crowded() const noexcept { return roster_.awake() >= cpus_; }
+
 // Where workers have all CPUs and many tasks are left to them, a thread that waits leaves them
 // alone for an eighth of the time that these take: if it looked, a worker would not run, and if it
 // were woken by each result, that would cost as much as a short task. 0: it may look.
 std::chrono::nanoseconds pool::pause_for_backlog() const noexcept {
-  const u32 awake = roster_.awake();
-  if (awake < region_.header().cpus) return 0ns;
+  if (!crowded()) return 0ns;
   const shm::control_block& c = region_.control();
   // relaxed: all of it is a guess
   const u64 head = c.head.load(std::memory_order_relaxed);
@@ -165,7 +165,7 @@ std::chrono::nanoseconds pool::pause_for_backlog() const noexcept {
   if (tail < head + few_behind) return 0ns;
   const u64 usual = c.usual_ns.load(std::memory_order_relaxed);
   if (usual < quicker_than_reading_ns) return 0ns;
-  const auto pause = std::chrono::nanoseconds((tail - head) * usual / awake / 8);
+  const auto pause = std::chrono::nanoseconds((tail - head) * usual / cpus_ / 8);
   return pause < shortest_pause ? 0ns : std::min(pause, longest_pause);
 }
 
@@ -181,7 +181,7 @@ bool task_record::add_pin() noexcept {
 
 detail::outcome_view task_record::wait_and_pin() {
   u64 word = 0;
-  if (in_parent() && load(word) && shm::is_resolved(word)) {
+  if (detail::in_parent_process() && load(word) && shm::is_resolved(word)) {
     owner->prefetch_behind(*this);
   } else {
     wait_until(nullptr);
@@ -249,44 +249,48 @@ detail::outcome_view task_record::read_outcome(u64 word) {
   return {wire::decode_exception(reader, label()), nullptr, 0};
 }
 
-void task_record::pin_items(std::vector<detail::outcome_view>& out) {
+void task_record::pin_items(std::vector<detail::outcome_run>& out) {
   const bool is_saved = add_pin();
-  const std::size_t end = out.size() + items;
   std::exception_ptr rest = error;
+  u32 left = items;
   u64 word = 0;
+  const auto add = [&](const detail::outcome_run& run) {
+    if (run.count > left) fail_damaged();
+    out.push_back(run);
+    left -= run.count;
+  };
   try {
-    read_pieces(out);
+    read_pieces(add);
     if (!is_saved) {
       if (!load(word)) fail_damaged();
       if (shm::phase_of(word) == task_phase::done) {
-        read_items(word, out);
+        read_items(word, add);
         rest = no_room_error(*slot.load());
       }
       if (shm::phase_of(word) == task_phase::cancelled) {
         rest = std::make_exception_ptr(cancelled_error());
       }
     }
-    if (out.size() > end || (!rest && out.size() < end)) fail_damaged();
+    if (!rest && left != 0) fail_damaged();
   } catch (...) {
     rest = std::current_exception();
   }
   // What has no outcome of its own has that of the whole chunk.
-  if (out.size() > end) out.resize(end);
-  while (out.size() < end) out.push_back({rest, nullptr, 0});
+  if (left != 0) out.push_back({{rest, nullptr, 0}, left});
 }
 
-void task_record::read_pieces(std::vector<detail::outcome_view>& out) const {
+void task_record::read_pieces(const run_sink& out) const {
   if (!extras) return;
   for (const chunk_piece& p : extras->pieces) {
     if (p.error) {
-      out.push_back({p.error, nullptr, 0});
+      out({{p.error, nullptr, 0}, p.items});
     } else {
       split_items(p.outcomes.data(), p.outcomes.size(), p.items, extras->label, out);
     }
   }
 }
 
-void task_record::read_items(u64 word, std::vector<detail::outcome_view>& out) {
+void task_record::read_items(u64 word, const run_sink& out) {
   const auto& line = *reinterpret_cast<const shm::chunk_progress*>(slot.load()->bytes);
   const u64 progress = line.progress.load(std::memory_order_acquire);
   const u64 offset = line.outcomes.load(std::memory_order_relaxed);
@@ -301,23 +305,32 @@ void task_record::read_items(u64 word, std::vector<detail::outcome_view>& out) {
 }
 
 void split_items(const std::byte* data, std::size_t size, std::uint32_t items,
-                 const std::string& label, std::vector<detail::outcome_view>& out) {
+                 const std::string& label, const run_sink& out) {
   std::size_t at = 0;
-  for (std::uint32_t i = 0; i < items; ++i) {
+  while (items != 0) {
     if (size - at < sizeof(u64)) fail_damaged();
     u64 header = 0;
     std::memcpy(&header, data + at, sizeof header);
     header = detail::loaded_once(header);
     at += sizeof header;
-    const u64 length = header >> 8U;
-    if (length > size - at) fail_damaged();
     const std::byte* bytes = data + at;
-    if ((header & 0xffU) == detail::item_exception) {
+    u64 length = header >> 8U;
+    u32 count = 1;
+    if ((header & 0xffU) == detail::item_run) {
+      const u32 stride = detail::run_stride(header);
+      count = detail::run_count(header) == 0 ? items : detail::run_count(header);
+      length = u64{count} * stride;
+      if (count > items || length > size - at) fail_damaged();
+      out({{nullptr, bytes, stride}, count});
+    } else if (length > size - at) {
+      fail_damaged();
+    } else if ((header & 0xffU) == detail::item_exception) {
       detail::wire_reader reader(bytes, length);
-      out.push_back({wire::decode_exception(reader, label), nullptr, 0});
+      out({{wire::decode_exception(reader, label), nullptr, 0}, 1});
     } else {
-      out.push_back({nullptr, bytes, length});
+      out({{nullptr, bytes, length}, 1});
     }
+    items -= count;
     at = std::min<std::size_t>(size, at + (length + 7) / 8 * 8);
   }
 }
@@ -400,7 +413,7 @@ void task_record::deliver() noexcept {
 }
 
 void task_record::release() noexcept {
-  if (!in_parent()) [[unlikely]]
+  if (!detail::in_parent_process()) [[unlikely]]
     return;
   if (references.load(std::memory_order_acquire) != 1 &&
       references.fetch_sub(1, std::memory_order_acq_rel) != 1) {

@@ -20,7 +20,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t look_us = 20;
+// About what it costs to sleep and to be woken.
+constexpr std::uint64_t look_us = 50, short_look_us = 10;
 // A wake can be lost with a process that dies between DONE and the bell; then we look again.
 constexpr std::chrono::nanoseconds longest_sleep = 100ms;
 
@@ -90,6 +91,10 @@ std::chrono::nanoseconds pause_for_backlog(std::span<detail::completion_source* 
   return sources.empty() ? 0ns : shortest;
 }
 
+bool crowded(std::span<detail::completion_source* const> sources) {
+  return std::ranges::any_of(sources, [](const auto* s) { return s->crowded(); });
+}
+
 }  // namespace
 
 bool completion_hub::look(std::unique_lock<std::mutex>& lock, const time_point* deadline,
@@ -108,7 +113,7 @@ bool completion_hub::look(std::unique_lock<std::mutex>& lock, const time_point* 
       os::futex_wait(page_->bell, page_->bell.load(), pause);
       found = anything();
     } else {
-      found = patience::of_this_thread().look(anything);
+      found = patience::of_this_thread().look(anything, crowded(watched.get()));
     }
   }
   lock.lock();
@@ -159,7 +164,7 @@ patience& patience::of_this_thread() {
   return p;
 }
 
-bool patience::begin() {
+bool patience::begin(bool crowded) {
   // With one CPU the worker cannot run while we look.
   static const bool pays = os::cpu_count() > 1;
   if (!pays) return false;
@@ -167,7 +172,7 @@ bool patience::begin() {
     --skip_;
     return false;
   }
-  limit_ = base::cycles() + look_us * base::cycles_per_us();
+  limit_ = base::cycles() + (crowded ? short_look_us : look_us) * base::cycles_per_us();
   return true;
 }
 
@@ -185,8 +190,6 @@ void patience::end(bool found) {
 namespace procpool::detail {
 
 using parent::completion_hub;
-
-bool in_parent_process() noexcept { return launch::current_role() == launch::process_role::parent; }
 
 void check_process() {
   if (in_parent_process()) [[likely]]

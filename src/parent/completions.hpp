@@ -27,6 +27,8 @@ class completion_source {
   virtual bool anything_done() const noexcept = 0;
   // Without it: how long it is better not to look or be woken; 0: not at all. A hint.
   virtual std::chrono::nanoseconds pause_for_backlog() const noexcept = 0;
+  // Without it: whether its workers have all CPUs. A hint.
+  virtual bool crowded() const noexcept = 0;
   // Without it, when nothing has happened for a while: takes care of tasks that are stuck.
   virtual void revive() noexcept = 0;
   // Keeps it alive without the mutex; false if it is going. let_go() may end it.
@@ -104,11 +106,12 @@ std::chrono::nanoseconds time_until(time_point t);
 class patience {
  public:
   static patience& of_this_thread();
-  // Turns `check` over until it is true or the time for looking is over. Each look takes a line
-  // away from who writes it: where many results are on their way, it is better done rarely.
+  // Turns `check` over until it is true or the time for looking is over, which is short where the
+  // machine is crowded. Each look takes a line away from who writes it: where many results are on
+  // their way, it is better done rarely.
   template <class Check>
-  bool look(Check check, bool rarely = false) {
-    if (!begin()) return false;
+  bool look(Check check, bool crowded, bool rarely = false) {
+    if (!begin(crowded)) return false;
     const std::uint64_t gap = rarely ? rare_look_ns * base::cycles_per_us() / 1000 : 0;
     bool found = false;
     std::uint64_t now = base::cycles();
@@ -125,7 +128,7 @@ class patience {
   }
 
  private:
-  bool begin();
+  bool begin(bool crowded);
   void end(bool found);
   static constexpr std::uint64_t rare_look_ns = 600;
   std::uint64_t limit_ = 0;

@@ -77,13 +77,14 @@ pool::pool(pool_options options)
       region_(shm::region::create(static_cast<u32>(*options_.max_workers))),
       view_(region_.fd(), region_.arena_offset()),
       roster_(region_),
+      cpus_(static_cast<u32>(os::cpu_count())),
       blocks_(region_.fd(), region_.partition(0), region_.partition(1)),
       seats_(region_.workers()),
       partitions_(region_.partitions()),
       by_slot_(allocate_table(), &std::free) {
   shm::region_header& h = region_.header();
   h.cycles_per_us = base::cycles_per_us();
-  h.cpus = static_cast<u32>(os::cpu_count());
+  h.cpus = cpus_;
   h.tasks_per_worker = static_cast<u32>(options_.max_tasks_per_child.value_or(0));
   set_hook(options_.initializer, h.initializer_code, h.initializer_block, h.initializer_length);
   set_hook(options_.finalizer, h.finalizer_code, h.finalizer_block, h.finalizer_length);

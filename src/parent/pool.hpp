@@ -89,6 +89,7 @@ class pool final : public detail::completion_source {
   void prefetch_behind(const task_record& r) const noexcept;
   shm::u64 behind(const task_record& r) const noexcept;
   std::chrono::nanoseconds pause_for_backlog() const noexcept override;
+  bool crowded() const noexcept override;
   void dropped_one() noexcept { dropped_.fetch_sub(1, std::memory_order_relaxed); }
 
   // completion_source
@@ -198,6 +199,7 @@ class pool final : public detail::completion_source {
   shm::region region_;
   shm::arena_view view_;
   shm::roster roster_;
+  const shm::u32 cpus_;
   stderr_relay stderr_;
   std::unique_ptr<launch::fork_server_client> server_;
 

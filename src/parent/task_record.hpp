@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +44,8 @@ struct task_extras {
   std::vector<chunk_piece> pieces;
 };
 
+using run_sink = std::function<void(const detail::outcome_run&)>;
+
 // An outcome as it lies there: a value, an exception that is still encoded, or an error.
 struct raw_outcome {
   std::exception_ptr error;
@@ -60,7 +63,7 @@ class task_record final : public detail::task_state {
   detail::outcome_view wait_and_pin() override;
   detail::outcome_view pin() override;
   void unpin() noexcept override;
-  void pin_items(std::vector<detail::outcome_view>& out) override;
+  void pin_items(std::vector<detail::outcome_run>& out) override;
   std::uint32_t elapsed_ns() const noexcept override;
   bool cancel(bool kill_running) override;
   void subscribe(detail::subscription& s) override;
@@ -80,8 +83,8 @@ class task_record final : public detail::task_state {
   // an exception, which runs code of the user.
   raw_outcome find_outcome(shm::u64 word);
   detail::outcome_view read_outcome(shm::u64 word);
-  void read_pieces(std::vector<detail::outcome_view>& out) const;
-  void read_items(shm::u64 word, std::vector<detail::outcome_view>& out);
+  void read_pieces(const run_sink& out) const;
+  void read_items(shm::u64 word, const run_sink& out);
   std::exception_ptr error_of_rest() const;
   bool has_block() const noexcept;
   // The worker may use the block of the result again.
@@ -136,9 +139,9 @@ class task_record final : public detail::task_state {
   void finish_release() noexcept;
 };
 
-// The outcomes of `items` items that lie one after the other in `data`, appended to `out`. An item
-// whose bytes make no sense gets a codec_error, and so do those behind it.
+// The outcomes of `items` items that lie one after the other in `data`. Throws codec_error at the
+// first whose bytes make no sense; what lies behind it cannot be read, either.
 void split_items(const std::byte* data, std::size_t size, std::uint32_t items,
-                 const std::string& label, std::vector<detail::outcome_view>& out);
+                 const std::string& label, const run_sink& out);
 
 }  // namespace procpool::parent

@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::microseconds;
 
-constexpr u64 look_us = 20;
+constexpr u64 look_us = 50;  // about what it costs to sleep and to be woken
 constexpr u64 prefetch_ahead = 4;
 constexpr u64 gather_ns = 1000, worth_gathering = 5;
 constexpr u32 rarest_try = 4096;
