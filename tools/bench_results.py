@@ -10,10 +10,11 @@ NOT_MEASURED = 'not measured'
 
 # In the order of the tables. A work that is not named here comes behind these.
 WORKS = ['round_trip', 'window', 'submitters', 'submit_only', 'as_completed', 'map_small',
-         'map_busy', 'task_length', 'payload', 'by_handle', 'start', 'start_large', 'recovery',
-         'recovery_large', 'memory_worker', 'memory_task', 'memory_future', 'idle']
+         'map_busy', 'map_chunks', 'task_length', 'payload', 'payload_in', 'payload_out',
+         'by_handle', 'start', 'start_large', 'stop', 'recovery', 'recovery_large', 'memory_worker',
+         'memory_task', 'memory_future', 'idle', 'wakeups', 'instructions']
 _MORE_IS_BETTER = {'tasks/s', 'items/s', 'B/s', 'efficiency'}
-_AMOUNTS = {'B', 'CPU share'}  # of which there is more or less; the rest is faster or slower
+_AMOUNTS = {'B', 'CPU share', 'wake-ups/s', 'instructions'}  # of which there is more or less; the rest is faster or slower
 
 
 @dataclasses.dataclass
@@ -164,7 +165,8 @@ class Verdict:
     reached: str   # yes, no, or why neither
 
 
-_THREAD_POOLS = re.compile(r'TBB|Asio|thread[_ ]pool', re.I)
+# Those with futures: a task whose result nobody can wait for is another work.
+_THREAD_POOLS = re.compile(r'^(?!.*no futures).*(TBB|Asio|thread[_ ]pool)', re.I)
 _OPENMP = re.compile(r'OpenMP')
 _MEMCPY = re.compile(r'memcpy')
 _MIB = 1 << 20
