@@ -1,5 +1,5 @@
 # The program bench, with all contenders that this machine has, and what it starts: `make bench` runs
-# it. bench_instructions is counted by callgrind.
+# it. bench_instructions is for callgrind.
 
 find_package(TBB QUIET)
 find_package(Boost QUIET)
@@ -40,3 +40,14 @@ if(OpenMP_CXX_FOUND)
 endif()
 set_target_properties(bench PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${benchmarks_out}")
 procpool_warnings(bench)
+
+add_custom_target(bench_all DEPENDS bench)
+find_path(CALLGRIND_INCLUDE_DIR valgrind/callgrind.h)
+if(CALLGRIND_INCLUDE_DIR)
+  add_executable(bench_instructions "${benchmarks_dir}/instructions/instructions.cpp")
+  target_link_libraries(bench_instructions PRIVATE procpool::procpool)
+  set_target_properties(bench_instructions PROPERTIES
+    OUTPUT_NAME instructions RUNTIME_OUTPUT_DIRECTORY "${benchmarks_out}")
+  procpool_warnings(bench_instructions)
+  add_dependencies(bench_all bench_instructions)
+endif()
