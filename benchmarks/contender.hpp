@@ -74,6 +74,8 @@ struct lifetime {
 struct entry {
   std::string name = {};
   std::function<std::unique_ptr<contender>(int workers)> make = {};
+  // It is slow to make and costs nothing while it waits: it serves for many works.
+  bool stays = false;
   // A new pool of 2 workers, by a start method ("fork", "forkserver", "spawn"). Threads live with
   // "fork", which is the quickest.
   std::function<lifetime(const std::string& method)> live = {};

@@ -10,8 +10,11 @@
 namespace bench {
 namespace {
 
-// So long after a crash another one comes: a new spare worker has its chance.
-constexpr auto between_crashes = std::chrono::milliseconds(100);
+// So long after a crash another one comes: a new spare worker has its chance, also where forking
+// takes longer.
+std::chrono::milliseconds between_crashes(bool large) {
+  return std::chrono::milliseconds(large ? 500 : 100);
+}
 
 // Those whose own memory is that of this process; others are no larger for its sake.
 bool lives_here(const entry& e) { return e.name == "procpool" || e.name == "fork and socketpair"; }
@@ -60,8 +63,8 @@ void measure_recovery(runner& r, const std::string& method, const std::string& s
   std::vector<runner::candidate> all;
   for (const entry& e : contenders(r, !suffix.empty())) {
     if (!e.recover) continue;
-    all.push_back({e.name, [e, method] {
-                     std::this_thread::sleep_for(between_crashes);
+    all.push_back({e.name, [e, method, pause = between_crashes(!suffix.empty())] {
+                     std::this_thread::sleep_for(pause);
                      return e.recover(method);
                    }});
   }

@@ -107,7 +107,7 @@ bool all_ran_in_workers(const std::vector<ran>& all, int n, int workers) {
 }
 
 struct turn {
-  std::unique_ptr<contender> who;
+  std::shared_ptr<contender> who;
   int n = 0;
   row r;
   std::vector<double> each = {}, cpu = {};
@@ -139,7 +139,7 @@ void runner::compare(const work& w, const std::vector<entry>& entries) {
     now(w.id + ", " + w.parameter + ": " + e.name);
     const stopwatch all;
     try {
-      std::unique_ptr<contender> who = e.make(w.workers);
+      std::shared_ptr<contender> who = contender_of(e, w.workers);
       // Nobody warms up for what it cannot do.
       std::vector<double> each;
       if (w.run(*who, w.multiple, each) < 0) continue;
@@ -159,6 +159,7 @@ void runner::compare(const work& w, const std::vector<entry>& entries) {
       turns.push_back({.who = std::move(who), .n = n, .r = std::move(r), .spent = all.seconds()});
     } catch (const std::exception& problem) {
       std::fprintf(stderr, "  left out: %s: %s\n", e.name.c_str(), problem.what());
+      staying_.erase(e.name);
     }
   }
   for (int round = 0; round < settings_.rounds; ++round) {
@@ -178,6 +179,7 @@ void runner::compare(const work& w, const std::vector<entry>& entries) {
       if (took < 0) {
         std::fprintf(stderr, "  gave up: %s\n", t.r.contender.c_str());
         t.n = 0;
+        staying_.erase(t.r.contender);  // the next work finds a new one
         continue;
       }
       t.cpu.push_back((session_cpu() - cpu) / t.n);
@@ -244,6 +246,17 @@ void runner::save() const { write_json(settings_.json, rows_, settings_.rounds);
 
 void runner::announce(const std::string& work, const std::string& parameter) const {
   std::fprintf(stderr, "%s, %s\n", work.c_str(), parameter.c_str());
+}
+
+std::shared_ptr<contender> runner::contender_of(const entry& e, int workers) {
+  if (!e.stays) return e.make(workers);
+  staying& kept = staying_[e.name];
+  if (kept.who == nullptr || kept.workers != workers) {
+    kept.who = nullptr;  // first: two of them would be in each other's way
+    kept.who = e.make(workers);
+    kept.workers = workers;
+  }
+  return kept.who;
 }
 
 void runner::keep(row r) { rows_.push_back(std::move(r)); }

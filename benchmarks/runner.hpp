@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -61,9 +62,16 @@ class runner {
 
  private:
   void announce(const std::string& work, const std::string& parameter) const;
+  std::shared_ptr<contender> contender_of(const entry& e, int workers);
   void keep(row r);
   settings settings_;
   std::vector<entry> entries_;
+  // Those that stay, by name, as long as the number of workers remains.
+  struct staying {
+    int workers = 0;
+    std::shared_ptr<contender> who = {};
+  };
+  std::map<std::string, staying> staying_;
   std::vector<row> rows_;
 };
 
