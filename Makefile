@@ -20,6 +20,7 @@ help:
 	@echo 'make format                       clang-format everything'
 	@echo 'make docs                         manual and reference into build/docs'
 	@$(if $(benchmarks),echo 'make bench [PAGE=1]               compare with others; PAGE=1 rewrites docs/performance.md')
+	@$(if $(benchmarks),echo 'make bench-instructions           instructions per task: what times are too rough for')
 	@$(if $(soak),echo 'make soak                         the long forms of the chaos tests')
 
 .PHONY: demo
@@ -61,10 +62,14 @@ docs:
 	tools/build-docs.sh
 
 ifneq ($(benchmarks),)
-.PHONY: bench
+.PHONY: bench bench-instructions
 bench:
 	tools/install-deps.sh bench
 	PAGE='$(PAGE)' tools/run-benchmarks.sh
+
+bench-instructions:
+	tools/install-deps.sh bench
+	tools/run-benchmarks.sh instructions
 endif
 
 ifneq ($(soak),)

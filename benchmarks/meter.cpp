@@ -1,13 +1,17 @@
 #include "meter.hpp"
 
-#include <sys/utsname.h>
+#include <poll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <cstdio>
 #include <cstdlib>
-#include <ctime>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <string>
 
 namespace bench {
 namespace {
@@ -25,11 +29,25 @@ bool is_number(const std::string& name) {
   return !name.empty() && std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; });
 }
 
+double total_of_session(const std::function<double(const fs::path& process)>& of) {
+  double total = 0;
+  const pid_t session = ::getsid(0);
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename().string();
+    if (!is_number(name) || ::getsid(std::atoi(name.c_str())) != session) continue;
+    total += of(entry.path());
+  }
+  return total;
+}
+
+bool is_this_thread(const fs::path& task) { return task.filename() == std::to_string(::gettid()); }
+
 // Of a process: its threads to the nanosecond, its reaped children to the tick.
-double process_cpu(const fs::path& process) {
+double process_cpu(const fs::path& process, bool without_this_thread) {
   double seconds = 0;
   std::error_code gone;
   for (const auto& thread : fs::directory_iterator(process / "task", gone)) {
+    if (without_this_thread && is_this_thread(thread.path())) continue;
     seconds += std::strtod(text_of(thread.path() / "schedstat").c_str(), nullptr) / 1e9;
   }
   const std::string stat = text_of(process / "stat");
@@ -43,48 +61,33 @@ double process_cpu(const fs::path& process) {
   return seconds + (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
-std::string quoted(const std::string& text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (static_cast<unsigned char>(c) >= ' ') out += c;
+// The third number of schedstat: how often the thread was put on a CPU.
+double process_switches(const fs::path& process) {
+  double switches = 0;
+  std::error_code gone;
+  for (const auto& thread : fs::directory_iterator(process / "task", gone)) {
+    if (is_this_thread(thread.path())) continue;
+    std::istringstream fields(text_of(thread.path() / "schedstat"));
+    double running = 0, waiting = 0, count = 0;
+    fields >> running >> waiting >> count;
+    switches += count;
   }
-  return out + "\"";
-}
-
-std::string number(double x) {
-  if (x < 0) return "null";
-  std::ostringstream out;
-  out.precision(9);
-  out << x;
-  return out.str();
-}
-
-std::string processor() {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  }
-  return "unknown";
+  return switches;
 }
 
 }  // namespace
 
 double session_cpu() {
-  double seconds = 0;
-  const pid_t session = ::getsid(0);
-  for (const auto& entry : fs::directory_iterator("/proc")) {
-    const std::string name = entry.path().filename().string();
-    if (!is_number(name) || ::getsid(std::atoi(name.c_str())) != session) continue;
-    seconds += process_cpu(entry.path());
-  }
-  return seconds;
+  return total_of_session([](const fs::path& process) { return process_cpu(process, false); });
 }
-
-double this_thread_cpu() {
-  timespec t{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) / 1e9;
+double session_cpu_of_others() {
+  return total_of_session([](const fs::path& process) { return process_cpu(process, true); });
+}
+double session_switches() { return total_of_session(process_switches); }
+double session_memory() {
+  return total_of_session([](const fs::path& process) {
+    return std::max(0.0, memory_of(std::atoi(process.filename().c_str())));
+  });
 }
 
 double memory_of(int pid) {
@@ -95,40 +98,33 @@ double memory_of(int pid) {
   return -1;
 }
 
-void write_json(const std::string& path, const std::vector<row>& rows, int rounds) {
-  utsname system{};
-  ::uname(&system);
-  double load = 0;
-  ::getloadavg(&load, 1);
-  char date[32] = {};
-  const std::time_t now = std::time(nullptr);
-  std::strftime(date, sizeof(date), "%Y-%m-%d", std::gmtime(&now));
-  std::ofstream out(path);
-  out << "{\n\"machine\": {\"cpus\": " << ::sysconf(_SC_NPROCESSORS_ONLN)
-      << ", \"model\": " << quoted(processor())
-      << ", \"kernel\": " << quoted(std::string(system.sysname) + " " + system.release)
-      << ", \"compiler\": " << quoted("g++ " __VERSION__) << ", \"load\": " << number(load)
-      << ", \"date\": " << quoted(date)
-      << "},\n\"command\": \"make bench\",\n\"rounds\": " << rounds << ",\n\"rows\": [\n";
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const row& r = rows[i];
-    out << "{\"work\": " << quoted(r.work) << ", \"title\": " << quoted(r.title)
-        << ", \"parameter\": " << quoted(r.parameter) << ", \"x\": " << number(r.x)
-        << ", \"unit\": " << quoted(r.unit) << ", \"contender\": " << quoted(r.contender)
-        << ", \"median\": " << number(r.median) << ", \"p99\": " << number(r.p99)
-        << ", \"cpu\": " << number(r.cpu) << ", \"samples\": [";
-    for (std::size_t k = 0; k < r.samples.size(); ++k) {
-      out << (k == 0 ? "" : ", ") << number(r.samples[k]);
+double in_a_child(const std::function<double()>& sample) {
+  int ends[2];
+  if (::pipe(ends) != 0) return -1;
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    double figure = -1;
+    try {
+      figure = sample();
+    } catch (const std::exception& problem) {
+      std::fprintf(stderr, "  in a child: %s\n", problem.what());
     }
-    out << "]";
-    if (r.percentiles.size() == 4) {
-      out << ", \"percentiles\": {\"50\": " << number(r.percentiles[0])
-          << ", \"90\": " << number(r.percentiles[1]) << ", \"99\": " << number(r.percentiles[2])
-          << ", \"99.9\": " << number(r.percentiles[3]) << "}";
-    }
-    out << (i + 1 < rows.size() ? "},\n" : "}\n");
+    const ssize_t written = ::write(ends[1], &figure, sizeof(figure));
+    ::_exit(written == sizeof(figure) ? 0 : 1);
   }
-  out << "]\n}\n";
+  ::close(ends[1]);
+  double figure = -1;
+  pollfd answer{ends[0], POLLIN, 0};
+  if (pid > 0 && ::poll(&answer, 1, 60'000) == 1 &&
+      ::read(ends[0], &figure, sizeof(figure)) != sizeof(figure)) {
+    figure = -1;
+  }
+  ::close(ends[0]);
+  if (pid > 0) {
+    ::kill(pid, SIGKILL);  // what it started goes with it, and it has nothing to say any more
+    ::waitpid(pid, nullptr, 0);
+  }
+  return figure;
 }
 
 }  // namespace bench

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <string>
+#include <functional>
 #include <vector>
 
 namespace bench {
@@ -18,19 +18,17 @@ inline double median(const std::vector<double>& samples) { return percentile(sam
 
 // CPU seconds of all processes of this session, dead ones too where their parent has reaped them.
 double session_cpu();
-double this_thread_cpu();
-// Proportional memory (PSS) of a process, in bytes; without what is shared with others.
+// The same without the calling thread, which does nothing but look what the others take.
+double session_cpu_of_others();
+// How often the threads of this session, without the caller, were put on a CPU.
+double session_switches();
+// Proportional memory (PSS) of a process, in bytes: what several share is divided among them.
 double memory_of(int pid);
+// The same, of all processes of this session.
+double session_memory();
 
-// One line of the results.
-struct row {
-  std::string work, title, parameter, unit, contender;
-  double x = 0, median = 0, p99 = -1, cpu = -1;  // negative: not known
-  std::vector<double> samples;
-  std::vector<double> percentiles;  // 50, 90, 99, 99.9; or empty
-};
-
-// As results.json, for tools/bench_page.py.
-void write_json(const std::string& path, const std::vector<row>& rows, int rounds);
+// The figure that `sample` finds in a child of this process, which ends then: the memory and the
+// threads that it takes are nobody else's. Negative: it failed, or took a minute.
+double in_a_child(const std::function<double()>& sample);
 
 }  // namespace bench

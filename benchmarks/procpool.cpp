@@ -1,6 +1,8 @@
 // procpool, as its users write it.
+#include <csignal>
 #include <numeric>
-#include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "pooled.hpp"
@@ -13,10 +15,19 @@ namespace pp = procpool;
 
 std::vector<char> give_back(std::vector<char> v) { return v; }
 
+int sleep_until_killed() {
+  for (;;) ::pause();
+}
+
+pp::future<int> occupy(pp::process_pool_executor& pool) {
+  pp::future<int> endless = pool.submit(sleep_until_killed);
+  while (!endless.running()) std::this_thread::yield();
+  return endless;
+}
+
 class procpool_contender final : public pooled_contender<pp::process_pool_executor> {
  public:
   using pooled_contender::pooled_contender;
-  std::string name() const override { return "procpool"; }
 
   double small_items(int n) override {
     if (items_.size() != static_cast<std::size_t>(n)) {
@@ -26,22 +37,43 @@ class procpool_contender final : public pooled_contender<pp::process_pool_execut
     const stopwatch all;
     std::int64_t sum = 0;
     for (const int x : pool_.map(next_of, items_)) sum += x;
-    expect(sum == std::int64_t{n} * (n + 1) / 2);
+    expect(sum == sum_of_next(n));
     return all.seconds();
   }
   double busy_items(double seconds, int n) override {
+    const std::uint64_t right = compute(rounds_for(seconds));
     const std::vector<std::uint64_t> rounds(static_cast<std::size_t>(n), rounds_for(seconds));
     const stopwatch all;
-    std::uint64_t sum = 0;
-    for (const std::uint64_t x : pool_.map(compute, rounds)) sum += x;
-    expect(sum != 0);
+    int count = 0;
+    for (const std::uint64_t x : pool_.map(compute, rounds)) count += x == right ? 1 : 0;
+    expect(count == n);
     return all.seconds();
   }
-  double payloads(std::size_t bytes, int n) override {
+  double payloads(payload_way way, std::size_t bytes, int n, std::vector<double>& each) override {
     const std::vector<char> value(bytes, 'x');
-    expect(pool_.submit(give_back, value).get() == value);
+    const std::string_view view(value.data(), bytes);
+    const std::uint64_t sum = sum_of(view);
+    if (checked_bytes_ != bytes) {  // the whole of it, once: else it would be in the CPU time
+      expect(pool_.submit(give_back, value).get() == value);
+      expect(pool_.submit(value_of, bytes).get() == value);
+      checked_bytes_ = bytes;
+    }
     const stopwatch all;
-    for (int i = 0; i < n; ++i) expect(pool_.submit(give_back, value).get().size() == bytes);
+    for (int i = 0; i < n; ++i) {
+      const stopwatch one;
+      switch (way) {
+        case payload_way::there_and_back:
+          expect(pool_.submit(give_back, value).get().size() == bytes);
+          break;
+        case payload_way::argument:
+          expect(pool_.submit(sum_of, view).get() == sum);
+          break;
+        case payload_way::result:
+          expect(pool_.submit(value_of, bytes).get().size() == bytes);
+          break;
+      }
+      each.push_back(one.seconds());
+    }
     return all.seconds();
   }
   double as_completed(int n) override {
@@ -51,18 +83,65 @@ class procpool_contender final : public pooled_contender<pp::process_pool_execut
     for (int i = 0; i < n; ++i) open.push_back(pool_.submit(next_of, i));
     std::int64_t sum = 0;
     for (pp::future<int>& f : pp::as_completed(open)) sum += f.get();
-    expect(sum == std::int64_t{n} * (n + 1) / 2);
+    expect(sum == sum_of_next(n));
     return all.seconds();
+  }
+  double memory_of_each(kept what, int n) override {
+    return measure_memory(pool_, what, n, [this] { occupied_ = occupy(pool_); });
   }
 
  private:
   std::vector<int> items_;
+  std::size_t checked_bytes_ = 0;
+  pp::future<int> occupied_;
 };
+
+pp::start_method method_of(const std::string& name) {
+  if (name == "fork") return pp::start_method::fork;
+  return name == "spawn" ? pp::start_method::spawn : pp::start_method::forkserver;
+}
+
+lifetime one_life(const std::string& method) {
+  lifetime life;
+  const stopwatch all;
+  auto pool = std::make_unique<pp::process_pool_executor>(
+      pp::pool_options{.max_workers = 2, .start = method_of(method)});
+  expect(pool->submit(next_of, 1).get() == 2);
+  life.start = all.seconds();
+  const stopwatch end;
+  pool.reset();
+  life.stop = end.seconds();
+  return life;
+}
+
+// The next task waits already, as it would: nobody has to hear of the crash first.
+double one_recovery(pp::process_pool_executor& pool) {
+  const pp::future<int> endless = occupy(pool);
+  pp::future<int> next = pool.submit(next_of, 1);
+  const stopwatch all;
+  expect(::kill(pool.stats().workers.at(0).pid, SIGKILL) == 0);
+  expect(next.get() == 2);
+  return all.seconds();
+}
 
 }  // namespace
 
 std::vector<entry> procpool_contenders() {
-  return {{"procpool", [](int workers) { return std::make_unique<procpool_contender>(workers); }}};
+  // One pool for all samples of a method: each of its workers has been a spare one.
+  const auto recover = [pool = std::shared_ptr<pp::process_pool_executor>(),
+                        of = std::string()](const std::string& method) mutable {
+    if (pool == nullptr || of != method) {
+      pool = std::make_shared<pp::process_pool_executor>(
+          pp::pool_options{.max_workers = 1, .start = method_of(method)});
+      of = method;
+      expect(pool->submit(next_of, 1).get() == 2);
+    }
+    return one_recovery(*pool);
+  };
+  return {{.name = "procpool",
+           .make = [](int workers) { return std::make_unique<procpool_contender>(workers); },
+           .live = one_life,
+           .recover = recover}};
 }
 
 }  // namespace bench

@@ -1,105 +1,142 @@
-// Python's pools, in an interpreter of their own that peers.py runs: it measures itself and says
-// how long a work took.
-#include <fcntl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
+// Python's pools, in an interpreter of their own that runs peers/pools.py: it measures itself and
+// says how long a work took.
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <sstream>
 
-#include "contender.hpp"
+#include "conversation.hpp"
 #include "pooled.hpp"
 
 namespace bench {
 namespace {
 
-constexpr const char* interpreter = "/usr/bin/python3";
+constexpr const char* python = "/usr/bin/python3";  // the one that Debian's packages are for
+constexpr double patience = 30;
+
+struct peer {
+  const char* name;
+  const char* kind;
+};
+
+std::vector<std::string> command_of(const peer& p, int workers) {
+  std::vector<std::string> command;
+  if (std::string(p.kind) == "mpi") {
+    command = {"mpiexec",
+               "--allow-run-as-root",
+               "--oversubscribe",
+               "-n",
+               std::to_string(workers + 1),
+               python,
+               "-m",
+               "mpi4py.futures"};
+  } else {
+    command = {python};
+  }
+  for (const std::string& word :
+       {std::string(BENCH_PYTHON_PEERS), std::string(p.kind), std::to_string(workers)}) {
+    command.push_back(word);
+  }
+  return command;
+}
 
 class python_contender final : public contender {
  public:
-  python_contender(std::string name, const char* kind, int workers) : name_(std::move(name)) {
-    int ends[2];
-    expect(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-    pid_ = ::fork();
-    expect(pid_ >= 0);
-    if (pid_ == 0) {
-      ::dup2(ends[1], STDIN_FILENO);
-      ::dup2(ends[1], STDOUT_FILENO);
-      const std::string count = std::to_string(workers);
-      ::execl(interpreter, interpreter, BENCH_PEERS, kind, count.c_str(), nullptr);
-      ::_exit(127);
-    }
-    ::close(ends[1]);
-    socket_ = ends[0];
-    answers_ = ::fdopen(::fcntl(ends[0], F_DUPFD_CLOEXEC, 3), "r");
-    available_ = ask("hello 0 0") >= 0;
-  }
-  ~python_contender() override {
-    ::close(socket_);
-    std::fclose(answers_);
-    ::waitpid(pid_, nullptr, 0);
-  }
-  bool available() const { return available_; }
-  std::string name() const override { return name_; }
+  python_contender(const peer& p, int workers) : python_(command_of(p, workers)) {}
 
+  void warm_up() override {
+    if (!warm_ && ask("warm_up") < 0) throw std::runtime_error("it does not answer");
+    warm_ = true;
+  }
+  std::vector<ran> who_runs(int n) override {
+    std::vector<double> numbers;
+    ask("who_runs", n, 0, &numbers);
+    std::vector<ran> all;
+    for (std::size_t i = 0; i + 1 < numbers.size(); i += 2) {
+      all.push_back(
+          {static_cast<std::uint64_t>(numbers[i]), static_cast<std::uint64_t>(numbers[i + 1])});
+    }
+    return all;
+  }
   double round_trips(int n, std::vector<double>& each) override {
-    return ask("round_trips " + std::to_string(n) + " 0", &each);
+    return ask("round_trips", n, 0, &each);
   }
-  double in_flight(int n) override { return ask("in_flight " + std::to_string(n) + " 0"); }
-  double small_items(int n) override { return ask("small_items " + std::to_string(n) + " 0"); }
-  double as_completed(int n) override { return ask("as_completed " + std::to_string(n) + " 0"); }
-  double payloads(std::size_t bytes, int n) override {
-    return ask("payloads " + std::to_string(n) + " " + std::to_string(bytes));
+  double in_flight(int n) override { return ask("in_flight", n); }
+  // Shorter ones would only show once more what a task costs.
+  double tasks_of(double seconds, int n) override {
+    return seconds < 0.9e-4 ? not_done : ask("tasks_of", n, rounds_for(seconds));
   }
+  double small_items(int n) override { return ask("small_items", n); }
+  double as_completed(int n) override { return ask("as_completed", n); }
+  double payloads(payload_way way, std::size_t bytes, int n, std::vector<double>& each) override {
+    const char* const works[] = {"there_and_back", "argument", "result"};
+    return ask(works[static_cast<int>(way)], n, bytes, &each);
+  }
+  double memory_of_each(kept what, int n) override {
+    return ask(what == kept::pending ? "memory_pending" : "memory_unread", std::min(n, 20'000));
+  }
+
+  lifetime live(const std::string& method) {
+    std::vector<double> stop;
+    const double start = ask("live_" + method, 1, 0, &stop);
+    return {start, stop.size() == 1 ? stop[0] : not_done};
+  }
+  double recover(const std::string& method) { return ask("recover_" + method); }
 
  private:
-  // The answer: seconds, then the time of each if there is any.
-  double ask(const std::string& question, std::vector<double>* each = nullptr) {
-    const std::string line_out = question + "\n";
-    if (::send(socket_, line_out.data(), line_out.size(), MSG_NOSIGNAL) < 0) return not_done;
-    char* line = nullptr;
-    std::size_t room = 0;
-    const ssize_t size = ::getline(&line, &room, answers_);
-    double took = not_done;
-    if (size > 0) {
-      std::istringstream in(line);
-      in >> took;
-      for (double one = 0; each != nullptr && in >> one;) each->push_back(one);
+  // The answer: seconds, or another figure, then more numbers if there are any.
+  double ask(const std::string& work, int n = 0, std::uint64_t size = 0,
+             std::vector<double>* more = nullptr) {
+    if (!python_.send(work + " " + std::to_string(n) + " " + std::to_string(size) + "\n")) {
+      return not_done;
     }
-    std::free(line);
+    const std::optional<std::string> line = python_.line(patience);
+    if (!line) return not_done;
+    std::istringstream in(*line);
+    double took = not_done;
+    in >> took;
+    for (double one = 0; more != nullptr && in >> one;) more->push_back(one);
     return took;
   }
-  std::string name_;
-  pid_t pid_ = 0;
-  int socket_ = -1;
-  std::FILE* answers_ = nullptr;
-  bool available_ = false;
+  conversation python_;
+  bool warm_ = false;
 };
 
-bool works(const char* kind) {
-  python_contender probe("", kind, 1);
-  return probe.available();
+bool works(const peer& p) {
+  try {
+    python_contender(p, 1).warm_up();
+  } catch (const std::exception&) {
+    return false;
+  }
+  return true;
 }
 
 }  // namespace
 
 std::vector<entry> python_contenders() {
-  struct peer {
-    const char* name;
-    const char* kind;
-  };
   const peer peers[] = {{"CPython ProcessPoolExecutor", "executor"},
                         {"CPython multiprocessing.Pool", "pool"},
-                        {"joblib", "joblib"}};
+                        {"joblib/loky", "loky"},
+                        {"mpi4py MPIPoolExecutor", "mpi"}};
   std::vector<entry> all;
-  if (::access(interpreter, X_OK) != 0) return all;
+  if (::access(python, X_OK) != 0) return all;
+  ::setenv("BENCH_COMPUTE_LIBRARY", BENCH_COMPUTE_LIBRARY, 1);
   for (const peer& p : peers) {
-    if (!works(p.kind)) continue;
-    all.push_back({p.name, [p](int workers) {
-                     return std::make_unique<python_contender>(p.name, p.kind, workers);
-                   }});
+    if (!works(p)) continue;
+    entry e{.name = p.name,
+            .make = [p](int workers) { return std::make_unique<python_contender>(p, workers); },
+            // The processes of MPI look for messages a thousand times a second, all the time.
+            .stays = std::string(p.kind) != "mpi"};
+    if (std::string(p.kind) != "mpi") {
+      // For pools that come and go, one interpreter is started once and then stays.
+      const auto interpreter_of = [p,
+                                   kept = std::make_shared<std::unique_ptr<python_contender>>()] {
+        if (*kept == nullptr) *kept = std::make_unique<python_contender>(p, 1);
+        return kept->get();
+      };
+      e.live = [=](const std::string& method) { return interpreter_of()->live(method); };
+      e.recover = [=](const std::string& method) { return interpreter_of()->recover(method); };
+    }
+    all.push_back(std::move(e));
   }
   return all;
 }

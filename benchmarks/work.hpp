@@ -1,22 +1,54 @@
 // What tasks do: the same code for every contender.
 #pragma once
 
+#include <unistd.h>
+
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include "compute.hpp"
+#include "contender.hpp"
 
 namespace bench {
 
+// A result that is not what the task must have returned is no measurement.
+inline void expect(bool right) {
+  if (!right) std::abort();
+}
+
 inline int next_of(int x) { return x + 1; }
 
-// Computes for so many rounds: no memory, no clock, nothing that the compiler could leave out.
-inline std::uint64_t compute(std::uint64_t rounds) {
-  std::uint64_t x = rounds | 1U;
-  for (std::uint64_t i = 0; i < rounds; ++i) {
-    x ^= x << 13U;
-    x ^= x >> 7U;
-    x ^= x << 17U;
+// The sum of next_of() of 0 to n - 1.
+inline std::int64_t sum_of_next(int n) { return std::int64_t{n} * (n + 1) / 2; }
+
+// The thread, or the process, that runs it, and how often it has done so.
+inline ran tell_who() {
+  static thread_local std::uint64_t count = 0;
+  return {static_cast<std::uint64_t>(::gettid()), ++count};
+}
+
+// All of it is read.
+inline std::uint64_t sum_of(std::string_view value) {
+  std::uint64_t sum = 0, word = 0;
+  std::size_t i = 0;
+  for (; i + sizeof(word) <= value.size(); i += sizeof(word)) {
+    std::memcpy(&word, value.data() + i, sizeof(word));
+    sum += word;
   }
-  return x;
+  for (; i < value.size(); ++i) sum += static_cast<unsigned char>(value[i]);
+  return sum;
+}
+
+// A value that is there already: what is measured is the way that it takes.
+inline const std::vector<char>& value_of(std::size_t bytes) {
+  static std::vector<char> value;
+  if (value.size() != bytes) value.assign(bytes, 'x');
+  return value;
 }
 
 // Rounds of compute() that take so long on this machine, when nobody disturbs it.

@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
-"""The benchmarks' results as a table: tools/bench_page.py <results.json> [--page <folder>]
+"""The benchmarks' results as tables: tools/bench_page.py <results.json>... [--page <folder>]
 
-With --page it also writes performance.md and its plots, performance/*.svg, into the folder.
+With --page it also writes performance.md and its plots, performance/*.svg, into the folder. Of
+several runs the figures are those of the first, and each goal says in how many runs it was reached.
 """
 
 import argparse
 import pathlib
+import re
 
-from bench_results import direction, human, load, ours_of, ratio, verdicts
+from bench_goals import automatic_chunks, over_runs, shortest_tasks
+from bench_results import direction, duration, human, load, ours_of, ratio
 from bench_svg import plots
 
 _COLUMNS = ['parameter', 'contender', 'median', 'p99', 'against procpool', 'CPU per task']
+_TEMPLATE = pathlib.Path(__file__).resolve().parents[1] / 'benchmarks/performance.md.in'
 
 
 def _lines(parameters):
@@ -26,18 +30,64 @@ def _first(parameters):
     return next(iter(parameters.values()))[0]
 
 
+def _aligned(lines, left):
+    """Columns of equal width; the first `left` of them begin on the left."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for line in lines:
+        cells = [cell.ljust(width) if i < left else cell.rjust(width)
+                 for i, (cell, width) in enumerate(zip(line, widths))]
+        yield '  ' + '  '.join(cells).rstrip()
+
+
+def _speed_ups(results):
+    """The shortest tasks that are worth it: a heading, then a line for each contender."""
+    found = shortest_tasks(results)
+    if found:
+        yield ['contender', '1.5x', '1.9x']
+    for contender, (high, low) in found.items():
+        yield [contender, *('-' if x is None else duration(x) for x in (low, high))]
+
+
+def _chunks(results):
+    found = list(automatic_chunks(results))
+    if found:
+        yield ['items', 'best by hand', 'automatic chunks, of that']
+    for parameter, best, share in found:
+        yield [parameter, best, f'{share:.2f}']
+
+
+_SPEED_UPS = 'The shortest task for which 2 workers on 2 CPUs are so much faster than a serial loop'
+_CHUNKS = 'Throughput of `map` with automatic chunks, as a share of the best size by hand'
+
+
+def _summaries(results):
+    cpus = results.machine.get('cpus')
+    speed_ups = _SPEED_UPS if cpus in (None, 2) else _SPEED_UPS.replace(
+        '2 workers on 2 CPUs are so much faster than a serial loop',
+        f'{cpus} workers on {cpus} CPUs are {0.75 * cpus:g} and {0.95 * cpus:g} times as fast as '
+        'a serial loop, as 1.5 and 1.9 are with 2')
+    for title, lines in (speed_ups, list(_speed_ups(results))), (_CHUNKS, list(_chunks(results))):
+        if lines:
+            yield title, lines
+
+
 def table(results):
     out = ['"against procpool" compares a contender with procpool of the same work and parameter:',
            '"3.4x slower" means that procpool is 3.4 times as fast as the contender.']
     for work, parameters in results.works().items():
         head = _first(parameters)
-        lines = [_COLUMNS, *_lines(parameters)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]
-        out += ['', f'{work}: {head.title} ({head.unit}, {direction(head)})']
-        for line in lines:
-            cells = [cell.ljust(width) if i < 2 else cell.rjust(width)
-                     for i, (cell, width) in enumerate(zip(line, widths))]
-            out.append('  ' + '  '.join(cells).rstrip())
+        out += ['', f'{work}: {head.title} ({head.unit}, {direction(head)})',
+                *_aligned([_COLUMNS, *_lines(parameters)], 2)]
+    for title, lines in _summaries(results):
+        out += ['', title.replace('`', '') + ':', *_aligned(lines, 1)]
+    return '\n'.join(out) + '\n'
+
+
+def goals(runs):
+    out = ['', 'goals:']
+    for verdict in over_runs(runs):
+        out.append(f'  [{verdict.reached}] {verdict.goal.replace("`", "")}')
+        out += [f'      {figure}' for figure in verdict.figures]
     return '\n'.join(out) + '\n'
 
 
@@ -49,13 +99,24 @@ def _markdown_row(cells):
     return '| ' + ' | '.join(cells) + ' |'
 
 
-def _markdown(parameters):
-    yield _markdown_row(_COLUMNS)
-    yield '|---|---|--:|--:|--:|--:|'
-    last = None
-    for parameter, *cells in _lines(parameters):
-        yield _markdown_row([_cell(c) for c in ['' if parameter == last else parameter, *cells]])
-        last = parameter
+def _markdown_table(lines, left):
+    """The first line is the heading."""
+    yield _markdown_row(lines[0])
+    yield '|' + '---|' * left + '--:|' * (len(lines[0]) - left)
+    for cells in lines[1:]:
+        yield _markdown_row([_cell(c) for c in cells])
+
+
+def _figures(results):
+    for parameters in results.works().values():
+        head = _first(parameters)
+        lines, last = [_COLUMNS], None
+        for parameter, *cells in _lines(parameters):
+            lines.append(['' if parameter == last else parameter, *cells])
+            last = parameter
+        yield f'### {head.title[:1].upper()}{head.title[1:]}'
+        yield f'{head.unit}, **{direction(head)}**'
+        yield '\n'.join(_markdown_table(lines, 2))
 
 
 def _machine(results):
@@ -71,34 +132,11 @@ def _machine(results):
     yield _markdown_row(['rounds', str(results.rounds)])
 
 
-_HOW = '''\
-Each work is done by procpool and by what a C++ or Python program might use instead, as far as it is
-installed and can do it. They take turns, in each round anew, so that whatever else the machine does
-disturbs all of them alike. Each has the same work and the same number of workers, is warm before it
-is measured, and puts tasks into batches where its users would. What only procpool has is measured
-alone. Thread pools are in the list since they are the usual choice; they share an address space,
-and a crash in a task ends the program.
-
-Only ratios of one run count. On a virtual machine the figures themselves may differ by a factor of
-two from one run to the next.'''
-
-_READING = '''\
-* **median** and **p99**: where single tasks were timed, half of them took no longer than the
-  median, and 99 of 100 no longer than p99. Elsewhere the median is that of the rounds.
-* **against procpool** compares the contender of the line with procpool at the same parameter:
-  "3.4x slower" means that procpool is 3.4 times as fast, "1.2x faster" that the contender is 1.2
-  times as fast as procpool. Whether less or more is better stands above each table.
-* **CPU per task** is the CPU time of all processes together for each task. A contender that waits
-  by looking again and again is quick, and shows it here.
-* **efficiency** is the speed-up over a serial loop, divided by the number of workers: 1 means that
-  nothing is lost.
-* `-` means that there is no such figure.'''
-
-
-def _goals(results):
-    cpus = results.machine.get('cpus')
+def _goals(runs):
+    cpus = runs[0].machine.get('cpus')
     text = 'The goals were set before the measurement; the figures and the answers are computed ' \
-           'from this run. A goal is reached if all its figures are good enough.'
+           f'from {"this run" if len(runs) == 1 else f"{len(runs)} runs"}. A goal is reached if ' \
+           'all its figures are good enough.'
     if cpus == 1:
         text += ' They assume a free core for parent and worker each, and this machine has one.'
     elif cpus:
@@ -106,51 +144,59 @@ def _goals(results):
                 f'{cpus}: with {cpus} workers or more, parent and workers share them.'
     yield text
     yield ''
-    yield _markdown_row(['goal', 'this run', 'reached'])
+    yield _markdown_row(['goal', 'this run' if len(runs) == 1 else 'figures', 'reached'])
     yield '|---|---|---|'
-    for verdict in verdicts(results):
+    for verdict in over_runs(runs):
         yield _markdown_row([verdict.goal, '<br>'.join(map(_cell, verdict.figures)),
                              verdict.reached])
 
 
-def page(results, pictures):
-    out = ['# Performance', '',
-           f'What `{results.command}` measured in one run, written by `tools/bench_page.py`.',
-           '', '## What was measured, and how', '', *_machine(results), '', _HOW,
-           '', '## How to read it', '', _READING, '', '## Goals', '', *_goals(results)]
+def _plots(pictures):
     if pictures:
-        out += ['', '## Plots', '', 'Both axes are logarithmic.']
-        for picture in pictures:
-            alt = picture.alt.replace('[', '(').replace(']', ')')
-            out += ['', f'![{alt}](performance/{picture.file})']
-    out += ['', '## All figures']
-    for parameters in results.works().values():
-        head = _first(parameters)
-        out += ['', f'### {head.title[:1].upper()}{head.title[1:]}', '',
-                f'{head.unit}, **{direction(head)}**', '', *_markdown(parameters)]
-    return '\n'.join(out) + '\n'
+        yield '## Plots'
+        yield 'Both axes are logarithmic.'
+    for picture in pictures:
+        alt = picture.alt.replace('[', '(').replace(']', ')')
+        yield f'![{alt}](performance/{picture.file})'
 
 
-def write_page(results, folder):
-    pictures = plots(results)
+def page(runs, pictures):
+    results = runs[0]
+    what = f'What `{results.command}` measured in one run'
+    if len(runs) > 1:
+        what = f'What `{results.command}` measured: the first of {len(runs)} runs, and the goals ' \
+               'in all of them'
+    summary = [f'{title}:\n\n' + '\n'.join(_markdown_table(lines, 1))
+               for title, lines in _summaries(results)]
+    parts = {'what': what, 'machine': '\n'.join(_machine(results)),
+             'goals': '\n'.join(_goals(runs)), 'summary': '\n\n'.join(summary) or 'Not measured.',
+             'plots': '\n\n'.join(_plots(pictures)),
+             'figures': '\n\n'.join(_figures(results)) or 'Not measured.'}
+    template = _TEMPLATE.read_text(encoding='utf-8')
+    text = re.sub(r'\{\{(\w+)\}\}', lambda m: parts[m[1]], template)
+    return re.sub(r'\n{3,}', '\n\n', text)
+
+
+def write_page(runs, folder):
+    pictures = plots(runs[0])
     plot_folder = folder / 'performance'
     plot_folder.mkdir(parents=True, exist_ok=True)
     for old in plot_folder.glob('*.svg'):  # of a run that measured more
         old.unlink()
     for picture in pictures:
         (plot_folder / picture.file).write_text(picture.svg, encoding='utf-8')
-    (folder / 'performance.md').write_text(page(results, pictures), encoding='utf-8')
+    (folder / 'performance.md').write_text(page(runs, pictures), encoding='utf-8')
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('results', type=pathlib.Path)
+    parser.add_argument('results', type=pathlib.Path, nargs='+')
     parser.add_argument('--page', type=pathlib.Path, metavar='FOLDER')
     arguments = parser.parse_args()
-    results = load(arguments.results.read_text(encoding='utf-8'))
-    print(table(results), end='')
+    runs = [load(path.read_text(encoding='utf-8')) for path in arguments.results]
+    print(table(runs[0]) + goals(runs), end='')
     if arguments.page:
-        write_page(results, arguments.page)
+        write_page(runs, arguments.page)
 
 
 if __name__ == '__main__':

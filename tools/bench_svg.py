@@ -216,6 +216,13 @@ def _label(unit):
     return text
 
 
+def _shares(rows):
+    """Ticks for what is 1 at best: above it there is nothing to see."""
+    low = min((r.median for r in rows if r.median > 0), default=1)
+    steps = [m / 10 ** e for e in range(6, 0, -1) for m in (1, 2, 5)] + [1.0]
+    return [t for i, t in enumerate(steps) if t >= low or steps[min(i + 1, len(steps) - 1)] > low]
+
+
 def _percentile(x):
     return f'{100 - 100 / x:g} %'
 
@@ -230,6 +237,8 @@ def plots(results):
         rows = [r for of in works.get(work, {}).values() for r in of if r.more_is_better]
         if x_axis.label is _count:
             x_axis.ticks = sorted({r.x for r in rows if r.x > 0})
+        if y_axis.label is _count:
+            y_axis.ticks = _shares(rows)
         found.extend(_plot(f'{work}.svg', title, 'more is better', x_axis, y_axis,
                            [(_name(r), r.x, r.median) for r in rows], styles))
 
@@ -248,6 +257,9 @@ def plots(results):
     over('task_length', 'Efficiency over the length of a task',
          Axis('CPU time of a task', _label('s')),
          Axis('speed-up over serial, divided by workers', _count))
-    over('payload', 'Throughput over the size of an argument',
-         Axis('size of the argument', _label('B'), 2), Axis('bytes per second', _label('B/s'), 2))
+    for work, title in (('payload', 'Throughput over the size of a value, there and back'),
+                        ('payload_in', 'Throughput over the size of an argument'),
+                        ('payload_out', 'Throughput over the size of a result')):
+        over(work, title, Axis('size of the value', _label('B'), 2),
+             Axis('bytes per second', _label('B/s'), 2))
     return found

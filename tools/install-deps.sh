@@ -9,7 +9,8 @@ test=("${demo[@]}" binutils ccache libgtest-dev libgmock-dev libcereal-dev pkg-c
 docs=(doxygen doxygen-awesome-css graphviz mkdocs-material)
 matrix=("${test[@]}" "${docs[@]}" clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev lld-19
         llvm-19)
-bench=("${demo[@]}" libboost-dev libtbb-dev python3 python3-joblib)
+bench=("${demo[@]}" libboost-dev libtbb-dev openmpi-bin parallel python3 python3-joblib
+       python3-mpi4py valgrind)
 
 what=${1:-test}
 declare -n packages=$what

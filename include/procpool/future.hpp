@@ -41,15 +41,12 @@ class [[nodiscard]] future {
 
   // Blocks until the task is done; returns its value or throws its error. Consumes the future.
   // Throws invalid_state_error if it holds no task.
-  T get() {
-    state().wait_until(nullptr);
-    return take();
-  }
+  T get() { return take(state().wait_and_pin()); }
   // The same with an end: timeout_error, and the future stays valid.
   T get_for(duration d) { return get_until(detail::deadline_after(d)); }
   T get_until(time_point t) {
     if (!state().wait_until(&t)) detail::throw_wait_timeout();
-    return take();
+    return take(state().pin());
   }
 
   // Block until the task is done or the time is over; never throw the task's error.
@@ -141,9 +138,8 @@ class [[nodiscard]] future {
   }
   detail::task_status status() const { return state().status(); }
 
-  T take() {
+  T take(detail::outcome_view o) {
     const detail::state_ptr owner = std::move(state_);  // released at the end, also when it throws
-    detail::outcome_view o = owner->pin();
     if (o.error) std::rethrow_exception(std::move(o.error));
     if constexpr (!std::is_void_v<T>) {
       detail::wire_reader reader(o.data, o.size);

@@ -209,11 +209,7 @@ void run_for_each(parent::pool& pool, map_options options, F f, Ranges&&... rang
     options.ordered = true;
     map_feed<F, std::views::all_t<Ranges>...> source(
         pool, std::move(options), std::move(f), std::views::all(std::forward<Ranges>(ranges))...);
-    std::exception_ptr first;
-    for (source.skip(); source.current; source.skip()) {
-      if (!source.current->has_value() && !first) first = source.current->error();
-    }
-    if (first) std::rethrow_exception(first);
+    if (std::exception_ptr first = source.drain()) std::rethrow_exception(std::move(first));
   } else {
     explain_map<F, Ranges...>();
   }

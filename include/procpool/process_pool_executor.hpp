@@ -47,26 +47,24 @@ class process_pool_executor {
   template <class F = detail::overloaded_name, class... Args>
     requires detail::is_task<F>
   [[nodiscard]] auto submit(F f, Args&&... args) {
-    return submit(task_options{}, std::move(f), std::forward<Args>(args)...);
+    using types = detail::thunks<F, Args...>;
+    return future<typename types::result>(pack<types>(nullptr, true, f, args...));
   }
   // Throws also std::invalid_argument for options out of range.
   template <class F = detail::overloaded_name, class... Args>
   [[nodiscard]] auto submit(const task_options& options, F f, Args&&... args) {
     using types = detail::thunks<F, Args...>;
-    return future<typename types::result>(pack<types>(options, true, f, args...));
+    return future<typename types::result>(pack<types>(&options, true, f, args...));
   }
   // The same without waiting for room: empty where submit would wait.
   template <class F = detail::overloaded_name, class... Args>
     requires detail::is_task<F>
   [[nodiscard]] auto try_submit(F f, Args&&... args) {
-    return try_submit(task_options{}, std::move(f), std::forward<Args>(args)...);
+    return try_pack<detail::thunks<F, Args...>>(nullptr, f, args...);
   }
   template <class F, class... Args>
   [[nodiscard]] auto try_submit(const task_options& options, F f, Args&&... args) {
-    using types = detail::thunks<F, Args...>;
-    using result = future<typename types::result>;
-    detail::state_ptr state = pack<types>(options, false, f, args...);
-    return state ? std::optional<result>(std::in_place, std::move(state)) : std::nullopt;
+    return try_pack<detail::thunks<F, Args...>>(&options, f, args...);
   }
 
   // f over the elements of one or several ranges, zipped to the shortest; see procpool/map.hpp.
@@ -134,13 +132,20 @@ class process_pool_executor {
 
  private:
   template <class Thunks, class F, class... Args>
-  detail::state_ptr pack(const task_options& options, bool may_wait, const F& f,
+  detail::state_ptr pack(const task_options* options, bool may_wait, const F& f,
                          const Args&... args) {
     static const detail::code_ref code =
         detail::to_code_ref(reinterpret_cast<const void*>(&Thunks::run_task));
     detail::submission task(pool_.use());
     Thunks::call::pack(task, f, args...);
     return task.commit(code, options, 0, may_wait);
+  }
+
+  template <class Thunks, class F, class... Args>
+  auto try_pack(const task_options* options, const F& f, const Args&... args) {
+    using result = future<typename Thunks::result>;
+    detail::state_ptr state = pack<Thunks>(options, false, f, args...);
+    return state ? std::optional<result>(std::in_place, std::move(state)) : std::nullopt;
   }
 
   detail::pool_ref pool_;

@@ -40,6 +40,17 @@ inline void relax() {
 #endif
 }
 
+// Asks for the cache line of `p`, to be written soon. A hint: any address will do.
+inline void prefetch_to_write(const void* p) {
+#if defined(__x86_64__)
+  // Compilers make this of __builtin_prefetch(p, 1) only for newer processors. Those that do not
+  // know it take it for a no-op.
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(p)));
+#else
+  __builtin_prefetch(p, 1);
+#endif
+}
+
 // Measured once per process, for about 200 microseconds.
 inline std::uint64_t cycles_per_us() {
   static const std::uint64_t rate = [] {

@@ -7,13 +7,19 @@
 #include "os/child_setup.hpp"
 #include "os/environment.hpp"
 #include "os/private_fds.hpp"
+#include "procpool/detail/task_state.hpp"
 
-namespace procpool::launch {
+namespace procpool {
+
+constinit std::atomic<bool> detail::in_other_process{false};
+
+namespace launch {
+
+constinit std::atomic<int> detail::role{detail::role_unknown};
+
 namespace {
 
 // Everything here is ready before the first constructor runs.
-constexpr int unknown = -1;
-constinit std::atomic<int> role{unknown};
 constinit std::atomic<int> control_socket{-1};
 constinit std::atomic<bool> hook{false};
 constinit std::atomic<bool> handlers_installed{false};
@@ -48,18 +54,16 @@ void in_forked_child() {
 
 }  // namespace
 
-process_role current_role() noexcept {
-  int known = role.load(std::memory_order_acquire);
-  if (known == unknown) {
-    // The first call comes from the hook, or from a constructor before it: there is one thread.
-    known = static_cast<int>(find_out());
-    role.store(known, std::memory_order_release);
-  }
-  return static_cast<process_role>(known);
+process_role detail::find_role() noexcept {
+  const process_role found = find_out();
+  set_role(found);
+  return found;
 }
 
 void set_role(process_role new_role) noexcept {
-  role.store(static_cast<int>(new_role), std::memory_order_release);
+  detail::role.store(static_cast<int>(new_role), std::memory_order_release);
+  procpool::detail::in_other_process.store(new_role != process_role::parent,
+                                           std::memory_order_relaxed);
 }
 
 int inherited_control_socket() noexcept {
@@ -77,4 +81,5 @@ void install_fork_handlers() noexcept {
 own_fork::own_fork() noexcept { own_fork_under_way = true; }
 own_fork::~own_fork() { own_fork_under_way = false; }
 
-}  // namespace procpool::launch
+}  // namespace launch
+}  // namespace procpool

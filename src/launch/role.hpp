@@ -3,6 +3,8 @@
 // executors ask. Any thread.
 #pragma once
 
+#include <atomic>
+
 namespace procpool::launch {
 
 enum class process_role {
@@ -12,7 +14,19 @@ enum class process_role {
   forked_copy,  // a process that the user (or a task) forked: pools that it sees are not its own
 };
 
-process_role current_role() noexcept;
+namespace detail {
+inline constexpr int role_unknown = -1;
+extern constinit std::atomic<int> role;  // ready before the first constructor runs
+process_role find_role() noexcept;
+}  // namespace detail
+
+inline process_role current_role() noexcept {
+  const int known = detail::role.load(std::memory_order_acquire);
+  // The first call comes from the hook, or from a constructor before it: there is one thread.
+  if (known == detail::role_unknown) [[unlikely]]
+    return detail::find_role();
+  return static_cast<process_role>(known);
+}
 void set_role(process_role role) noexcept;
 
 // --- how an executed server knows that it is one -------------------------------------------------

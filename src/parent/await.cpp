@@ -26,6 +26,11 @@ using namespace std::chrono_literals;
 // A wake can be lost with the worker that was to send it.
 constexpr std::chrono::nanoseconds longest_sleep = 500ms;
 constexpr duration revival_pause = 500ms;
+// A slot comes from a worker's cache: three on the way at once hide how long that takes.
+constexpr u64 prefetch_ahead = 4;
+constexpr u64 few_behind = 8;
+constexpr u64 quicker_than_reading_ns = 400;
+constexpr std::chrono::nanoseconds shortest_pause = 50us, longest_pause = 200us;
 
 // Null unless the worker found no memory for the outcome.
 std::exception_ptr no_room_error(const shm::slot& s) {
@@ -96,7 +101,14 @@ bool task_record::wait_until(const time_point* deadline) {
   detail::check_process();
   if (resolved()) return true;
   if (deadline != nullptr && *deadline <= std::chrono::steady_clock::now()) return resolved();
-  if (patience::of_this_thread().look([this] { return resolved(); })) return true;
+  const std::chrono::nanoseconds pause = owner->pause_for_backlog();
+  if (pause != 0ns) {
+    if (rest(pause, deadline)) return true;
+  } else {
+    const auto check = [this] { return resolved(); };
+    const bool many = owner->behind(*this) > few_behind;
+    if (patience::of_this_thread().look(check, owner->crowded(), many)) return true;
+  }
   for (;;) {
     if (!set_flag(shm::waiter_flag)) return true;
     std::chrono::nanoseconds left = longest_sleep;
@@ -116,6 +128,48 @@ bool task_record::wait_until(const time_point* deadline) {
   }
 }
 
+void pool::prefetch_behind(const task_record& r) const noexcept {
+  // relaxed: only a guess. The hint may be old, or damaged: any address will do.
+  const u64 position = r.hint_position.load(std::memory_order_relaxed) + prefetch_ahead;
+  const u64 hint = region_.hint(position).load(std::memory_order_relaxed);
+  base::prefetch_to_write(&region_.at(static_cast<u32>(hint & shm::slot_index_mask)));
+}
+
+// Sleeps without asking to be woken. True if the task is resolved then.
+bool task_record::rest(std::chrono::nanoseconds pause, const time_point* deadline) noexcept {
+  if (deadline != nullptr) pause = std::min(pause, time_until(*deadline));
+  shm::slot* s = slot.load(std::memory_order_acquire);
+  u64 word = 0;
+  if (s == nullptr || !load(word) || shm::is_resolved(word)) return true;
+  os::futex_wait(s->word, static_cast<u32>(word), pause);
+  return resolved();
+}
+
+// Hints that were put after this task's.
+u64 pool::behind(const task_record& r) const noexcept {
+  // relaxed: both are guesses
+  return region_.control().tail.load(std::memory_order_relaxed) -
+         r.hint_position.load(std::memory_order_relaxed);
+}
+
+bool pool::crowded() const noexcept { return roster_.awake() >= cpus_; }
+
+// Where workers have all CPUs and many tasks are left to them, a thread that waits leaves them
+// alone for an eighth of the time that these take: if it looked, a worker would not run, and if it
+// were woken by each result, that would cost as much as a short task. 0: it may look.
+std::chrono::nanoseconds pool::pause_for_backlog() const noexcept {
+  if (!crowded()) return 0ns;
+  const shm::control_block& c = region_.control();
+  // relaxed: all of it is a guess
+  const u64 head = c.head.load(std::memory_order_relaxed);
+  const u64 tail = c.tail.load(std::memory_order_relaxed);
+  if (tail < head + few_behind) return 0ns;
+  const u64 usual = c.usual_ns.load(std::memory_order_relaxed);
+  if (usual < quicker_than_reading_ns) return 0ns;
+  const auto pause = std::chrono::nanoseconds((tail - head) * usual / cpus_ / 8);
+  return pause < shortest_pause ? 0ns : std::min(pause, longest_pause);
+}
+
 bool task_record::add_pin() noexcept {
   // acquire: with `harvested` comes the copy
   std::uint32_t before = pins.fetch_add(1, std::memory_order_acquire);
@@ -126,8 +180,34 @@ bool task_record::add_pin() noexcept {
   return (before & harvested) != 0;
 }
 
+detail::outcome_view task_record::wait_and_pin() {
+  u64 word = 0;
+  if (detail::in_parent_process() && load(word) && shm::is_resolved(word)) {
+    owner->prefetch_behind(*this);
+  } else {
+    wait_until(nullptr);
+  }
+  return pin();
+}
+
 detail::outcome_view task_record::pin() {
   const bool is_saved = add_pin();
+  u64 word = 0;
+  if (!is_saved && load(word) && shm::phase_of(word) == task_phase::done) [[likely]] {
+    const shm::slot& s = *slot.load(std::memory_order_relaxed);
+    // Each is loaded once, checked, and only the checked copy used.
+    const u64 length = s.length.load(std::memory_order_relaxed);
+    const bool is_value =
+        s.kind.load(std::memory_order_relaxed) == static_cast<u32>(shm::outcome_kind::value);
+    if (is_value && s.block.load(std::memory_order_relaxed) == 0 && length <= shm::inline_bytes) {
+      return {nullptr, s.bytes, length};
+    }
+  }
+  return pin_unusual(is_saved);
+}
+
+// Errors, what lies in a block, and what was harvested.
+detail::outcome_view task_record::pin_unusual(bool is_saved) {
   u64 word = 0;
   if (is_saved && saved_exception) {
     detail::wire_reader reader(saved.data(), saved.size());
@@ -174,45 +254,49 @@ detail::outcome_view task_record::read_outcome(u64 word) {
   return {wire::decode_exception(reader, label()), nullptr, 0};
 }
 
-void task_record::pin_items(std::vector<detail::outcome_view>& out) {
+void task_record::pin_items(std::vector<detail::outcome_run>& out) {
   const bool is_saved = add_pin();
-  const std::size_t end = out.size() + items;
   std::exception_ptr rest = error;
+  u32 left = items;
   u64 word = 0;
+  const auto add = [&](const detail::outcome_run& run) {
+    if (run.count > left) fail_damaged();
+    out.push_back(run);
+    left -= run.count;
+  };
   try {
-    read_pieces(out);
+    read_pieces(add);
     if (!is_saved) {
       if (!load(word)) fail_damaged();
       if (shm::phase_of(word) == task_phase::done) {
         if (names_objects()) owner->take_over_objects(*this, word);
-        read_items(word, out);
+        read_items(word, add);
         rest = no_room_error(*slot.load());
       }
       if (shm::phase_of(word) == task_phase::cancelled) {
         rest = std::make_exception_ptr(cancelled_error());
       }
     }
-    if (out.size() > end || (!rest && out.size() < end)) fail_damaged();
+    if (!rest && left != 0) fail_damaged();
   } catch (...) {
     rest = std::current_exception();
   }
   // What has no outcome of its own has that of the whole chunk.
-  if (out.size() > end) out.resize(end);
-  while (out.size() < end) out.push_back({rest, nullptr, 0});
+  if (left != 0) out.push_back({{rest, nullptr, 0}, left});
 }
 
-void task_record::read_pieces(std::vector<detail::outcome_view>& out) const {
+void task_record::read_pieces(const run_sink& out) const {
   if (!extras) return;
   for (const chunk_piece& p : extras->pieces) {
     if (p.error) {
-      out.push_back({p.error, nullptr, 0});
+      out({{p.error, nullptr, 0}, p.items});
     } else {
       split_items(p.outcomes.data(), p.outcomes.size(), p.items, extras->label, out);
     }
   }
 }
 
-void task_record::read_items(u64 word, std::vector<detail::outcome_view>& out) {
+void task_record::read_items(u64 word, const run_sink& out) {
   const auto& line = *reinterpret_cast<const shm::chunk_progress*>(slot.load()->bytes);
   const u64 progress = line.progress.load(std::memory_order_acquire);
   const u64 offset = line.outcomes.load(std::memory_order_relaxed);
@@ -227,25 +311,34 @@ void task_record::read_items(u64 word, std::vector<detail::outcome_view>& out) {
 }
 
 void split_items(const std::byte* data, std::size_t size, std::uint32_t items,
-                 const std::string& label, std::vector<detail::outcome_view>& out) {
+                 const std::string& label, const run_sink& out) {
   std::size_t at = 0;
-  for (std::uint32_t i = 0; i < items; ++i) {
+  while (items != 0) {
     if (size - at < sizeof(u64)) fail_damaged();
     u64 header = 0;
     std::memcpy(&header, data + at, sizeof header);
     header = detail::loaded_once(header);
     at += sizeof header;
-    const u64 length = header >> 8U;
-    if (length > size - at) fail_damaged();
     const std::byte* bytes = data + at;
-    if ((header & 0xffU) == detail::item_exception) {
+    u64 length = header >> 8U;
+    u32 count = 1;
+    if ((header & 0xffU) == detail::item_run) {
+      const u32 stride = detail::run_stride(header);
+      count = detail::run_count(header) == 0 ? items : detail::run_count(header);
+      length = u64{count} * stride;
+      if (count > items || length > size - at) fail_damaged();
+      out({{nullptr, bytes, stride}, count});
+    } else if (length > size - at) {
+      fail_damaged();
+    } else if ((header & 0xffU) == detail::item_exception) {
       detail::wire_reader reader(bytes, length);
-      out.push_back({wire::decode_exception(reader, label), nullptr, 0});
+      out({{wire::decode_exception(reader, label), nullptr, 0}, 1});
     } else if ((header & 0xffU) == detail::item_with_objects) {
-      out.push_back({nullptr, bytes, wire::object_list(bytes, length).value_size()});
+      out({{nullptr, bytes, wire::object_list(bytes, length).value_size()}, 1});
     } else {
-      out.push_back({nullptr, bytes, length});
+      out({{nullptr, bytes, length}, 1});
     }
+    items -= count;
     at = std::min<std::size_t>(size, at + (length + 7) / 8 * 8);
   }
 }
@@ -339,25 +432,29 @@ void task_record::release() noexcept {
     owner->drop(*this);
     return;
   }
-  leave_list(word);
+  if ((word & shm::notify_flag) != 0) leave_list(word);
   finish_release();
 }
 
 void task_record::leave_list(u64 word) noexcept {
-  if ((word & shm::notify_flag) == 0 || shm::phase_of(word) != task_phase::done) return;
+  if (shm::phase_of(word) != task_phase::done) return;
   if (off_list.load(std::memory_order_acquire)) return;
   const std::lock_guard lock(completion_hub::instance().mutex());
   owner->drain();
 }
 
 void task_record::finish_release() noexcept {
-  // Whoever is copying the outcome finishes first, and from here on nobody begins.
-  if ((pins.fetch_add(1, std::memory_order_acquire) & harvesting) != 0) {
-    while ((pins.load(std::memory_order_acquire) & harvesting) != 0) base::relax();
+  // Whoever is copying the outcome finishes first, and from here on nobody begins. Where there are
+  // pins they are ours: nobody else refers to the task any more.
+  u32 before = pins.load(std::memory_order_acquire);
+  if (before == 0) before = pins.fetch_add(1, std::memory_order_acquire);
+  while ((before & harvesting) != 0) {
+    base::relax();
+    before = pins.load(std::memory_order_acquire);
   }
   if (names_objects() || held) [[unlikely]]
     let_objects_go();
-  give_back_result();
+  if (has_block()) give_back_result();
   error = nullptr;
   if (!saved.empty()) saved = {};
   saved_exception = false;
@@ -368,6 +465,12 @@ void task_record::finish_release() noexcept {
   // release: who harvests and finds no pins finds no references either
   pins.store(0, std::memory_order_release);
   owner->give_back(*this);
+}
+
+// Whether an outcome may lie in a block.
+bool task_record::has_block() const noexcept {
+  const shm::slot* s = slot.load(std::memory_order_relaxed);
+  return s != nullptr && (items != 0 || s->block.load(std::memory_order_relaxed) != 0);
 }
 
 void task_record::give_back_result() noexcept {
@@ -422,7 +525,7 @@ void pool::hint_again(task_record& r) noexcept {
     const std::lock_guard lock(mutex_);
     u64 word = 0;
     if (!r.load(word) || shm::phase_of(word) != task_phase::ready) return;
-    if (r.hint_position >= region_.control().head.load()) return;
+    if (r.hint_position.load(std::memory_order_relaxed) >= region_.control().head.load()) return;
     put_hint(r);
   }
   roster_.kick();
@@ -492,7 +595,7 @@ void pool::revive() noexcept {
       task_record& r = *record_at(i);
       u64 word = 0;
       if (!r.load(word) || shm::phase_of(word) != task_phase::ready) continue;
-      if (r.hint_position >= head) continue;
+      if (r.hint_position.load(std::memory_order_relaxed) >= head) continue;
       put_hint(r);
       any = true;
     }

@@ -20,7 +20,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t look_us = 20;
+// About what it costs to sleep and to be woken.
+constexpr std::uint64_t look_us = 50, short_look_us = 10;
 // A wake can be lost with a process that dies between DONE and the bell; then we look again.
 constexpr std::chrono::nanoseconds longest_sleep = 100ms;
 
@@ -81,18 +82,39 @@ class held_sources {
   std::size_t count_ = 0;
 };
 
+// Of many sources one may have a result soon.
+std::chrono::nanoseconds pause_for_backlog(std::span<detail::completion_source* const> sources) {
+  std::chrono::nanoseconds shortest = 1s;
+  for (const detail::completion_source* s : sources) {
+    shortest = std::min(shortest, s->pause_for_backlog());
+  }
+  return sources.empty() ? 0ns : shortest;
+}
+
+bool crowded(std::span<detail::completion_source* const> sources) {
+  return std::ranges::any_of(sources, [](const auto* s) { return s->crowded(); });
+}
+
 }  // namespace
 
-bool completion_hub::look(std::unique_lock<std::mutex>& lock,
+bool completion_hub::look(std::unique_lock<std::mutex>& lock, const time_point* deadline,
                           const std::vector<detail::completion_source*>& sources) {
   if (sources.empty()) return false;
   bool found = false;
   {
     const held_sources watched(sources);
     lock.unlock();
-    found = patience::of_this_thread().look([&] {
+    const auto anything = [&] {
       return std::ranges::any_of(watched.get(), [](const auto* s) { return s->anything_done(); });
-    });
+    };
+    std::chrono::nanoseconds pause = pause_for_backlog(watched.get());
+    if (deadline != nullptr) pause = std::min(pause, time_until(*deadline));
+    if (pause > 0ns && !anything()) {
+      os::futex_wait(page_->bell, page_->bell.load(), pause);
+      found = anything();
+    } else {
+      found = patience::of_this_thread().look(anything, crowded(watched.get()));
+    }
   }
   lock.lock();
   return found;
@@ -131,12 +153,18 @@ completion_hub::rest completion_hub::sleep(std::unique_lock<std::mutex>& lock, s
                                                                        : rest::woken;
 }
 
+std::chrono::nanoseconds time_until(time_point t) {
+  const duration left = t - std::chrono::steady_clock::now();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+      std::clamp(left, duration::zero(), duration(1h)));
+}
+
 patience& patience::of_this_thread() {
   thread_local patience p;
   return p;
 }
 
-bool patience::begin() {
+bool patience::begin(bool crowded) {
   // With one CPU the worker cannot run while we look.
   static const bool pays = os::cpu_count() > 1;
   if (!pays) return false;
@@ -144,7 +172,7 @@ bool patience::begin() {
     --skip_;
     return false;
   }
-  limit_ = base::cycles() + look_us * base::cycles_per_us();
+  limit_ = base::cycles() + (crowded ? short_look_us : look_us) * base::cycles_per_us();
   return true;
 }
 
@@ -162,8 +190,6 @@ void patience::end(bool found) {
 namespace procpool::detail {
 
 using parent::completion_hub;
-
-bool in_parent_process() noexcept { return launch::current_role() == launch::process_role::parent; }
 
 void check_process() {
   if (in_parent_process()) [[likely]]

@@ -8,6 +8,7 @@
 // sleeps. Order of locks: a pool's own mutex first, then the hub's; drain takes no other.
 #pragma once
 
+#include <chrono>
 #include <mutex>
 #include <vector>
 
@@ -24,6 +25,10 @@ class completion_source {
   virtual void drain() noexcept = 0;
   // Without it: whether a drain would find something. A hint.
   virtual bool anything_done() const noexcept = 0;
+  // Without it: how long it is better not to look or be woken; 0: not at all. A hint.
+  virtual std::chrono::nanoseconds pause_for_backlog() const noexcept = 0;
+  // Without it: whether its workers have all CPUs. A hint.
+  virtual bool crowded() const noexcept = 0;
   // Without it, when nothing has happened for a while: takes care of tasks that are stuck.
   virtual void revive() noexcept = 0;
   // Keeps it alive without the mutex; false if it is going. let_go() may end it.
@@ -60,7 +65,7 @@ class completion_hub {
     for (;;) {
       drain();
       if (ready()) return true;
-      if (look(lock, sources)) continue;
+      if (look(lock, deadline, sources)) continue;
       // A task that finishes from here on rings, or is found by this drain.
       const std::uint32_t bell = arm();
       drain();
@@ -80,7 +85,7 @@ class completion_hub {
 
  private:
   completion_hub();
-  bool look(std::unique_lock<std::mutex>& lock,
+  bool look(std::unique_lock<std::mutex>& lock, const time_point* deadline,
             const std::vector<detail::completion_source*>& sources);
   enum class rest { woken, silence, deadline };
   rest sleep(std::unique_lock<std::mutex>& lock, std::uint32_t bell, const time_point* deadline);
@@ -93,27 +98,39 @@ class completion_hub {
   unsigned sleeping_ = 0;
 };
 
+// How long until then: at least 0, at most an hour.
+std::chrono::nanoseconds time_until(time_point t);
+
 // Looking for some microseconds before sleeping pays only where the answer comes soon. Backs off:
 // after k failures the next 2^k - 1 times are skipped. One per thread.
 class patience {
  public:
   static patience& of_this_thread();
-  // Turns `check` over until it is true or the time for looking is over.
+  // Turns `check` over until it is true or the time for looking is over, which is short where the
+  // machine is crowded. Each look takes a line away from who writes it: where many results are on
+  // their way, it is better done rarely.
   template <class Check>
-  bool look(Check check) {
-    if (!begin()) return false;
+  bool look(Check check, bool crowded, bool rarely = false) {
+    if (!begin(crowded)) return false;
+    const std::uint64_t gap = rarely ? rare_look_ns * base::cycles_per_us() / 1000 : 0;
     bool found = false;
+    std::uint64_t now = base::cycles();
     do {
-      base::relax();
+      const std::uint64_t next = now + gap;
+      do {
+        base::relax();
+        now = base::cycles();
+      } while (now < next);
       found = check();
-    } while (!found && base::cycles() < limit_);
+    } while (!found && now < limit_);
     end(found);
     return found;
   }
 
  private:
-  bool begin();
+  bool begin(bool crowded);
   void end(bool found);
+  static constexpr std::uint64_t rare_look_ns = 600;
   std::uint64_t limit_ = 0;
   unsigned failed_ = 0, skip_ = 0;
 };

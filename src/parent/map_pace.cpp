@@ -53,6 +53,10 @@ bool map_pace::chunk_is_full(std::size_t bytes) const {
   return !chunksize_ && bytes >= chunk_bytes;
 }
 
+std::size_t map_pace::most_items(std::size_t bytes) const {
+  return chunksize_ ? *chunksize_ : std::max<std::size_t>(1, chunk_bytes / bytes);
+}
+
 void map_pace::submitted(std::size_t items, std::size_t bytes) {
   in_flight_ += items;
   bytes_ += bytes;

@@ -77,6 +77,7 @@ pool::pool(pool_options options)
       region_(shm::region::create(static_cast<u32>(*options_.max_workers))),
       view_(region_.fd(), region_.arena_offset()),
       roster_(region_),
+      cpus_(static_cast<u32>(os::cpu_count())),
       rows_(region_.workers()),
       blocks_(region_.fd(), region_.partition(0), region_.partition(1)),
       seats_(region_.workers()),
@@ -84,7 +85,7 @@ pool::pool(pool_options options)
       by_slot_(allocate_table(), &std::free) {
   shm::region_header& h = region_.header();
   h.cycles_per_us = base::cycles_per_us();
-  h.cpus = static_cast<u32>(os::cpu_count());
+  h.cpus = cpus_;
   h.tasks_per_worker = static_cast<u32>(options_.max_tasks_per_child.value_or(0));
   set_hook(options_.initializer, h.initializer_code, h.initializer_block, h.initializer_length);
   set_hook(options_.finalizer, h.finalizer_code, h.finalizer_block, h.finalizer_length);
@@ -187,6 +188,7 @@ void pool::shutdown(const shutdown_options& o) {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    usual_ = false;
     if (o.cancel_futures) cancel_pending();
   }
   wake_supervisor();
@@ -219,6 +221,7 @@ void pool::signal_workers(int signal) {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    usual_ = false;
     doomed_with_ = signal;
     cancel_pending();
     signal_running(signal);

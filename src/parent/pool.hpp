@@ -23,6 +23,7 @@
 
 #include "launch/fork_server_client.hpp"
 #include "os/private_fds.hpp"
+#include "os/short_mutex.hpp"
 #include "parent/completions.hpp"
 #include "parent/stderr_relay.hpp"
 #include "parent/task_record.hpp"
@@ -45,8 +46,8 @@ struct task_image {
   shm::u64 length = 0;
   shm::block block;
   std::uint32_t items = 0;
-  const task_options* options = nullptr;
-  object_refs** objects = nullptr;  // that the payload names; taken by commit()
+  const task_options* options = nullptr;  // null: the defaults
+  object_refs** objects = nullptr;        // that the payload names; taken by commit()
 };
 
 class pool final : public detail::completion_source {
@@ -89,6 +90,11 @@ class pool final : public detail::completion_source {
   void announce(task_record& r) noexcept;
   // Its hint may be held by a worker that was stopped: another one gets a hint, too.
   void hint_again(task_record& r) noexcept;
+  // Who reads results in the order of submission will want the slots behind this one.
+  void prefetch_behind(const task_record& r) const noexcept;
+  shm::u64 behind(const task_record& r) const noexcept;
+  std::chrono::nanoseconds pause_for_backlog() const noexcept override;
+  bool crowded() const noexcept override;
   void dropped_one() noexcept { dropped_.fetch_sub(1, std::memory_order_relaxed); }
 
   // completion_source
@@ -125,17 +131,18 @@ class pool final : public detail::completion_source {
   };
 
   // submit.cpp, all under mutex_
-  task_record* take_free(std::unique_lock<std::mutex>& lock, bool may_wait);
+  bool admit_unusual(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait);
+  task_record* take_free(std::unique_lock<os::short_mutex>& lock, bool may_wait);
   task_record* pop_freed();
-  void collect_freed() noexcept;
+  std::size_t collect_freed() noexcept;  // how many
   bool grow();
   void make_record();
   void harvest();
   bool harvest_one(task_record& r);
   void give_slot_away(task_record& r) noexcept;
   void check_open() const;
-  bool admit(std::unique_lock<std::mutex>& lock, shm::u64 bytes, bool may_wait);
-  static void make_extras(task_record& r, const task_image& image);
+  bool admit(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait);
+  static void make_extras(task_record& r, const task_options& o, const task_image& image);
   void fill(task_record& r, const task_image& image) noexcept;
   void make_ready(task_record& r);
   void put_hint(task_record& r);
@@ -152,7 +159,7 @@ class pool final : public detail::completion_source {
   bool may_start() const;
   void on_started(const launch::server_event& e);
   void on_exited(const launch::server_event& e);
-  void on_server_gone(std::unique_lock<std::mutex>& lock);
+  void on_server_gone(std::unique_lock<os::short_mutex>& lock);
   void judge(shm::u32 index, const death& d, bool had_task);
   void break_pool(const std::string& cause);
   bool wind_down();
@@ -206,14 +213,16 @@ class pool final : public detail::completion_source {
   shm::region region_;
   shm::arena_view view_;
   shm::roster roster_;
+  const shm::u32 cpus_;
   stderr_relay stderr_;
   worker_rows rows_;  // under objects_mutex_; outlives the workers, who end with the server
   std::unique_ptr<launch::fork_server_client> server_;
 
-  mutable std::mutex mutex_;
+  mutable os::short_mutex mutex_;
   // Under mutex_:
   shm::block_allocator blocks_;
   shm::u64 tail_ = 0;
+  shm::u64 head_ = 0;            // as it was when the ring seemed full
   task_record* free_ = nullptr;  // with a slot
   task_record* slotless_ = nullptr;
   std::vector<std::unique_ptr<task_record>> records_;
@@ -232,7 +241,9 @@ class pool final : public detail::completion_source {
   time_point last_revival_{};
   std::size_t restarts_ = 0, submitted_ = 0, crashed_ = 0;
   bool exit_hook_set_ = false;
-  std::condition_variable ended_cv_;
+  std::size_t scarce_ = 0;  // how often few records had come back when one was needed
+  bool usual_ = false;      // a submit has nothing to look at: open, no budget, the exit hook set
+  std::condition_variable_any ended_cv_;
   bool ended_ = false;      // the supervisor is done, no process is left
   bool abandoned_ = false;  // the executor is gone
   bool server_lost_ = false;

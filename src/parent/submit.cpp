@@ -20,6 +20,8 @@ using namespace std::chrono_literals;
 
 constexpr u32 least_growth = 256;
 constexpr std::size_t collect_every = 256;
+constexpr std::size_t few = 16;
+constexpr u32 enough_slots = 16'384;
 constexpr std::chrono::microseconds first_nap{50}, last_nap{2000};
 
 // freed_ holds this once the pool is abandoned.
@@ -39,18 +41,22 @@ void pool::check_open() const {
 
 task_record* pool::commit(const task_image& image, bool may_wait) {
   std::unique_lock lock(mutex_);
-  check_open();
-  // Registered after the program's static objects, so that it runs before their destructors.
-  if (!exit_hook_set_) exit_hook_set_ = arm_exit_hook();
-  if (options_.max_pending_bytes && !admit(lock, image.length, may_wait)) return nullptr;
-  task_record* r = take_free(lock, may_wait);
-  if (r == nullptr) return nullptr;
-  try {
-    make_extras(*r, image);
-  } catch (...) {
-    r->extras.reset();
-    r->next = std::exchange(free_, r);
-    throw;
+  if (!usual_ && !admit_unusual(lock, image.length, may_wait)) return nullptr;
+  task_record* r = free_;
+  if (r != nullptr) [[likely]] {
+    free_ = r->next;
+  } else {
+    r = take_free(lock, may_wait);
+    if (r == nullptr) return nullptr;
+  }
+  if (image.options != nullptr) [[unlikely]] {
+    try {
+      make_extras(*r, *image.options, image);
+    } catch (...) {
+      r->extras.reset();
+      r->next = std::exchange(free_, r);
+      throw;
+    }
   }
   if (image.objects != nullptr) r->held.reset(std::exchange(*image.objects, nullptr));
   fill(*r, image);
@@ -62,8 +68,16 @@ task_record* pool::commit(const task_image& image, bool may_wait) {
   return r;
 }
 
-void pool::make_extras(task_record& r, const task_image& image) {
-  const task_options& o = *image.options;
+// The first task, the last ones, and those of pools with a budget. False if it would have to wait.
+bool pool::admit_unusual(std::unique_lock<os::short_mutex>& lock, u64 bytes, bool may_wait) {
+  check_open();
+  // Registered after the program's static objects, so that it runs before their destructors.
+  if (!exit_hook_set_) exit_hook_set_ = arm_exit_hook();
+  usual_ = exit_hook_set_ && !options_.max_pending_bytes;
+  return !options_.max_pending_bytes || admit(lock, bytes, may_wait);
+}
+
+void pool::make_extras(task_record& r, const task_options& o, const task_image& image) {
   if (o.retries == 0 && o.label.empty()) return;
   task_extras& extras = r.more();
   extras.label = o.label;
@@ -74,7 +88,7 @@ void pool::make_extras(task_record& r, const task_image& image) {
 }
 
 // The record has a slot that nobody else touches.
-void pool::fill(task_record& r, const task_image& image) noexcept {
+inline void pool::fill(task_record& r, const task_image& image) noexcept {
   r.generation += u64{1} << shm::generation_shift;
   r.references.store(1, std::memory_order_relaxed);
   r.items = image.items;
@@ -85,7 +99,10 @@ void pool::fill(task_record& r, const task_image& image) noexcept {
     r.payload_block = image.block.offset;
   } else {
     r.payload_block = 0;
-    std::memcpy(s.bytes, image.inline_bytes, image.length);
+    // In whole words, which is quicker than to the byte: both have room for them.
+    for (std::size_t at = 0; at < image.length; at += sizeof(u64)) {
+      std::memcpy(s.bytes + at, image.inline_bytes + at, sizeof(u64));
+    }
   }
   s.code = image.code;
   if (image.items != 0) {
@@ -108,10 +125,13 @@ void pool::make_ready(task_record& r) {
 }
 
 void pool::put_hint(task_record& r) {
-  if (tail_ - region_.control().head.load(std::memory_order_relaxed) >= shm::ring_entries) {
-    compact_ring();
+  if (tail_ - head_ >= shm::ring_entries) {
+    // Only now: workers write that line with each task, and it only grows.
+    head_ = region_.control().head.load(std::memory_order_relaxed);
+    if (tail_ - head_ >= shm::ring_entries) compact_ring();
   }
-  r.hint_position = tail_;
+  // relaxed: others use it under the mutex, or to guess what comes next
+  r.hint_position.store(tail_, std::memory_order_relaxed);
   // relaxed: the exchange below releases it
   region_.hint(tail_).store(r.generation | r.index, std::memory_order_relaxed);
   // seq_cst, and a full fence: the hint is visible before kick() looks who sleeps
@@ -130,13 +150,13 @@ void pool::compact_ring() {
     u64 word = 0;
     if (r == nullptr || !r->load(word) || shm::phase_of(word) != shm::task_phase::ready) continue;
     if (r->generation != shm::generation_of(hint)) continue;
-    r->hint_position = tail_;
+    r->hint_position.store(tail_, std::memory_order_relaxed);
     region_.hint(tail_).store(hint, std::memory_order_relaxed);
     region_.control().tail.exchange(++tail_);
   }
 }
 
-task_record* pool::take_free(std::unique_lock<std::mutex>& lock, bool may_wait) {
+task_record* pool::take_free(std::unique_lock<os::short_mutex>& lock, bool may_wait) {
   std::chrono::microseconds nap = first_nap;
   for (;;) {
     if (task_record* r = pop_freed()) return r;
@@ -159,9 +179,10 @@ task_record* pool::take_free(std::unique_lock<std::mutex>& lock, bool may_wait) 
 }
 
 // The records that came back, and the blocks of their arguments.
-void pool::collect_freed() noexcept {
+std::size_t pool::collect_freed() noexcept {
   const task_record* waiting = freed_.load(std::memory_order_relaxed);
-  if (waiting == nullptr || waiting == closed_list()) return;
+  if (waiting == nullptr || waiting == closed_list()) return 0;
+  std::size_t count = 0;
   // acquire: what the releasing threads wrote into the records
   task_record* r = freed_.exchange(nullptr, std::memory_order_acquire);
   while (r != nullptr) {
@@ -173,11 +194,16 @@ void pool::collect_freed() noexcept {
       r->next = std::exchange(slotless_, r);
     }
     r = next;
+    ++count;
   }
+  return count;
 }
 
 task_record* pool::pop_freed() {
-  if (free_ == nullptr) collect_freed();
+  if (free_ == nullptr && collect_freed() < few && free_ != nullptr) {
+    // As many tasks are in flight as there are slots: with some more, records come back in bulk.
+    if (++scarce_ % few == 0 && region_.allocated_slots() < enough_slots) grow();
+  }
   if (free_ == nullptr) return nullptr;
   task_record* r = free_;
   free_ = r->next;
@@ -284,7 +310,7 @@ void pool::give_slot_away(task_record& r) noexcept {
 
 // Tasks that have not begun may hold so many bytes of arguments. What has begun is not told to us,
 // so the sum is an upper bound that is counted anew when it seems to be too much.
-bool pool::admit(std::unique_lock<std::mutex>& lock, u64 bytes, bool may_wait) {
+bool pool::admit(std::unique_lock<os::short_mutex>& lock, u64 bytes, bool may_wait) {
   std::chrono::microseconds nap = first_nap;
   const u64 most = *options_.max_pending_bytes;
   while (pending_bytes_ + bytes > most) {
@@ -340,6 +366,7 @@ void pool::abandon() noexcept {
   std::unique_lock lock(mutex_);
   abandoned_ = true;
   stopping_ = true;
+  usual_ = false;
   std::int64_t idle = 0;
   task_record* r = freed_.exchange(closed_list(), std::memory_order_acquire);
   for (; r != nullptr; r = r->next) ++idle;
@@ -418,18 +445,20 @@ void submission::grow(wire_writer& base, std::size_t need) {
   self.end_ = to + bigger.capacity;
 }
 
-state_ptr submission::commit(code_ref code, const task_options& options, std::uint32_t items,
+state_ptr submission::commit(code_ref code, const task_options* options, std::uint32_t items,
                              bool may_wait) {
   // A chunk counts its progress in the slot, so its payload lies in a block.
   if (items != 0 && offset_ == 0) grow(*this, 1);
-  if (options.retries < 0) throw std::invalid_argument("task_options::retries must be at least 0");
+  if (options != nullptr && options->retries < 0) {
+    throw std::invalid_argument("task_options::retries must be at least 0");
+  }
   parent::task_image image;
   image.code = code.bits;
   image.inline_bytes = buffer_;
   image.length = size();
   image.block = {offset_, capacity_, size_class_};
   image.items = items;
-  image.options = &options;
+  image.options = options;
   if (objects_ != nullptr) image.objects = &objects_;
   parent::task_record* r = pool_->commit(image, may_wait);
   if (r != nullptr) offset_ = 0;

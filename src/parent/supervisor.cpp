@@ -307,7 +307,7 @@ std::string pool::idle_death_text(const death& d, bool in_initializer) const {
 // The fork server is gone, and each of its workers has been reported as dead before. With spawn
 // and forkserver there can be another one; a forked server cannot be made again in a program that
 // has moved on.
-void pool::on_server_gone(std::unique_lock<std::mutex>& lock) {
+void pool::on_server_gone(std::unique_lock<os::short_mutex>& lock) {
   if (drained_ || doomed_with_ != 0 || !broken_.empty()) {
     server_lost_ = true;
     return;
@@ -344,6 +344,7 @@ void pool::on_server_gone(std::unique_lock<std::mutex>& lock) {
 // No progress is possible: everything that waits gets the cause.
 void pool::break_pool(const std::string& cause) {
   broken_ = cause;
+  usual_ = false;
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     task_record& r = *record_at(i);
     shm::u64 word = 0;

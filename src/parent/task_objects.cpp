@@ -65,7 +65,8 @@ void pool::take_over_outcome(task_record& r, u64 word) {
   take_over_items(r, row, result_bytes(word, offset, bytes), bytes, finished - line.first);
 }
 
-// Under objects_mutex_. Bytes that make no sense end it; who reads them says so.
+// Under objects_mutex_. Bytes that make no sense end it; who reads them says so. There are no runs:
+// a value that names objects is not plain bytes.
 void pool::take_over_items(task_record& r, u32 row, const std::byte* data, std::size_t size,
                            std::uint32_t items) {
   std::size_t at = 0;

@@ -9,6 +9,8 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +45,8 @@ struct task_extras {
   std::vector<chunk_piece> pieces;
 };
 
+using run_sink = std::function<void(const detail::outcome_run&)>;
+
 // An outcome as it lies there: a value, an exception that is still encoded, or an error.
 struct raw_outcome {
   std::exception_ptr error;
@@ -57,9 +61,10 @@ class task_record final : public detail::task_state {
 
   detail::task_status status() const override;
   bool wait_until(const time_point* deadline) override;
+  detail::outcome_view wait_and_pin() override;
   detail::outcome_view pin() override;
   void unpin() noexcept override;
-  void pin_items(std::vector<detail::outcome_view>& out) override;
+  void pin_items(std::vector<detail::outcome_run>& out) override;
   std::uint32_t elapsed_ns() const noexcept override;
   bool cancel(bool kill_running) override;
   void subscribe(detail::subscription& s) override;
@@ -79,11 +84,12 @@ class task_record final : public detail::task_state {
   // an exception, which runs code of the user.
   raw_outcome find_outcome(shm::u64 word);
   detail::outcome_view read_outcome(shm::u64 word);
-  void read_pieces(std::vector<detail::outcome_view>& out) const;
-  void read_items(shm::u64 word, std::vector<detail::outcome_view>& out);
+  void read_pieces(const run_sink& out) const;
+  void read_items(shm::u64 word, const run_sink& out);
   std::exception_ptr error_of_rest() const;
   // Resolved: its outcome lies there, and shared objects are named in it.
   bool names_objects() const noexcept;
+  bool has_block() const noexcept;
   // The worker may use the block of the result again.
   void give_back_result() noexcept;
   // Resolved: no worker's list leads to the slot any more. Takes the hub's mutex if it must.
@@ -100,7 +106,7 @@ class task_record final : public detail::task_state {
   // By the pool, under its mutex, while the record is free or being swept.
   shm::u32 index = 0;       // of the slot
   shm::u64 generation = 0;  // in place, as in the state word
-  shm::u64 hint_position = 0;
+  std::atomic<shm::u64> hint_position{0};
   shm::block arguments;        // given back with the record
   shm::u64 payload_block = 0;  // 0: the payload was inline
   shm::u64 payload_length = 0;
@@ -135,13 +141,15 @@ class task_record final : public detail::task_state {
  private:
   // Counts a reader; true if the outcome is in private memory. Waits while it is being moved there.
   bool add_pin() noexcept;
+  bool rest(std::chrono::nanoseconds pause, const time_point* deadline) noexcept;
+  detail::outcome_view pin_unusual(bool is_saved);
   void finish_release() noexcept;
   void let_objects_go() noexcept;
 };
 
-// The outcomes of `items` items that lie one after the other in `data`, appended to `out`. An item
-// whose bytes make no sense gets a codec_error, and so do those behind it.
+// The outcomes of `items` items that lie one after the other in `data`. Throws codec_error at the
+// first whose bytes make no sense; what lies behind it cannot be read, either.
 void split_items(const std::byte* data, std::size_t size, std::uint32_t items,
-                 const std::string& label, std::vector<detail::outcome_view>& out);
+                 const std::string& label, const run_sink& out);
 
 }  // namespace procpool::parent

@@ -12,7 +12,10 @@ namespace {
 
 using std::chrono::microseconds;
 
-constexpr u64 look_us = 20;
+constexpr u64 look_us = 50;  // about what it costs to sleep and to be woken
+constexpr u64 prefetch_ahead = 4;
+constexpr u64 gather_ns = 1000, worth_gathering = 5;
+constexpr u32 rarest_try = 4096;
 constexpr microseconds shortest_nap{50}, longest_nap{400};
 constexpr std::chrono::seconds longest_sleep{1};
 constexpr unsigned hot_shift = 0, sentinel_shift = 16;
@@ -20,17 +23,7 @@ constexpr u64 hot_mask = 0xffff, sentinel_mask = 0xffff0000;
 
 }  // namespace
 
-std::optional<u32> roster::some_sleeper() const {
-  const control_block& c = region_->control();
-  for (u32 group = 0; group * 64 < region_->workers(); ++group) {
-    // relaxed: a hint; wake() decides with its own atomic operation
-    const u64 bits = c.asleep[group].load(std::memory_order_relaxed);
-    if (bits != 0) return group * 64 + static_cast<u32>(std::countr_zero(bits));
-  }
-  return std::nullopt;
-}
-
-bool roster::kick() const {
+bool roster::appoint() const {
   const control_block& c = region_->control();
   for (;;) {
     const std::optional<u32> seat = some_sleeper();
@@ -51,6 +44,16 @@ bool roster::kick() const {
     // Somebody changed the roles, perhaps to go to sleep: as long as there is work, try again.
     if (c.head.load() == c.tail.load()) return false;
   }
+}
+
+u32 roster::awake() const {
+  const control_block& c = region_->control();
+  u32 asleep = has_sentinel() ? 1 : 0;
+  for (u32 group = 0; group * 64 < region_->workers(); ++group) {
+    // relaxed: it may change at any time
+    asleep += static_cast<u32>(std::popcount(c.asleep[group].load(std::memory_order_relaxed)));
+  }
+  return region_->workers() - std::min(asleep, region_->workers());
 }
 
 bool roster::wake(u32 seat) const {
@@ -118,7 +121,8 @@ work_source::work_source(const region& r, u32 seat)
       seat_(seat),
       cycles_per_us_(std::max<u64>(1, r.header().cycles_per_us)),
       // Looking on a machine with one CPU only keeps the parent from running.
-      look_cycles_(r.header().cpus > 1 ? look_us * cycles_per_us_ : 0) {}
+      look_cycles_(r.header().cpus > 1 ? look_us * cycles_per_us_ : 0),
+      long_cycles_(std::max<u64>(1, long_task_ns * cycles_per_us_ / 1000)) {}
 
 bool work_source::stopping() const {
   return region_->control().stopping.load(std::memory_order_acquire) != 0;
@@ -144,14 +148,18 @@ slot* work_source::try_claim() {
   control_block& c = region_->control();
   for (;;) {
     u64 head = c.head.load(std::memory_order_relaxed);
-    // acquire: pairs with the exchange in submit; the hint and the slot behind it are visible
-    const u64 tail = c.tail.load(std::memory_order_acquire);
-    if (head >= tail) return nullptr;
+    if (head >= tail_) {
+      // Only here: the parent writes that line with each task. acquire: pairs with the exchange in
+      // submit; the hints up to there and the slots behind them are visible.
+      tail_ = c.tail.load(std::memory_order_acquire);
+      if (head >= tail_) return nullptr;
+    }
     const u64 hint = region_->hint(head).load(std::memory_order_relaxed);
     // Losing is fine: another worker, or the parent's compaction, took this hint.
     if (!c.head.compare_exchange_strong(head, head + 1, std::memory_order_acquire)) continue;
     const auto index = static_cast<u32>(hint & slot_index_mask);
     if (index >= max_slots) continue;
+    prefetch(head + prefetch_ahead);
     slot& s = region_->at(index);
     const u64 generation = generation_of(hint);
     const u64 ready = make_word(generation, task_phase::ready);
@@ -164,28 +172,39 @@ slot* work_source::try_claim() {
           std::memory_order_acquire);
     } while (!mine && (word & ~flags_mask) == ready);
     if (!mine) continue;  // cancelled, or the hint was a duplicate
-    backlog_ = tail - head - 1;
     task_begin_ = last_end_ != 0 ? last_end_ : base::cycles();
     return &s;
   }
 }
 
+// A slot comes from the parent's cache, which takes as long as an empty task: several on the way at
+// once hide that. Not while tasks are long, when it may be another worker who takes that hint.
+void work_source::prefetch(u64 position) {
+  if (position >= tail_ || usual_cycles_ >= long_cycles_) return;
+  const u64 hint = region_->hint(position).load(std::memory_order_relaxed);
+  base::prefetch_to_write(&region_->at(static_cast<u32>(hint & slot_index_mask) % max_slots));
+}
+
 void work_source::share_backlog() {
-  if (backlog_ != 0 && usual_ns_ >= long_task_ns && roster_.anybody_asleep()) roster_.kick();
+  if (usual_cycles_ < long_cycles_) return;
+  const control_block& c = region_->control();
+  // relaxed: a hint that comes a moment later is kicked by the parent
+  if (c.tail.load(std::memory_order_relaxed) > c.head.load(std::memory_order_relaxed)) {
+    roster_.kick();
+  }
 }
 
 void work_source::finished() {
   last_end_ = base::cycles();
-  const u64 ns = (last_end_ - task_begin_) * 1000 / cycles_per_us_;
-  last_ns_ = ns;
-  usual_ns_ = usual_ns_ == 0 ? ns : (7 * usual_ns_ + ns) / 8;
-  // Published when it changes sides: a store per task would move the line between cores.
-  std::atomic<u32>& shared = region_->control().usual_ns;
-  const u32 known = shared.load(std::memory_order_relaxed);
-  if (known == 0 || (usual_ns_ < long_task_ns) != (known < long_task_ns)) {
-    shared.store(static_cast<u32>(std::clamp<u64>(usual_ns_, 1, 1'000'000'000)),
-                 std::memory_order_relaxed);
-  }
+  last_cycles_ = last_end_ - task_begin_;
+  usual_cycles_ = usual_cycles_ == 0 ? last_cycles_ : (7 * usual_cycles_ + last_cycles_) / 8;
+  // Published when it has doubled or halved: a store per task would move the line between cores.
+  if (usual_cycles_ / 2 <= published_cycles_ && published_cycles_ / 2 <= usual_cycles_) return;
+  published_cycles_ = usual_cycles_;
+  const u64 ns = usual_cycles_ * 1000 / cycles_per_us_;
+  // relaxed: it guides waiting, and says nothing about other memory
+  region_->control().usual_ns.store(static_cast<u32>(std::clamp<u64>(ns, 1, 1'000'000'000)),
+                                    std::memory_order_relaxed);
 }
 
 // The hot worker looks for a while. True: there is something, or the roles changed.
@@ -198,6 +217,7 @@ bool work_source::look() {
   if (skip_looks_ != 0) {
     --skip_looks_;
   } else if (look_cycles_ != 0) {
+    if (gathers_ || --try_gather_in_ == 0) gather();
     const u64 end = base::cycles() + look_cycles_;
     do {
       base::relax();
@@ -213,6 +233,26 @@ bool work_source::look() {
   if (has_work()) return true;
   roster_.drop_roles(seat_);
   return false;
+}
+
+// Where tasks stream in as fast as this worker runs them, each look takes the line that the parent
+// is writing, and so each task costs both sides the way between their caches. After a pause without
+// looking there are several at once. Whether that is so is tried now and then.
+void work_source::gather() {
+  const u64 end = base::cycles() + gather_ns * cycles_per_us_ / 1000;
+  do base::relax();
+  while (base::cycles() < end);
+  const control_block& c = region_->control();
+  // relaxed: a guess
+  const u64 there = c.tail.load(std::memory_order_relaxed) - c.head.load(std::memory_order_relaxed);
+  if (there >= worth_gathering) {
+    gathers_ = true;
+    next_try_ = first_try_;
+  } else {
+    next_try_ = gathers_ ? first_try_ : std::min(2 * next_try_, rarest_try);
+    gathers_ = false;
+    try_gather_in_ = next_try_;
+  }
 }
 
 void work_source::sleep() {

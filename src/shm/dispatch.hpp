@@ -2,7 +2,8 @@
 //
 // Two workers at most pay attention, so that a stream of small tasks causes no wakes at all:
 //
-//   hot       looks at the ring for some microseconds after its last task before it gives the role
+//   hot       looks at the ring for up to 50 microseconds after its last task before it gives the
+//   role
 //             up. It keeps the role while it runs tasks, so steady traffic writes nothing shared.
 //   sentinel  naps, and looks whether a backlog makes progress. If it does not, or if the usual
 //             task is long, it becomes hot itself and appoints the next: long tasks fan out to all
@@ -19,13 +20,14 @@
 // others go on: every sleep has an end (one second), and the ring holds no lock.
 #pragma once
 
+#include <bit>
 #include <optional>
 
 #include "shm/region.hpp"
 
 namespace procpool::shm {
 
-inline constexpr u64 long_task_ns = 2'000;  // from here on a task is worth a wake of its own
+inline constexpr u64 long_task_ns = 900;  // from here on a task is worth a worker of its own
 
 // Both sides. Stateless: everything is in the region.
 class roster {
@@ -33,7 +35,9 @@ class roster {
   explicit roster(const region& r) : region_(&r) {}
 
   // Appoints and wakes one sleeper if a role is vacant. True if somebody was woken.
-  bool kick() const;
+  bool kick() const { return anybody_asleep() && !(has_hot() && has_sentinel()) && appoint(); }
+  // Workers that run or look for tasks.
+  u32 awake() const;
   bool anybody_asleep() const { return some_sleeper().has_value(); }
   // Wakes the worker if it is asleep.
   bool wake(u32 seat) const;
@@ -53,9 +57,18 @@ class roster {
   void drop_roles(u32 seat) const;
 
  private:
+  bool appoint() const;
   // seq_cst: read after set_asleep, it must see an appointment that found no bit to clear
   u64 roles() const { return region_->control().roles.load(); }
-  std::optional<u32> some_sleeper() const;
+  std::optional<u32> some_sleeper() const {
+    const control_block& c = region_->control();
+    for (u32 group = 0; group * 64 < region_->workers(); ++group) {
+      // relaxed: a hint; wake() decides with its own atomic operation
+      const u64 bits = c.asleep[group].load(std::memory_order_relaxed);
+      if (bits != 0) return group * 64 + static_cast<u32>(std::countr_zero(bits));
+    }
+    return std::nullopt;
+  }
   bool take(unsigned shift, u32 seat) const;
   void drop(unsigned role, u32 seat) const;
 
@@ -72,13 +85,15 @@ class work_source {
   slot* next();
   // After a task: measures it.
   void finished();
-  u64 last_task_ns() const { return last_ns_; }
+  u64 last_task_ns() const { return last_cycles_ * 1000 / cycles_per_us_; }
   // Asks another worker to come if the backlog deserves it; before a task that may be long.
   void share_backlog();
 
  private:
   slot* try_claim();
+  void prefetch(u64 position);
   bool look();
+  void gather();
   void sleep();
   void keep_watch();
   bool stopping() const;
@@ -88,12 +103,17 @@ class work_source {
   u32 seat_;
   u64 cycles_per_us_;
   u64 look_cycles_;
-  u64 backlog_ = 0;     // hints seen behind the one taken last
+  u64 tail_ = 0;        // as it was when it was read last; hints before it may be there
   u64 task_begin_ = 0;  // cycles when the current task was claimed
   u64 last_end_ = 0;    // cycles when the last task ended, 0 after any pause
-  u64 last_ns_ = 0;
-  u64 usual_ns_ = 0;  // this worker's own running average
+  u64 last_cycles_ = 0;
+  u64 usual_cycles_ = 0;  // this worker's own running average
+  u64 long_cycles_, published_cycles_ = 0;
   u32 failed_looks_ = 0, skip_looks_ = 0;
+  // Whether it pays to let some tasks gather before it looks, and how many looks until it is tried.
+  bool gathers_ = false;
+  u32 try_gather_in_ = first_try_, next_try_ = first_try_;
+  static constexpr u32 first_try_ = 16;
 };
 
 }  // namespace procpool::shm

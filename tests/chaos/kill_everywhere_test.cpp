@@ -326,6 +326,34 @@ void looking_for_work() {
   EXPECT_TRUE(found);
 }
 
+// Each look finds the next task at once, so it tries whether it pays to let some gather: first it
+// does not, then it does, and then not any more.
+void tasks_that_stream() {
+  sweep_bench b;
+  b.replace_victim({.cpus = 2});
+  int tries = 0, looks = 0;
+  play(b, {.prepare =
+               [](sweep_bench& x) {
+                 x.peer_is_awake();
+                 x.submit(1);
+               },
+           .meddle =
+               [&](sweep_bench& x, const stepper& s) {
+                 if (tries == 3 || !x.all_resolved()) return;
+                 if (at(s, "shm::work_source::gather", "pause")) {
+                   if (++tries == 2) {
+                     for (int i = 0; i < 8; ++i) x.submit(1);
+                   }
+                 } else if (at(s, "shm::work_source::look", "pause")) {
+                   ++looks;
+                   x.submit(1);
+                 }
+               },
+           .each_change = false});
+  EXPECT_EQ(tries, 3);
+  EXPECT_GT(looks, 40);
+}
+
 void falling_asleep_when_work_comes() {
   enum class others { none, one_hot, one_hot_and_watching };
   for (const others now : {others::none, others::one_hot, others::one_hot_and_watching}) {
@@ -417,7 +445,7 @@ void roles_that_are_taken_already() {
            .meddle =
                [&](sweep_bench& x, const stepper& s) {
                  // Appointed, and awake before it could be woken.
-                 if (done || !in(s, "shm::roster::kick")) return;
+                 if (done || !in(s, "shm::roster::appoint")) return;
                  if (!shm::roster(x.region()).is_sentinel(peer)) return;
                  x.peer_is_awake();
                  done = true;
@@ -657,10 +685,12 @@ void roles_that_change() {
   };
   const moment moments[] = {
       // It is about to appoint a sentinel, and the hot worker goes to sleep.
-      {"shm::roster::kick", "", &prepare_to_share, [](sweep_bench& x) { x.set_roles({}, {}); }},
+      {"shm::roster::appoint", "", &prepare_to_share, [](sweep_bench& x) { x.set_roles({}, {}); }},
       // The parent appoints it a second time, as it has just seen it asleep.
       {"shm::work_source::look", "", &submit_one,
        [](sweep_bench& x) { x.set_roles(victim, victim); }},
+      // A task comes while it is not looking.
+      {"shm::work_source::look", "", &submit_one, &submit_one},
       {"shm::roster::drop_roles", "", &appoint_the_victim,
        [](sweep_bench& x) { x.set_roles(victim, victim); }},
   };
@@ -797,6 +827,10 @@ const exemption exempt[] = {
     {"os::futex_wait(std::atomic<unsigned int>", "ret", "a nap without length"},
     {"os::mapping::reset", "mov call", "a mapping goes: those of the arena stay"},
     {"os::wait_to_be_killed", "jmp", "a signal's handler has run instead"},
+    {"shm::roster::appoint", "jmp", "a region without workers"},
+    {"shm::work_source::share_backlog", "jmp", "a region without workers"},
+    {"shm::work_source::keep_watch", "jmp | jmp",
+     "a region without workers, and a sentinel that was appointed since it seized the hot role"},
     {"shm::arena_view::at", "mov mov mov call mov jmp | movq mov movq | movabs mov jmp",
      "a window that another thread has entered, which there is not, and endless vectors"},
     {"shm::block_allocator::allocate",
@@ -890,6 +924,7 @@ TEST_F(kill_everywhere, the_sweep_after_each_instruction) {
       {"a_hint_whose_task_was_cancelled", &a_hint_whose_task_was_cancelled},
       {"the_last_task_of_a_life", &the_last_task_of_a_life},
       {"looking_for_work", &looking_for_work},
+      {"tasks_that_stream", &tasks_that_stream},
       {"falling_asleep_when_work_comes", &falling_asleep_when_work_comes},
       {"watching_a_backlog", &watching_a_backlog},
       {"watching_a_backlog_with_patience", &watching_a_backlog_with_patience},

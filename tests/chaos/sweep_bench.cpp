@@ -240,7 +240,8 @@ parent::task_record& sweep_bench::submit(u32 size, bool fail, int retries, u32 p
   const auto code = detail::to_code_ref(reinterpret_cast<const void*>(&types::run_task));
   detail::submission task(ref_->use());
   types::call::pack(task, &bench_task, id, size, fail, numbers(padding, id));
-  detail::state_ptr state = task.commit(code, {.retries = retries}, 0, true);
+  const task_options options{.retries = retries};
+  detail::state_ptr state = task.commit(code, &options, 0, true);
   auto& record = static_cast<parent::task_record&>(*state);
   tasks_.push_back(
       {id, size, fail ? complaint : "", false, retries, future<numbers>(std::move(state))});

@@ -13,7 +13,9 @@ import xml.etree.ElementTree as ElementTree
 
 TOOLS = pathlib.Path(__file__).resolve().parents[2] / 'tools'
 sys.path.insert(0, str(TOOLS))
-import bench_page  # noqa: E402  (behind the path that it is found by)
+import bench_goals  # noqa: E402  (behind the path that it is found by)
+import bench_instructions  # noqa: E402
+import bench_page  # noqa: E402
 import bench_results as results  # noqa: E402
 import bench_svg  # noqa: E402
 
@@ -173,7 +175,7 @@ class Table(unittest.TestCase):
 
 class Goals(unittest.TestCase):
     def verdicts(self, *rows, cpus=2):
-        found = results.verdicts(loaded(*rows, cpus=cpus))
+        found = bench_goals.verdicts(loaded(*rows, cpus=cpus))
         self.assertEqual(len(found), len(GOALS))
         return dict(zip(GOALS, found))
 
@@ -196,6 +198,11 @@ class Goals(unittest.TestCase):
                               trip('Boost.Asio', 4e-6), trip('std::async', 1e-7))
         self.assertEqual(found['round trip'].figures, ['2 workers: 0.25 of Boost.Asio'])
         self.assertEqual(found['round trip'].reached, 'no')
+
+    def test_tasks_without_futures_are_another_work(self):
+        found = self.verdicts(trip('procpool', 1e-6), trip('thread pool by hand', 8e-6),
+                              trip('oneTBB task_group (no futures)', 1e-7))
+        self.assertEqual(found['round trip'].figures, ['2 workers: 0.125 of thread pool by hand'])
 
     def test_without_peer_or_without_us(self):
         for who in 'procpool', 'oneTBB':
@@ -235,6 +242,70 @@ class Goals(unittest.TestCase):
         self.assertEqual(self.verdicts(busy)['idle'].reached, 'no')
 
 
+class Runs(unittest.TestCase):
+    def verdict(self, *medians):
+        runs = [loaded(*([] if m is None else [trip('procpool', m), trip('oneTBB', 8e-6)]))
+                for m in medians]
+        return bench_goals.over_runs(runs)[0]
+
+    def test_in_how_many(self):
+        verdict = self.verdict(1e-6, 4e-6, 1e-6)
+        self.assertEqual(verdict.reached, 'in 2 of 3 runs')
+        self.assertEqual(verdict.figures[1], 'run 2: 2 workers: 0.5 of oneTBB')
+        self.assertEqual(self.verdict(1e-6).reached, 'yes')
+
+    def test_not_measured_in_one_or_in_any(self):
+        self.assertEqual(self.verdict(1e-6, None).reached, 'in 1 of 1 runs')
+        self.assertEqual(self.verdict(None, None).reached, 'not measured')
+
+    def test_page_of_several(self):
+        text = bench_page.page([loaded(*EVERYTHING), loaded()], [])
+        self.assertIn('the first of 2 runs', text)
+        self.assertIn('| in 1 of 1 runs |', text)
+
+
+class Summaries(unittest.TestCase):
+    def test_shortest_task(self):
+        run = loaded(*[row('task_length', f'{x}', x, 'efficiency', who, share) for who, shares in
+                       (('a peer', (0.1, 0.2, 0.8, 0.99)), ('procpool', (0.8, 0.7, 0.8, 0.96)),
+                        ('slow', (0, 0, 0, 0.1)))
+                       for x, share in zip((1e-6, 1e-5, 1e-4, 1e-3), shares)])
+        self.assertEqual(list(bench_goals.shortest_tasks(run).items()),
+                         [('procpool', [1e-3, 1e-4]), ('a peer', [1e-3, 1e-4]),
+                          ('slow', [None, None])])
+        self.assertRegex(bench_page.table(run), r'\n  slow +- +-\n')
+
+    def test_automatic_chunks(self):
+        run = loaded(*[row('map_chunks', 'items of 1 us', 1e-6, 'items/s', who, rate) for who, rate in
+                       (('procpool', 9e5), ('procpool, chunks of 16', 1e6),
+                        ('procpool, chunks of 1', 1e5))])
+        self.assertEqual(list(bench_goals.automatic_chunks(run)),
+                         [('items of 1 us', 'chunks of 16', 0.9)])
+
+    def test_every_placeholder_is_filled(self):
+        self.assertNotIn('{{', bench_page.page([loaded(*EVERYTHING)], []))
+
+
+class Instructions(unittest.TestCase):
+    DUMPS = ['desc: Trigger: Program termination\nsummary: 99\n',
+             'desc: Trigger: Client Request: get 10\nevents: Ir\nsummary: 3170 \n',
+             'desc: Trigger: Client Request: claim, run and publish 100\nsummary: 25000\n']
+
+    def test_counts(self):
+        self.assertEqual(bench_instructions.counts(self.DUMPS),
+                         {'claim, run and publish': 250, 'get': 317})
+
+    def test_rows_replace_those_of_an_earlier_count(self):
+        with tempfile.TemporaryDirectory() as name:
+            path = pathlib.Path(name) / 'r.json'
+            path.write_text(json.dumps(run_of([trip('procpool', 1e-6)])))
+            for _ in range(2):
+                bench_instructions.add(bench_instructions.counts(self.DUMPS), path)
+            run = results.load(path.read_text())
+        self.assertEqual(len(run.rows), 3)
+        self.assertRegex(bench_page.table(run), r'the worker runs it +procpool +250 instructions')
+
+
 class Page(unittest.TestCase):
     def test_everything(self):
         output, page, plots = written(EVERYTHING)
@@ -265,8 +336,8 @@ class Page(unittest.TestCase):
     def test_plots_of_an_earlier_run(self):
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
-            bench_page.write_page(loaded(*EVERYTHING), folder)
-            bench_page.write_page(loaded(window(1, 'procpool', 5)), folder)
+            bench_page.write_page([loaded(*EVERYTHING)], folder)
+            bench_page.write_page([loaded(window(1, 'procpool', 5))], folder)
             self.assertEqual([p.name for p in (folder / 'performance').iterdir()], ['window.svg'])
 
     def test_wrong_arguments(self):

@@ -36,7 +36,18 @@ class map_source {
   bool handed_out = false;            // the reader has looked at `current`
 
   // The next outcome into `current`. Throws timeout_error and shutdown_error.
-  virtual void fetch() = 0;
+  void fetch() {
+    handed_out = false;
+    if constexpr (in_runs<T>::value) {
+      // A copy of the process has no region to read from.
+      if (values_ != values_end_ && in_parent_process()) [[likely]] {
+        decode_into(index_++, std::exchange(values_, values_ + sizeof(T)), sizeof(T));
+        return;
+      }
+    }
+    current.reset();
+    fetch_next();
+  }
   virtual void cancel() noexcept = 0;
   virtual std::optional<std::size_t> total() const = 0;
 
@@ -49,6 +60,31 @@ class map_source {
       std::rethrow_exception(std::move(e));
     }
   }
+
+ protected:
+  virtual void fetch_next() = 0;
+
+  // From here on there is a run of values of one size, that of the item `index` first.
+  void begin_values(std::size_t index, const outcome_run& run) {
+    index_ = index;
+    values_ = run.first.data;
+    values_end_ = run.first.data + run.first.size * run.count;
+  }
+  void end_values() { values_ = values_end_ = nullptr; }
+  void decode_into(std::size_t index, const std::byte* data, std::size_t size) {
+    try {
+      wire_reader reader(data, size);
+      T value = decode<T>(reader);
+      reader.expect_end();
+      current.emplace(index, std::move(value));
+    } catch (...) {
+      current.emplace(index, std::current_exception());
+    }
+  }
+
+ private:
+  const std::byte *values_ = nullptr, *values_end_ = nullptr;  // not taken yet
+  std::size_t index_ = 0;
 };
 
 // Chooses sizes, and does what needs no types. Compiled.
@@ -60,10 +96,12 @@ class PROCPOOL_EXPORT map_pace {
   // Items of the next chunk; 0: enough is under way.
   std::size_t next_chunk() const;
   bool chunk_is_full(std::size_t bytes) const;
+  // So many items of `bytes` each make a full chunk.
+  std::size_t most_items(std::size_t bytes) const;
   void submitted(std::size_t items, std::size_t bytes);
   // An outcome was taken; for the first of a chunk, how long that chunk took.
   void chunk_done(std::size_t items, std::size_t bytes, std::uint32_t elapsed_ns);
-  void taken() { --in_flight_; }
+  void taken(std::size_t items) { in_flight_ -= items; }
 
  private:
   std::optional<std::size_t> chunksize_, buffersize_;
@@ -107,33 +145,60 @@ class map_feed final
   }
   ~map_feed() override { cancel_chunks(); }
 
-  void fetch() override {
+  // Reads everything and drops the values. The error of the lowest index, or null.
+  std::exception_ptr drain() {
     check_process();
-    this->current.reset();
-    this->handed_out = false;
-    if (taken_ == outcomes_.size() && !next_chunk()) return;
-    const outcome_view o = outcomes_[taken_];
-    const std::size_t index = reading_.first + taken_;
-    ++taken_;
-    pace_.taken();
-    if (o.error) {
-      this->current.emplace(index, o.error);
-    } else {
-      decode_into(index, o);
+    std::exception_ptr first;
+    while (run_ != runs_.size() || next_chunk()) {
+      const outcome_run& run = runs_[run_++];
+      if (run.first.error && !first) first = run.first.error;
     }
+    return first;
   }
-  // The same for a caller who wants no value.
-  void skip() { fetch(); }
 
   void cancel() noexcept override {
     cancel_chunks();
     ended_ = true;
-    taken_ = outcomes_.size();
+    run_ = runs_.size();
+    this->end_values();
   }
 
   std::optional<std::size_t> total() const override { return total_; }
 
  private:
+  // One error of a run, one value that has a record of its own, or a run of values.
+  void fetch_next() override {
+    check_process();
+    if (run_ == runs_.size() && !next_chunk()) return;
+    const outcome_run& run = runs_[run_];
+    const std::size_t index = reading_.first + before_run_ + taken_in_run_;
+    if constexpr (in_runs<item>::value) {
+      if (!run.first.error && run.first.size == sizeof(item)) {
+        this->begin_values(index, run);
+        take_from_run(run.count);
+        this->fetch();
+        return;
+      }
+    }
+    const outcome_view o = run.first;
+    take_from_run(1);
+    if (o.error) {
+      this->current.emplace(index, o.error);
+    } else if constexpr (std::is_void_v<result>) {
+      this->current.emplace(index, std::monostate{});
+    } else {
+      this->decode_into(index, o.data, o.size);
+    }
+  }
+
+  void take_from_run(std::uint32_t items) {
+    taken_in_run_ += items;
+    if (taken_in_run_ < runs_[run_].count) return;
+    before_run_ += runs_[run_].count;
+    taken_in_run_ = 0;
+    ++run_;
+  }
+
   struct chunk {
     state_ptr state;
     std::size_t first = 0, count = 0, bytes = 0;
@@ -187,18 +252,22 @@ class map_feed final
     c.first = submitted_;
     std::exception_ptr failed;
     try {
-      do {
-        pack_item(task, all);
-        ++c.count;
-        step_due_ = true;
-      } while (c.count < most && !pace_.chunk_is_full(task.size()) && !at_end(all));
+      if constexpr (is_one_block) {
+        c.count = pack_block(task, most);
+      } else {
+        do {
+          pack_item(task, all);
+          ++c.count;
+          step_due_ = true;
+        } while (c.count < most && !pace_.chunk_is_full(task.size()) && !at_end(all));
+      }
     } catch (...) {
       // The input threw: what it gave before goes on its way.
       failed = std::current_exception();
       if (c.count == 0) throw;
     }
     c.bytes = task.size();
-    c.state = task.commit(code, options_.task, static_cast<std::uint32_t>(c.count), true);
+    c.state = task.commit(code, &options_.task, static_cast<std::uint32_t>(c.count), true);
     submitted_ += c.count;
     pace_.submitted(c.count, c.bytes);
     if (!options_.ordered) {
@@ -210,15 +279,43 @@ class map_feed final
     if (failed) std::rethrow_exception(failed);
   }
 
-  // Length, padding, arguments. An item that throws while it is packed leaves no trace.
+  // The items lie in memory as they will in the task: one range of plain bytes, one copy.
+  static constexpr bool is_one_block = [] {
+    if constexpr (sizeof...(Views) == 1 && types::plain_items) {
+      return (... &&
+              (std::ranges::contiguous_range<Views> && std::ranges::sized_range<Views> &&
+               std::is_same_v<stored_t<element_of<Views>>, std::ranges::range_value_t<Views>>));
+    } else {
+      return false;
+    }
+  }();
+  std::size_t pack_block(submission& task, std::size_t most) {
+    auto& at = std::get<0>(*at_);
+    const auto left = static_cast<std::size_t>(std::ranges::end(std::get<0>(views_)) - at);
+    const std::size_t count = std::min({most, left, pace_.most_items(types::call::plain_size)});
+    task.write(std::to_address(at), count * types::call::plain_size);
+    at += static_cast<std::ptrdiff_t>(count);
+    return count;
+  }
+
+  // Arguments; where they are not plain with their length in front, and aligned. An item that
+  // throws while it is packed leaves no trace.
   template <std::size_t... I>
   void pack_item(submission& task, std::index_sequence<I...>) {
+    if constexpr (types::plain_items) {
+      types::call::pack_arguments(task, *std::get<I>(*at_)...);
+    } else {
+      pack_with_length(task, std::get<I>(*at_)...);
+    }
+  }
+  template <class... Iterators>
+  void pack_with_length(submission& task, Iterators&... at) {
     const std::size_t start = task.size();
     task.extend(sizeof(std::uint64_t));
     task.align(wire_alignment);
     const std::size_t begin = task.size();
     try {
-      types::call::pack_arguments(task, *std::get<I>(*at_)...);
+      types::call::pack_arguments(task, *at...);
     } catch (...) {
       task.rewind(start);
       throw;
@@ -229,8 +326,10 @@ class map_feed final
 
   // Waits for the next chunk and opens it. False: there is none.
   bool next_chunk() {
-    outcomes_.clear();
-    taken_ = 0;
+    runs_.clear();
+    run_ = 0;
+    before_run_ = 0;
+    pace_.taken(reading_.count);
     reading_ = chunk{};
     refill();
     if (chunks_.empty()) {
@@ -255,7 +354,7 @@ class map_feed final
     chunks_.erase(chunks_.begin() + offset);
     ids_.erase(ids_.begin() + offset);
     pace_.chunk_done(reading_.count, reading_.bytes, reading_.state->elapsed_ns());
-    reading_.state->pin_items(outcomes_);
+    reading_.state->pin_items(runs_);
     // More work goes out before this chunk is read, so that the workers do not wait for the reader.
     refill();
     return true;
@@ -279,21 +378,6 @@ class map_feed final
     input_over_ = true;
   }
 
-  void decode_into(std::size_t index, const outcome_view& o) {
-    if constexpr (std::is_void_v<result>) {
-      this->current.emplace(index, std::monostate{});
-    } else {
-      try {
-        wire_reader reader(o.data, o.size);
-        item value = decode<item>(reader);
-        reader.expect_end();
-        this->current.emplace(index, std::move(value));
-      } catch (...) {
-        this->current.emplace(index, std::current_exception());
-      }
-    }
-  }
-
   pool_hold pool_;
   map_options options_;
   F f_;
@@ -313,8 +397,9 @@ class map_feed final
   std::optional<completion_set> completions_;
 
   chunk reading_;
-  std::vector<outcome_view> outcomes_;
-  std::size_t taken_ = 0;
+  std::vector<outcome_run> runs_;  // of `reading_`
+  std::size_t run_ = 0, before_run_ = 0;
+  std::uint32_t taken_in_run_ = 0;
 };
 
 // The range behind generate(). On the heap, since a closure cannot be assigned and a range must be.

@@ -64,8 +64,9 @@ class PROCPOOL_EXPORT submission final : public wire_writer {
   // Forgets what was written behind `to`.
   void rewind(std::size_t to) { cur_ = begin_ + to; }
 
-  // The task belongs to the workers from here on. Null if it would have to wait and may not.
-  state_ptr commit(code_ref code, const task_options& options, std::uint32_t items, bool may_wait);
+  // The task belongs to the workers from here on; without options it has the defaults. Null if it
+  // would have to wait and may not.
+  state_ptr commit(code_ref code, const task_options* options, std::uint32_t items, bool may_wait);
 
  private:
   static void grow(wire_writer& self, std::size_t need);

@@ -281,6 +281,9 @@ struct task_call {
 
   static_assert(body::check());
   static constexpr bool is_valid = body::fits();
+  // All arguments are plain bytes, so many of them.
+  static constexpr bool plain_arguments = is_valid && all_plain<stored_t<Args>...>;
+  static constexpr std::size_t plain_size = total_size<stored_t<Args>...>;
 
   static void pack(wire_writer& writer, const function_type& f,
                    const std::remove_cvref_t<Args>&... args) {

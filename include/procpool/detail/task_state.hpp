@@ -6,6 +6,7 @@
 // belongs to the one owner of the future.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -25,6 +26,13 @@ struct outcome_view {
   std::exception_ptr error;         // what get() throws; null if there is a value
   const std::byte* data = nullptr;  // the encoded value, valid until release() or unpin()
   std::size_t size = 0;
+};
+
+// Outcomes of several map items: `count` times the same error, or as many values that lie `size`
+// bytes apart.
+struct outcome_run {
+  outcome_view first;
+  std::uint32_t count = 1;
 };
 
 class task_state;
@@ -58,11 +66,13 @@ class PROCPOOL_EXPORT task_state {
   virtual task_status status() const = 0;
   // Blocks until the task is done or the deadline has passed; null waits for as long as it takes.
   virtual bool wait_until(const time_point* deadline) = 0;
+  // Waits for as long as it takes, then pin().
+  virtual outcome_view wait_and_pin() = 0;
   // Once done: its outcome, which stays where it is until unpin() or release().
   virtual outcome_view pin() = 0;
   virtual void unpin() noexcept = 0;
-  // The same for a chunk of map items: one outcome for each, appended in order.
-  virtual void pin_items(std::vector<outcome_view>& out) = 0;
+  // The same for a chunk of map items: the outcomes of all, appended in order.
+  virtual void pin_items(std::vector<outcome_run>& out) = 0;
   // How long a chunk took in its worker, in nanoseconds; 0 if not known. Advisory.
   virtual std::uint32_t elapsed_ns() const noexcept = 0;
   // kill_running: also ends the worker of a task that runs.
@@ -98,7 +108,11 @@ PROCPOOL_EXPORT void run_when_done(task_state& state, std::unique_ptr<callback> 
 // Throws nested_use_error in every process but the one that this library's objects belong to: a
 // task, or a copy that the program forked.
 PROCPOOL_EXPORT void check_process();
-PROCPOOL_EXPORT bool in_parent_process() noexcept;
+PROCPOOL_EXPORT extern std::atomic<bool> in_other_process;
+inline bool in_parent_process() noexcept {
+  // relaxed: it changes before the process has a second thread, or in the one that was forked
+  return !in_other_process.load(std::memory_order_relaxed);
+}
 
 // Now plus d; the end of time when that is further away, now when d is negative or not a number.
 PROCPOOL_EXPORT time_point deadline_after(duration d);

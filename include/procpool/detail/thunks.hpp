@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <type_traits>
 
 #include "procpool/codec.hpp"
@@ -22,11 +23,39 @@ using task_thunk = void (*)(wire_reader& in, wire_writer& out);
 
 // The record in front of each item's outcome: kind in the low byte, bytes of payload above it.
 // Payloads are padded to 8.
-// An item of the third kind has a list of shared objects behind its value.
-inline constexpr std::uint64_t item_value = 1, item_exception = 2, item_with_objects = 3;
+// With objects: behind its value a list of the shared objects that it names.
+inline constexpr std::uint64_t item_value = 1, item_exception = 2, item_with_objects = 4;
 constexpr std::uint64_t item_header(std::uint64_t kind, std::size_t bytes) {
   return kind | std::uint64_t{bytes} << 8U;
 }
+
+// Values of one size, plain bytes or nothing at all, need no record each: the first one may stand
+// for many. {count : 32, stride : 24, kind : 8}; the count is 0 as long as the run grows, and then
+// it is as long as there are items finished. Only at the begin of a chunk's outcomes: the first
+// exception ends the run.
+inline constexpr std::uint64_t item_run = 3;
+inline constexpr std::size_t largest_in_run = (std::size_t{1} << 24U) - 1;
+constexpr std::uint64_t run_header(std::uint32_t count, std::uint32_t stride) {
+  return item_run | std::uint64_t{stride} << 8U | std::uint64_t{count} << 32U;
+}
+constexpr std::uint32_t run_count(std::uint64_t header) {
+  return static_cast<std::uint32_t>(header >> 32U);
+}
+constexpr std::uint32_t run_stride(std::uint64_t header) {
+  return static_cast<std::uint32_t>(header >> 8U) & 0xffffffU;
+}
+
+// Whether results of type R make a run, and how far apart they lie.
+template <class R>
+struct in_runs {
+  static constexpr bool value = all_plain<R> && sizeof(R) <= largest_in_run;
+  static constexpr std::size_t stride = sizeof(R);
+};
+template <>
+struct in_runs<void> {
+  static constexpr bool value = true;
+  static constexpr std::size_t stride = 0;
+};
 
 // One chunk as its thunk sees it: a writer for outcomes that counts items. Worker's thread only.
 class chunk_run : public wire_writer {
@@ -35,11 +64,45 @@ class chunk_run : public wire_writer {
   std::uint32_t count() const { return count_; }
 
   void begin(std::uint32_t item) {
-    // relaxed: read only after this process is dead, when all its stores are visible
-    begun_->store(item + 1, std::memory_order_relaxed);
-    item_ = item;
-    start_ = size();
-    extend(sizeof(std::uint64_t));
+    note_begun(item);
+    begin_record();
+  }
+  // What follows are the outcomes of items from first() on, each `stride` bytes, as long as they
+  // have values.
+  void begin_run(std::size_t stride) {
+    run_stride_ = static_cast<std::uint32_t>(stride);
+    const std::uint64_t header = run_header(0, run_stride_);
+    write_value(header);
+    in_run_ = true;
+  }
+  void begin_in_run(std::uint32_t item) { note_begun(item); }
+  // The next value of the run; or a record of its own, once the run has ended.
+  void finish_in_run(const void* value, std::size_t bytes) {
+    if (!in_run_) {
+      begin_record();
+      write(value, bytes);
+      finish();
+      return;
+    }
+    write(value, bytes);
+    ++run_length_;
+    // release: as in close()
+    progress_->store(std::uint64_t{item_ + 1} << 32U | (size() + 7) / 8, std::memory_order_release);
+  }
+  void fail_in_run() {
+    begin_record();
+    fail();
+  }
+  // Before the chunk is finished.
+  void end_run() {
+    if (!in_run_) return;
+    in_run_ = false;
+    // Without values there is no run. Where memory has run out, half a value may be there.
+    rewind(run_length_ == 0 ? 0 : sizeof(std::uint64_t) + std::size_t{run_length_} * run_stride_);
+    if (run_length_ == 0) return;
+    const std::uint64_t header = run_header(run_length_, run_stride_);
+    std::memcpy(begin_, &header, sizeof header);
+    align(8);
   }
   void finish() { close(noted_ ? append_objects_(*this) : item_value); }
   // In a catch block: what was written of the value is dropped, the exception takes its place.
@@ -66,6 +129,16 @@ class chunk_run : public wire_writer {
   bool noted_ = false;  // the item's value names shared objects
 
  private:
+  void note_begun(std::uint32_t item) {
+    // relaxed: read only after this process is dead, when all its stores are visible
+    begun_->store(item + 1, std::memory_order_relaxed);
+    item_ = item;
+  }
+  void begin_record() {
+    end_run();
+    start_ = size();
+    extend(sizeof(std::uint64_t));
+  }
   void close(std::uint64_t kind) {
     const std::uint64_t header = item_header(kind, size() - start_ - sizeof(std::uint64_t));
     align(8);
@@ -78,6 +151,8 @@ class chunk_run : public wire_writer {
   std::size_t start_ = 0;
   append_objects append_objects_;
   std::uint32_t item_ = 0;
+  bool in_run_ = false;
+  std::uint32_t run_stride_ = 0, run_length_ = 0;
 };
 
 using chunk_thunk = void (*)(wire_reader& in, chunk_run& run);
@@ -104,23 +179,54 @@ struct thunks {
     }
   }
 
-  // Payload: the function, then for each item its length in bytes and its arguments, aligned.
+  // Payload: the function, then the items. Where all arguments are plain bytes they lie one behind
+  // the other; else each item has its length in front of it, and is aligned.
+  static constexpr bool plain_items = call::plain_arguments;
+
   static void run_chunk(wire_reader& in, chunk_run& run) {
     auto&& f = call::decode_function(in);
-    for (std::uint32_t i = 0; i < run.count(); ++i) {
-      const auto bytes = in.read_value<std::uint64_t>("an item's length");
-      in.align(wire_alignment);
-      const std::byte* begin = in.view(bytes, "an item");
-      if (i < run.first()) continue;
-      run.begin(i);
+    if constexpr (in_runs<result>::value) run.begin_run(in_runs<result>::stride);
+    if constexpr (plain_items) {
+      constexpr std::size_t bytes = call::plain_size;
+      const std::byte* items = in.view(bytes * run.count(), "the items");
+      for (std::uint32_t i = run.first(); i < run.count(); ++i) {
+        run_item(f, run, i, items + i * bytes, bytes);
+      }
+    } else {
+      for (std::uint32_t i = 0; i < run.count(); ++i) {
+        const auto bytes = in.read_value<std::uint64_t>("an item's length");
+        in.align(wire_alignment);
+        const std::byte* begin = in.view(bytes, "an item");
+        if (i >= run.first()) run_item(f, run, i, begin, bytes);
+      }
+    }
+    run.end_run();
+  }
+
+ private:
+  template <class Function>
+  static void run_item(const Function& f, chunk_run& run, std::uint32_t index,
+                       const std::byte* begin, std::size_t bytes) {
+    if constexpr (in_runs<result>::value) {
+      run.begin_in_run(index);
       try {
         wire_reader item(begin, bytes);
         if constexpr (std::is_void_v<result>) {
           call::run_with(f, item);
+          run.finish_in_run(nullptr, 0);
         } else {
-          result r = call::run_with(f, item);
-          encode(run, r);
+          const result r = call::run_with(f, item);
+          run.finish_in_run(std::addressof(r), sizeof r);
         }
+      } catch (...) {
+        run.fail_in_run();
+      }
+    } else {
+      run.begin(index);
+      try {
+        wire_reader item(begin, bytes);
+        result r = call::run_with(f, item);
+        encode(run, r);
         run.finish();
       } catch (...) {
         run.fail();
