@@ -88,6 +88,7 @@ std::vector<entry> procpool_contenders();
 std::vector<entry> thread_contenders();
 std::vector<entry> openmp_contenders();
 std::vector<entry> by_hand_contenders();
+std::vector<entry> limit_contenders();
 std::vector<entry> python_contenders();
 std::vector<entry> program_contenders();
 

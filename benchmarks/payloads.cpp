@@ -45,7 +45,6 @@ void compare_payloads(runner& r, int cpus) {
     r.compare(payload("payload_out", "a value from a worker, which has it already",
                       payload_way::result, bytes, cpus));
   }
-  // For whoever has arrays that both sides see: contender::by_handle().
   r.compare({.id = "by_handle",
              .title = "an array by handle: a task that looks at its ends",
              .parameter = text_of(gib),

@@ -86,12 +86,28 @@ class procpool_contender final : public pooled_contender<pp::process_pool_execut
     expect(sum == sum_of_next(n));
     return all.seconds();
   }
+  double by_handle(std::size_t bytes, int n, std::vector<double>& each) override {
+    if (array_.size() != bytes) {
+      array_ = pp::shared_array<char>(bytes);
+      array_[0] = 1;
+      array_[bytes - 1] = 2;
+    }
+    const auto ends = [](std::span<const char> all) { return all.front() + all.back(); };
+    const stopwatch all;
+    for (int i = 0; i < n; ++i) {
+      const stopwatch one;
+      expect(pool_.submit(ends, array_).get() == 3);
+      each.push_back(one.seconds());
+    }
+    return all.seconds();
+  }
   double memory_of_each(kept what, int n) override {
     return measure_memory(pool_, what, n, [this] { occupied_ = occupy(pool_); });
   }
 
  private:
   std::vector<int> items_;
+  pp::shared_array<char> array_;
   std::size_t checked_bytes_ = 0;
   pp::future<int> occupied_;
 };

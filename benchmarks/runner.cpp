@@ -121,7 +121,7 @@ runner::runner(settings s) : settings_(std::move(s)) {
   std::signal(SIGALRM, give_up);
   now("looking for contenders");
   for (auto make : {procpool_contenders, thread_contenders, openmp_contenders, by_hand_contenders,
-                    python_contenders, program_contenders}) {
+                    limit_contenders, python_contenders, program_contenders}) {
     for (entry& e : make()) entries_.push_back(std::move(e));
   }
 }

@@ -163,3 +163,18 @@ void chunk_writer::finish_chunk() {
 }
 
 }  // namespace procpool::worker
+
+namespace procpool::detail {
+
+void chunk_run::end_run() {
+  if (!in_run_) return;
+  in_run_ = false;
+  // Without values there is no run. Where memory has run out, half a value may be there.
+  rewind(run_length_ == 0 ? 0 : sizeof(std::uint64_t) + std::size_t{run_length_} * run_stride_);
+  if (run_length_ == 0) return;
+  const std::uint64_t header = run_header(run_length_, run_stride_);
+  std::memcpy(begin_, &header, sizeof header);
+  align(8);
+}
+
+}  // namespace procpool::detail

@@ -15,6 +15,7 @@
 #include "procpool/codec.hpp"
 #include "procpool/detail/task_call.hpp"
 #include "procpool/detail/wire_io.hpp"
+#include "procpool/export.hpp"
 #include "procpool/options.hpp"
 
 namespace procpool::detail {
@@ -93,17 +94,8 @@ class chunk_run : public wire_writer {
     begin_record();
     fail();
   }
-  // Before the chunk is finished.
-  void end_run() {
-    if (!in_run_) return;
-    in_run_ = false;
-    // Without values there is no run. Where memory has run out, half a value may be there.
-    rewind(run_length_ == 0 ? 0 : sizeof(std::uint64_t) + std::size_t{run_length_} * run_stride_);
-    if (run_length_ == 0) return;
-    const std::uint64_t header = run_header(run_length_, run_stride_);
-    std::memcpy(begin_, &header, sizeof header);
-    align(8);
-  }
+  // Before the chunk is finished, and before an item has a record of its own. Compiled.
+  PROCPOOL_EXPORT void end_run();
   void finish() { close(noted_ ? append_objects_(*this) : item_value); }
   // In a catch block: what was written of the value is dropped, the exception takes its place.
   void fail() {
@@ -135,7 +127,7 @@ class chunk_run : public wire_writer {
     item_ = item;
   }
   void begin_record() {
-    end_run();
+    if (in_run_) end_run();
     start_ = size();
     extend(sizeof(std::uint64_t));
   }
