@@ -136,6 +136,7 @@ class pool final : public detail::completion_source {
   task_record* pop_freed();
   std::size_t collect_freed() noexcept;  // how many
   bool grow();
+  void grow_if_possible() noexcept;
   void make_record();
   void harvest();
   bool harvest_one(task_record& r);

@@ -202,12 +202,21 @@ std::size_t pool::collect_freed() noexcept {
 task_record* pool::pop_freed() {
   if (free_ == nullptr && collect_freed() < few && free_ != nullptr) {
     // As many tasks are in flight as there are slots: with some more, records come back in bulk.
-    if (++scarce_ % few == 0 && region_.allocated_slots() < enough_slots) grow();
+    if (++scarce_ % few == 0 && region_.allocated_slots() < enough_slots) grow_if_possible();
   }
   if (free_ == nullptr) return nullptr;
   task_record* r = free_;
   free_ = r->next;
   return r;
+}
+
+// Without memory for it there is a record all the same.
+void pool::grow_if_possible() noexcept {
+  try {
+    grow();
+  } catch (const std::exception&) {
+    return;
+  }
 }
 
 bool pool::grow() {
@@ -227,6 +236,7 @@ bool pool::grow() {
     slotless_ = r->next;
     r->index = i;
     r->generation = 0;
+    r->objects_of = ~u64{0};  // the generations of this slot begin anew
     r->slot.store(&region_.at(i), std::memory_order_relaxed);
     by_slot_[i].store(r, std::memory_order_release);
     r->next = std::exchange(free_, r);

@@ -184,7 +184,9 @@ void pool::save_items(task_record& r, u64 word, u32 finished) {
       take_over_piece(r, word, piece);
     }
     pieces.push_back(std::move(piece));
-  } catch (const codec_error&) {
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception&) {
     for (u32 i = first; i < finished; ++i) pieces.push_back({1, {}, std::current_exception()});
   }
   line.first = finished;

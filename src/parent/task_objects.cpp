@@ -39,8 +39,10 @@ void pool::take_over_objects(task_record& r, u64 word) {
   r.objects_of = r.generation;
   try {
     take_over_outcome(r, word);
-  } catch (const codec_error&) {
-    // Damaged: who reads it says so.
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception&) {
+    // Damaged, or not to be mapped: who reads it says so.
   }
 }
 
@@ -61,8 +63,9 @@ void pool::take_over_outcome(task_record& r, u64 word) {
   const u64 offset = line.outcomes.load(std::memory_order_relaxed);
   const u64 bytes = u64{shm::progress_units(progress)} * 8;
   const u32 finished = shm::progress_finished(progress);
-  if (finished > r.items || line.first >= finished) return;
-  take_over_items(r, row, result_bytes(word, offset, bytes), bytes, finished - line.first);
+  const u32 first = detail::loaded_once(line.first);
+  if (finished > r.items || first >= finished) return;
+  take_over_items(r, row, result_bytes(word, offset, bytes), bytes, finished - first);
 }
 
 // Under objects_mutex_. Bytes that make no sense end it; who reads them says so. There are no runs:

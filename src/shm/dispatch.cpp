@@ -243,8 +243,9 @@ void work_source::gather() {
   do base::relax();
   while (base::cycles() < end);
   const control_block& c = region_->control();
-  // relaxed: a guess
-  const u64 there = c.tail.load(std::memory_order_relaxed) - c.head.load(std::memory_order_relaxed);
+  // relaxed: a guess. The head first, which is never beyond a tail that is read later.
+  const u64 head = c.head.load(std::memory_order_relaxed);
+  const u64 there = c.tail.load(std::memory_order_relaxed) - head;
   if (there >= worth_gathering) {
     gathers_ = true;
     next_try_ = first_try_;

@@ -175,6 +175,7 @@ void chunk_run::end_run() {
   const std::uint64_t header = run_header(run_length_, run_stride_);
   std::memcpy(begin_, &header, sizeof header);
   align(8);
+  complete_ = size();
 }
 
 }  // namespace procpool::detail

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <unistd.h>
+#include <array>
 
 #include <numeric>
 #include <stdexcept>
@@ -308,6 +309,35 @@ TEST_P(shared_lifetime_test, a_damaged_table_costs_the_result) {
   }
   // What it stole is lost until this process ends: the tables are not repaired.
   count_from_here();
+}
+
+struct padded {
+  shared_array<int> array;
+  std::array<char, 200> more;  // so that the outcome lies in a block
+};
+
+// A record that lost its slot in the sweep gets another one, whose generations begin anew.
+TEST_P(shared_lifetime_test, results_after_a_record_changed_its_slot) {
+  const auto make_padded = [](int n) {
+    padded p{shared_array<int>(static_cast<std::size_t>(n)), {}};
+    p.array[0] = 7;
+    return p;
+  };
+  const auto make_one = [](int n) {
+    shared_array<int> a(1);
+    a[0] = n;
+    return a;
+  };
+  process_pool_executor pool(options(1));
+  {
+    auto kept = pool.submit(make_padded, 10);
+    kept.wait();
+    EXPECT_THROW(pool.submit([] { std::abort(); }).get(), worker_crashed);
+    EXPECT_EQ(kept.get().array[0], 7);
+  }
+  std::vector<future<shared_array<int>>> more;
+  for (int i = 0; i < 600; ++i) more.push_back(pool.submit(make_one, i));
+  for (int i = 0; i < 600; ++i) ASSERT_EQ(more[static_cast<std::size_t>(i)].get()[0], i);
 }
 
 }  // namespace

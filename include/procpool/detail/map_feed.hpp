@@ -283,7 +283,9 @@ class map_feed final
   static constexpr bool is_one_block = [] {
     if constexpr (sizeof...(Views) == 1 && types::plain_items) {
       return (... &&
-              (std::ranges::contiguous_range<Views> && std::ranges::sized_range<Views> &&
+              (std::ranges::contiguous_range<Views> &&
+               std::sized_sentinel_for<std::ranges::sentinel_t<Views>,
+                                       std::ranges::iterator_t<Views>> &&
                std::is_same_v<stored_t<element_of<Views>>, std::ranges::range_value_t<Views>>));
     } else {
       return false;

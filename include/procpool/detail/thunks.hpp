@@ -126,8 +126,10 @@ class chunk_run : public wire_writer {
     begun_->store(item + 1, std::memory_order_relaxed);
     item_ = item;
   }
+  // Behind the last outcome that is complete: another one may have been begun in vain.
   void begin_record() {
     if (in_run_) end_run();
+    rewind(complete_);
     start_ = size();
     extend(sizeof(std::uint64_t));
   }
@@ -135,12 +137,13 @@ class chunk_run : public wire_writer {
     const std::uint64_t header = item_header(kind, size() - start_ - sizeof(std::uint64_t));
     align(8);
     std::memcpy(begin_ + start_, &header, sizeof header);
+    complete_ = size();
     // release: the outcome before the count that vouches for it
     progress_->store(std::uint64_t{item_ + 1} << 32U | size() / 8, std::memory_order_release);
   }
 
   write_exception write_current_exception_;
-  std::size_t start_ = 0;
+  std::size_t start_ = 0, complete_ = 0;
   append_objects append_objects_;
   std::uint32_t item_ = 0;
   bool in_run_ = false;

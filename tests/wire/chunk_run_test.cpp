@@ -1,0 +1,113 @@
+// The outcomes of a chunk where memory runs out in the middle and is there again later: each item
+// keeps its own.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+#include <stdexcept>
+#include <system_error>
+
+#include "parent/task_record.hpp"
+#include "procpool/detail/thunks.hpp"
+#include "wire/exception_codec.hpp"
+
+namespace {
+
+using namespace procpool;
+using namespace procpool::detail;
+
+struct block_of_numbers {
+  int first;
+  char rest[1020];
+};
+
+// Full after four outcomes; the next request for more fails, and those behind it do not.
+class short_of_room : public chunk_run {
+ public:
+  explicit short_of_room(std::uint32_t items)
+      : chunk_run(small_, small_ + sizeof small_, &grow, &write_exception, nullptr, nullptr) {
+    count_ = items;
+    begun_ = &begun_counter_;
+    progress_ = &progress_counter_;
+  }
+  std::map<int, std::string> outcomes() const {
+    const std::uint64_t p = progress_counter_.load();
+    std::map<int, std::string> all;
+    int item = 0;
+    parent::split_items(begin_, std::size_t{static_cast<std::uint32_t>(p)} * 8,
+                        static_cast<std::uint32_t>(p >> 32U), "", [&](const outcome_run& run) {
+                          for (std::uint32_t i = 0; i < run.count; ++i) {
+                            all[item++] = text_of(run, i);
+                          }
+                        });
+    return all;
+  }
+
+ private:
+  static void grow(wire_writer& base, std::size_t) {
+    auto& self = static_cast<short_of_room&>(base);
+    if (!self.failed_) {
+      self.failed_ = true;
+      throw std::system_error(ENOSPC, std::generic_category());
+    }
+    const std::size_t used = self.size();
+    std::memcpy(self.large_, self.begin_, used);
+    self.begin_ = self.large_;
+    self.cur_ = self.large_ + used;
+    self.end_ = self.large_ + sizeof self.large_;
+  }
+  static void write_exception(chunk_run& run) {
+    procpool::wire::encode_exception(run, std::current_exception(),
+                                     procpool::wire::origin::here(0));
+  }
+  static std::string text_of(const outcome_run& run, std::uint32_t i) {
+    if (run.first.error) return "error";
+    block_of_numbers b{};
+    if (run.first.size != sizeof b) return "damaged";
+    std::memcpy(&b, run.first.data + i * sizeof b, sizeof b);
+    return std::to_string(b.first);
+  }
+
+  bool failed_ = false;
+  std::atomic<std::uint32_t> begun_counter_{0};
+  std::atomic<std::uint64_t> progress_counter_{0};
+  alignas(64) std::byte small_[4032];
+  alignas(64) std::byte large_[65536];
+};
+
+std::map<int, std::string> run_items(bool first_throws) {
+  const auto f = [](int x) {
+    if (x < 0) throw std::runtime_error("below zero");
+    block_of_numbers b{};
+    b.first = x;
+    return b;
+  };
+  const int items[8] = {first_throws ? -1 : 0, 1, 2, 3, 4, 5, 6, 7};
+  wire_reader in(reinterpret_cast<const std::byte*>(items), sizeof items);
+  short_of_room run(8);
+  thunks<decltype(f), const int&>::run_chunk(in, run);
+  return run.outcomes();
+}
+
+TEST(chunk_run_test, no_room_in_a_run_costs_one_item) {
+  const std::map<int, std::string> expected = {{0, "0"}, {1, "1"}, {2, "2"}, {3, "error"},
+                                               {4, "4"}, {5, "5"}, {6, "6"}, {7, "7"}};
+  EXPECT_EQ(run_items(false), expected);
+}
+
+TEST(chunk_run_test, no_room_behind_a_run_costs_one_item) {
+  const std::map<int, std::string> all = run_items(true);
+  ASSERT_EQ(all.size(), 8U);
+  int errors = 0;
+  for (const auto& [item, text] : all) {
+    if (text == "error") {
+      ++errors;
+    } else {
+      EXPECT_EQ(text, std::to_string(item));
+    }
+  }
+  EXPECT_EQ(all.at(0), "error");
+  EXPECT_EQ(errors, 2);
+}
+
+}  // namespace
