@@ -93,7 +93,7 @@ class work_source {
   slot* try_claim();
   void prefetch(u64 position);
   bool look();
-  void gather();
+  [[gnu::noinline]] void gather();  // rare: not in the way of looking
   void sleep();
   void keep_watch();
   bool stopping() const;
