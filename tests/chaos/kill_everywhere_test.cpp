@@ -881,7 +881,8 @@ const exemption exempt[] = {
 };
 
 // With those that lead to exceptions only.
-constexpr std::size_t most_exempt_percent = exact ? 13 : 50;
+// One in a hundred more since the end of a run is among them.
+constexpr std::size_t most_exempt_percent = exact ? 14 : 50;
 
 struct missed {
   std::string code, text;
