@@ -26,7 +26,7 @@ using namespace std::chrono_literals;
 // A wake can be lost with the worker that was to send it.
 constexpr std::chrono::nanoseconds longest_sleep = 500ms;
 constexpr duration revival_pause = 500ms;
-// A slot comes from a worker's cache: three on the way at once hide how long that takes.
+// A slot comes from a worker's cache: several on the way at once hide how long that takes.
 constexpr u64 prefetch_ahead = 4;
 constexpr u64 few_behind = 8;
 constexpr u64 quicker_than_reading_ns = 400;
