@@ -110,11 +110,12 @@ TEST_P(locks_test, permits_of_a_dead_worker_return) {
     raise(SIGKILL);
   };
   EXPECT_THROW(pool.submit(die, s).get(), worker_crashed);
-  EXPECT_TRUE(pool.submit([](const bounded_semaphore& of) {
-                    const permit a(of), b(of);
-                    return of.available() == 0;
-                  },
-                  s)
+  EXPECT_TRUE(pool.submit(
+                      [](const bounded_semaphore& of) {
+                        const permit a(of), b(of);
+                        return of.available() == 0;
+                      },
+                      s)
                   .get_for(10s));
   EXPECT_EQ(s.available(), 2);
   EXPECT_THROW(s.release(), invalid_state_error);
@@ -147,7 +148,8 @@ TEST_P(locks_test, a_condition_between_two_workers) {
   const mutex m;
   const condition_variable changed;
   const shared_value<box> b;
-  auto in = pool.submit(produce, m, changed, b, 200), out = pool.submit(consume, m, changed, b, 200);
+  auto in = pool.submit(produce, m, changed, b, 200),
+       out = pool.submit(consume, m, changed, b, 200);
   in.get_for(20s);
   out.get_for(20s);
   EXPECT_EQ(b->sum, 200 * 201 / 2);
@@ -243,13 +245,12 @@ TEST_P(locks_test, a_latch_counts_tasks) {
 
 TEST_P(locks_test, handles_are_results_and_parts_of_them) {
   process_pool_executor pool(options(1));
-  const auto [m, s] = pool.submit([] {
-                            return std::pair(mutex(), std::vector{bounded_semaphore(3)});
-                          }).get();
+  const auto [m, s] =
+      pool.submit([] { return std::pair(mutex(), std::vector{bounded_semaphore(3)}); }).get();
   EXPECT_TRUE(m.try_lock());
   EXPECT_EQ(s[0].available(), 3);
-  EXPECT_TRUE(pool.submit([](std::optional<mutex> o) { return o->locked(); }, std::optional(m))
-                  .get());
+  EXPECT_TRUE(
+      pool.submit([](std::optional<mutex> o) { return o->locked(); }, std::optional(m)).get());
   EXPECT_TRUE(pool.submit([](const mutex& same) { return same; }, m).get() == m);
   m.unlock();
 }
@@ -257,15 +258,16 @@ TEST_P(locks_test, handles_are_results_and_parts_of_them) {
 TEST_P(locks_test, a_mutex_in_a_process_that_a_task_forks) {
   process_pool_executor pool(options(1));
   const mutex m;
-  const int in_copy = pool.submit([](const mutex& inherited) {
-                            const std::lock_guard lock(inherited);
-                            const pid_t copy = fork();
-                            if (copy == 0) _exit(inherited.is_mine() ? 1 : 2);
-                            int status = 0;
-                            waitpid(copy, &status, 0);
-                            return WEXITSTATUS(status);
-                          },
-                          m)
+  const int in_copy = pool.submit(
+                              [](const mutex& inherited) {
+                                const std::lock_guard lock(inherited);
+                                const pid_t copy = fork();
+                                if (copy == 0) _exit(inherited.is_mine() ? 1 : 2);
+                                int status = 0;
+                                waitpid(copy, &status, 0);
+                                return WEXITSTATUS(status);
+                              },
+                              m)
                           .get();
   EXPECT_EQ(in_copy, 2);
   EXPECT_TRUE(m.try_lock());

@@ -59,8 +59,8 @@ class victim {
  public:
   // Runs `op(stage)` from the start line on.
   explicit victim(const std::function<void(stage&)>& op) {
-    void* shared = mmap(nullptr, sizeof(stage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                        -1, 0);
+    void* shared =
+        mmap(nullptr, sizeof(stage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     stage_ = new (shared) stage;
     pid_ = fork();
     if (pid_ != 0) return;
@@ -133,8 +133,9 @@ using action = std::function<void()>;
 
 // The victim dies when the object has changed n times; false if it ended before. `meanwhile`
 // happens before it begins, or, with `blocked`, when it sleeps and that holds.
-bool die_after(int n, const detail::sync_handle& object, const operation& op,
-               const action& meanwhile = [] {}, const condition& blocked = nullptr) {
+bool die_after(
+    int n, const detail::sync_handle& object, const operation& op, const action& meanwhile = [] {},
+    const condition& blocked = nullptr) {
   const std::span<const std::byte> memory = memory_of(object);
   victim v(op);
   EXPECT_TRUE(eventually([&] { return v.is_ready(); }));
@@ -329,7 +330,9 @@ TEST_F(lock_kill_test, barrier_wait) {
     if (n >= 30) return false;  // it waits for ever
     die_after(n, b, [&](stage&) { b.wait(); });
     const bool came = b.waiting() == 1;
-    if (came) EXPECT_THROW(b.wait(), broken_barrier_error);
+    if (came) {
+      EXPECT_THROW(b.wait(), broken_barrier_error);
+    }
     b.reset();
     std::thread x([&] { b.wait_for(bound); }), y([&] { b.wait_for(bound); });
     EXPECT_LT(b.wait_for(bound), 3U);
@@ -348,7 +351,9 @@ TEST_F(lock_kill_test, barrier_last_arrival) {
       EXPECT_TRUE(eventually([&] { return b.waiting() == 1; }));
     };
     const bool died = die_after(n, b, [&](stage&) { b.wait(); }, somebody_waits);
-    if (b.waiting() == 1) EXPECT_LT(b.wait_for(bound), 2U);
+    if (b.waiting() == 1) {
+      EXPECT_LT(b.wait_for(bound), 2U);
+    }
     first.join();
     return died;
   });
