@@ -102,6 +102,7 @@ struct view {
 
   bool patrol() const {
     bool any = false;
+    if (!memory.as<sync::monitor>().is_time_to_patrol()) return any;
     for (std::size_t i = 0; i < seat_count(); ++i) {
       // relaxed: looked at again in the section
       const os::life l = seats[i].life.load(std::memory_order_relaxed);

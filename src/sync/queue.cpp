@@ -113,7 +113,8 @@ struct view {
   }
 
   // What was written there is not believed: it must lie in the ring, and in what is used of it.
-  bool get(section& s, queue_bytes& out) const {
+  // `crowded`: there was no tally for this process.
+  bool get(section& s, queue_bytes& out, bool& crowded) const {
     if (section::get(words.items) == 0) return false;
     const u64 head = section::get(words.head), tail = section::get(words.tail);
     u64 size = 0;
@@ -130,6 +131,7 @@ struct view {
       s.add(mine->count, 1);
     } else {
       finish(s, 1);  // nobody could know when
+      crowded = true;
     }
     return true;
   }
@@ -177,15 +179,16 @@ bool queue_base::put_bytes(const std::byte* data, std::size_t size, const durati
 
 bool queue_base::get_bytes(queue_bytes& out, const duration* limit, bool* end) const {
   const view v(memory(), bytes());
-  bool over = false;
+  bool over = false, crowded = false;
   const auto attempt = [&](section& s) {
-    if (v.get(s, out)) return true;
+    if (v.get(s, out, crowded)) return true;
     over = section::get(v.words.closed) != 0;
     return over;
   };
   if (!sync::await(v.memory, v.words.filled, sync::end_of(limit), attempt, nothing_to_look_for)) {
     return false;
   }
+  if (crowded) v.patrol();  // so that there is room for the next
   if (over && end == nullptr) throw_closed("get() from");
   if (over) *end = true;
   // All of them: the next item may be small enough for another one.

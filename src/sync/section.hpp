@@ -83,8 +83,8 @@ class section {
 
 // Runs attempt(section) until it returns true, or the deadline has passed (then false). Sleeps on
 // `c` in between, which must be signalled by whoever makes a difference. patrol() looks for the
-// dead and says whether that made one; it runs after each slice, and once at the end, unless
-// another waiter has just done it.
+// dead, if it is time for that, and says whether that made one; it runs after each slice, and once
+// at the end.
 template <class Attempt, class Patrol>
 bool await(const guarded_memory& memory, channel& c, deadline end, Attempt attempt, Patrol patrol) {
   slices pause(end);
@@ -95,12 +95,11 @@ bool await(const guarded_memory& memory, channel& c, deadline end, Attempt attem
       if (attempt(s)) return true;
       seen = c.now();
     }
-    const auto look = [&] { return memory.as<monitor>().is_time_to_patrol() && patrol(); };
     if (pause.over()) {
-      if (std::exchange(last, true) || !look()) return false;
+      if (std::exchange(last, true) || !patrol()) return false;
     } else {
       c.sleep(seen, pause.next());
-      if (pause.due()) look();
+      if (pause.due()) patrol();
     }
   }
 }
@@ -125,10 +124,11 @@ struct tallies {
   tally* of_or_new(section& s, os::life l) const noexcept;
 
   // Takes away what dead processes have, and tells give_back(section, count) of it, each in the
-  // same section. Says whether there was any.
+  // same section. Says whether there was any; false if it is not time to look.
   template <class GiveBack>
   bool bury_the_dead(const guarded_memory& memory, GiveBack give_back) const {
     bool any = false;
+    if (!memory.as<monitor>().is_time_to_patrol()) return any;
     for (tally& t : *this) {
       // relaxed: looked at again in the section
       const os::life l = t.life.load(std::memory_order_relaxed);
