@@ -444,6 +444,23 @@ TEST_F(lock_kill_test, queue_task_done_and_close) {
   });
 }
 
+// A place for each process that has got something is all there is. The dead ones' are found when
+// there is none left.
+TEST_F(lock_kill_test, queue_that_a_thousand_dead_processes_have_used) {
+  const auto q = small_queue(2);
+  constexpr std::size_t first_tally = 112, tallies = 1024;
+  for (std::size_t i = 0; i < tallies; ++i) {
+    const std::uint64_t dead[2] = {os::this_process_life() - ((i + 1) << 22U), 0};
+    std::memcpy(const_cast<std::byte*>(memory_of(q).data()) + first_tally + i * sizeof dead, dead,
+                sizeof dead);
+  }
+  q.put(text);
+  EXPECT_EQ(q.get(), text);  // counts as done
+  EXPECT_TRUE(q.join_for(0s));
+  EXPECT_THROW(q.task_done(), invalid_state_error);
+  expect_usable(q);
+}
+
 TEST_F(lock_kill_test, event_and_latch) {
   at_each_change([](int n) {
     const event e;

@@ -196,6 +196,24 @@ TEST_P(queue_test, a_consumer_that_dies_takes_its_item_along) {
   EXPECT_TRUE(q.join_for(20s));
 }
 
+TEST_P(queue_test, join_finds_the_dead_while_others_poll) {
+  process_pool_executor pool(options(1));
+  const queue<int> q(1);
+  q.put(1);
+  const auto die = [](const queue<int>& from) {
+    from.get();
+    raise(SIGKILL);
+  };
+  EXPECT_THROW(pool.submit(die, q).get(), worker_crashed);
+  std::atomic<bool> over{false};
+  std::thread polls([&] {
+    while (!over) EXPECT_FALSE(q.try_get_for(1ms));
+  });
+  EXPECT_TRUE(q.join_for(20s));
+  over = true;
+  polls.join();
+}
+
 TEST_P(queue_test, a_queue_made_by_a_task) {
   process_pool_executor pool(options(1));
   const auto q = pool.submit([] {
