@@ -122,6 +122,21 @@ class PROCPOOL_EXPORT invalid_state_error : public error {
   ~invalid_state_error() override;
 };
 
+// A barrier that broke while the caller waited for the others, or before it came: one of them died
+// or was late, or somebody called abort() or reset().
+class PROCPOOL_EXPORT broken_barrier_error : public error {
+ public:
+  using error::error;
+  ~broken_barrier_error() override;
+};
+
+// put() into a closed queue, or get() from one that is empty as well.
+class PROCPOOL_EXPORT queue_closed_error : public error {
+ public:
+  using error::error;
+  ~queue_closed_error() override;
+};
+
 // start_method::fork while threads other than procpool's own run.
 class PROCPOOL_EXPORT unsafe_fork_error : public error {
  public:

@@ -50,6 +50,8 @@ broken_process_pool::~broken_process_pool() = default;
 shutdown_error::~shutdown_error() = default;
 nested_use_error::~nested_use_error() = default;
 invalid_state_error::~invalid_state_error() = default;
+broken_barrier_error::~broken_barrier_error() = default;
+queue_closed_error::~queue_closed_error() = default;
 unsafe_fork_error::~unsafe_fork_error() = default;
 codec_error::~codec_error() = default;
 remote_error::remote_error(std::string type_name, const std::string& message, std::string where)

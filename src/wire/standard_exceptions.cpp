@@ -165,6 +165,8 @@ std::span<const exception_entry> standard_exceptions() {
       simple<shutdown_error>(),
       simple<nested_use_error>(),
       simple<invalid_state_error>(),
+      simple<broken_barrier_error>(),
+      simple<queue_closed_error>(),
       simple<unsafe_fork_error>(),
       simple<codec_error>(),
       composed<remote_error, remote_parts, make_remote_error>(),

@@ -1,0 +1,115 @@
+// procpool::condition_variable: std::condition_variable between processes, with procpool::mutex or
+// procpool::recursive_mutex.
+//
+//   std::unique_lock lock(m);
+//   changed.wait(lock, [&] { return state->ready; });
+//
+// A notification that reaches a process as it dies goes on to another one that waits. What dies
+// while it waits is forgotten; what dies once it has the mutex again leaves that to the next, which
+// sees owner_died().
+//
+// Any thread, as with mutex; handles, as there. As in C++ a wait may return without a notification:
+// use the forms with a predicate.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <mutex>
+#include <utility>
+
+#include "procpool/mutex.hpp"
+
+namespace procpool {
+
+class PROCPOOL_EXPORT condition_variable : public detail::sync_handle {
+ public:
+  condition_variable();
+
+  // One of those that wait, the one that has waited longest, and all of them. The mutex may be
+  // locked or not.
+  void notify_one() const { notify(1); }
+  void notify_all() const { notify(static_cast<std::size_t>(-1)); }
+  // n of them, or all if there are not so many.
+  void notify(std::size_t n) const;
+
+  // Unlocks, blocks until it is notified, and locks again. Throws invalid_state_error, before it
+  // waits, unless this thread has the lock (once, if it is recursive).
+  template <class Mutex>
+  void wait(std::unique_lock<Mutex>& lock) const {
+    wait_limited(lock, nullptr);
+  }
+  template <class Mutex, class Predicate>
+  void wait(std::unique_lock<Mutex>& lock, Predicate holds) const {
+    while (!holds()) wait(lock);
+  }
+
+  // For this long at most, not counting the time for the mutex.
+  template <class Mutex>
+  std::cv_status wait_for(std::unique_lock<Mutex>& lock, duration d) const {
+    return wait_limited(lock, &d) ? std::cv_status::no_timeout : std::cv_status::timeout;
+  }
+  // What the predicate says at the end.
+  template <class Mutex, class Predicate>
+  bool wait_for(std::unique_lock<Mutex>& lock, duration d, Predicate holds) const {
+    return wait_until(lock, detail::end_of(d), std::move(holds));
+  }
+  template <class Mutex, class Clock, class Duration>
+  std::cv_status wait_until(std::unique_lock<Mutex>& lock,
+                            const std::chrono::time_point<Clock, Duration>& end) const {
+    return wait_for(lock, detail::time_until(end));
+  }
+  template <class Mutex, class Clock, class Duration, class Predicate>
+  bool wait_until(std::unique_lock<Mutex>& lock,
+                  const std::chrono::time_point<Clock, Duration>& end, Predicate holds) const {
+    while (!holds()) {
+      if (wait_until(lock, end) == std::cv_status::timeout) return holds();
+    }
+    return true;
+  }
+
+ private:
+  friend detail::sync_wire<condition_variable>;
+  using sync_handle::sync_handle;
+  static constexpr auto kind = detail::sync_kind::condition_variable;
+  static constexpr std::size_t least_bytes = 16384;
+
+  // A place among those that wait, until it is left.
+  class PROCPOOL_EXPORT waiter {
+   public:
+    explicit waiter(const condition_variable& of);
+    ~waiter();
+    waiter(const waiter&) = delete;
+    waiter& operator=(const waiter&) = delete;
+    void sleep(const duration* limit) const;
+    // Whether it was notified. Leaves its place.
+    bool leave();
+
+   private:
+    const condition_variable& of_;
+    std::size_t seat_;
+  };
+
+  static void check(const mutex& m);
+  static void check(const recursive_mutex& m);
+  [[noreturn]] static void throw_not_locked();
+
+  template <class Mutex>
+  bool wait_limited(std::unique_lock<Mutex>& lock, const duration* limit) const {
+    if (!lock.owns_lock()) throw_not_locked();
+    check(*lock.mutex());
+    waiter self(*this);
+    lock.unlock();
+    self.sleep(limit);
+    lock.lock();
+    return self.leave();  // only now: a notification that dies before must go on
+  }
+};
+
+namespace detail {
+
+template <>
+struct wire<condition_variable> : sync_wire<condition_variable> {};
+
+}  // namespace detail
+}  // namespace procpool

@@ -1,0 +1,86 @@
+// What the handles of mutexes, semaphores, events, queues and the like have in common: a shared
+// object (see shared_object.hpp), whose first word says what it is. The algorithms are in src/sync.
+//
+// All of these classes are used like references: operations are const, and one object may be used
+// by any number of handles, threads and processes at once. A single handle is assigned or moved by
+// one thread at a time.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "procpool/detail/codec_core.hpp"
+#include "procpool/detail/shared_object.hpp"
+#include "procpool/export.hpp"
+#include "procpool/options.hpp"
+
+namespace procpool::detail {
+
+enum class sync_kind : std::uint64_t {
+  mutex = 0x70705f6d75746578,
+  recursive_mutex,
+  semaphore,
+  condition_variable,
+  event,
+  latch,
+  barrier,
+  queue,
+};
+
+class PROCPOOL_EXPORT sync_handle {
+ public:
+  // Whether there is an object: a handle that was moved from has none, and its use throws
+  // invalid_state_error.
+  explicit operator bool() const noexcept { return static_cast<bool>(object_); }
+  // Whether it is the same object.
+  friend bool operator==(const sync_handle& a, const sync_handle& b) noexcept {
+    return a.object_ == b.object_;
+  }
+
+ protected:
+  // A new object, zero but for its kind.
+  sync_handle(sync_kind kind, std::size_t bytes);
+  explicit sync_handle(shared_object object) noexcept : object_(std::move(object)) {}
+
+  // Throws invalid_state_error if there is none.
+  std::byte* memory() const {
+    if (!object_) [[unlikely]] {
+      throw_no_object();
+    }
+    return object_.data();
+  }
+  std::size_t bytes() const noexcept { return object_.bytes(); }
+
+ private:
+  template <class>
+  friend struct sync_wire;
+  [[noreturn]] static void throw_no_object();
+  // Throws codec_error unless it is an object of this kind, or none.
+  static shared_object take(wire_reader& reader, sync_kind kind, std::size_t least_bytes);
+
+  shared_object object_;
+};
+
+// How the handle T travels.
+template <class T>
+struct sync_wire : wire_composite<> {
+  static void put(wire_writer& writer, const T& v) { handle_of(v).object_.put(writer); }
+  static T take(wire_reader& reader) {
+    return T(sync_handle::take(reader, T::kind, T::least_bytes));
+  }
+
+ private:
+  static const sync_handle& handle_of(const sync_handle& v) { return v; }
+};
+
+template <class Clock, class Duration>
+duration time_until(const std::chrono::time_point<Clock, Duration>& end) {
+  return std::chrono::duration_cast<duration>(end - Clock::now());
+}
+
+// Cannot overflow: it counts in floating point.
+inline time_point end_of(duration d) { return std::chrono::steady_clock::now() + d; }
+
+}  // namespace procpool::detail

@@ -1,0 +1,48 @@
+// procpool::event: a flag that processes wait for.
+//
+//   procpool::event ready;
+//   auto f = pool.submit([](const procpool::event& e) { e.wait(); return 42; }, ready);
+//   ready.set();
+//
+// Any thread, as with mutex; handles, as there. It has no owner, so that no death disturbs it.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+#include "procpool/detail/sync_handle.hpp"
+
+namespace procpool {
+
+class PROCPOOL_EXPORT event : public detail::sync_handle {
+ public:
+  event();  // not set
+
+  bool is_set() const;
+  // All that wait go on, even if it is cleared at once.
+  void set() const;
+  void clear() const;
+
+  // Blocks until it is set.
+  void wait() const;
+  // For this long at most; whether it was set.
+  bool wait_for(duration d) const;
+  template <class Clock, class Duration>
+  bool wait_until(const std::chrono::time_point<Clock, Duration>& end) const {
+    return wait_for(detail::time_until(end));
+  }
+
+ private:
+  friend detail::sync_wire<event>;
+  using sync_handle::sync_handle;
+  static constexpr auto kind = detail::sync_kind::event;
+  static constexpr std::size_t least_bytes = 16;
+};
+
+namespace detail {
+
+template <>
+struct wire<event> : sync_wire<event> {};
+
+}  // namespace detail
+}  // namespace procpool

@@ -1,0 +1,50 @@
+// procpool::latch: std::latch between processes, a count that goes down to 0 once.
+//
+// Any thread, as with mutex; handles, as there. Nobody knows who was going to count: if that one
+// dies, the count stays. Where this can happen, wait_for, or let results of tasks say what is done.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+#include "procpool/detail/sync_handle.hpp"
+
+namespace procpool {
+
+class PROCPOOL_EXPORT latch : public detail::sync_handle {
+ public:
+  // Throws std::invalid_argument unless it is in 0 .. 2^31 - 1.
+  explicit latch(std::ptrdiff_t count);
+
+  // Does not block. Throws std::invalid_argument if n is negative, invalid_state_error if less is
+  // left.
+  void count_down(std::ptrdiff_t n = 1) const;
+  // Whether the count is 0.
+  bool try_wait() const;
+  // Blocks until the count is 0.
+  void wait() const;
+  // For this long at most; whether the count is 0.
+  bool wait_for(duration d) const;
+  template <class Clock, class Duration>
+  bool wait_until(const std::chrono::time_point<Clock, Duration>& end) const {
+    return wait_for(detail::time_until(end));
+  }
+  void arrive_and_wait(std::ptrdiff_t n = 1) const {
+    count_down(n);
+    wait();
+  }
+
+ private:
+  friend detail::sync_wire<latch>;
+  using sync_handle::sync_handle;
+  static constexpr auto kind = detail::sync_kind::latch;
+  static constexpr std::size_t least_bytes = 16;
+};
+
+namespace detail {
+
+template <>
+struct wire<latch> : sync_wire<latch> {};
+
+}  // namespace detail
+}  // namespace procpool

@@ -1,0 +1,489 @@
+// A process is killed within each operation of each lock, at every moment that differs from the one
+// before: all that outlives it is memory, so it is stepped instruction by instruction and killed
+// whenever the object has changed once more. Each time the others must be able to go on, in bounded
+// time, and find nothing half done.
+#ifdef __x86_64__
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstring>
+#include <functional>
+#include <iostream>
+#include <mutex>
+#include <new>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "os/life.hpp"
+#include "os/sanitizers.hpp"
+#include "support/pool_test.hpp"
+
+namespace {
+
+using namespace procpool;
+using namespace procpool::testing;
+using namespace std::chrono_literals;
+
+// All waits of those that go on.
+constexpr auto bound = 10s;
+constexpr long most_steps = 40'000;
+constexpr int most_changes = 400;
+
+std::span<const std::byte> memory_of(const detail::sync_handle& h) {
+  // Its only member.
+  const auto& object = reinterpret_cast<const detail::shared_object&>(h);
+  return {object.data(), std::min<std::size_t>(object.bytes(), 20'000)};
+}
+
+std::uint32_t word_of(const detail::sync_handle& h, std::size_t offset) {
+  return reinterpret_cast<const std::atomic<std::uint32_t>&>(memory_of(h)[offset]).load();
+}
+
+// What victim and test share.
+struct stage {
+  std::atomic<bool> go{false};
+  std::atomic<int> done{0};
+};
+
+class victim {
+ public:
+  // Runs `op(stage)` from the start line on.
+  explicit victim(const std::function<void(stage&)>& op) {
+    void* shared =
+        mmap(nullptr, sizeof(stage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    stage_ = new (shared) stage;
+    pid_ = fork();
+    if (pid_ != 0) return;
+    // What a thread finds out once about itself is not part of any operation.
+    os::this_thread_life();
+    os::this_process_life();
+    stage_->done = -1;
+    while (!stage_->go) {
+    }
+    op(*stage_);
+    _exit(0);
+  }
+  ~victim() {
+    kill();
+    munmap(stage_, sizeof(stage));
+  }
+  victim(const victim&) = delete;
+  victim& operator=(const victim&) = delete;
+
+  bool is_ready() const { return stage_->done != 0; }
+  void start() { stage_->go = true; }
+  void hold() {
+    if (ptrace(PTRACE_SEIZE, pid_, nullptr, nullptr) != 0) throw std::runtime_error("no ptrace");
+    ptrace(PTRACE_INTERRUPT, pid_, nullptr, nullptr);
+    wait_for_stop();
+  }
+  // Where it sleeps, and not between two sleeps, where it may have a lock.
+  void hold_asleep() {
+    hold();
+    while (registers().orig_rax != SYS_futex) {
+      ptrace(PTRACE_CONT, pid_, nullptr, nullptr);
+      std::this_thread::yield();
+      ptrace(PTRACE_INTERRUPT, pid_, nullptr, nullptr);
+      if (!wait_for_stop()) throw std::runtime_error("the victim does not sleep");
+    }
+  }
+  // False once it has ended.
+  bool step() {
+    ptrace(PTRACE_SINGLESTEP, pid_, nullptr, nullptr);
+    return wait_for_stop();
+  }
+  void kill() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);  // our child, not waited for
+    waitpid(pid_, nullptr, __WALL);
+    pid_ = 0;
+  }
+
+ private:
+  user_regs_struct registers() const {
+    user_regs_struct r{};
+    ptrace(PTRACE_GETREGS, pid_, nullptr, &r);
+    return r;
+  }
+  bool wait_for_stop() {
+    int status = 0;
+    waitpid(pid_, &status, __WALL);
+    if (WIFSTOPPED(status)) return true;
+    pid_ = 0;
+    return false;
+  }
+
+  pid_t pid_ = 0;
+  stage* stage_ = nullptr;
+};
+
+using operation = std::function<void(stage&)>;
+using condition = std::function<bool()>;
+using action = std::function<void()>;
+
+// The victim dies when the object has changed n times; false if it ended before. `meanwhile`
+// happens before it begins, or, with `blocked`, when it sleeps and that holds.
+bool die_after(
+    int n, const detail::sync_handle& object, const operation& op, const action& meanwhile = [] {},
+    const condition& blocked = nullptr) {
+  const std::span<const std::byte> memory = memory_of(object);
+  victim v(op);
+  EXPECT_TRUE(eventually([&] { return v.is_ready(); }));
+  if (blocked) {
+    v.start();
+    EXPECT_TRUE(eventually(blocked));
+    v.hold_asleep();
+    meanwhile();
+  } else {
+    v.hold();
+    meanwhile();
+    v.start();
+  }
+  std::vector<std::byte> last(memory.begin(), memory.end());
+  int changes = 0;
+  for (long steps = 0; changes < n && steps < most_steps; ++steps) {
+    if (!v.step()) return false;
+    if (std::memcmp(last.data(), memory.data(), last.size()) == 0) continue;
+    std::memcpy(last.data(), memory.data(), last.size());
+    ++changes;
+  }
+  return changes == n;
+}
+
+class lock_kill_test : public leak_free_test {
+ protected:
+  void SetUp() override {
+    if (os::thread_sanitizer) GTEST_SKIP() << "does not follow a fork";
+    const mutex first;  // what stays of the first one
+    leak_free_test::SetUp();
+  }
+  // Calls die(n), which says whether the victim died, and after each the rest, for n = 0, 1 ...
+  void at_each_change(const std::function<bool(int)>& one) {
+    int n = 0;
+    const auto start = std::chrono::steady_clock::now();
+    while (n < most_changes && one(n) && !HasFailure()) ++n;
+    EXPECT_FALSE(HasFailure()) << "at change " << n;
+    EXPECT_GE(n, 1);
+    std::cout << n << " moments, " << (std::chrono::steady_clock::now() - start) / 1ms << " ms\n";
+  }
+};
+
+void expect_free(const mutex& m) {
+  ASSERT_TRUE(m.try_lock_for(bound));
+  m.unlock();
+  ASSERT_TRUE(m.try_lock());
+  EXPECT_FALSE(m.owner_died());
+  m.unlock();
+}
+
+TEST_F(lock_kill_test, mutex_lock_and_unlock) {
+  at_each_change([](int n) {
+    const mutex m;
+    const bool died = die_after(n, m, [&](stage&) { const std::lock_guard lock(m); });
+    expect_free(m);
+    return died;
+  });
+}
+
+TEST_F(lock_kill_test, mutex_wait) {
+  at_each_change([](int n) {
+    const mutex m;
+    m.lock();
+    const bool died = die_after(
+        n, m, [&](stage&) { const std::lock_guard lock(m); }, [&] { m.unlock(); },
+        [&] { return word_of(m, 16) != 0; });
+    expect_free(m);
+    return died;
+  });
+}
+
+TEST_F(lock_kill_test, recursive_mutex) {
+  at_each_change([](int n) {
+    const recursive_mutex m;
+    const bool died = die_after(n, m, [&](stage&) {
+      const std::lock_guard a(m);
+      const std::lock_guard b(m);
+    });
+    EXPECT_TRUE(m.try_lock_for(bound));
+    EXPECT_EQ(m.depth(), 1U);
+    m.unlock();
+    EXPECT_FALSE(m.locked());
+    return died;
+  });
+}
+
+TEST_F(lock_kill_test, semaphore) {
+  at_each_change([](int n) {
+    const counting_semaphore s(1);
+    const bool died = die_after(n, s, [&](stage&) {
+      s.acquire();
+      s.release();
+    });
+    EXPECT_LE(s.available(), 1);
+    if (s.available() == 0) s.release();
+    EXPECT_TRUE(s.try_acquire_for(bound));
+    EXPECT_FALSE(s.try_acquire());
+    return died;
+  });
+}
+
+TEST_F(lock_kill_test, permit) {
+  at_each_change([](int n) {
+    const bounded_semaphore s(1);
+    const bool died = die_after(n, s, [&](stage&) { const permit p(s); });
+    EXPECT_TRUE(permit(s, bound));
+    EXPECT_EQ(s.available(), 1);
+    return died;
+  });
+}
+
+TEST_F(lock_kill_test, permit_wait) {
+  at_each_change([](int n) {
+    const bounded_semaphore s(1);
+    permit mine(s);
+    const bool died = die_after(
+        n, s, [&](stage&) { const permit p(s); }, [&] { mine.release(); },
+        [&] { return word_of(s, 60) != 0; });
+    EXPECT_TRUE(permit(s, bound));
+    EXPECT_EQ(s.available(), 1);
+    return died;
+  });
+}
+
+// The victim waits first, another one second; the one notification is not lost.
+TEST_F(lock_kill_test, condition_variable_wait) {
+  int passed_on = 0;
+  at_each_change([&](int n) {
+    const mutex m;
+    const condition_variable c;
+    std::atomic<bool> waits{false}, woken{false};
+    std::thread second;
+    bool received = false;
+    const auto wait = [&](stage& s) {
+      std::unique_lock lock(m);
+      c.wait(lock);
+      s.done = 2;
+    };
+    const auto is_waiting = [&] { return word_of(c, 56) != 0 && !m.locked(); };
+    const auto notify = [&] {
+      second = std::thread([&] {
+        std::unique_lock lock(m);
+        waits = true;
+        c.wait(lock);
+        woken = true;
+      });
+      EXPECT_TRUE(eventually([&] { return waits.load(); }));
+      {
+        const std::lock_guard it_waits(m);
+      }
+      c.notify_one();
+    };
+    const bool died = die_after(n, c, wait, notify, is_waiting);
+    // Its seat is the first. If it has left that, it has the notification.
+    received = word_of(c, 56) == 0 && !woken;
+    if (received) received = !eventually([&] { return woken.load(); }, 300ms);
+    if (received) c.notify_one();
+    EXPECT_TRUE(eventually([&] { return woken.load(); }, bound));
+    second.join();
+    passed_on += received ? 0 : 1;
+    expect_free(m);
+    return died;
+  });
+  EXPECT_GT(passed_on, 3);
+}
+
+TEST_F(lock_kill_test, condition_variable_notify) {
+  at_each_change([&](int n) {
+    const mutex m;
+    const condition_variable c;
+    std::atomic<bool> go{false};
+    std::thread waiter;
+    const auto somebody_waits = [&] {
+      waiter = std::thread([&] {
+        std::unique_lock lock(m);
+        EXPECT_TRUE(c.wait_for(lock, bound, [&] { return go.load(); }));
+      });
+      EXPECT_TRUE(eventually([&] { return word_of(c, 56) != 0; }));
+    };
+    const bool died = die_after(n, c, [&](stage&) { c.notify_all(); }, somebody_waits);
+    go = true;
+    c.notify_all();
+    waiter.join();
+    return died;
+  });
+}
+
+// Three parties: the victim waits, or is about to.
+TEST_F(lock_kill_test, barrier_wait) {
+  at_each_change([](int n) {
+    const barrier b(3);
+    if (n >= 30) return false;  // it waits for ever
+    die_after(n, b, [&](stage&) { b.wait(); });
+    const bool came = b.waiting() == 1;
+    if (came) {
+      EXPECT_THROW(b.wait(), broken_barrier_error);
+    }
+    b.reset();
+    std::thread x([&] { b.wait_for(bound); }), y([&] { b.wait_for(bound); });
+    EXPECT_LT(b.wait_for(bound), 3U);
+    x.join();
+    y.join();
+    return true;
+  });
+}
+
+TEST_F(lock_kill_test, barrier_last_arrival) {
+  at_each_change([](int n) {
+    const barrier b(2);
+    std::thread first;
+    const auto somebody_waits = [&] {
+      first = std::thread([&] { EXPECT_LT(b.wait(), 2U); });
+      EXPECT_TRUE(eventually([&] { return b.waiting() == 1; }));
+    };
+    const bool died = die_after(n, b, [&](stage&) { b.wait(); }, somebody_waits);
+    if (b.waiting() == 1) {
+      EXPECT_LT(b.wait_for(bound), 2U);
+    }
+    first.join();
+    return died;
+  });
+}
+
+queue<std::string> small_queue(std::size_t items) { return queue<std::string>(items, 200); }
+const std::string long_text(100, 'a'), text(60, 'b');
+
+void expect_usable(const queue<std::string>& q) {
+  while (auto item = q.try_get()) {
+    EXPECT_TRUE(*item == long_text || *item == text) << *item;
+    q.task_done();
+  }
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(q.try_put_for(text, bound));
+    EXPECT_EQ(q.try_get_for(bound), text);
+    q.task_done();
+  }
+  EXPECT_TRUE(q.join_for(bound));
+  EXPECT_TRUE(q.empty());
+}
+
+TEST_F(lock_kill_test, queue_put) {
+  at_each_change([](int n) {
+    const auto q = small_queue(2);
+    q.put(text);
+    const bool died = die_after(n, q, [&](stage&) { q.put(long_text); });
+    EXPECT_LE(q.size(), 2U);
+    expect_usable(q);
+    return died;
+  });
+}
+
+TEST_F(lock_kill_test, queue_put_into_a_full_one) {
+  at_each_change([](int n) {
+    const auto q = small_queue(1);
+    q.put(long_text);
+    const bool died = die_after(
+        n, q, [&](stage&) { q.put(text); },
+        [&] {
+          EXPECT_EQ(q.get(), long_text);
+          q.task_done();
+        },
+        [&] { return word_of(q, 100) != 0; });
+    expect_usable(q);
+    return died;
+  });
+}
+
+TEST_F(lock_kill_test, queue_get) {
+  at_each_change([](int n) {
+    const auto q = small_queue(2);
+    q.put(long_text);
+    q.put(text);
+    const bool died = die_after(n, q, [&](stage&) { q.get(); });
+    EXPECT_GE(q.size(), 1U);
+    expect_usable(q);
+    return died;
+  });
+}
+
+TEST_F(lock_kill_test, queue_get_from_an_empty_one) {
+  at_each_change([](int n) {
+    const auto q = small_queue(2);
+    const bool died = die_after(
+        n, q, [&](stage&) { q.get(); }, [&] { q.put(long_text); },
+        [&] { return word_of(q, 92) != 0; });
+    expect_usable(q);
+    return died;
+  });
+}
+
+TEST_F(lock_kill_test, queue_task_done_and_close) {
+  at_each_change([](int n) {
+    const auto q = small_queue(2);
+    q.put(text);
+    q.put(text);
+    const bool died = die_after(n, q, [&](stage&) {
+      q.get();
+      q.task_done();
+      q.close();
+    });
+    while (auto item = q.closed() && q.empty() ? std::nullopt : q.try_get()) q.task_done();
+    EXPECT_TRUE(q.join_for(bound));
+    q.close();
+    EXPECT_THROW(q.get(), queue_closed_error);
+    return died;
+  });
+}
+
+// A place for each process that has got something is all there is. The dead ones' are found when
+// there is none left.
+TEST_F(lock_kill_test, queue_that_a_thousand_dead_processes_have_used) {
+  const auto q = small_queue(2);
+  constexpr std::size_t first_tally = 112, tallies = 1024;
+  for (std::size_t i = 0; i < tallies; ++i) {
+    const std::uint64_t dead[2] = {os::this_process_life() - ((i + 1) << 22U), 0};
+    std::memcpy(const_cast<std::byte*>(memory_of(q).data()) + first_tally + i * sizeof dead, dead,
+                sizeof dead);
+  }
+  q.put(text);
+  EXPECT_EQ(q.get(), text);  // counts as done
+  EXPECT_TRUE(q.join_for(0s));
+  EXPECT_THROW(q.task_done(), invalid_state_error);
+  expect_usable(q);
+}
+
+TEST_F(lock_kill_test, event_and_latch) {
+  at_each_change([](int n) {
+    const event e;
+    const bool died = die_after(n, e, [&](stage&) {
+      e.set();
+      e.clear();
+      e.set();
+    });
+    std::thread waiter([&] { e.wait(); });
+    e.set();
+    waiter.join();
+    return died;
+  });
+  at_each_change([](int n) {
+    const latch l(2);
+    const bool died = die_after(n, l, [&](stage&) { l.count_down(); });
+    l.count_down();
+    if (!l.try_wait()) l.count_down();
+    EXPECT_TRUE(l.wait_for(bound));
+    return died;
+  });
+}
+
+}  // namespace
+
+#endif  // __x86_64__
