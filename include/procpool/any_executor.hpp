@@ -64,11 +64,12 @@ class any_executor : public basic_executor<any_executor, detail::any_tasks> {
  public:
   // Any executor of this library; another any_executor is copied.
   template <class E>
-    requires(!std::is_same_v<E, any_executor> && requires(E& e) {
-      detail::any_target(e.native_target());
-      e.shutdown(shutdown_options{});
-      e.max_workers();
-    })
+    requires(!std::is_same_v<E, any_executor> &&
+             requires(E& e) {
+               detail::any_target(e.native_target());
+               e.shutdown(shutdown_options{});
+               e.max_workers();
+             })
   any_executor(E& executor) noexcept  // implicit, as a reference is
       : executor_(std::addressof(executor)), does_(&actions_of<E>) {}
 

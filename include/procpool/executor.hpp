@@ -35,8 +35,8 @@ class basic_executor {
   template <class F = detail::overloaded_name, class... Args>
     requires detail::is_task<F>
   [[nodiscard]] auto submit(F f, Args&&... args) {
-    return future<result<F, Args...>>(
-        Tasks::template submit<F, Args...>(target(), nullptr, true, f, std::forward<Args>(args)...));
+    return future<result<F, Args...>>(Tasks::template submit<F, Args...>(
+        target(), nullptr, true, f, std::forward<Args>(args)...));
   }
   // Throws also std::invalid_argument for options out of range, or that this executor cannot keep.
   template <class F = detail::overloaded_name, class... Args>
@@ -122,6 +122,16 @@ class basic_executor {
   [[nodiscard]] auto map_reduce(const map_options& options, F f, C combine, Ranges&&... ranges) {
     return detail::run_map_reduce<Tasks>(target(), self().max_workers(), options, std::move(f),
                                          std::move(combine), std::forward<Ranges>(ranges)...);
+  }
+  template <class F = detail::overloaded_name, class C, class T>
+    requires detail::is_task<F>
+  [[nodiscard]] auto map_reduce(F f, C combine, std::initializer_list<T> items) {
+    return map_reduce(map_options{}, std::move(f), std::move(combine), std::vector<T>(items));
+  }
+  template <class F, class C, class T>
+  [[nodiscard]] auto map_reduce(const map_options& options, F f, C combine,
+                                std::initializer_list<T> items) {
+    return map_reduce(options, std::move(f), std::move(combine), std::vector<T>(items));
   }
 
  protected:

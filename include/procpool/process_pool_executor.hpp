@@ -21,8 +21,7 @@
 
 namespace procpool {
 
-class process_pool_executor
-    : public basic_executor<process_pool_executor, detail::byte_tasks> {
+class process_pool_executor : public basic_executor<process_pool_executor, detail::byte_tasks> {
  public:
   // Starts the workers, but does not wait for them. Throws std::invalid_argument (the message names
   // the option), std::system_error when this process lacks descriptors, threads or memory,

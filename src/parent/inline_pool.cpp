@@ -26,8 +26,7 @@ constinit thread_local const inline_pool* running_here = nullptr;
 // The initializer runs under it, as a task does.
 class running_scope {
  public:
-  explicit running_scope(const inline_pool& pool)
-      : before_(std::exchange(running_here, &pool)) {}
+  explicit running_scope(const inline_pool& pool) : before_(std::exchange(running_here, &pool)) {}
   ~running_scope() { running_here = before_; }
   running_scope(const running_scope&) = delete;
   running_scope& operator=(const running_scope&) = delete;
@@ -147,9 +146,7 @@ class inline_outcome final : public detail::local_task {
   }
 
  protected:
-  detail::outcome_view value() noexcept override {
-    return {nullptr, bytes_.data(), bytes_.size()};
-  }
+  detail::outcome_view value() noexcept override { return {nullptr, bytes_.data(), bytes_.size()}; }
   std::uint32_t item_count() const noexcept override { return items_; }
   void items(std::vector<detail::outcome_run>& out) override {
     const auto add = [&out](const detail::outcome_run& run) { out.push_back(run); };
@@ -197,7 +194,8 @@ void inline_pool::initialize() {
     try {
       options_.initializer();
     } catch (...) {
-      failure = "the initializer of this pool failed: " + detail::describe(std::current_exception());
+      failure =
+          "the initializer of this pool failed: " + detail::describe(std::current_exception());
     }
     const std::lock_guard lock(mutex_);
     broken_ = failure;

@@ -2,7 +2,8 @@
 //
 //   0 1 2 3 4 5 6 | 7 ...     Two neighbours of one size make one of twice the size, as in a binary
 //   \ / \ / \ /   |           counter; what is left at the end is combined from the right. A chunk
-//    \   /   \    |           has 2^k items and begins at a multiple of 2^k, so it is a node of that
+//    \   /   \    |           has 2^k items and begins at a multiple of 2^k, so it is a node of
+//    that
 //      \      \   |           tree, whichever k the pace has chosen: one task makes its value.
 //
 // Nodes that come from different chunks are combined by tasks of their own.
@@ -200,15 +201,14 @@ class reduction {
 
   template <class Lists, std::size_t... I>
   node_future start(chunk_task task, Lists& items, std::index_sequence<I...>) {
-    return node_future(Tasks::template submit<chunk_task,
-                                              std::tuple_element_t<I, Lists>...>(
+    return node_future(Tasks::template submit<chunk_task, std::tuple_element_t<I, Lists>...>(
         to_, &options_.task, true, task, std::move(std::get<I>(items))...));
   }
 
   void take_chunk() {
-    reduced<T> first = finish(chunks_.front().value);
-    const chunk c = std::move(chunks_.front());
+    chunk c = std::move(chunks_.front());
     chunks_.pop_front();
+    reduced<T> first = finish(c.value);
     pace_.chunk_done(c.count, c.bytes, first.second);
     pace_.taken(c.count);
     refill();  // before the workers have nothing to do
@@ -237,6 +237,7 @@ class reduction {
   reduced<T> finish(node_future& f) {
     if (!deadline_) return f.get();
     if (f.wait_until(*deadline_) == std::future_status::ready) return f.get();
+    f.cancel();
     std::size_t unread = 0;
     for (const chunk& c : chunks_) unread += c.count;
     throw_map_timeout(unread);

@@ -84,7 +84,7 @@ class PROCPOOL_EXPORT submission final : public wire_writer {
   void grow_here(std::size_t need);
   state_ptr run_here(code_ref code, const task_options* options, std::uint32_t items);
 
-  parent::pool* pool_;          // null: it runs here
+  parent::pool* pool_;  // null: it runs here
   parent::inline_pool* here_;
   std::vector<shared_object>* objects_ = nullptr;  // that the payload names; usually none
   std::uint64_t offset_ = 0, capacity_ = 0;

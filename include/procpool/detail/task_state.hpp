@@ -1,7 +1,6 @@
 // The narrow waist between futures and back ends: an opaque task goes in, an opaque outcome comes
-// out. future<T> knows how to read the outcome's bytes, or what its object is; a back end knows where
-// they are. One
-// task_state exists per task, and exactly one future refers to it.
+// out. future<T> knows how to read the outcome's bytes, or what its object is; a back end knows
+// where they are. One task_state exists per task, and exactly one future refers to it.
 //
 // Thread-safety: status() and cancel() may be called by any thread while another waits. The rest
 // belongs to the one owner of the future.

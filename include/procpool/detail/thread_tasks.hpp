@@ -28,14 +28,14 @@ namespace procpool::detail {
 template <class Parameter, class Arg>
 struct kept {
   using stored = stored_t<Arg>;
-  static constexpr bool as_stored =
-      std::is_void_v<Parameter> || std::is_same_v<Parameter, object_parameter> ||
-      std::is_convertible_v<stored, Parameter>;
-  static constexpr bool as_c_string =
-      !as_stored && std::is_same_v<stored, std::string> &&
-      std::is_same_v<std::remove_cvref_t<Parameter>, const char*> && takes_rvalues<Parameter>;
-  using type = std::conditional_t<
-      as_stored, stored, std::conditional_t<as_c_string, c_string, std::decay_t<Arg>>>;
+  static constexpr bool as_stored = std::is_void_v<Parameter> ||
+                                    std::is_same_v<Parameter, object_parameter> ||
+                                    std::is_convertible_v<stored, Parameter>;
+  static constexpr bool as_c_string = !as_stored && std::is_same_v<stored, std::string> &&
+                                      std::is_same_v<std::remove_cvref_t<Parameter>, const char*> &&
+                                      takes_rvalues<Parameter>;
+  using type = std::conditional_t<as_stored, stored,
+                                  std::conditional_t<as_c_string, c_string, std::decay_t<Arg>>>;
 
   static type make(Arg&& arg) {
     if constexpr (as_stored) {
@@ -65,13 +65,11 @@ struct thread_body<F, std::index_sequence<I...>, Args...> {
   template <std::size_t N, class Arg>
   using kept_at = kept<typename parameter_at<N, parameters>::type, Arg>;
 
-  static constexpr bool ok() {
-    return std::is_invocable_v<F, typename kept_at<I, Args>::type...>;
-  }
+  static constexpr bool ok() { return std::is_invocable_v<F, typename kept_at<I, Args>::type...>; }
   static consteval bool check() {
     if constexpr (!ok()) {
-      return sizeof(thread_call_does_not_fit<
-                    F, parameters, type_list<typename kept_at<I, Args>::type...>>) != 0;
+      return sizeof(thread_call_does_not_fit<F, parameters,
+                                             type_list<typename kept_at<I, Args>::type...>>) != 0;
     }
     return true;
   }
@@ -193,14 +191,13 @@ inline constexpr bool owns_elements<std::ranges::owning_view<R>> = true;
 
 // What a map gives to its task: of a range that was moved in the elements are moved on.
 template <class View>
-using element_to_keep = std::conditional_t<owns_elements<View>,
-                                           std::ranges::range_rvalue_reference_t<View>,
-                                           element_of<View>>;
+using element_to_keep =
+    std::conditional_t<owns_elements<View>, std::ranges::range_rvalue_reference_t<View>,
+                       element_of<View>>;
 
 template <class F, class... Views>
 class thread_chunks {
-  using body =
-      thread_body<const F&, std::index_sequence_for<Views...>, element_to_keep<Views>...>;
+  using body = thread_body<const F&, std::index_sequence_for<Views...>, element_to_keep<Views>...>;
   using arguments = typename body::arguments;
 
  public:
@@ -276,8 +273,8 @@ struct thread_tasks {
   static auto make_source(const target& pool, map_options options, F f, Views... views) {
     using chunks = thread_chunks<F, Views...>;
     std::unique_ptr<map_source<item_of<typename chunks::result>>> source =
-        std::make_unique<map_feed<chunks, Views...>>(chunks(pool, std::move(f)),
-                                                     std::move(options), std::move(views)...);
+        std::make_unique<map_feed<chunks, Views...>>(chunks(pool, std::move(f)), std::move(options),
+                                                     std::move(views)...);
     return source;
   }
 };
