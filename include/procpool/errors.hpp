@@ -93,12 +93,26 @@ class PROCPOOL_EXPORT worker_crashed : public task_killed {
   ~worker_crashed() override;
 };
 
-// The pool cannot make progress any more: its initializer fails, its workers die again and again
-// before any task, or its fork server cannot be started. The message carries the cause's own.
-class PROCPOOL_EXPORT broken_process_pool : public error {
+// An executor that cannot make progress any more: base of the next two.
+class PROCPOOL_EXPORT broken_executor : public error {
  public:
   using error::error;
+  ~broken_executor() override;
+};
+
+// The pool cannot make progress any more: its initializer fails, its workers die again and again
+// before any task, or its fork server cannot be started. The message carries the cause's own.
+class PROCPOOL_EXPORT broken_process_pool : public broken_executor {
+ public:
+  using broken_executor::broken_executor;
   ~broken_process_pool() override;
+};
+
+// The initializer of a thread pool threw. The message carries its own.
+class PROCPOOL_EXPORT broken_thread_pool : public broken_executor {
+ public:
+  using broken_executor::broken_executor;
+  ~broken_thread_pool() override;
 };
 
 // submit or map after shutdown.

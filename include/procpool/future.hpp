@@ -15,10 +15,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "procpool/codec.hpp"
 #include "procpool/detail/awaiter.hpp"
+#include "procpool/detail/outcome_value.hpp"
 #include "procpool/detail/task_state.hpp"
-#include "procpool/detail/wire_io.hpp"
 
 namespace procpool {
 
@@ -141,12 +140,7 @@ class [[nodiscard]] future {
   T take(detail::outcome_view o) {
     const detail::state_ptr owner = std::move(state_);  // released at the end, also when it throws
     if (o.error) std::rethrow_exception(std::move(o.error));
-    if constexpr (!std::is_void_v<T>) {
-      detail::wire_reader reader(o.data, o.size);
-      T value = detail::decode<T>(reader);
-      reader.expect_end();
-      return value;
-    }
+    if constexpr (!std::is_void_v<T>) return detail::take_value<T>(o);
   }
 
   detail::state_ptr state_;
@@ -209,9 +203,7 @@ class shared_future {
         ~unpin() { t->unpin(); }
       } guard{t};
       try {
-        detail::wire_reader reader(o.data, o.size);
-        value.emplace(detail::decode<T>(reader));
-        reader.expect_end();
+        value.emplace(detail::take_value<T>(o));
       } catch (...) {
         value.reset();
         error = std::current_exception();

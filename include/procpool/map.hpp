@@ -164,54 +164,55 @@ struct map_without_results {
 template <class... Ranges>
 inline constexpr bool all_ranges =
     ((std::ranges::viewable_range<Ranges> && std::ranges::input_range<Ranges>) && ...);
-template <class F, class... Ranges>
-using map_body = body_of<F, element_of<std::views::all_t<Ranges>>...>;
+template <class Tasks, class F, class... Ranges>
+using map_call = typename Tasks::template call<F, element_of<std::views::all_t<Ranges>>...>;
 
 // Whether f can be called for these ranges.
-template <bool WantsResults, class F, class... Ranges>
+template <class Tasks, bool WantsResults, class F, class... Ranges>
 consteval bool map_fits() {
   if constexpr (sizeof...(Ranges) == 0 || !all_ranges<Ranges...>) {
     return false;
   } else {
-    using body = map_body<F, Ranges...>;
-    return body::ok() && !(WantsResults && std::is_void_v<typename body::result_type>);
+    using call = map_call<Tasks, F, Ranges...>;
+    return call::ok() && !(WantsResults && std::is_void_v<typename call::result_type>);
   }
 }
 // Fails to compile, and says why it does not fit; at once, as its return type is looked for.
-template <class F, class... Ranges>
+template <class Tasks, class F, class... Ranges>
 auto explain_map() {
   if constexpr (sizeof...(Ranges) == 0) {
     static_cast<void>(sizeof(map_without_ranges<F>));
   } else if constexpr (!all_ranges<Ranges...>) {
     static_cast<void>(sizeof(map_over_no_range<Ranges...>));
-  } else if constexpr (!map_body<F, Ranges...>::ok()) {
-    static_assert(map_body<F, Ranges...>::check());
+  } else if constexpr (!map_call<Tasks, F, Ranges...>::ok()) {
+    static_assert(map_call<Tasks, F, Ranges...>::check());
   } else {
     static_cast<void>(sizeof(map_without_results<F>));
   }
 }
 
-template <class F, class... Ranges>
-auto make_map(parent::pool& pool, map_options options, F f, Ranges&&... ranges) {
-  if constexpr (map_fits<true, F, Ranges...>()) {
-    using feed = map_feed<F, std::views::all_t<Ranges>...>;
-    return map_results<typename feed::result>(std::make_unique<feed>(
-        pool, std::move(options), std::move(f), std::views::all(std::forward<Ranges>(ranges))...));
+// `Tasks` knows how to pack a chunk for `target`.
+template <class Tasks, class F, class... Ranges>
+auto make_map(const typename Tasks::target& target, map_options options, F f, Ranges&&... ranges) {
+  if constexpr (map_fits<Tasks, true, F, Ranges...>()) {
+    return map_results(Tasks::make_source(target, std::move(options), std::move(f),
+                                          std::views::all(std::forward<Ranges>(ranges))...));
   } else {
-    explain_map<F, Ranges...>();
+    explain_map<Tasks, F, Ranges...>();
     return map_results<std::monostate>(nullptr);  // so that this error stays the only one
   }
 }
 
-template <class F, class... Ranges>
-void run_for_each(parent::pool& pool, map_options options, F f, Ranges&&... ranges) {
-  if constexpr (map_fits<false, F, Ranges...>()) {
+template <class Tasks, class F, class... Ranges>
+void run_for_each(const typename Tasks::target& target, map_options options, F f,
+                  Ranges&&... ranges) {
+  if constexpr (map_fits<Tasks, false, F, Ranges...>()) {
     options.ordered = true;
-    map_feed<F, std::views::all_t<Ranges>...> source(
-        pool, std::move(options), std::move(f), std::views::all(std::forward<Ranges>(ranges))...);
-    if (std::exception_ptr first = source.drain()) std::rethrow_exception(std::move(first));
+    const auto source = Tasks::make_source(target, std::move(options), std::move(f),
+                                           std::views::all(std::forward<Ranges>(ranges))...);
+    if (std::exception_ptr first = source->drain()) std::rethrow_exception(std::move(first));
   } else {
-    explain_map<F, Ranges...>();
+    explain_map<Tasks, F, Ranges...>();
   }
 }
 

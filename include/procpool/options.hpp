@@ -52,6 +52,19 @@ struct pool_options {
   std::function<void(const task_killed&)> on_worker_death = {};
 };
 
+// What a thread_pool_executor is made with.
+struct thread_pool_options {
+  // Threads, at least 1; thousands are fine for tasks that wait. Default: min(32, CPUs + 4).
+  std::optional<int> max_workers = {};
+  // Threads are named "<name>_0", "<name>_1" ... Default: "threads-1", "threads-2" ... for the
+  // pools of this process. The system keeps 15 characters, the number among them.
+  std::string name = {};
+  // Runs in each thread before its first task. If it throws, the pool is broken.
+  std::function<void()> initializer = {};
+  // As in pool_options. Called on the callback thread.
+  std::function<void(std::exception_ptr)> on_error = {};
+};
+
 struct task_options {
   // How often the task runs again after its worker died; never after an exception. At least 0.
   int retries = 0;

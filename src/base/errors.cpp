@@ -46,7 +46,9 @@ worker_crashed::worker_crashed(const death_record& record)
     // No move: the order in which arguments are evaluated is open.
     : task_killed(crash_text(record), record) {}
 worker_crashed::~worker_crashed() = default;
+broken_executor::~broken_executor() = default;
 broken_process_pool::~broken_process_pool() = default;
+broken_thread_pool::~broken_thread_pool() = default;
 shutdown_error::~shutdown_error() = default;
 nested_use_error::~nested_use_error() = default;
 invalid_state_error::~invalid_state_error() = default;

@@ -5,12 +5,15 @@
 #include "launch/role.hpp"
 #include "parent/callbacks.hpp"
 #include "parent/pool.hpp"
+#include "parent/thread_pool.hpp"
 
 namespace procpool::parent {
 namespace {
 
 void at_exit(int status, void*) {
   if (launch::current_role() != launch::process_role::parent) return;
+  // Threads first: their tasks may use process pools.
+  thread_pool::finish_all(status != 0);
   pool::finish_all(status != 0);
   finish_callbacks();
 }

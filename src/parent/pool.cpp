@@ -10,6 +10,8 @@
 #include "os/event_fd.hpp"
 #include "parent/callbacks.hpp"
 #include "parent/exit_hook.hpp"
+#include "parent/inline_pool.hpp"
+#include "parent/report.hpp"
 #include "procpool/errors.hpp"
 
 namespace procpool::parent {
@@ -27,6 +29,8 @@ registry& all_pools() {
   static registry* const r = new registry;  // used until the very end of the process
   return *r;
 }
+
+}  // namespace
 
 pool_options checked(pool_options o) {
   if (o.max_workers &&
@@ -47,21 +51,7 @@ pool_options checked(pool_options o) {
   return o;
 }
 
-// To the user's function, or as a line on stderr.
-void report_to(const std::function<void(std::exception_ptr)>& on_error,
-               std::exception_ptr e) noexcept {
-  try {
-    if (on_error) {
-      on_error(std::move(e));
-      return;
-    }
-    std::rethrow_exception(std::move(e));
-  } catch (const std::exception& x) {
-    std::fprintf(stderr, "procpool: an error that nobody asked for: %s\n", x.what());
-  } catch (...) {
-    std::fprintf(stderr, "procpool: an exception that nobody asked for\n");
-  }
-}
+namespace {
 
 std::atomic<task_record*>* allocate_table() {
   // calloc: pages that are never used cost nothing. All bits zero is a null pointer.
@@ -343,43 +333,69 @@ void pool::finish_all(bool cancel) noexcept {
 
 namespace procpool::detail {
 
-pool_ref::pool_ref(pool_options options) : uncaught_(std::uncaught_exceptions()) {
+pool_ref::pool_ref(pool_options options, run_in where) : uncaught_(std::uncaught_exceptions()) {
   // A static executor is constructed in servers and workers too: there it does nothing.
   if (launch::current_role() != launch::process_role::parent) return;
   launch::install_fork_handlers();
-  pool_ = new parent::pool(std::move(options));
+  if (where == run_in::caller || parent::wants_inline()) {
+    target_.here = new parent::inline_pool(parent::checked(std::move(options)));
+  } else {
+    target_.pool = new parent::pool(std::move(options));
+  }
 }
 
 pool_ref::~pool_ref() {
-  if (pool_ == nullptr || launch::current_role() != launch::process_role::parent) return;
+  if (launch::current_role() != launch::process_role::parent) return;
+  if (target_.here != nullptr) target_.here->abandon();
+  if (target_.pool == nullptr) return;
   if (!let_go_) {
     try {
-      pool_->shutdown({.cancel_futures = std::uncaught_exceptions() > uncaught_});
+      target_.pool->shutdown({.cancel_futures = std::uncaught_exceptions() > uncaught_});
     } catch (...) {
-      pool_->report(std::current_exception());
+      target_.pool->report(std::current_exception());
     }
   }
-  pool_->abandon();
+  target_.pool->abandon();
 }
 
-parent::pool& pool_ref::use() const {
-  if (pool_ == nullptr || launch::current_role() != launch::process_role::parent) {
+task_target pool_ref::use() const {
+  const bool is_here = target_.pool != nullptr || target_.here != nullptr;
+  if (!is_here || launch::current_role() != launch::process_role::parent) {
     throw nested_use_error(
         "this executor belongs to another process: tasks, and processes that a program forks, "
         "cannot use it; return what is to be done to the parent, which submits it");
   }
-  return *pool_;
+  return target_;
 }
 
-int pool_ref::max_workers() const { return use().max_workers(); }
+int pool_ref::max_workers() const {
+  const task_target to = use();
+  return to.pool != nullptr ? to.pool->max_workers() : to.here->max_workers();
+}
 
 void pool_ref::shutdown(const shutdown_options& options) {
   let_go_ = !options.wait;
-  use().shutdown(options);
+  const task_target to = use();
+  if (to.pool != nullptr) {
+    to.pool->shutdown(options);
+  } else {
+    to.here->shutdown();
+  }
 }
 
-void pool_ref::signal_workers(int signal) { use().signal_workers(signal); }
-pool_stats pool_ref::stats() const { return use().stats(); }
+void pool_ref::signal_workers(int signal) {
+  const task_target to = use();
+  if (to.pool != nullptr) {
+    to.pool->signal_workers(signal);
+  } else {
+    to.here->shutdown();  // nothing runs but what its caller waits for
+  }
+}
+
+pool_stats pool_ref::stats() const {
+  const task_target to = use();
+  return to.pool != nullptr ? to.pool->stats() : to.here->stats();
+}
 
 time_point deadline_after(duration d) {
   const time_point now = std::chrono::steady_clock::now();

@@ -52,6 +52,9 @@ struct task_image {
   object_refs** objects = nullptr;        // that the payload names; taken by commit()
 };
 
+// With the defaults filled in. Throws std::invalid_argument, whose message names the option.
+pool_options checked(pool_options options);
+
 class pool final : public detail::completion_source {
  public:
   explicit pool(pool_options options);

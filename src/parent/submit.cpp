@@ -7,6 +7,7 @@
 
 #include "os/futex.hpp"
 #include "parent/exit_hook.hpp"
+#include "parent/inline_pool.hpp"
 #include "parent/objects.hpp"
 #include "parent/pool.hpp"
 #include "procpool/errors.hpp"
@@ -404,20 +405,34 @@ void pool::disown() noexcept {
 
 namespace procpool::detail {
 
-pool_hold::pool_hold(parent::pool& p) noexcept : pool_(&p) { p.own(); }
-pool_hold::~pool_hold() {
-  if (in_parent_process()) pool_->disown();
+pool_hold::pool_hold(task_target to) noexcept : target_(to) {
+  if (target_.pool != nullptr) {
+    target_.pool->own();
+  } else {
+    target_.here->own();
+  }
 }
-int pool_hold::max_workers() const noexcept { return pool_->max_workers(); }
+pool_hold::~pool_hold() {
+  if (!in_parent_process()) return;
+  if (target_.pool != nullptr) {
+    target_.pool->disown();
+  } else {
+    target_.here->disown();
+  }
+}
+int pool_hold::max_workers() const noexcept {
+  return target_.pool != nullptr ? target_.pool->max_workers() : target_.here->max_workers();
+}
 
-submission::submission(parent::pool& p)
-    : wire_writer(buffer_, buffer_ + inline_bytes, &grow, &note), pool_(&p) {
+submission::submission(task_target to)
+    : wire_writer(buffer_, buffer_ + inline_bytes, &grow, &note), pool_(to.pool), here_(to.here) {
   static_assert(inline_bytes == shm::inline_bytes);
 }
 
 submission::~submission() {
   delete objects_;
   if (offset_ != 0) pool_->release_block({offset_, capacity_, size_class_});
+  if (pool_ == nullptr && begin_ != buffer_) ::operator delete(begin_);
 }
 
 void submission::note(wire_writer& base, const shared_object& object) {
@@ -433,6 +448,10 @@ void submission::note(wire_writer& base, const shared_object& object) {
 
 void submission::grow(wire_writer& base, std::size_t need) {
   auto& self = static_cast<submission&>(base);
+  if (self.pool_ == nullptr) {
+    self.grow_here(need);
+    return;
+  }
   const std::size_t used = self.size();
   const std::size_t enough = self.offset_ == 0 ? used + need : std::max(used + need, 2 * used);
   const shm::block bigger = self.pool_->allocate_block(enough);
@@ -455,13 +474,30 @@ void submission::grow(wire_writer& base, std::size_t need) {
   self.end_ = to + bigger.capacity;
 }
 
+void submission::grow_here(std::size_t need) {
+  const std::size_t used = size();
+  const std::size_t enough = std::max(used + need, 2 * used);
+  auto* const to = static_cast<std::byte*>(::operator new(enough));
+  std::memcpy(to, begin_, used);
+  if (begin_ != buffer_) ::operator delete(begin_);
+  begin_ = to;
+  cur_ = to + used;
+  end_ = to + enough;
+}
+
+state_ptr submission::run_here(code_ref code, const task_options* options, std::uint32_t items) {
+  return here_->run({code, {begin_, size()}, items, options});
+}
+
 state_ptr submission::commit(code_ref code, const task_options* options, std::uint32_t items,
                              bool may_wait) {
-  // A chunk counts its progress in the slot, so its payload lies in a block.
-  if (items != 0 && offset_ == 0) grow(*this, 1);
   if (options != nullptr && options->retries < 0) {
     throw std::invalid_argument("task_options::retries must be at least 0");
   }
+  if (pool_ == nullptr) [[unlikely]]
+    return run_here(code, options, items);
+  // A chunk counts its progress in the slot, so its payload lies in a block.
+  if (items != 0 && offset_ == 0) grow(*this, 1);
   parent::task_image image;
   image.code = code.bits;
   image.inline_bytes = buffer_;

@@ -156,11 +156,11 @@ sweep_bench::sweep_bench(int workers, bool with_gate)
                 .start = start_method::fork,
 
                 .initializer = with_gate ? invocation(&pass_the_gate) : invocation()}))),
-      access_(ref_->use()) {
+      access_(*ref_->use().pool) {
   for (std::atomic<std::uint8_t>& s : book().starts) s.store(0);
   // All of the arena that there may be, so that copies find it here and make it their own.
   for (u64 p = 0; p <= 4U * region().workers(); ++p) {
-    ref_->use().address(region().partition(p), 1);
+    ref_->use().pool->address(region().partition(p), 1);
   }
 }
 
@@ -258,7 +258,7 @@ void sweep_bench::submit_map(u32 items, u32 size, failing f, int retries) {
   std::iota(ids.begin(), ids.end(), next_id_);
   const u32 first = next_id_, last = first + items - 1;
   next_id_ += items;
-  auto results = detail::make_map(
+  auto results = detail::make_map<detail::byte_tasks>(
       ref_->use(), {.chunksize = items, .task = {.retries = retries}},
       partial([](unreadable, u32 s, u64 bad,
                  u64 id) { return bench_task(static_cast<u32>(id), s, id == bad, {}); },

@@ -1,4 +1,5 @@
-// Behind map_results: takes input, packs it into chunks, and takes outcomes out of them.
+// Behind map_results: takes input, has it packed into chunks, and takes outcomes out of them. How a
+// chunk is packed, and who runs it, is for `Chunks` to know: byte_tasks.hpp, thread_tasks.hpp.
 //
 // How much is under way: at most `buffersize` items, if the caller says so; otherwise some chunks
 // for each worker, and so many bytes. How many items a chunk has: `chunksize`, or as many as fill
@@ -20,7 +21,7 @@
 #include <vector>
 
 #include "procpool/detail/completion_set.hpp"
-#include "procpool/detail/pool_access.hpp"
+#include "procpool/detail/outcome_value.hpp"
 #include "procpool/detail/thunks.hpp"
 #include "procpool/outcome.hpp"
 
@@ -41,7 +42,7 @@ class map_source {
     if constexpr (in_runs<T>::value) {
       // A copy of the process has no region to read from.
       if (values_ != values_end_ && in_parent_process()) [[likely]] {
-        decode_into(index_++, std::exchange(values_, values_ + sizeof(T)), sizeof(T));
+        take_into(index_++, {nullptr, std::exchange(values_, values_ + sizeof(T)), sizeof(T)});
         return;
       }
     }
@@ -50,6 +51,8 @@ class map_source {
   }
   virtual void cancel() noexcept = 0;
   virtual std::optional<std::size_t> total() const = 0;
+  // Reads everything and drops the values. The error of the lowest index, or null.
+  virtual std::exception_ptr drain() = 0;
 
   // The same, but throws the error of an item instead.
   void fetch_value() {
@@ -71,12 +74,9 @@ class map_source {
     values_end_ = run.first.data + run.first.size * run.count;
   }
   void end_values() { values_ = values_end_ = nullptr; }
-  void decode_into(std::size_t index, const std::byte* data, std::size_t size) {
+  void take_into(std::size_t index, const outcome_view& o) {
     try {
-      wire_reader reader(data, size);
-      T value = decode<T>(reader);
-      reader.expect_end();
-      current.emplace(index, std::move(value));
+      current.emplace(index, take_value<T>(o));
     } catch (...) {
       current.emplace(index, std::current_exception());
     }
@@ -120,24 +120,34 @@ using element_of =
     std::conditional_t<std::is_reference_v<std::ranges::range_reference_t<View>>,
                        std::ranges::range_reference_t<View>, std::ranges::range_value_t<View>>;
 
-template <class F, class... Views>
-class map_feed final
-    : public map_source<
-          std::conditional_t<std::is_void_v<typename thunks<F, element_of<Views>...>::result>,
-                             std::monostate, typename thunks<F, element_of<Views>...>::result>> {
-  using types = thunks<F, element_of<Views>...>;
+// How many items there will be, if all ranges know.
+template <class... Views>
+std::optional<std::size_t> common_size(std::tuple<Views...>& views) {
+  if constexpr ((std::ranges::sized_range<Views> && ...)) {
+    return std::apply(
+        [](auto&... v) { return std::min({static_cast<std::size_t>(std::ranges::size(v))...}); },
+        views);
+  } else {
+    return std::nullopt;
+  }
+}
 
+// What an item of a map gives; for a function that returns nothing, too.
+template <class Result>
+using item_of = std::conditional_t<std::is_void_v<Result>, std::monostate, Result>;
+
+template <class Chunks, class... Views>
+class map_feed final : public map_source<item_of<typename Chunks::result>> {
  public:
-  using result = typename types::result;
-  using item = std::conditional_t<std::is_void_v<result>, std::monostate, result>;
+  using result = typename Chunks::result;
+  using item = item_of<result>;
 
-  map_feed(parent::pool& pool, map_options options, F f, Views... views)
-      : pool_(pool),
+  map_feed(Chunks chunks, map_options options, Views... views)
+      : maker_(std::move(chunks)),
         options_(std::move(options)),
-        f_(std::move(f)),
         views_(std::move(views)...),
         total_(common_size(views_)),
-        pace_(options_, pool_.max_workers(), total_) {
+        pace_(options_, maker_.max_workers(), total_) {
     if (options_.timeout) deadline_ = deadline_after(*options_.timeout);
     at_.emplace(begin_all(std::index_sequence_for<Views...>{}));
     refill();
@@ -145,8 +155,7 @@ class map_feed final
   }
   ~map_feed() override { cancel_chunks(); }
 
-  // Reads everything and drops the values. The error of the lowest index, or null.
-  std::exception_ptr drain() {
+  std::exception_ptr drain() override {
     check_process();
     std::exception_ptr first;
     while (run_ != runs_.size() || next_chunk()) {
@@ -187,7 +196,7 @@ class map_feed final
     } else if constexpr (std::is_void_v<result>) {
       this->current.emplace(index, std::monostate{});
     } else {
-      this->decode_into(index, o.data, o.size);
+      this->take_into(index, o);
     }
   }
 
@@ -203,16 +212,6 @@ class map_feed final
     state_ptr state;
     std::size_t first = 0, count = 0, bytes = 0;
   };
-
-  static std::optional<std::size_t> common_size(std::tuple<Views...>& views) {
-    if constexpr ((std::ranges::sized_range<Views> && ...)) {
-      return std::apply(
-          [](auto&... v) { return std::min({static_cast<std::size_t>(std::ranges::size(v))...}); },
-          views);
-    } else {
-      return std::nullopt;
-    }
-  }
 
   template <std::size_t... I>
   auto begin_all(std::index_sequence<I...>) {
@@ -245,18 +244,16 @@ class map_feed final
 
   void submit_chunk(std::size_t most) {
     constexpr std::index_sequence_for<Views...> all;
-    static const code_ref code = to_code_ref(reinterpret_cast<const void*>(&types::run_chunk));
-    submission task(pool_.get());
-    types::call::pack_function(task, f_);
+    typename Chunks::packing task(maker_);
     chunk c;
     c.first = submitted_;
     std::exception_ptr failed;
     try {
-      if constexpr (is_one_block) {
+      if constexpr (Chunks::is_one_block) {
         c.count = pack_block(task, most);
       } else {
         do {
-          pack_item(task, all);
+          std::apply([&task](auto&... at) { task.add(at...); }, *at_);
           ++c.count;
           step_due_ = true;
         } while (c.count < most && !pace_.chunk_is_full(task.size()) && !at_end(all));
@@ -267,7 +264,7 @@ class map_feed final
       if (c.count == 0) throw;
     }
     c.bytes = task.size();
-    c.state = task.commit(code, &options_.task, static_cast<std::uint32_t>(c.count), true);
+    c.state = task.commit(options_.task, static_cast<std::uint32_t>(c.count));
     submitted_ += c.count;
     pace_.submitted(c.count, c.bytes);
     if (!options_.ordered) {
@@ -279,51 +276,13 @@ class map_feed final
     if (failed) std::rethrow_exception(failed);
   }
 
-  // The items lie in memory as they will in the task: one range of plain bytes, one copy.
-  static constexpr bool is_one_block = [] {
-    if constexpr (sizeof...(Views) == 1 && types::plain_items) {
-      return (... &&
-              (std::ranges::contiguous_range<Views> &&
-               std::sized_sentinel_for<std::ranges::sentinel_t<Views>,
-                                       std::ranges::iterator_t<Views>> &&
-               std::is_same_v<stored_t<element_of<Views>>, std::ranges::range_value_t<Views>>));
-    } else {
-      return false;
-    }
-  }();
-  std::size_t pack_block(submission& task, std::size_t most) {
+  std::size_t pack_block(typename Chunks::packing& task, std::size_t most) {
     auto& at = std::get<0>(*at_);
     const auto left = static_cast<std::size_t>(std::ranges::end(std::get<0>(views_)) - at);
-    const std::size_t count = std::min({most, left, pace_.most_items(types::call::plain_size)});
-    task.write(std::to_address(at), count * types::call::plain_size);
+    const std::size_t count = std::min({most, left, pace_.most_items(Chunks::item_bytes)});
+    task.add_block(std::to_address(at), count);
     at += static_cast<std::ptrdiff_t>(count);
     return count;
-  }
-
-  // Arguments; where they are not plain with their length in front, and aligned. An item that
-  // throws while it is packed leaves no trace.
-  template <std::size_t... I>
-  void pack_item(submission& task, std::index_sequence<I...>) {
-    if constexpr (types::plain_items) {
-      types::call::pack_arguments(task, *std::get<I>(*at_)...);
-    } else {
-      pack_with_length(task, std::get<I>(*at_)...);
-    }
-  }
-  template <class... Iterators>
-  void pack_with_length(submission& task, Iterators&... at) {
-    const std::size_t start = task.size();
-    task.extend(sizeof(std::uint64_t));
-    task.align(wire_alignment);
-    const std::size_t begin = task.size();
-    try {
-      types::call::pack_arguments(task, *at...);
-    } catch (...) {
-      task.rewind(start);
-      throw;
-    }
-    const std::uint64_t length = task.size() - begin;
-    std::memcpy(task.data() + start, &length, sizeof length);
   }
 
   // Waits for the next chunk and opens it. False: there is none.
@@ -380,9 +339,8 @@ class map_feed final
     input_over_ = true;
   }
 
-  pool_hold pool_;
+  Chunks maker_;
   map_options options_;
-  F f_;
   std::tuple<Views...> views_;
   std::optional<std::size_t> total_;
   map_pace pace_;

@@ -77,18 +77,16 @@ struct wire<after_meeting<F>> : wire_composite<> {
   static after_meeting<F> take(wire_reader& reader) { return {take_function<F>(reader)}; }
 };
 
-// submit(function, words, place) makes one future.
-template <class Submit>
-auto hold_broadcast(int workers, const Submit& submit) {
+// submit(words, place) makes one future.
+template <class Future, class Submit>
+void hold_broadcast(int workers, std::vector<Future>& futures, const Submit& submit) {
   meeting all(workers);
-  std::vector<decltype(submit(all.words(), 0U))> futures;
   futures.reserve(static_cast<std::size_t>(workers));
   for (std::uint32_t i = 0; i < static_cast<std::uint32_t>(workers); ++i) {
     futures.push_back(submit(all.words(), i));
   }
   all.hold([&](std::uint32_t i) -> task_state& { return *futures[i].native_state(); },
            [&](std::uint32_t i) { futures[i] = submit(all.words(), i); });
-  return futures;
 }
 
 }  // namespace procpool::detail

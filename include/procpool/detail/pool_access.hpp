@@ -14,22 +14,32 @@
 #include "procpool/stats.hpp"
 
 namespace procpool::parent {
+class inline_pool;
 class pool;
-}
+}  // namespace procpool::parent
 
 namespace procpool::detail {
+
+// Where packed tasks go: to worker processes, or, without a pool, to this thread.
+struct task_target {
+  parent::pool* pool = nullptr;
+  parent::inline_pool* here = nullptr;
+};
+
+enum class run_in { workers, caller };
 
 // The pool behind an executor; empty in a process that is not its parent, where use() throws
 // nested_use_error.
 class PROCPOOL_EXPORT pool_ref {
  public:
-  // Outside of the parent nothing is started.
-  explicit pool_ref(pool_options options);
+  // Outside of the parent nothing is started. With PROCPOOL_INLINE=1 in the environment tasks run
+  // in the caller, whatever is asked for.
+  explicit pool_ref(pool_options options, run_in where = run_in::workers);
   ~pool_ref();  // shutdown(), unless one with wait = false came before; cancels while unwinding
   pool_ref(const pool_ref&) = delete;
   pool_ref& operator=(const pool_ref&) = delete;
 
-  parent::pool& use() const;
+  task_target use() const;
   int max_workers() const;
   void shutdown(const shutdown_options& options);
   void signal_workers(int signal);
@@ -37,7 +47,7 @@ class PROCPOOL_EXPORT pool_ref {
   std::mutex& broadcasting() { return broadcasting_; }  // two at once would wait for each other
 
  private:
-  parent::pool* pool_ = nullptr;
+  task_target target_;
   int uncaught_ = 0;     // exceptions in flight when it was made
   bool let_go_ = false;  // shutdown({.wait = false}) was called
   std::mutex broadcasting_;
@@ -47,35 +57,38 @@ class PROCPOOL_EXPORT pool_ref {
 // gone that throws shutdown_error.
 class PROCPOOL_EXPORT pool_hold {
  public:
-  explicit pool_hold(parent::pool& p) noexcept;
+  explicit pool_hold(task_target to) noexcept;
   ~pool_hold();
   pool_hold(const pool_hold&) = delete;
   pool_hold& operator=(const pool_hold&) = delete;
-  parent::pool& get() const noexcept { return *pool_; }
+  task_target get() const noexcept { return target_; }
   int max_workers() const noexcept;
 
  private:
-  parent::pool* pool_;
+  task_target target_;
 };
 
 // One task on its way in: write its payload here, then commit. One thread.
 class PROCPOOL_EXPORT submission final : public wire_writer {
  public:
-  explicit submission(parent::pool& p);
+  explicit submission(task_target to);
   ~submission();  // gives back what was not committed
 
   // Forgets what was written behind `to`.
   void rewind(std::size_t to) { cur_ = begin_ + to; }
 
-  // The task belongs to the workers from here on; without options it has the defaults. Null if it
-  // would have to wait and may not.
+  // The task belongs to the workers from here on, or has run; without options it has the defaults.
+  // Null if it would have to wait and may not.
   state_ptr commit(code_ref code, const task_options* options, std::uint32_t items, bool may_wait);
 
  private:
   static void grow(wire_writer& self, std::size_t need);
   static void note(wire_writer& self, const shared_object& object);
+  void grow_here(std::size_t need);
+  state_ptr run_here(code_ref code, const task_options* options, std::uint32_t items);
 
-  parent::pool* pool_;
+  parent::pool* pool_;  // null: it runs here
+  parent::inline_pool* here_;
   std::vector<shared_object>* objects_ = nullptr;  // that the payload names; usually none
   std::uint64_t offset_ = 0, capacity_ = 0;
   std::uint32_t size_class_ = 0;

@@ -1,6 +1,6 @@
 // The narrow waist between futures and back ends: an opaque task goes in, an opaque outcome comes
-// out. future<T> knows how to read the outcome's bytes; a back end knows where they are. One
-// task_state exists per task, and exactly one future refers to it.
+// out. future<T> knows how to read the outcome's bytes, or what its object is; a back end knows
+// where they are. One task_state exists per task, and exactly one future refers to it.
 //
 // Thread-safety: status() and cancel() may be called by any thread while another waits. The rest
 // belongs to the one owner of the future.
@@ -21,11 +21,14 @@ namespace procpool::detail {
 
 enum class task_status { pending, running, cancelled, finished };
 
-// One outcome as the owner of the future sees it. With an error the rest is empty.
+// One outcome as the owner of the future sees it. With an error the rest is empty. All of it is
+// valid until release() or unpin().
 struct outcome_view {
   std::exception_ptr error;         // what get() throws; null if there is a value
-  const std::byte* data = nullptr;  // the encoded value, valid until release() or unpin()
+  const std::byte* data = nullptr;  // the encoded value
   std::size_t size = 0;
+  void* object = nullptr;  // or the value itself, where the task ran in this process: the reader
+                           // moves from it
 };
 
 // Outcomes of several map items: `count` times the same error, or as many values that lie `size`

@@ -49,7 +49,13 @@ constexpr std::uint32_t run_stride(std::uint64_t header) {
 // Whether results of type R make a run, and how far apart they lie.
 template <class R>
 struct in_runs {
-  static constexpr bool value = all_plain<R> && sizeof(R) <= largest_in_run;
+  static constexpr bool value = [] {
+    if constexpr (can_travel<R, bound_for::worker>()) {
+      return all_plain<R> && sizeof(R) <= largest_in_run;
+    } else {
+      return false;  // of a thread
+    }
+  }();
   static constexpr std::size_t stride = sizeof(R);
 };
 template <>

@@ -1,0 +1,52 @@
+// What the templates of thread_pool_executor need of the compiled pool, which is opaque here.
+#pragma once
+
+#include <memory>
+
+#include "procpool/detail/local_task.hpp"
+#include "procpool/options.hpp"
+#include "procpool/stats.hpp"
+
+namespace procpool::parent {
+class thread_pool;
+}
+
+namespace procpool::detail {
+
+// Shared by the executor, its maps and its threads; empty outside of the parent.
+using thread_hold = std::shared_ptr<parent::thread_pool>;
+
+// The pool, or throws nested_use_error.
+PROCPOOL_EXPORT parent::thread_pool& use(const thread_hold& pool);
+
+struct local_release {
+  void operator()(local_task* t) const noexcept { t->release(); }
+};
+using local_ptr = std::unique_ptr<local_task, local_release>;
+
+// Throws shutdown_error, broken_thread_pool, std::system_error, and std::invalid_argument for
+// options that need processes.
+PROCPOOL_EXPORT state_ptr commit(const thread_hold& pool, local_ptr task,
+                                 const task_options* options);
+PROCPOOL_EXPORT const error_handler& on_error_of(const thread_hold& pool);
+PROCPOOL_EXPORT int max_workers_of(const thread_hold& pool);
+
+class PROCPOOL_EXPORT thread_pool_ref {
+ public:
+  explicit thread_pool_ref(thread_pool_options options);
+  ~thread_pool_ref();  // shutdown(), unless one with wait = false came before; cancels while
+                       // unwinding
+  thread_pool_ref(const thread_pool_ref&) = delete;
+  thread_pool_ref& operator=(const thread_pool_ref&) = delete;
+
+  const thread_hold& get() const noexcept { return pool_; }
+  void shutdown(const shutdown_options& options);
+  pool_stats stats() const;
+
+ private:
+  thread_hold pool_;
+  int uncaught_ = 0;     // exceptions in flight when it was made
+  bool let_go_ = false;  // shutdown({.wait = false}) was called
+};
+
+}  // namespace procpool::detail

@@ -1,0 +1,178 @@
+// What all executors have in common: submit, map and the like, for generic code that does not care
+// who runs its tasks.
+//
+//   template <procpool::executor E>
+//   double total(E& e, const std::vector<double>& xs) {
+//     return e.map_reduce(cost, std::plus<>{}, xs).value_or(0);
+//   }
+//
+// The executors are process_pool_executor, thread_pool_executor, inline_executor and any_executor,
+// which refers to one of the others. All members may be called from several threads at once.
+#pragma once
+
+#include <concepts>
+#include <initializer_list>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "procpool/detail/map_reduce.hpp"
+#include "procpool/detail/thunks.hpp"
+#include "procpool/future.hpp"
+#include "procpool/map.hpp"
+#include "procpool/options.hpp"
+
+namespace procpool {
+
+// The members that submit, of an executor `Self`. Not to be used by name.
+template <class Self, class Tasks>
+class basic_executor {
+ public:
+  // Runs f(args...). Does not wait for the task, but a process pool waits for room: see
+  // pool_options::max_pending_bytes. Throws shutdown_error, broken_executor, nested_use_error, and
+  // what copying (encoding) f and the arguments throws.
+  template <class F = detail::overloaded_name, class... Args>
+    requires detail::is_task<F>
+  [[nodiscard]] auto submit(F f, Args&&... args) {
+    return future<result<F, Args...>>(Tasks::template submit<F, Args...>(
+        target(), nullptr, true, f, std::forward<Args>(args)...));
+  }
+  // Throws also std::invalid_argument for options out of range, or that this executor cannot keep.
+  template <class F = detail::overloaded_name, class... Args>
+  [[nodiscard]] auto submit(const task_options& options, F f, Args&&... args) {
+    return future<result<F, Args...>>(Tasks::template submit<F, Args...>(
+        target(), &options, true, f, std::forward<Args>(args)...));
+  }
+  // The same without waiting for room: empty where submit would wait.
+  template <class F = detail::overloaded_name, class... Args>
+    requires detail::is_task<F>
+  [[nodiscard]] auto try_submit(F f, Args&&... args) {
+    return if_any<result<F, Args...>>(Tasks::template submit<F, Args...>(
+        target(), nullptr, false, f, std::forward<Args>(args)...));
+  }
+  template <class F, class... Args>
+  [[nodiscard]] auto try_submit(const task_options& options, F f, Args&&... args) {
+    return if_any<result<F, Args...>>(Tasks::template submit<F, Args...>(
+        target(), &options, false, f, std::forward<Args>(args)...));
+  }
+
+  // f over the elements of one or several ranges, zipped to the shortest; see procpool/map.hpp.
+  // Work starts now and goes on while results are read. Throws std::invalid_argument for a
+  // chunksize or buffersize of 0.
+  template <class F = detail::overloaded_name, class... Ranges>
+    requires detail::is_task<F>
+  [[nodiscard("dropping the results cancels the map: use for_each")]] auto map(F f,
+                                                                               Ranges&&... ranges) {
+    return map(map_options{}, std::move(f), std::forward<Ranges>(ranges)...);
+  }
+  template <class F, class... Ranges>
+  [[nodiscard("dropping the results cancels the map: use for_each")]] auto map(map_options options,
+                                                                               F f,
+                                                                               Ranges&&... ranges) {
+    return detail::make_map<Tasks, F>(target(), std::move(options), std::move(f),
+                                      std::forward<Ranges>(ranges)...);
+  }
+  template <class F = detail::overloaded_name, class T>
+    requires detail::is_task<F>
+  [[nodiscard("dropping the results cancels the map: use for_each")]] auto map(
+      F f, std::initializer_list<T> items) {
+    return map(map_options{}, std::move(f), std::vector<T>(items));
+  }
+  template <class F, class T>
+  [[nodiscard("dropping the results cancels the map: use for_each")]] auto map(
+      map_options options, F f, std::initializer_list<T> items) {
+    return map(std::move(options), std::move(f), std::vector<T>(items));
+  }
+
+  // f over all elements, results dropped; blocks until all have run, then throws the error of the
+  // lowest index, if there is one.
+  template <class F = detail::overloaded_name, class... Ranges>
+    requires detail::is_task<F>
+  void for_each(F f, Ranges&&... ranges) {
+    for_each(map_options{}, std::move(f), std::forward<Ranges>(ranges)...);
+  }
+  template <class F, class... Ranges>
+  void for_each(map_options options, F f, Ranges&&... ranges) {
+    detail::run_for_each<Tasks, F>(target(), std::move(options), std::move(f),
+                                   std::forward<Ranges>(ranges)...);
+  }
+  template <class F = detail::overloaded_name, class T>
+    requires detail::is_task<F>
+  void for_each(F f, std::initializer_list<T> items) {
+    for_each(map_options{}, std::move(f), std::vector<T>(items));
+  }
+  template <class F, class T>
+  void for_each(map_options options, F f, std::initializer_list<T> items) {
+    for_each(std::move(options), std::move(f), std::vector<T>(items));
+  }
+
+  // combine(... combine(f(x0), f(x1)) ..., f(xn)), in input order; empty without elements. The
+  // workers combine, as soon as they have neighbours, so combine must be associative. Which results
+  // are combined with which depends on the number of elements alone: floating point sums are the
+  // same each time, whatever the number of workers or the chunksize. Blocks. Throws the first error
+  // of f or combine, and cancels the rest; timeout_error after map_options::timeout.
+  template <class F = detail::overloaded_name, class C, class... Ranges>
+    requires detail::is_task<F>
+  [[nodiscard]] auto map_reduce(F f, C combine, Ranges&&... ranges) {
+    return map_reduce(map_options{}, std::move(f), std::move(combine),
+                      std::forward<Ranges>(ranges)...);
+  }
+  template <class F, class C, class... Ranges>
+  [[nodiscard]] auto map_reduce(const map_options& options, F f, C combine, Ranges&&... ranges) {
+    return detail::run_map_reduce<Tasks>(target(), self().max_workers(), options, std::move(f),
+                                         std::move(combine), std::forward<Ranges>(ranges)...);
+  }
+  template <class F = detail::overloaded_name, class C, class T>
+    requires detail::is_task<F>
+  [[nodiscard]] auto map_reduce(F f, C combine, std::initializer_list<T> items) {
+    return map_reduce(map_options{}, std::move(f), std::move(combine), std::vector<T>(items));
+  }
+  template <class F, class C, class T>
+  [[nodiscard]] auto map_reduce(const map_options& options, F f, C combine,
+                                std::initializer_list<T> items) {
+    return map_reduce(options, std::move(f), std::move(combine), std::vector<T>(items));
+  }
+
+ protected:
+  basic_executor() = default;
+  ~basic_executor() = default;
+
+ private:
+  template <class F, class... Args>
+  using result = typename Tasks::template result<F, Args...>;
+
+  template <class R>
+  static std::optional<future<R>> if_any(detail::state_ptr state) {
+    return state ? std::optional<future<R>>(std::in_place, std::move(state)) : std::nullopt;
+  }
+  Self& self() { return static_cast<Self&>(*this); }
+  decltype(auto) target() { return self().native_target(); }
+};
+
+namespace detail {
+
+// A task that any executor takes.
+struct example_task {
+  int operator()(int x) const { return x; }
+  int operator()(int x, int y) const { return x + y; }
+};
+
+}  // namespace detail
+
+// What generic code may ask for; any_executor.hpp has one type for all of them.
+template <class E>
+concept executor = requires(E& e, detail::example_task f, std::vector<int>& xs, task_options task,
+                            map_options options, shutdown_options end) {
+  { e.submit(f, 1) } -> std::same_as<future<int>>;
+  { e.submit(task, f, 1) } -> std::same_as<future<int>>;
+  { e.try_submit(f, 1) } -> std::same_as<std::optional<future<int>>>;
+  { e.map(f, xs) } -> std::same_as<map_results<int>>;
+  { e.map(options, f, xs) } -> std::same_as<map_results<int>>;
+  e.for_each(f, xs);
+  { e.map_reduce(f, f, xs) } -> std::same_as<std::optional<int>>;
+  e.shutdown(end);
+  { e.max_workers() } -> std::same_as<int>;
+};
+
+}  // namespace procpool

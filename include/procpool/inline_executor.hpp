@@ -1,0 +1,51 @@
+// inline_executor: the interface of process_pool_executor without processes. A task runs in the
+// caller, before submit returns; its function, arguments, result and exception are encoded and
+// decoded as they would be on the way to a worker and back, by the same rules at compile time.
+//
+//   procpool::inline_executor here;
+//   EXPECT_EQ(count_words(here, folder), 42);        // the code under test takes any executor
+//
+// For tests and for debuggers: what does not work here would not work in a worker either, and a
+// breakpoint in a task is reached. (For a program as it is, PROCPOOL_INLINE=1 in the environment
+// makes each process_pool_executor run its tasks so.) Globals are those of the program, and a crash
+// is its end. Any thread; each runs what it submits.
+#pragma once
+
+#include <utility>
+
+#include "procpool/detail/byte_tasks.hpp"
+#include "procpool/detail/pool_access.hpp"
+#include "procpool/executor.hpp"
+#include "procpool/options.hpp"
+#include "procpool/stats.hpp"
+
+namespace procpool {
+
+class inline_executor : public basic_executor<inline_executor, detail::byte_tasks> {
+ public:
+  inline_executor() : inline_executor(pool_options{.max_workers = 1}) {}
+  // The initializer runs before the first task, the finalizer at the end; on_error works. What
+  // concerns processes is checked, and has no effect. Throws std::invalid_argument.
+  explicit inline_executor(pool_options options)
+      : pool_(std::move(options), detail::run_in::caller) {}
+  ~inline_executor() = default;
+  inline_executor(const inline_executor&) = delete;
+  inline_executor& operator=(const inline_executor&) = delete;
+
+  // submit, map and the like: basic_executor, in procpool/executor.hpp. A task that uses its own
+  // executor gets nested_use_error, as it would in a worker. Timeouts have nothing to wait for.
+
+  // submit throws shutdown_error from here on. There is nothing to wait for or to cancel.
+  void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }
+
+  int max_workers() const { return pool_.max_workers(); }
+  pool_stats stats() const { return pool_.stats(); }
+
+  // For the library: where tasks go.
+  detail::task_target native_target() const { return pool_.use(); }
+
+ private:
+  detail::pool_ref pool_;
+};
+
+}  // namespace procpool

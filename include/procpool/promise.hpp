@@ -1,0 +1,93 @@
+// promise<T>: a future<T> that the program resolves itself, from a callback of another library for
+// example; such futures go with those of executors into wait, as_completed and completion_queue.
+//
+//   procpool::promise<reply> p;
+//   client.ask(question, [&p](reply r) { p.set_value(std::move(r)); });
+//   reply r = p.get_future().get_for(2s);
+//
+// As std::promise: movable, one owner; setting may race with setting, and the first one wins. A
+// future that was cancelled cannot be set any more.
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "procpool/detail/local_task.hpp"
+#include "procpool/future.hpp"
+
+namespace procpool {
+
+namespace detail {
+
+enum class promise_misuse { no_state, future_taken, already_set };
+[[noreturn]] PROCPOOL_EXPORT void throw_misuse(promise_misuse what);
+PROCPOOL_EXPORT std::exception_ptr broken_promise();
+
+}  // namespace detail
+
+template <class T>
+class promise {
+  static_assert(!std::is_reference_v<T>, "procpool: the value of a future is no reference");
+
+ public:
+  promise() : state_(new detail::local_value<T>(nullptr)) {}
+  promise(promise&& other) noexcept
+      : state_(std::exchange(other.state_, nullptr)), taken_(other.taken_) {}
+  promise& operator=(promise&& other) noexcept {
+    promise moved(std::move(other));
+    std::swap(state_, moved.state_);
+    std::swap(taken_, moved.taken_);
+    return *this;
+  }
+  // The future of one that was not set throws invalid_state_error.
+  ~promise() {
+    if (state_ == nullptr) return;
+    state_->fail(detail::broken_promise());
+    state_->release();
+  }
+
+  // Once; then invalid_state_error.
+  [[nodiscard]] future<T> get_future() {
+    if (state_ == nullptr) detail::throw_misuse(detail::promise_misuse::no_state);
+    if (std::exchange(taken_, true)) detail::throw_misuse(detail::promise_misuse::future_taken);
+    state_->retain();
+    return future<T>(detail::state_ptr(state_));
+  }
+
+  // Throw invalid_state_error if it is set or cancelled already, and what T's constructor throws:
+  // then it is not set. Do not block.
+  template <class U = T>
+    requires(!std::is_void_v<T> && std::is_constructible_v<T, U &&>)
+  void set_value(U&& value) {
+    set([&] { state_->set_value(std::forward<U>(value)); });
+  }
+  void set_value()
+    requires(std::is_void_v<T>)
+  {
+    set([] {});
+  }
+  void set_exception(std::exception_ptr error) {
+    set([&] { state_->set_error(std::move(error)); });
+  }
+
+ private:
+  template <class Keep>
+  void set(Keep keep) {
+    if (state_ == nullptr) detail::throw_misuse(detail::promise_misuse::no_state);
+    if (!state_->begin()) detail::throw_misuse(detail::promise_misuse::already_set);
+    try {
+      keep();
+    } catch (...) {
+      state_->give_up();
+      throw;
+    }
+    state_->finish();
+  }
+
+  detail::local_value<T>* state_;
+  bool taken_ = false;
+};
+
+}  // namespace procpool

@@ -1,0 +1,258 @@
+#include "parent/inline_pool.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "base/cycle_clock.hpp"
+#include "parent/objects.hpp"
+#include "parent/report.hpp"
+#include "parent/task_record.hpp"
+#include "procpool/detail/heap_writer.hpp"
+#include "procpool/detail/thunks.hpp"
+#include "procpool/errors.hpp"
+#include "procpool/outcome.hpp"
+#include "wire/exception_codec.hpp"
+
+namespace procpool::parent {
+namespace {
+
+constexpr std::int64_t no_worker = -1;
+
+constinit thread_local const inline_pool* running_here = nullptr;
+
+// The initializer runs under it, as a task does.
+class running_scope {
+ public:
+  explicit running_scope(const inline_pool& pool) : before_(std::exchange(running_here, &pool)) {}
+  ~running_scope() { running_here = before_; }
+  running_scope(const running_scope&) = delete;
+  running_scope& operator=(const running_scope&) = delete;
+
+ private:
+  const inline_pool* before_;
+};
+
+void encode_current_exception(detail::wire_writer& out) {
+  wire::encode_exception(out, std::current_exception(), wire::origin::here(no_worker));
+}
+
+// Memory for a writer that has `size` bytes at `from`; the caller frees it.
+std::span<std::byte> grown(std::byte* from, std::size_t size, std::size_t need) {
+  const std::size_t bytes = std::max({size + need, 2 * size, std::size_t{128}});
+  auto* const to = static_cast<std::byte*>(::operator new(bytes));
+  if (size != 0) std::memcpy(to, from, size);
+  ::operator delete(from);
+  return {to, bytes};
+}
+
+// The outcome of a task: its bytes, and the shared objects that they name.
+class value_writer final : public detail::wire_writer {
+ public:
+  explicit value_writer(object_refs& objects)
+      : wire_writer(nullptr, nullptr, &grow, &note), objects_(&objects) {}
+  ~value_writer() { ::operator delete(begin_); }
+  std::vector<std::byte> take() const { return {begin_, cur_}; }
+  void restart() { cur_ = begin_; }
+
+ private:
+  static void grow(wire_writer& base, std::size_t need) {
+    auto& self = static_cast<value_writer&>(base);
+    const std::size_t used = self.size();
+    const std::span<std::byte> to = grown(self.begin_, used, need);
+    self.begin_ = to.data();
+    self.cur_ = to.data() + used;
+    self.end_ = to.data() + to.size();
+  }
+  static void note(wire_writer& base, const detail::shared_object& object) {
+    static_cast<value_writer&>(base).objects_->push_back(object);
+  }
+  object_refs* objects_;
+};
+
+// The same for the items of a map.
+class items_writer final : public detail::chunk_run {
+ public:
+  items_writer(std::uint32_t count, object_refs& objects)
+      : chunk_run(nullptr, nullptr, &grow, &write_exception, &note, &append), objects_(&objects) {
+    count_ = count;
+    begun_ = &begun_items_;
+    progress_ = &finished_;
+  }
+  ~items_writer() { ::operator delete(begin_); }
+  std::uint32_t finished() const { return static_cast<std::uint32_t>(finished_.load() >> 32U); }
+  std::vector<std::byte> take() const {
+    const std::size_t bytes = (finished_.load() & 0xffffffffU) * 8;
+    return {begin_, begin_ + std::min(bytes, size())};
+  }
+
+ private:
+  static void grow(wire_writer& base, std::size_t need) {
+    auto& self = static_cast<items_writer&>(base);
+    const std::size_t used = self.size();
+    const std::span<std::byte> to = grown(self.begin_, used, need);
+    self.begin_ = to.data();
+    self.cur_ = to.data() + used;
+    self.end_ = to.data() + to.size();
+  }
+  static void note(wire_writer& base, const detail::shared_object& object) {
+    static_cast<items_writer&>(base).objects_->push_back(object);
+  }
+  // They are kept by the outcome as a whole.
+  static std::uint64_t append(chunk_run&) { return detail::item_value; }
+  static void write_exception(chunk_run& base) { encode_current_exception(base); }
+
+  object_refs* objects_;
+  std::atomic<std::uint32_t> begun_items_{0};
+  std::atomic<std::uint64_t> finished_{0};
+};
+
+class inline_outcome final : public detail::local_task {
+ public:
+  inline_outcome(detail::error_handler on_error, std::uint32_t items, const task_options* o)
+      : local_task(std::move(on_error)), items_(items), label_(o == nullptr ? "" : o->label) {}
+
+  void run_task(const inline_pool::packed_task& task) {
+    value_writer out(objects_);
+    try {
+      const auto thunk = reinterpret_cast<detail::task_thunk>(detail::from_code_ref(task.code));
+      detail::wire_reader in(task.payload.data(), task.payload.size());
+      thunk(in, out);
+      bytes_ = out.take();
+    } catch (...) {
+      out.restart();
+      encode_current_exception(out);
+      detail::wire_reader in(out.data(), out.size());
+      set_error(wire::decode_exception(in, label_));
+    }
+  }
+
+  void run_chunk(const inline_pool::packed_task& task) {
+    items_writer out(task.items, objects_);
+    const std::uint64_t start = base::monotonic_ns();
+    try {
+      const auto thunk = reinterpret_cast<detail::chunk_thunk>(detail::from_code_ref(task.code));
+      detail::wire_reader in(task.payload.data(), task.payload.size());
+      thunk(in, out);
+    } catch (...) {
+      rest_ = std::current_exception();
+    }
+    const std::uint64_t ns = base::monotonic_ns() - start;
+    elapsed_ns_ = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(ns, 1, UINT32_MAX));
+    finished_ = out.finished();
+    bytes_ = out.take();
+  }
+
+ protected:
+  detail::outcome_view value() noexcept override { return {nullptr, bytes_.data(), bytes_.size()}; }
+  std::uint32_t item_count() const noexcept override { return items_; }
+  void items(std::vector<detail::outcome_run>& out) override {
+    const auto add = [&out](const detail::outcome_run& run) { out.push_back(run); };
+    if (finished_ != 0) split_items(bytes_.data(), bytes_.size(), finished_, label_, add);
+    if (finished_ != items_) out.push_back({{rest_}, items_ - finished_});
+  }
+
+ private:
+  const std::uint32_t items_;
+  const std::string label_;
+  object_refs objects_;
+  std::vector<std::byte> bytes_;
+  std::uint32_t finished_ = 0;
+  std::exception_ptr rest_;  // of the items that did not finish
+};
+
+}  // namespace
+
+bool wants_inline() {
+  const char* text = std::getenv("PROCPOOL_INLINE");
+  return text != nullptr && std::string_view(text) == "1";
+}
+
+inline_pool::inline_pool(pool_options options)
+    : options_(std::move(options)),
+      on_error_(std::make_shared<std::function<void(std::exception_ptr)>>(options_.on_error)) {}
+
+void inline_pool::admit() {
+  if (running_here == this) {
+    throw nested_use_error(
+        "this executor was used inside of one of its tasks: in a worker it could not be; return "
+        "what is to be done to whoever submitted the task");
+  }
+  const std::lock_guard lock(mutex_);
+  if (!broken_.empty()) throw broken_process_pool(broken_);
+  if (stopping_) {
+    throw shutdown_error("this pool was shut down: submit before shutdown(), or make a new pool");
+  }
+}
+
+// Whoever comes while it runs waits for it.
+void inline_pool::initialize() {
+  std::call_once(initialized_, [this] {
+    std::string failure;
+    try {
+      options_.initializer();
+    } catch (...) {
+      failure =
+          "the initializer of this pool failed: " + detail::describe(std::current_exception());
+    }
+    const std::lock_guard lock(mutex_);
+    broken_ = failure;
+    used_ = true;
+  });
+  const std::lock_guard lock(mutex_);
+  if (!broken_.empty()) throw broken_process_pool(broken_);
+  ++running_;
+}
+
+detail::state_ptr inline_pool::run(const packed_task& task) {
+  admit();
+  const running_scope scope(*this);
+  auto* const outcome = new inline_outcome(on_error_, task.items, task.options);
+  detail::state_ptr owner(outcome);
+  initialize();
+  outcome->begin();
+  if (task.items == 0) {
+    outcome->run_task(task);
+  } else {
+    outcome->run_chunk(task);
+  }
+  outcome->finish();
+  const std::lock_guard lock(mutex_);
+  --running_;
+  ++done_;
+  return owner;
+}
+
+void inline_pool::shutdown() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    if (!std::exchange(used_, false) || !broken_.empty()) return;
+  }
+  try {
+    options_.finalizer();
+  } catch (...) {
+    report_to(nullptr, std::current_exception());
+  }
+}
+
+void inline_pool::abandon() noexcept {
+  shutdown();
+  disown();
+}
+
+void inline_pool::disown() noexcept {
+  if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+pool_stats inline_pool::stats() const {
+  const std::lock_guard lock(mutex_);
+  pool_stats out;
+  out.running = running_;
+  out.done = done_;
+  return out;
+}
+
+}  // namespace procpool::parent

@@ -1,0 +1,13 @@
+// Errors that nobody will ask for.
+#pragma once
+
+#include <exception>
+#include <functional>
+
+namespace procpool::parent {
+
+// To the user's function, or as a line on stderr. Any thread.
+void report_to(const std::function<void(std::exception_ptr)>& on_error,
+               std::exception_ptr e) noexcept;
+
+}  // namespace procpool::parent
