@@ -18,4 +18,5 @@
 #include "procpool/stats.hpp"
 #include "procpool/this_worker.hpp"
 #include "procpool/version.hpp"
+#include "procpool/via.hpp"
 #include "procpool/wait.hpp"

@@ -1,0 +1,152 @@
+// examples/16_asio_server.cpp under load: 10,000 connections in one thread, requests to a process
+// pool, and workers that are killed while it serves. No connection is dropped, and every answer is
+// right.
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdio>
+#include <fstream>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "os/sanitizers.hpp"
+#include "support/pool_test.hpp"
+
+namespace {
+
+using namespace procpool::testing;
+using namespace std::chrono_literals;
+
+constexpr char server_path[] = PROCPOOL_EXAMPLES_DIR "/16_asio_server";
+constexpr char load_path[] = PROCPOOL_TEST_PROGRAMS_DIR "/line_load";
+constexpr int rounds = 2;
+
+// As many as asked for, where each process may have so many descriptors.
+long connections() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  const bool slow = procpool::os::thread_sanitizer || procpool::os::address_sanitizer;
+  const long wanted = slow ? 2'000 : 10'000;
+  if (limit.rlim_max == RLIM_INFINITY) return wanted;
+  return std::min(wanted, static_cast<long>(limit.rlim_max) - 200);
+}
+
+std::vector<pid_t> children_of(pid_t parent) {
+  const std::string pid = std::to_string(parent);
+  std::ifstream file("/proc/" + pid + "/task/" + pid + "/children");
+  std::vector<pid_t> all;
+  for (pid_t child = 0; file >> child;) all.push_back(child);
+  return all;
+}
+
+class server_process {
+ public:
+  server_process() {
+    int ends[2] = {};
+    if (pipe(ends) != 0) throw std::runtime_error("no pipe");
+    pid_ = fork();
+    if (pid_ == 0) {
+      dup2(ends[1], STDOUT_FILENO);
+      execl(server_path, server_path, "0", nullptr);
+      _exit(127);
+    }
+    close(ends[1]);
+    out_ = fdopen(ends[0], "r");
+    if (std::fscanf(out_, "listening on port %d", &port_) != 1) port_ = 0;
+  }
+  ~server_process() {
+    if (pid_ != 0) kill(pid_, SIGKILL), wait();
+    std::fclose(out_);
+  }
+  server_process(const server_process&) = delete;
+  server_process& operator=(const server_process&) = delete;
+
+  int port() const { return port_; }
+  int stop() {
+    kill(pid_, SIGTERM);
+    return wait();
+  }
+  // Its only child is the fork server, whose children are the workers.
+  bool kill_a_worker(std::size_t which) const {
+    std::vector<pid_t> workers;
+    for (const pid_t child : children_of(pid_)) {
+      for (const pid_t worker : children_of(child)) workers.push_back(worker);
+    }
+    return !workers.empty() && kill(workers[which % workers.size()], SIGKILL) == 0;
+  }
+
+ private:
+  int wait() {
+    int status = 0;
+    waitpid(std::exchange(pid_, 0), &status, 0);
+    return status;
+  }
+  pid_t pid_ = 0;
+  std::FILE* out_ = nullptr;
+  int port_ = 0;
+};
+
+// Kills a worker now and then until it goes.
+class killer {
+ public:
+  explicit killer(const server_process& server) : thread_([this, &server] { run(server); }) {}
+  // Returns how many there were.
+  int stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+    return killed_;
+  }
+
+ private:
+  void run(const server_process& server) {
+    std::unique_lock lock(mutex_);
+    for (std::size_t i = 0; !over_; ++i) {
+      if (server.kill_a_worker(i)) ++killed_;
+      changed_.wait_for(lock, 40ms, [this] { return over_; });
+    }
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool over_ = false;
+  int killed_ = 0;
+  std::thread thread_;
+};
+
+class asio_server_test : public leak_free_test {};
+
+TEST_F(asio_server_test, ten_thousand_connections_while_workers_die) {
+  const long n = connections();
+  ASSERT_GT(n, 0) << "the limit of descriptors is too low";
+  server_process server;
+  ASSERT_NE(server.port(), 0);
+  const std::string command = std::string("exec ") + load_path + " " +
+                              std::to_string(server.port()) + " " + std::to_string(n) + " " +
+                              std::to_string(rounds);
+  std::FILE* load = popen(command.c_str(), "re");
+  ASSERT_NE(load, nullptr);
+  long connected = 0, right = -1, wrong = -1, dropped = -1;
+  EXPECT_EQ(std::fscanf(load, "connected %ld", &connected), 1);
+  EXPECT_EQ(connected, n);
+  killer strikes(server);
+  EXPECT_EQ(std::fscanf(load, " right %ld wrong %ld dropped %ld", &right, &wrong, &dropped), 3);
+  const int killed = strikes.stop();
+  EXPECT_EQ(pclose(load), 0);
+  EXPECT_EQ(right, n * rounds);
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(dropped, 0);
+  EXPECT_GT(killed, 0);
+  RecordProperty("killed", killed);
+  EXPECT_EQ(server.stop(), 0);
+}
+
+}  // namespace
