@@ -33,15 +33,13 @@ long steps_from(long first) {
   return steps;
 }
 
-// One connection: requests are answered one after the other, until the client hangs up.
+// One connection: requests are answered one after the other, until the client hangs up, which
+// throws.
 asio::awaitable<void> talk(tcp::socket client, pp::process_pool_executor& pool) {
   std::string received;
   for (;;) {
-    boost::system::error_code gone;
-    const auto hang_up = asio::redirect_error(asio::use_awaitable, gone);
-    const std::size_t n =
-        co_await asio::async_read_until(client, asio::dynamic_buffer(received, 100), '\n', hang_up);
-    if (gone) co_return;
+    const std::size_t n = co_await asio::async_read_until(
+        client, asio::dynamic_buffer(received, 100), '\n', asio::use_awaitable);
     const long number = std::strtol(received.c_str(), nullptr, 10);
     received.erase(0, n);
 
@@ -55,8 +53,7 @@ asio::awaitable<void> talk(tcp::socket client, pp::process_pool_executor& pool) 
     } catch (const std::exception& e) {
       answer = std::string("error: ") + e.what() + "\n";
     }
-    co_await asio::async_write(client, asio::buffer(answer), hang_up);
-    if (gone) co_return;
+    co_await asio::async_write(client, asio::buffer(answer), asio::use_awaitable);
   }
 }
 
@@ -110,8 +107,7 @@ int main(int argc, char** argv) {
     context.run();
     return 0;
   }
-  std::future<int> wrong =
-      asio::co_spawn(context, try_it_out(acceptor, context), asio::use_future);
+  std::future<int> wrong = asio::co_spawn(context, try_it_out(acceptor, context), asio::use_future);
   context.run();
   return wrong.get();
 }

@@ -114,7 +114,8 @@ struct completion<void> {
 template <class T, class Handler>
 class delivery {
  public:
-  delivery(Handler handler, future<T> done) : handler_(std::move(handler)), done_(std::move(done)) {}
+  delivery(Handler handler, future<T> done)
+      : handler_(std::move(handler)), done_(std::move(done)) {}
 
   using allocator_type = lib::associated_allocator_t<Handler>;
   allocator_type get_allocator() const noexcept { return lib::get_associated_allocator(handler_); }
@@ -157,8 +158,7 @@ struct initiation {
     std::move(f).then(
         [work = std::move(work), handler = std::move(handler)](future<T> done) mutable {
           const auto executor = work.get_executor();
-          lib::dispatch(executor,
-                        delivery<T, handler_type>(std::move(handler), std::move(done)));
+          lib::dispatch(executor, delivery<T, handler_type>(std::move(handler), std::move(done)));
         });
   }
 };

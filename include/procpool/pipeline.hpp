@@ -124,8 +124,7 @@ class pipeline_of {
     if (options.buffersize == 0U) {
       throw std::invalid_argument("pipeline_options::buffersize must be at least 1");
     }
-    using feed =
-        detail::pipeline_feed<typename types<R>::result, std::views::all_t<R>, Stages...>;
+    using feed = detail::pipeline_feed<typename types<R>::result, std::views::all_t<R>, Stages...>;
     using source = detail::map_source<detail::outcome_type<typename types<R>::result>>;
     return std::unique_ptr<source>(std::make_unique<feed>(
         options.ordered, options.buffersize, stages_, std::views::all(std::forward<R>(items))));

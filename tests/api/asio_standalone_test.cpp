@@ -41,10 +41,10 @@ class asio_standalone_test : public pool_test {
     if (pending) before = pool.submit(arrive_and_wait, arrived.path(), gate.path(), 0);
     std::string seen = "never";
     async(pool.submit(arrive_and_wait, arrived.path(), gate.path(), 1),
-          asio::bind_cancellation_slot(
-              signal.slot(), asio::bind_executor(context, [&](std::exception_ptr e, int) {
-                seen = name_of_error(e);
-              })));
+          asio::bind_cancellation_slot(signal.slot(),
+                                       asio::bind_executor(context, [&](std::exception_ptr e, int) {
+                                         seen = name_of_error(e);
+                                       })));
     EXPECT_TRUE(eventually([&] { return arrived.count() == 1; }));
     signal.emit(type);
     if (type != asio::cancellation_type::terminal) gate.add();

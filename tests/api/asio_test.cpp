@@ -117,8 +117,7 @@ TEST_P(asio_test, a_callback_without_an_executor_runs_on_the_callback_thread) {
   std::promise<std::thread::id> where, callbacks;
   async(pool.submit(nothing),
         [&](std::exception_ptr) { where.set_value(std::this_thread::get_id()); });
-  pool.submit(nothing).then(
-      [&](future<void>) { callbacks.set_value(std::this_thread::get_id()); });
+  pool.submit(nothing).then([&](future<void>) { callbacks.set_value(std::this_thread::get_id()); });
   EXPECT_EQ(where.get_future().get(), callbacks.get_future().get());
 }
 

@@ -55,9 +55,9 @@ TEST_P(pipeline_test, stages_overlap_while_nobody_reads) {
   process_pool_executor first(options(1)), second(options(1));
   tally gate, through;
   // The second item leaves the first stage only once the first one is in the second stage.
-  const auto p =
-      pipeline(stage(first, partial(wait_with_the_second, gate.path())),
-               stage(second, partial(tell, gate.path())), stage(first, partial(tell, through.path())));
+  const auto p = pipeline(stage(first, partial(wait_with_the_second, gate.path())),
+                          stage(second, partial(tell, gate.path())),
+                          stage(first, partial(tell, through.path())));
   auto results = p.run({1, 2});
   EXPECT_TRUE(eventually([&] { return through.count() == 2; }));
   EXPECT_EQ(results.to_vector(), (std::vector<int>{1, 2}));
@@ -66,7 +66,8 @@ TEST_P(pipeline_test, stages_overlap_while_nobody_reads) {
 TEST_P(pipeline_test, unordered) {
   process_pool_executor pool(options(2));
   tally gate;
-  const auto p = pipeline(stage(pool, twice), stage(pool, partial(wait_with_the_second, gate.path())));
+  const auto p =
+      pipeline(stage(pool, twice), stage(pool, partial(wait_with_the_second, gate.path())));
   // What was 1 waits in the second stage; the others pass it.
   std::vector<int> out;
   for (int x : p.run({.ordered = false}, {1, 5, 6, 7})) {
@@ -131,8 +132,8 @@ TEST_P(pipeline_test, errors_belong_to_their_items) {
   for (auto& o : p.run({3, 4}).outcomes()) what.push_back(o ? std::to_string(*o) : o.what());
   EXPECT_EQ(what, (std::vector<std::string>{"three", "8"}));
 
-  const auto q = pipeline(stage(pool, twice),
-                          stage(pool, {.label = "die"}, partial(die_at_six, seen.path())));
+  const auto q =
+      pipeline(stage(pool, twice), stage(pool, {.label = "die"}, partial(die_at_six, seen.path())));
   std::size_t crashed = 0;
   for (auto& o : q.run({2, 3, 4}).outcomes()) {
     if (o) continue;

@@ -3,9 +3,9 @@
 //
 //   line_load PORT CONNECTIONS ROUNDS
 //
-// Prints "connected N" when all are open, and at the end "right N wrong N dropped N". Ends with 0 if
-// all answers were right and no connection was dropped; gives up after 15 seconds in which nothing
-// comes.
+// Prints "connected N" when all are open, and at the end "right N wrong N dropped N". Ends with 0
+// if all answers were right and no connection was dropped; gives up after 15 seconds in which
+// nothing comes.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>

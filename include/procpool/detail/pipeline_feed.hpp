@@ -78,8 +78,8 @@ struct pipeline_types<N, T, Stage, Rest...> {
 
   static consteval auto find_next() {
     if constexpr (stage_fits) {
-      return std::type_identity<
-          typename decltype(std::declval<const Stage&>().submit(std::declval<T>()))::value_type>{};
+      return std::type_identity<typename decltype(std::declval<const Stage&>().submit(
+          std::declval<T>()))::value_type>{};
     } else {
       return std::type_identity<void>{};
     }
