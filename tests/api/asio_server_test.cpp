@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <fstream>
 #include <mutex>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -38,8 +39,9 @@ long connections() {
 }
 
 std::vector<pid_t> children_of(pid_t parent) {
-  const std::string pid = std::to_string(parent);
-  std::ifstream file("/proc/" + pid + "/task/" + pid + "/children");
+  std::ostringstream path;
+  path << "/proc/" << parent << "/task/" << parent << "/children";
+  std::ifstream file(path.str());
   std::vector<pid_t> all;
   for (pid_t child = 0; file >> child;) all.push_back(child);
   return all;
@@ -129,10 +131,9 @@ TEST_F(asio_server_test, ten_thousand_connections_while_workers_die) {
   ASSERT_GT(n, 0) << "the limit of descriptors is too low";
   server_process server;
   ASSERT_NE(server.port(), 0);
-  const std::string command = std::string("exec ") + load_path + " " +
-                              std::to_string(server.port()) + " " + std::to_string(n) + " " +
-                              std::to_string(rounds);
-  std::FILE* load = popen(command.c_str(), "re");
+  std::ostringstream command;
+  command << "exec " << load_path << ' ' << server.port() << ' ' << n << ' ' << rounds;
+  std::FILE* load = popen(command.str().c_str(), "re");
   ASSERT_NE(load, nullptr);
   long connected = 0, right = -1, wrong = -1, dropped = -1;
   EXPECT_EQ(std::fscanf(load, "connected %ld", &connected), 1);
