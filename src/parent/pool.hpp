@@ -1,7 +1,9 @@
 // The parent's side of one pool.
 //
 //   submit.cpp      a task goes in: record, slot, state word, hint, kick
-//   await.cpp       an outcome comes out: looking, sleeping, checking, reading, giving back
+//   await.cpp       an outcome comes out: looking, sleeping, holding it in place, letting go
+//   outcome.cpp     what it says: checking, reading, giving its block back
+//   done_lists.cpp  completions that somebody listens for
 //   completions.cpp many at once
 //   supervisor.cpp  one thread, asleep until a worker starts or dies, or the pool closes
 //   sweep.cpp       what happens when a worker has died
@@ -76,7 +78,7 @@ class pool final : public detail::completion_source {
   // At exit: whatever is left runs (or is cancelled) and the workers end.
   static void finish_all(bool cancel) noexcept;
 
-  // await.cpp and task_record
+  // await.cpp, outcome.cpp, done_lists.cpp
   void give_back(task_record& r) noexcept;  // the record is free again
   void drop(task_record& r) noexcept;       // its future is gone before it is done
   // Bytes that a worker says are in its partition. Throws codec_error if they are not.

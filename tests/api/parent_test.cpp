@@ -49,7 +49,8 @@ std::string text_of(const std::string& path) {
 // The live processes that have the marker in their environment: whatever was started from the one
 // that was given it, however it was started. Zombies have none.
 std::set<pid_t> family(const std::string& name) {
-  const std::string wanted = std::string(marker) + "=" + name + '\0';
+  std::string wanted = marker;
+  wanted.append("=").append(name).push_back('\0');
   std::set<pid_t> pids;
   for (const std::string& path : entries_of("/proc")) {
     if (std::isdigit(static_cast<unsigned char>(path[6])) == 0) continue;

@@ -328,6 +328,12 @@ TEST_P(shared_lifetime_test, results_after_a_record_changed_its_slot) {
     a[0] = n;
     return a;
   };
+  {
+    // The table of objects grows to as many as there are at once, and stays.
+    std::vector<shared_array<int>> at_once;
+    for (int i = 0; i < 700; ++i) at_once.emplace_back(1U);
+  }
+  count_from_here();
   process_pool_executor pool(options(1));
   {
     auto kept = pool.submit(make_padded, 10);
