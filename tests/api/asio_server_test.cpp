@@ -1,6 +1,7 @@
 // examples/16_asio_server.cpp under load: 10,000 connections in one thread, requests to a process
 // pool, and workers that are killed while it serves. No connection is dropped, and every answer is
 // right.
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -12,16 +13,16 @@
 #include <fstream>
 #include <mutex>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "os/sanitizers.hpp"
-#include "support/pool_test.hpp"
 
 namespace {
 
-using namespace procpool::testing;
 using namespace std::chrono_literals;
 
 constexpr char server_path[] = PROCPOOL_EXAMPLES_DIR "/16_asio_server";
@@ -124,9 +125,7 @@ class killer {
   std::thread thread_;
 };
 
-class asio_server_test : public leak_free_test {};
-
-TEST_F(asio_server_test, ten_thousand_connections_while_workers_die) {
+TEST(asio_server_test, ten_thousand_connections_while_workers_die) {
   const long n = connections();
   ASSERT_GT(n, 0) << "the limit of descriptors is too low";
   server_process server;
