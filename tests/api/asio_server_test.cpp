@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <mutex>
 #include <sstream>
@@ -27,6 +29,7 @@ using namespace std::chrono_literals;
 
 constexpr char server_path[] = PROCPOOL_EXAMPLES_DIR "/16_asio_server";
 constexpr char load_path[] = PROCPOOL_TEST_PROGRAMS_DIR "/line_load";
+constexpr char marker[] = "PROCPOOL_TEST_SERVER_OF";
 constexpr int rounds = 2;
 
 // As many as asked for, where each process may have so many descriptors.
@@ -39,13 +42,11 @@ long connections() {
   return std::min(wanted, static_cast<long>(limit.rlim_max) - 200);
 }
 
-std::vector<pid_t> children_of(pid_t parent) {
-  std::ostringstream path;
-  path << "/proc/" << parent << "/task/" << parent << "/children";
-  std::ifstream file(path.str());
-  std::vector<pid_t> all;
-  for (pid_t child = 0; file >> child;) all.push_back(child);
-  return all;
+std::string text_of(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
 }
 
 class server_process {
@@ -55,6 +56,7 @@ class server_process {
     if (pipe(ends) != 0) throw std::runtime_error("no pipe");
     pid_ = fork();
     if (pid_ == 0) {
+      setenv(marker, std::to_string(getppid()).c_str(), 1);
       dup2(ends[1], STDOUT_FILENO);
       execl(server_path, server_path, "0", nullptr);
       _exit(127);
@@ -75,16 +77,24 @@ class server_process {
     kill(pid_, SIGTERM);
     return wait();
   }
-  // Its only child is the fork server, whose children are the workers.
   bool kill_a_worker(std::size_t which) const {
-    std::vector<pid_t> workers;
-    for (const pid_t child : children_of(pid_)) {
-      for (const pid_t worker : children_of(child)) workers.push_back(worker);
-    }
-    return !workers.empty() && kill(workers[which % workers.size()], SIGKILL) == 0;
+    const std::vector<pid_t> all = workers();
+    return !all.empty() && kill(all[which % all.size()], SIGKILL) == 0;
   }
 
  private:
+  // They inherit the server's environment and keep its name, which the fork server does not.
+  std::vector<pid_t> workers() const {
+    const std::string name = std::filesystem::path(server_path).filename().string() + "\n";
+    const std::string wanted = std::string(marker) + "=" + std::to_string(getpid());
+    std::vector<pid_t> all;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      const pid_t pid = std::atoi(entry.path().filename().c_str());
+      if (pid <= 0 || pid == pid_ || text_of(entry.path() / "comm") != name) continue;
+      if (text_of(entry.path() / "environ").find(wanted) != std::string::npos) all.push_back(pid);
+    }
+    return all;
+  }
   int wait() {
     int status = 0;
     waitpid(std::exchange(pid_, 0), &status, 0);
