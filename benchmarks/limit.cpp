@@ -4,13 +4,15 @@
 // cache lines: one line for each task goes there and comes back; the child knows beforehand what to
 // run and in which order.
 // the protocol: what procpool needs besides so that the death of a worker costs one task, and
-// nothing more. A hint says which slot is next, the worker moves the ring's head, claims the task
-// and says DONE by one compare-and-swap each.
+// nothing more. A hint says which slot is next, the worker claims the task and says DONE by one
+// compare-and-swap each; it moves the ring's head by several hints at once, which procpool does not
+// (they would wait behind a task that turns out to be long).
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <new>
@@ -115,29 +117,33 @@ class protocol {
         pause();
         seen = tail_.load(std::memory_order_acquire);
       }
-      const std::uint64_t hint = hints_[head % window].load(std::memory_order_relaxed);
-      if (!head_.compare_exchange_strong(head, head + 1)) continue;
-      if (head + ahead < seen) {
-        ask_for(slots_[static_cast<std::uint32_t>(
-            hints_[(head + ahead) % window].load(std::memory_order_relaxed))]);
+      const std::uint64_t end = std::min(seen, head + at_once);
+      if (!head_.compare_exchange_strong(head, end)) continue;
+      for (; head < end; ++head) {
+        if (head + ahead < seen) ask_for(slots_[index_at(head + ahead)]);
+        const std::uint64_t generation =
+            hints_[head % window].load(std::memory_order_relaxed) >> 32U;
+        slot& s = slots_[index_at(head)];
+        std::uint64_t word = generation << 2U | ready;
+        if (!s.word.compare_exchange_strong(word, generation << 2U | claimed)) continue;
+        s.value = s.function(s.value);
+        word = generation << 2U | claimed;
+        s.word.compare_exchange_strong(word, generation << 2U | done);
       }
-      slot& s = slots_[static_cast<std::uint32_t>(hint)];
-      const std::uint64_t generation = hint >> 32U;
-      std::uint64_t word = generation << 2U | ready;
-      if (!s.word.compare_exchange_strong(word, generation << 2U | claimed)) continue;
-      s.value = s.function(s.value);
-      word = generation << 2U | claimed;
-      s.word.compare_exchange_strong(word, generation << 2U | done);
     }
   }
 
  private:
   enum : std::uint64_t { ready = 1, claimed = 2, done = 3 };
+  static constexpr std::uint64_t at_once = 8;  // hints by one move of the head
   struct alignas(128) slot {
     std::atomic<std::uint64_t> word;
     int (*function)(int);
     int value;
   };
+  std::uint32_t index_at(std::uint64_t position) const {
+    return static_cast<std::uint32_t>(hints_[position % window].load(std::memory_order_relaxed));
+  }
   slot slots_[window];
   std::atomic<std::uint64_t> hints_[window];
   alignas(128) std::atomic<std::uint64_t> tail_;

@@ -11,11 +11,14 @@
 #pragma once
 
 #include <csignal>
+#include <cstdint>
 #include <initializer_list>
+#include <mutex>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
+#include "procpool/detail/meeting.hpp"
 #include "procpool/detail/pool_access.hpp"
 #include "procpool/detail/thunks.hpp"
 #include "procpool/future.hpp"
@@ -115,6 +118,24 @@ class process_pool_executor {
   template <class F, class T>
   void for_each(map_options options, F f, std::initializer_list<T> items) {
     for_each(std::move(options), std::move(f), std::vector<T>(items));
+  }
+
+  // f(args...) once in every worker, all at the same time, so that the calls may wait for each
+  // other at a barrier: one future for each worker. Blocks until all workers are free and have
+  // begun; what was submitted before runs first. A worker that dies before that is replaced, and
+  // its call starts anew. Throws as submit does, and broken_process_pool when workers cannot be
+  // started.
+  template <class F = detail::overloaded_name, class... Args>
+    requires detail::is_task<F>
+  [[nodiscard]] auto broadcast(F f, Args&&... args) {
+    using types = detail::thunks<F, Args...>;
+    static_assert(sizeof(typename types::result*) != 0);  // says what is wrong with f by its name
+    const std::lock_guard one_at_a_time(pool_.broadcasting());
+    const detail::after_meeting<F> call{std::move(f)};
+    return detail::hold_broadcast(max_workers(),
+                                  [&](const detail::meeting_words& words, std::uint32_t place) {
+                                    return submit(call, words, place, args...);
+                                  });
   }
 
   // Ends the pool; submit throws shutdown_error from here on. By default blocks until all tasks are
