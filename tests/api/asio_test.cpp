@@ -51,8 +51,7 @@ TEST_P(asio_test, use_awaitable) {
   asio::io_context context(1);
   const auto talk = [&]() -> asio::awaitable<std::string> {
     const std::thread::id here = std::this_thread::get_id();
-    future<int> first = pool.submit(echo, 20);
-    const int x = co_await async(std::move(first), asio::use_awaitable);
+    const int x = co_await async(pool.submit(echo, 20), asio::use_awaitable);
     future<void> second = pool.submit(nothing);
     co_await async(std::move(second), asio::use_awaitable);
     std::string seen = std::to_string(x);
@@ -154,6 +153,26 @@ TEST_P(asio_test, a_context_that_ends_before_the_task) {
   EXPECT_FALSE(called);
 }
 
+TEST_P(asio_test, a_context_that_ends_destroys_the_handlers) {
+  process_pool_executor pool(options(1));
+  tally gate;
+  auto owned = std::make_shared<int>(1);
+  bool called = false;
+  {
+    asio::io_context context;
+    async(pool.submit(wait_and_return, gate.path(), 1),
+          asio::bind_executor(context, [&, owned](std::exception_ptr, int) { called = true; }));
+    EXPECT_EQ(owned.use_count(), 2);
+  }
+  EXPECT_EQ(owned.use_count(), 1);
+  gate.add();
+  // The callback behind it: that of the operation has run.
+  std::promise<void> later;
+  pool.submit(echo, 2).then([&](future<int>) { later.set_value(); });
+  later.get_future().get();
+  EXPECT_FALSE(called);
+}
+
 background<std::thread::id> goes_on_in(asio::io_context& context, future<int> f) {
   co_await via(context, std::move(f));
   co_return std::this_thread::get_id();
@@ -176,6 +195,16 @@ TEST_P(asio_test, via_a_context_and_its_executor) {
   EXPECT_EQ(first.result.get(), there);
   EXPECT_EQ(second.result.get(), there);
   runner.join();
+}
+
+TEST_P(asio_test, via_a_context_that_is_gone_throws) {
+  process_pool_executor pool(options(1));
+  tally gate;
+  std::optional<asio::io_context> context(std::in_place);
+  auto waits = goes_on_in(*context, pool.submit(wait_and_return, gate.path(), 1));
+  context.reset();
+  gate.add();
+  EXPECT_THROW(waits.result.get(), cancelled_error);
 }
 
 TEST_P(asio_test, a_future_without_a_task) {
