@@ -1,5 +1,7 @@
 # Each examples/<name>.cpp or examples/<name>/main.cpp is a program and a test: it must end with 0.
+# Those whose name has asio in it need Boost.Asio.
 
+include(asio)
 file(GLOB example_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/examples/*.cpp"
                                             "${PROJECT_SOURCE_DIR}/examples/*/main.cpp")
 foreach(source IN LISTS example_sources)
@@ -8,11 +10,17 @@ foreach(source IN LISTS example_sources)
     cmake_path(GET source PARENT_PATH folder)
     cmake_path(GET folder FILENAME name)
   endif()
+  if(name MATCHES "asio" AND NOT Boost_FOUND)
+    continue()
+  endif()
   add_executable(example_${name} "${source}")
   target_link_libraries(example_${name} PRIVATE procpool::procpool)
   set_target_properties(example_${name} PROPERTIES
     OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/examples")
   procpool_warnings(example_${name})
+  if(name MATCHES "asio")
+    procpool_link_asio(example_${name} boost)
+  endif()
   if(PROCPOOL_BUILD_TESTS)
     add_test(NAME example.${name} COMMAND example_${name})
     set_tests_properties(example.${name} PROPERTIES LABELS examples TIMEOUT 60)

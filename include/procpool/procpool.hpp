@@ -18,6 +18,7 @@
 #include "procpool/mutex.hpp"
 #include "procpool/options.hpp"
 #include "procpool/partial.hpp"
+#include "procpool/pipeline.hpp"
 #include "procpool/process_pool_executor.hpp"
 #include "procpool/progress.hpp"
 #include "procpool/promise.hpp"
@@ -29,4 +30,5 @@
 #include "procpool/this_worker.hpp"
 #include "procpool/thread_pool_executor.hpp"
 #include "procpool/version.hpp"
+#include "procpool/via.hpp"
 #include "procpool/wait.hpp"

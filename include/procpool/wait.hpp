@@ -256,6 +256,12 @@ class completion_queue {
     const time_point deadline = detail::deadline_after(d);
     return take(set_.next(&deadline));
   }
+  // Does not block: empty if none is done.
+  std::optional<future<T>> try_next() { return take(set_.try_next()); }
+  // For poll, epoll and any event loop: a descriptor that is readable as long as try_next() has a
+  // future to give. It belongs to the queue: poll it, but neither read nor write nor close it. The
+  // callback thread makes it readable, so a slow callback delays it. Throws std::system_error.
+  int native_handle() { return set_.descriptor(); }
   // Added and not taken.
   std::size_t size() const { return set_.outstanding(); }
   bool empty() const { return size() == 0; }

@@ -56,6 +56,16 @@ class callback_engine final : public detail::completion_listener {
     if (former.joinable()) former.join();
   }
 
+  std::thread begin_watch() {
+    std::thread former = start_thread();
+    ++watchers_;
+    hub_.ring();  // it may be about to leave
+    return former;
+  }
+  void end_watch() noexcept {
+    if (--watchers_ == 0) hub_.ring();
+  }
+
   void completed(detail::subscription& s) noexcept override {
     auto& e = *reinterpret_cast<entry*>(s.tag);
     ready_.splice(ready_.end(), waiting_, e.self);
@@ -108,10 +118,12 @@ class callback_engine final : public detail::completion_listener {
     std::unique_lock lock(hub_.mutex());
     for (;;) {
       const time_point until = std::chrono::steady_clock::now() + linger;
-      const bool found = hub_.wait(lock, waiting_.empty() ? &until : nullptr, {},
-                                   [this] { return !ready_.empty() || leaving_; });
+      const bool wanted = is_wanted();
+      const bool found = hub_.wait(lock, wanted ? nullptr : &until, {}, [&] {
+        return !ready_.empty() || leaving_ || wanted != is_wanted();
+      });
       if (ready_.empty()) {
-        if ((found && leaving_) || waiting_.empty()) break;
+        if ((found && leaving_) || (!found && !is_wanted())) break;
         continue;
       }
       std::list<entry> next;
@@ -125,6 +137,9 @@ class callback_engine final : public detail::completion_listener {
     }
     running_ = false;
   }
+
+  // Whether there is something to wait for.
+  bool is_wanted() const { return !waiting_.empty() || watchers_ != 0; }
 
   static void run(entry& e) noexcept {
     try {
@@ -142,6 +157,7 @@ class callback_engine final : public detail::completion_listener {
 
   completion_hub& hub_;
   std::list<entry> waiting_, ready_;
+  std::size_t watchers_ = 0;
   std::thread thread_;
   bool running_ = false, busy_ = false, leaving_ = false;
 };
@@ -156,6 +172,8 @@ bool post(const std::function<void()>& what) noexcept {
     return false;
   }
 }
+std::thread begin_watch() { return callback_engine::instance().begin_watch(); }
+void end_watch() noexcept { callback_engine::instance().end_watch(); }
 void finish_callbacks() noexcept { callback_engine::instance().finish(); }
 
 }  // namespace procpool::parent

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <thread>
 
 #include "procpool/detail/task_state.hpp"
 
@@ -16,6 +17,12 @@ namespace procpool::parent {
 
 // Runs on the callback thread, soon; false if there can be no such thread. Any thread.
 bool post(const std::function<void()>& what) noexcept;
+
+// Somebody wants to hear of completions without waiting for them: from begin to end the callback
+// thread looks for them. With the mutex of completions.hpp held. begin throws if there can be no
+// such thread; what it returns is to be joined without the mutex.
+std::thread begin_watch();
+void end_watch() noexcept;
 
 // Until no callback is queued, running or waiting for a task; at exit.
 void finish_callbacks() noexcept;

@@ -7,12 +7,15 @@
 #include <limits>
 #include <optional>
 #include <span>
+#include <thread>
 #include <utility>
 
 #include "launch/role.hpp"
 #include "launch/thread_gate.hpp"
 #include "os/cpu_count.hpp"
+#include "os/event_fd.hpp"
 #include "os/futex.hpp"
+#include "parent/callbacks.hpp"
 #include "procpool/errors.hpp"
 
 namespace procpool::parent {
@@ -201,11 +204,15 @@ void check_process() {
 struct completion_set::members final : completion_listener {
   ~members() {
     // In a copy of the process the tasks are not there, and the mutex may be held for ever.
-    if (!in_parent_process()) return;
+    if (!in_parent_process()) {
+      static_cast<void>(bell.release().release());  // it was closed when the copy was made
+      return;
+    }
     const std::lock_guard lock(completion_hub::instance().mutex());
     for (subscription& s : nodes) {
       if (s.state != nullptr) s.state->unsubscribe(s);
     }
+    if (watched) parent::end_watch();
   }
   // Allocates nothing: add() has made room.
   void completed(subscription& s) noexcept override {
@@ -213,6 +220,9 @@ struct completion_set::members final : completion_listener {
     s.next = nullptr;
     (last_ready == nullptr ? first_ready : last_ready->next) = &s;
     last_ready = &s;
+    ++ready;
+    if (ready == 1 && bell) os::signal_event_fd(bell.get());
+    end_watch_if_idle();
   }
   std::uint64_t take_ready() {
     subscription& s = *first_ready;
@@ -220,7 +230,21 @@ struct completion_set::members final : completion_listener {
     if (first_ready == nullptr) last_ready = nullptr;
     s.next = std::exchange(spare, &s);
     --outstanding;
+    if (--ready == 0 && bell) os::clear_event_fd(bell.get());
     return s.tag;
+  }
+
+  // With a descriptor nobody may be waiting who would see what is done: the callback thread does.
+  std::thread begin_watch_if_due() {
+    if (!bell || watched || outstanding == ready) return {};
+    std::thread former = parent::begin_watch();
+    watched = true;
+    return former;
+  }
+  void end_watch_if_idle() noexcept {
+    if (!watched || outstanding != ready) return;
+    watched = false;
+    parent::end_watch();
   }
 
   // Sources are looked at without the mutex, so only those that a pending member keeps alive. One
@@ -249,7 +273,9 @@ struct completion_set::members final : completion_listener {
   subscription *first_ready = nullptr, *last_ready = nullptr;
   std::vector<completion_source*> sources;
   std::vector<std::ptrdiff_t> pending;  // members that each source has yet to deliver
-  std::size_t outstanding = 0;
+  std::size_t outstanding = 0, ready = 0;
+  os::private_fd bell;   // readable while something is ready
+  bool watched = false;  // by the callback thread
 };
 
 completion_set::completion_set() : members_(std::make_unique<members>()) {}
@@ -261,16 +287,26 @@ void completion_set::add(task_state& state, std::uint64_t tag) {
   check_process();
   members& m = *members_;
   completion_hub& hub = completion_hub::instance();
-  const std::lock_guard lock(hub.mutex());
-  m.make_room();
-  subscription& s = *m.spare;
-  m.spare = s.next;
-  s = {&m, tag, &state, nullptr, nullptr};
-  ++m.outstanding;
-  state.subscribe(s);
-  m.watch(*s.source, 1);
-  // Somebody may be waiting in next() while we add what is done already.
-  if (m.first_ready != nullptr) hub.ring();
+  std::thread former;  // joined without the mutex
+  {
+    const std::lock_guard lock(hub.mutex());
+    m.make_room();
+    ++m.outstanding;
+    try {
+      former = m.begin_watch_if_due();
+    } catch (...) {
+      --m.outstanding;
+      throw;
+    }
+    subscription& s = *m.spare;
+    m.spare = s.next;
+    s = {&m, tag, &state, nullptr, nullptr};
+    state.subscribe(s);
+    m.watch(*s.source, 1);
+    // Somebody may be waiting in next() while we add what is done already.
+    if (m.first_ready != nullptr) hub.ring();
+  }
+  if (former.joinable()) former.join();
 }
 
 std::size_t completion_set::outstanding() const {
@@ -292,6 +328,33 @@ std::optional<std::uint64_t> completion_set::next(const time_point* deadline) {
   const std::uint64_t tag = m.take_ready();
   if (m.outstanding == 0) hub.ring();
   return tag;
+}
+
+std::optional<std::uint64_t> completion_set::try_next() {
+  check_process();
+  completion_hub& hub = completion_hub::instance();
+  const std::lock_guard lock(hub.mutex());
+  if (members_->first_ready == nullptr) hub.drain();
+  if (members_->first_ready == nullptr) return std::nullopt;
+  const std::uint64_t tag = members_->take_ready();
+  if (members_->outstanding == 0) hub.ring();
+  return tag;
+}
+
+int completion_set::descriptor() {
+  check_process();
+  members& m = *members_;
+  std::thread former;  // joined without the mutex
+  {
+    const std::lock_guard lock(completion_hub::instance().mutex());
+    if (!m.bell) {
+      m.bell = os::make_event_fd();
+      if (m.ready != 0) os::signal_event_fd(m.bell.get());
+    }
+    former = m.begin_watch_if_due();
+  }
+  if (former.joinable()) former.join();
+  return m.bell.get();
 }
 
 }  // namespace procpool::detail

@@ -1,13 +1,16 @@
 // co_await of a future, in a coroutine type that knows nothing of procpool.
 #include <atomic>
-#include <coroutine>
-#include <exception>
+#include <condition_variable>
+#include <deque>
+#include <functional>
 #include <future>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "support/background.hpp"
 #include "support/pool_test.hpp"
 #include "support/tally.hpp"
 
@@ -26,23 +29,6 @@ int wait_and_return(const std::string& gate, int x) {
   await_tally(gate, 1);
   return x;
 }
-
-// The least coroutine whose end another thread can wait for.
-template <class T>
-struct background {
-  struct promise_type {
-    std::promise<T> result;
-    background get_return_object() {
-      return {result.get_future(), std::coroutine_handle<promise_type>::from_promise(*this)};
-    }
-    std::suspend_never initial_suspend() noexcept { return {}; }
-    std::suspend_never final_suspend() noexcept { return {}; }
-    void return_value(T v) { result.set_value(std::move(v)); }
-    void unhandled_exception() { result.set_exception(std::current_exception()); }
-  };
-  std::future<T> result;
-  std::coroutine_handle<promise_type> coroutine;  // dangles once it is over
-};
 
 class coroutine_test : public pool_test {};
 PROCPOOL_FOR_EACH_START_METHOD(coroutine_test);
@@ -132,6 +118,103 @@ TEST_P(coroutine_test, one_that_is_destroyed_is_not_resumed) {
   later.get_future().get();
   EXPECT_FALSE(resumed);
   EXPECT_THROW(b.result.get(), std::future_error);  // the promise went with the coroutine
+}
+
+// A thread that runs what it is given, by one of the names that via knows.
+class worker_thread {
+ public:
+  worker_thread() : thread_([this] { work(); }) {}
+  ~worker_thread() {
+    execute(nullptr);
+    thread_.join();
+  }
+  void execute(std::function<void()> f) {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(f));
+    changed_.notify_all();
+  }
+  std::thread::id id() const { return thread_.get_id(); }
+
+ private:
+  void work() {
+    for (;;) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return !queue_.empty(); });
+      const std::function<void()> next = std::move(queue_.front());
+      queue_.pop_front();
+      if (!next) return;
+      lock.unlock();
+      next();
+    }
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> queue_;
+  std::thread thread_;
+};
+
+struct with_post {
+  worker_thread* thread;
+  void post(std::function<void()> f) const { thread->execute(std::move(f)); }
+};
+struct with_executor {
+  worker_thread* thread;
+  worker_thread& get_executor() const { return *thread; }
+};
+// As procpool's own executors have it.
+struct with_submit {
+  worker_thread* thread;
+  process_pool_executor* pool;
+  int max_workers() const { return 1; }
+  future<void> submit(std::function<void()> f) const {
+    thread->execute(std::move(f));
+    return pool->submit(nothing);
+  }
+};
+struct refuses {
+  void execute(const std::function<void()>& /*f*/) const { throw std::domain_error("closed"); }
+};
+// Takes functions and is shut down before it runs them.
+struct gives_up {
+  process_pool_executor* pool;
+  int max_workers() const { return 1; }
+  future<void> submit(const std::function<void()>& /*f*/) const {
+    return pool->submit(std::exit, 1);
+  }
+};
+
+template <class E>
+background<std::pair<int, std::thread::id>> on(E& executor, future<int> f) {
+  const int x = co_await via(executor, std::move(f));
+  co_return std::pair(x, std::this_thread::get_id());
+}
+
+TEST_P(coroutine_test, via_an_executor) {
+  process_pool_executor pool(options(1));
+  worker_thread thread;
+  const auto call = [&thread](std::function<void()> f) { thread.execute(std::move(f)); };
+  const with_post post{&thread};
+  const with_executor context{&thread};
+  const with_submit submit{&thread, &pool};
+  const std::pair expected(7, thread.id());
+  EXPECT_EQ(on(thread, pool.submit(echo, 7)).result.get(), expected);
+  EXPECT_EQ(on(post, pool.submit(echo, 7)).result.get(), expected);
+  EXPECT_EQ(on(context, pool.submit(echo, 7)).result.get(), expected);
+  EXPECT_EQ(on(submit, pool.submit(echo, 7)).result.get(), expected);
+  EXPECT_EQ(on(call, pool.submit(echo, 7)).result.get(), expected);
+  future<int> done = pool.submit(echo, 7);
+  done.wait();
+  EXPECT_EQ(on(thread, std::move(done)).result.get(), expected) << "also what is done already";
+  EXPECT_THROW(on(thread, pool.submit(fail)).result.get(), std::out_of_range);
+  EXPECT_THROW(static_cast<void>(via(thread, future<int>())), invalid_state_error);
+}
+
+TEST_P(coroutine_test, an_executor_that_refuses_wakes_the_coroutine) {
+  process_pool_executor pool(options(1));
+  const refuses closed;
+  EXPECT_THROW(on(closed, pool.submit(echo, 7)).result.get(), std::domain_error);
+  const gives_up lazy{&pool};
+  EXPECT_THROW(on(lazy, pool.submit(echo, 7)).result.get(), worker_crashed);
 }
 
 TEST_P(coroutine_test, a_future_without_a_task) {

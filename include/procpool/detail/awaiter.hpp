@@ -1,9 +1,11 @@
 // What co_await of a future makes: the coroutine sleeps until the task is done and goes on upon the
-// callback thread. A coroutine that is destroyed meanwhile is not resumed; the task goes on.
+// callback thread, or where a target takes it. A coroutine that is destroyed meanwhile is not
+// resumed; the task goes on.
 #pragma once
 
 #include <atomic>
 #include <coroutine>
+#include <exception>
 #include <memory>
 #include <utility>
 
@@ -11,40 +13,81 @@
 
 namespace procpool::detail {
 
+// A coroutine that sleeps; woken once, by whoever comes first.
+class sleeper {
+ public:
+  explicit sleeper(std::coroutine_handle<> coroutine) : coroutine_(coroutine) {}
+  void wake() {
+    if (!over_.exchange(true)) coroutine_.resume();
+  }
+  // The same, but co_await throws. False if it is awake, or gone.
+  bool wake_with(std::exception_ptr error) {
+    if (over_.exchange(true)) return false;
+    refusal_ = std::move(error);
+    coroutine_.resume();
+    return true;
+  }
+  void forget() noexcept { over_ = true; }
+  const std::exception_ptr& refusal() const noexcept { return refusal_; }
+
+ private:
+  std::coroutine_handle<> coroutine_;
+  std::exception_ptr refusal_;  // of the target
+  std::atomic<bool> over_{false};
+};
+
+// What a target runs: the coroutine goes on in the thread that calls it.
+struct wake_up {
+  std::shared_ptr<sleeper> who;
+  void operator()() const { who->wake(); }
+};
+
+// Stays on the callback thread.
+struct no_target {
+  void operator()(const wake_up& w) const { w(); }
+};
+
 // One co_await. Lives in the coroutine's frame, which may be gone when the task is done.
-template <class Future>
+template <class Future, class Target = no_target>
 class future_awaiter {
  public:
-  explicit future_awaiter(Future f) : source_(std::move(f)) {}
+  explicit future_awaiter(Future f, Target t = {}) : source_(std::move(f)), to_(std::move(t)) {}
   ~future_awaiter() {
-    if (sleeper_) sleeper_->over = true;
+    if (sleeper_) sleeper_->forget();
   }
   future_awaiter(const future_awaiter&) = delete;
   future_awaiter& operator=(const future_awaiter&) = delete;
 
-  bool await_ready() const { return source_.done(); }
+  bool await_ready() const {
+    if constexpr (std::is_same_v<Target, no_target>) return source_.done();
+    return false;
+  }
   void await_suspend(std::coroutine_handle<> coroutine) {
     sleeper_ = std::make_shared<sleeper>(coroutine);
     // The coroutine may be running again, and this be gone, before the next line returns.
-    run_when_done(*source_.native_state(), std::make_unique<call>(sleeper_));
+    run_when_done(*source_.native_state(), std::make_unique<call>(sleeper_, std::move(to_)));
   }
-  decltype(auto) await_resume() { return source_.get(); }
+  decltype(auto) await_resume() {
+    if (sleeper_ && sleeper_->refusal()) std::rethrow_exception(sleeper_->refusal());
+    return source_.get();
+  }
 
  private:
-  struct sleeper {
-    explicit sleeper(std::coroutine_handle<> c) : coroutine(c) {}
-    std::coroutine_handle<> coroutine;
-    std::atomic<bool> over{false};  // resumed, or destroyed
-  };
   struct call final : callback {
-    explicit call(std::shared_ptr<sleeper> w) : who(std::move(w)) {}
+    call(std::shared_ptr<sleeper> w, Target t) : who(std::move(w)), to(std::move(t)) {}
     void run() override {
-      if (!who->over.exchange(true)) who->coroutine.resume();
+      try {
+        to(wake_up{who});
+      } catch (...) {
+        if (!who->wake_with(std::current_exception())) throw;
+      }
     }
     std::shared_ptr<sleeper> who;
+    Target to;
   };
 
   Future source_;
+  Target to_;
   std::shared_ptr<sleeper> sleeper_;
 };
 

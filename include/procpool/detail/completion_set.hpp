@@ -27,6 +27,11 @@ class PROCPOOL_EXPORT completion_set {
   // The tag of a task that is done, in order of completion; blocks until there is one. Empty once
   // the deadline has passed, or as soon as nothing is outstanding.
   std::optional<std::uint64_t> next(const time_point* deadline);
+  // The same without blocking: empty if none is done.
+  std::optional<std::uint64_t> try_next();
+  // A descriptor that is readable as long as a task is done that next() has not named; made by the
+  // first call. Throws std::system_error.
+  int descriptor();
 
  private:
   struct members;

@@ -1,0 +1,214 @@
+// Futures as operations of Boost.Asio: each completion token, where it completes, and what keeps
+// run() from returning. asio_standalone_test.cpp has what Boost 1.74 lacks.
+#include "procpool/asio.hpp"
+
+#include <boost/asio.hpp>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "support/background.hpp"
+#include "support/pool_test.hpp"
+#include "support/tally.hpp"
+
+namespace {
+
+namespace asio = boost::asio;
+using namespace procpool;
+using namespace procpool::testing;
+
+int echo(int x) { return x; }
+void nothing() {}
+int fail() { throw std::out_of_range("thrown in the task"); }
+int die() { std::_Exit(3); }
+int wait_and_return(const std::string& gate, int x) {
+  await_tally(gate, 1);
+  return x;
+}
+
+struct no_default {
+  explicit no_default(int v) : value(v) {}
+  int value;
+};
+
+}  // namespace
+
+template <>
+struct procpool::codec<no_default> {
+  static int to_wire(const no_default& x) { return x.value; }
+  static no_default from_wire(int x) { return no_default(x); }
+};
+
+namespace {
+
+class asio_test : public pool_test {};
+PROCPOOL_FOR_EACH_START_METHOD(asio_test);
+
+TEST_P(asio_test, use_awaitable) {
+  process_pool_executor pool(options(1));
+  asio::io_context context(1);
+  const auto talk = [&]() -> asio::awaitable<std::string> {
+    const std::thread::id here = std::this_thread::get_id();
+    const int x = co_await async(pool.submit(echo, 20), asio::use_awaitable);
+    future<void> second = pool.submit(nothing);
+    co_await async(std::move(second), asio::use_awaitable);
+    std::string seen = std::to_string(x);
+    if (std::this_thread::get_id() == here) seen += ", here";
+    try {
+      future<int> third = pool.submit(fail);
+      co_await async(std::move(third), asio::use_awaitable);
+    } catch (const std::out_of_range& e) {
+      seen += std::string(", ") + e.what();
+    }
+    try {
+      future<int> fourth = pool.submit(die);
+      co_await async(std::move(fourth), asio::use_awaitable);
+    } catch (const worker_crashed& e) {
+      seen += ", exit code " + std::to_string(e.exit_code());
+    }
+    co_return seen;
+  };
+  std::future<std::string> seen = asio::co_spawn(context, talk(), asio::use_future);
+  context.run();
+  EXPECT_EQ(seen.get(), "20, here, thrown in the task, exit code 3");
+}
+
+TEST_P(asio_test, a_callback_runs_on_its_executor_and_never_at_once) {
+  process_pool_executor pool(options(1));
+  asio::io_context context;
+  future<int> done = pool.submit(echo, 5);
+  done.wait();
+  std::thread::id where;
+  int value = 0;
+  bool returned = false;
+  asio::post(context, [&] {
+    async(std::move(done), asio::bind_executor(context, [&](std::exception_ptr e, int x) {
+            EXPECT_TRUE(returned);
+            EXPECT_EQ(e, nullptr);
+            value = x;
+            where = std::this_thread::get_id();
+          }));
+    returned = true;
+  });
+  context.run();
+  EXPECT_EQ(value, 5);
+  EXPECT_EQ(where, std::this_thread::get_id());
+}
+
+TEST_P(asio_test, run_returns_only_when_the_task_is_done) {
+  process_pool_executor pool(options(1));
+  tally gate;
+  asio::io_context context;
+  int value = 0;
+  async(pool.submit(wait_and_return, gate.path(), 7),
+        asio::bind_executor(context, [&](std::exception_ptr, int x) { value = x; }));
+  EXPECT_EQ(context.poll(), 0U);
+  EXPECT_FALSE(context.stopped()) << "there is work outstanding";
+  gate.add();
+  EXPECT_EQ(context.run(), 1U);
+  EXPECT_EQ(value, 7);
+}
+
+TEST_P(asio_test, a_callback_without_an_executor_runs_on_the_callback_thread) {
+  process_pool_executor pool(options(1));
+  std::promise<std::thread::id> where, callbacks;
+  async(pool.submit(nothing),
+        [&](std::exception_ptr) { where.set_value(std::this_thread::get_id()); });
+  pool.submit(nothing).then([&](future<void>) { callbacks.set_value(std::this_thread::get_id()); });
+  EXPECT_EQ(where.get_future().get(), callbacks.get_future().get());
+}
+
+TEST_P(asio_test, use_future) {
+  process_pool_executor pool(options(1));
+  EXPECT_EQ(async(pool.submit(echo, 3), asio::use_future).get(), 3);
+  async(pool.submit(nothing), asio::use_future).get();
+  std::future<int> failed = async(pool.submit(fail), asio::use_future);
+  EXPECT_THROW(failed.get(), std::out_of_range);
+}
+
+TEST_P(asio_test, results_that_can_only_be_moved_and_those_without_a_default) {
+  process_pool_executor pool(options(1));
+  const auto make = [](int x) { return std::make_unique<int>(x); };
+  EXPECT_EQ(*async(pool.submit(make, 3), asio::use_future).get(), 3);
+  const auto wrap = [](int x) { return no_default(x); };
+  std::optional<no_default> wrapped = async(pool.submit(wrap, 4), asio::use_future).get();
+  EXPECT_EQ(wrapped.value().value, 4);
+}
+
+TEST_P(asio_test, a_context_that_ends_before_the_task) {
+  process_pool_executor pool(options(1));
+  tally gate;
+  bool called = false;
+  {
+    asio::io_context context;
+    async(pool.submit(echo, 1),
+          asio::bind_executor(context, [&](std::exception_ptr, int) { called = true; }));
+    // The callback behind it says that the completion is in the context's queue.
+    std::promise<void> later;
+    pool.submit(echo, 2).then([&](future<int>) { later.set_value(); });
+    later.get_future().get();
+  }
+  EXPECT_FALSE(called);
+}
+
+TEST_P(asio_test, a_context_that_ends_destroys_the_handlers) {
+  process_pool_executor pool(options(1));
+  tally gate;
+  auto owned = std::make_shared<int>(1);
+  bool called = false;
+  {
+    asio::io_context context;
+    async(pool.submit(wait_and_return, gate.path(), 1),
+          asio::bind_executor(context, [&, owned](std::exception_ptr, int) { called = true; }));
+    EXPECT_EQ(owned.use_count(), 2);
+  }
+  EXPECT_EQ(owned.use_count(), 1);
+  gate.add();
+  // The callback behind it: that of the operation has run.
+  std::promise<void> later;
+  pool.submit(echo, 2).then([&](future<int>) { later.set_value(); });
+  later.get_future().get();
+  EXPECT_FALSE(called);
+}
+
+background<std::thread::id> goes_on_in(asio::io_context& context, future<int> f) {
+  co_await via(context, std::move(f));
+  co_return std::this_thread::get_id();
+}
+background<std::thread::id> goes_on_upon(asio::io_context::executor_type executor, future<int> f) {
+  co_await via(executor, std::move(f));
+  co_return std::this_thread::get_id();
+}
+
+TEST_P(asio_test, via_a_context_and_its_executor) {
+  process_pool_executor pool(options(1));
+  asio::io_context context;
+  tally gate;
+  auto first = goes_on_in(context, pool.submit(wait_and_return, gate.path(), 1));
+  auto second = goes_on_upon(context.get_executor(), pool.submit(echo, 1));
+  EXPECT_FALSE(context.stopped());
+  gate.add();
+  std::thread runner([&] { context.run(); });
+  const std::thread::id there = runner.get_id();
+  EXPECT_EQ(first.result.get(), there);
+  EXPECT_EQ(second.result.get(), there);
+  runner.join();
+}
+
+TEST_P(asio_test, via_a_context_that_is_gone_throws) {
+  process_pool_executor pool(options(1));
+  tally gate;
+  std::optional<asio::io_context> context(std::in_place);
+  auto waits = goes_on_in(*context, pool.submit(wait_and_return, gate.path(), 1));
+  context.reset();
+  gate.add();
+  EXPECT_THROW(waits.result.get(), cancelled_error);
+}
+
+TEST_P(asio_test, a_future_without_a_task) {
+  EXPECT_THROW(async(future<int>(), asio::use_future), invalid_state_error);
+}
+
+}  // namespace

@@ -1,0 +1,79 @@
+// Pipelines whose stages do not fit, and via with what is no executor.
+#include "procpool/procpool.hpp"
+
+using namespace procpool;
+
+std::string to_text(int);
+double measure(const std::string&);
+int twice(int);
+void print(int);
+
+struct word {};
+
+void use(process_pool_executor& pool, const std::vector<int>& numbers) {
+  const auto p = pipeline(stage(pool, to_text), stage(pool, {.retries = 1}, measure));
+  (void)p.run(numbers);
+  p.for_each(numbers);
+  const auto q = pipeline(stage(pool, twice), stage(pool, print));
+  q.for_each({1, 2});
+#if MISTAKE == __LINE__
+  // error: procpool: a stage of this pipeline cannot be called with what comes before it
+  // never: no matching
+  // never: void
+  (void)pipeline(stage(pool, to_text), stage(pool, twice), stage(pool, measure)).run(numbers);
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a stage of this pipeline cannot be called with what comes before it
+  // never: no matching
+  (void)p.run(std::vector<word>());
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a stage of this pipeline cannot be called with what comes before it
+  p.for_each({word()});
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a stage of this pipeline returns nothing, so the next one has no argument
+  // never: no matching
+  (void)pipeline(stage(pool, print), stage(pool, twice)).run(numbers);
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: the last stage returns nothing, so run has no results: use for_each
+  // never: no matching
+  (void)q.run(numbers);
+#endif
+#if MISTAKE == __LINE__
+  // error: dropping the results cancels the
+  p.run(numbers);
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a pipeline wants at least one stage
+  (void)pipeline();
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: a task cannot capture variables
+  // never: no matching
+  (void)pipeline(stage(pool, [&](int x) { return x + numbers[0]; })).run(numbers);
+#endif
+}
+
+struct task {
+  struct promise_type {
+    task get_return_object() { return {}; }
+    std::suspend_never initial_suspend() noexcept { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() {}
+  };
+};
+
+task wait(process_pool_executor& pool, word& nothing) {
+  co_await via([](const auto& f) { f(); }, pool.submit(twice, 1));
+#if MISTAKE == __LINE__
+  // error: procpool: a coroutine cannot go on in a worker process
+  co_await via(pool, pool.submit(twice, 1));
+#endif
+#if MISTAKE == __LINE__
+  // error: procpool: via wants an executor
+  co_await via(nothing, pool.submit(twice, 1));
+#endif
+}
