@@ -10,6 +10,7 @@
 #include "procpool/map.hpp"
 #include "procpool/options.hpp"
 #include "procpool/partial.hpp"
+#include "procpool/process.hpp"
 #include "procpool/process_pool_executor.hpp"
 #include "procpool/progress.hpp"
 #include "procpool/shared_array.hpp"

@@ -54,6 +54,13 @@ void use_default_signal_stack() noexcept {
   ::sigaltstack(&none, nullptr);
 }
 
+void accept_interrupts() noexcept {
+  struct sigaction action{};
+  action.sa_handler = SIG_DFL;
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGQUIT, &action, nullptr);
+}
+
 void block_all_signals() noexcept {
   sigset_t all;
   ::sigfillset(&all);
