@@ -7,6 +7,7 @@
 #include "procpool/future.hpp"
 #include "procpool/init.hpp"
 #include "procpool/invocation.hpp"
+#include "procpool/manager.hpp"
 #include "procpool/map.hpp"
 #include "procpool/options.hpp"
 #include "procpool/partial.hpp"

@@ -18,6 +18,8 @@
 #include "os/environment.hpp"
 #include "procpool/export.hpp"
 #include "shm/process_image.hpp"
+#include "sync/manager_link.hpp"
+#include "worker/manager_server.hpp"
 #include "worker/run.hpp"
 #include "worker/run_process.hpp"
 
@@ -38,6 +40,12 @@ void enter(const worker_context& context) {
 const worker_entry bound_worker_entry = &enter;
 
 }  // namespace procpool::launch
+
+namespace procpool::sync {
+
+const manager_entry bound_manager_entry = &worker::serve_manager;
+
+}  // namespace procpool::sync
 
 namespace {
 

@@ -17,6 +17,8 @@ void reset_signal_actions(fault_handlers faults) noexcept;
 void use_default_signal_stack() noexcept;
 // SIGINT and SIGQUIT end this process again.
 void accept_interrupts() noexcept;
+// They do not.
+void ignore_interrupts() noexcept;
 
 void block_all_signals() noexcept;
 void unblock_all_signals() noexcept;

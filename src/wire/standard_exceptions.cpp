@@ -166,6 +166,7 @@ std::span<const exception_entry> standard_exceptions() {
       simple<nested_use_error>(),
       simple<invalid_state_error>(),
       simple<unsafe_fork_error>(),
+      simple<manager_lost_error>(),
       simple<codec_error>(),
       composed<remote_error, remote_parts, make_remote_error>(),
       composed<task_killed, death_parts, make_task_killed>(),
