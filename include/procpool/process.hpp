@@ -50,7 +50,7 @@ class PROCPOOL_EXPORT process {
  public:
   process() noexcept = default;  // empty
 
-  // Blocks until the process is there: for well below a millisecond, or, for the first one of a
+  // Blocks until the process is there: for about a millisecond, or, for the first one of a
   // program, for as long as executing it again takes. Throws std::system_error (EAGAIN: too many
   // processes), unsafe_fork_error, nested_use_error in a task or another process,
   // procpool::error when there can be no fork server, and what the arguments' codecs throw.

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -344,6 +345,20 @@ TEST_F(manager_test, a_process_that_was_forked_cannot_call) {
   EXPECT_EQ(waitpid(copy, &status, 0), copy);
   EXPECT_EQ(status, 0);
   EXPECT_EQ(sum.call(add, 1), 2);
+}
+
+TEST_F(manager_test, a_copy_of_the_program) {
+  const auto methods = start_methods();
+  if (std::find(methods.begin(), methods.end(), start_method::fork) == methods.end()) {
+    GTEST_SKIP() << "no fork here";
+  }
+  static int global = 1;
+  global = 2;  // a copy of this process knows, a fresh one does not
+  manager m({.start = start_method::fork, .name = "copy"});
+  manager other;
+  const auto get = [](long&) { return global; };
+  EXPECT_EQ(m.make<long>(0).call(get), 2);
+  EXPECT_EQ(other.make<long>(0).call(get), 1);
 }
 
 // The abstract socket of the one manager that there is.
