@@ -61,7 +61,7 @@ void run_process(const launch::worker_context& context) {
   os::add_private_fd(context.page_fd);
   if (shm::attach_page(context.page_fd) != 0) os::leave_process(exit_failed);
   // Both for the rest of the process's life, and the views of its arguments with them.
-  auto& view = *new shm::arena_view(context.region_fd, shm::process_arena_begin);
+  static auto& view = *new shm::arena_view(context.region_fd, shm::process_arena_begin);
   const shm::u64 offset = shm::image_offset(context.argument);
   const shm::u64 length =
       reinterpret_cast<shm::process_image*>(view.at(offset, sizeof(shm::process_image)))->length;

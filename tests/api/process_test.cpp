@@ -125,7 +125,7 @@ TEST_F(copied_process_test, two_copies_at_once) {
 }
 
 TEST_F(process_test, captures_with_another_start_method) {
-  const int x = 1;
+  const int x = getpid();
   EXPECT_THROW(process({.start = start_method::spawn}, [x] { _exit(x); }), std::invalid_argument);
 }
 
