@@ -16,7 +16,7 @@ BELOW = {
     'os': {'base'},
     'shm': {'base', 'os'},
     'wire': {'base'},
-    'sync': {'base', 'os', 'shm'},
+    'sync': {'base', 'os', 'shm', 'wire'},
     'launch': {'base', 'os', 'shm', 'wire'},
     'worker': {'base', 'os', 'shm', 'wire', 'sync', 'launch'},
     'parent': {'base', 'os', 'shm', 'wire', 'sync', 'launch'},

@@ -158,6 +158,14 @@ class PROCPOOL_EXPORT unsafe_fork_error : public error {
   ~unsafe_fork_error() override;
 };
 
+// The process of a manager has ended, or is about to: what a call wanted may have happened or not,
+// and the manager's objects are gone.
+class PROCPOOL_EXPORT manager_lost_error : public error {
+ public:
+  using error::error;
+  ~manager_lost_error() override;
+};
+
 // Bytes that do not decode: truncated, oversized, or of another type.
 class PROCPOOL_EXPORT codec_error : public error {
  public:

@@ -121,6 +121,8 @@ void fork_server_client::state::greet(const server_config& config, os::unique_fd
   greeting.kind = server_kind::pool;
   greeting.has_parent_pidfd = static_cast<bool>(self);
   greeting.has_stderr = config.stderr_fd >= 0;
+  greeting.has_spare = config.spare;
+  greeting.has_interrupts = config.interrupts;
   int fds[5] = {config.region_fd, config.page_fd, writer.get()};
   std::size_t count = 3;
   if (self) fds[count++] = self.get();
@@ -276,6 +278,18 @@ std::optional<server_event> fork_server_client::state::translate(const report& m
   }
   workers.erase(at);
   return event;
+}
+
+bool fork_server_client::server_lives() const noexcept {
+  const os::unique_fd& pidfd = state_->server.pidfd;
+  return !pidfd || !os::pidfd_dead(pidfd.get());
+}
+
+os::unique_fd fork_server_client::duplicate_pidfd(seat_id id) const noexcept {
+  const std::lock_guard lock(state_->mutex);
+  const auto at = state_->workers.find(id.seat);
+  if (at == state_->workers.end() || at->second.incarnation != id.incarnation) return {};
+  return at->second.pidfd ? os::duplicate_fd(at->second.pidfd.get()) : os::unique_fd();
 }
 
 bool fork_server_client::lost() const noexcept { return state_->server_lost; }

@@ -21,6 +21,7 @@
 #include <optional>
 
 #include "launch/worker_context.hpp"
+#include "os/unique_fd.hpp"
 #include "procpool/options.hpp"
 
 namespace procpool::launch {
@@ -29,7 +30,9 @@ struct server_config {
   start_method start = start_method::automatic;
   int region_fd = -1;  // stay the caller's; the server and the workers get copies
   int page_fd = -1;
-  int stderr_fd = -1;  // what the workers have as standard error; -1: what this process has
+  int stderr_fd = -1;       // what the workers have as standard error; -1: what this process has
+  bool spare = true;        // keep one worker forked ahead
+  bool interrupts = false;  // SIGINT and SIGQUIT end workers, from their first instruction on
 };
 
 struct server_event {
@@ -64,6 +67,13 @@ class fork_server_client {
   int event_fd() const noexcept;
   // Never blocks. After server_gone always empty.
   std::optional<server_event> next_event();
+
+  // False once the server is certainly dead, which next_event() may not have told yet. Any thread.
+  bool server_lives() const noexcept;
+
+  // A pidfd of that worker for the caller to keep; empty unless `started` was told, and where there
+  // are none.
+  os::unique_fd duplicate_pidfd(seat_id id) const noexcept;
 
   // Asks for a worker and returns at once; answered by started or start_failed, or by an exited
   // with EOWNERDEAD if the server dies first. The seat must be free: its previous incarnation

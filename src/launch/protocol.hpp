@@ -26,7 +26,7 @@
 namespace procpool::launch {
 
 inline constexpr char server_name[] = "procpool server";  // of its spare, too
-inline constexpr std::uint32_t protocol_version = 0x70'70'6c'01;
+inline constexpr std::uint32_t protocol_version = 0x70'70'6c'02;
 
 enum class server_kind : std::uint32_t { pool = 1, master = 2 };
 
@@ -38,6 +38,8 @@ struct hello {
   server_kind kind = server_kind::pool;
   std::uint32_t has_parent_pidfd = 0;
   std::uint32_t has_stderr = 0;
+  std::uint32_t has_spare = 1;       // one worker is forked ahead
+  std::uint32_t has_interrupts = 0;  // workers have the default actions of SIGINT and SIGQUIT
 };
 
 struct ready {

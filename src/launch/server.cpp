@@ -31,6 +31,8 @@ struct server_fds {
   os::unique_fd parent;  // pidfd; empty where there are none
   os::unique_fd errors;  // standard error of the workers; empty: what this process has
   os::unique_fd children;
+  bool spare = true;
+  bool interrupts = false;
 };
 
 [[noreturn]] void refuse(int control, std::int32_t error, int threads = 0) noexcept {
@@ -49,6 +51,8 @@ hello receive_hello(server_fds& fds) noexcept {
   if (received.size < 0) refuse(fds.control.get(), static_cast<std::int32_t>(-received.size));
   if (message.version != protocol_version) refuse(fds.control.get(), bad_hello);
   if (received.fds_lost) refuse(fds.control.get(), EMFILE);
+  fds.spare = message.has_spare != 0;
+  fds.interrupts = message.has_interrupts != 0;
   std::size_t next = 0;
   if (message.kind == server_kind::pool) {
     fds.region = std::move(received.fds[next++]);
@@ -84,14 +88,16 @@ class pool_server {
       : fds_(std::move(fds)),
         own_fds_{fds_.control.get(), fds_.parent.get()},
         forker_(worker_template{fds_.region.get(), fds_.page.get(), fds_.errors.get(),
-                                os::this_process(), own_fds_}) {}
+                                os::this_process(), own_fds_, fds_.interrupts}) {}
 
   [[noreturn]] void run() noexcept {
     announce(fds_);
     for (;;) {
       reap();
       const bool all_told = seats_.send_reports(fds_.control.get());
-      if (const pid_t spare = forker_.prepare_spare()) tell_spare(spare);  // nobody waits for it
+      if (const pid_t spare = fds_.spare ? forker_.prepare_spare() : 0) {
+        tell_spare(spare);  // nobody waits for it
+      }
       os::poll_item items[] = {{fds_.control.get()}, {fds_.parent.get()}};
       if (!all_told) items[0].wanted = os::poll_for::both;
       os::poll_or_child_end(items);

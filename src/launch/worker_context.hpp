@@ -27,8 +27,8 @@ struct worker_context {
 };
 
 // Runs in a fresh process with one thread, default signal dispositions (SIGINT and SIGQUIT
-// ignored), an empty signal mask and /dev/null as stdin. When it returns, the worker leaves with
-// _exit(0); an exception that leaves it is std::terminate.
+// ignored, unless the server was told otherwise), an empty signal mask and /dev/null as stdin. When
+// it returns, the worker leaves with _exit(0); an exception that leaves it is std::terminate.
 using worker_entry = void (*)(const worker_context&);
 
 // The entry that the library is composed with; defined in src/main.

@@ -26,7 +26,8 @@ void set_up(const worker_template& common) noexcept {
   set_role(process_role::worker);
   os::stop_watching_children();
   os::use_exact_timers();
-  // The server has them all blocked.
+  if (common.interrupts) os::accept_interrupts();
+  // The server has them all blocked: what has come since waits.
   os::unblock_all_signals();
 }
 

@@ -22,6 +22,7 @@ struct worker_template {
   // The server's own descriptors, which a worker closes: while it holds the control socket, the
   // parent does not hear of the server's end.
   std::span<const int> server_fds;
+  bool interrupts = false;  // SIGINT and SIGQUIT end it
 };
 
 class worker_forker {

@@ -17,14 +17,35 @@
 #include "main/become_server.hpp"
 #include "os/environment.hpp"
 #include "procpool/export.hpp"
+#include "shm/process_image.hpp"
+#include "sync/manager_link.hpp"
+#include "worker/manager_server.hpp"
 #include "worker/run.hpp"
+#include "worker/run_process.hpp"
 
 namespace procpool::launch {
+namespace {
+
+void enter(const worker_context& context) {
+  if (shm::names_process(context.argument)) {
+    worker::run_process(context);
+  } else {
+    worker::run(context);
+  }
+}
+
+}  // namespace
 
 // Defined beside the hook so that whoever starts workers has the hook linked, too.
-const worker_entry bound_worker_entry = &worker::run;
+const worker_entry bound_worker_entry = &enter;
 
 }  // namespace procpool::launch
+
+namespace procpool::sync {
+
+const manager_entry bound_manager_entry = &worker::serve_manager;
+
+}  // namespace procpool::sync
 
 namespace {
 

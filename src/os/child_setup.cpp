@@ -29,6 +29,13 @@ bool is_fault(int signal) noexcept {
          signal == SIGABRT || signal == SIGTRAP || signal == SIGSYS;
 }
 
+void set_interrupts(void (*handler)(int)) noexcept {
+  struct sigaction action{};
+  action.sa_handler = handler;
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGQUIT, &action, nullptr);
+}
+
 }  // namespace
 
 void reset_signal_actions(fault_handlers faults) noexcept {
@@ -53,6 +60,9 @@ void use_default_signal_stack() noexcept {
   none.ss_flags = SS_DISABLE;
   ::sigaltstack(&none, nullptr);
 }
+
+void accept_interrupts() noexcept { set_interrupts(SIG_DFL); }
+void ignore_interrupts() noexcept { set_interrupts(SIG_IGN); }
 
 void block_all_signals() noexcept {
   sigset_t all;

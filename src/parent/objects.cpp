@@ -131,6 +131,16 @@ object_use* objects::attach(const object_ref& ref, detail::object_access access)
   return e.use.get();
 }
 
+object_use* objects::adopt(const object_ref& ref) {
+  const std::lock_guard lock(mutex_);
+  if (!is_plausible(ref)) shm::throw_unknown_object();
+  own_use& use = use_of(ref.id);  // mapped when a handle is decoded
+  use.handles.fetch_add(1, std::memory_order_relaxed);
+  return &use;
+}
+
+void objects::check_lend(const object_use& use) { static_cast<void>(use); }
+
 void objects::drop(object_use& use) noexcept {
   if (!in_parent()) return;  // inherited by a fork: the parent counts its own
   std::unique_lock lock(mutex_);
@@ -190,7 +200,9 @@ std::atomic<u32>* objects::count_of(u32 row, u32 id) noexcept {
 }
 
 bool objects::anybody_holds(u32 id) noexcept {
-  return std::any_of(taken_rows_.begin(), taken_rows_.end(), [&](u32 row) {
+  // acquire: what was counted before a transfer is seen below
+  const u32 transfers = table_.transfers().load(std::memory_order_acquire);
+  const bool held = std::any_of(taken_rows_.begin(), taken_rows_.end(), [&](u32 row) {
     const std::atomic<u32>* count = count_of(row, id);
     if (count == nullptr) {
       // Cannot be looked at for now: it may.
@@ -200,6 +212,8 @@ bool objects::anybody_holds(u32 id) noexcept {
     // acquire: the worker's last look at the memory
     return count->load(std::memory_order_acquire) != 0;
   });
+  // acquire above, then relaxed: whose count was seen at 0 after a transfer made that before
+  return held || table_.transfers().load(std::memory_order_relaxed) != transfers;
 }
 
 u32 objects::take_row() noexcept {

@@ -31,6 +31,8 @@ class objects final : public shm::object_source {
   // In an outcome that was taken over, whose references keep it meanwhile.
   detail::object_use* attach(const detail::object_ref& ref, detail::object_access access) override;
   void drop(detail::object_use& use) noexcept override;
+  detail::object_use* adopt(const detail::object_ref& ref) override;
+  void check_lend(const detail::object_use& use) override;
 
   // A row for a worker that is about to start; 0 if there is none: that worker has no handles.
   shm::u32 take_row() noexcept;

@@ -100,6 +100,12 @@ shared_object shared_object::take(wire_reader& reader, object_access access) {
   }
 }
 
+shared_object shared_object::adopt(const object_ref& ref) {
+  return shared_object(source_here().adopt(ref));
+}
+
+void shared_object::check_lend() const { source_here().check_lend(*use_); }
+
 void shared_object::drop(object_use& use) noexcept {
   // relaxed, and release when it goes: whoever takes the last count acquires
   std::uint32_t n = use.handles.load(std::memory_order_relaxed);

@@ -109,6 +109,22 @@ os::module_info executable_module() {
   return *os::module_of(reinterpret_cast<const void*>(module.begin));
 }
 
+// In a process that only reads the table (a worker that calls a manager): what its parent has
+// announced.
+std::uint64_t find_announced(const os::module_info& module) {
+  const shm::process_page& page = *shm::current_page();
+  // Acquire: pairs with the release in add_module.
+  const std::uint32_t count = page.module_count.load(std::memory_order_acquire);
+  for (std::uint32_t i = 0; i < std::min(count, max_modules); ++i) {
+    const module_entry& entry = page.modules[i];
+    if ((entry.is_executable != 0) == module.is_executable && same_build(entry, module)) {
+      return i + first_number;
+    }
+  }
+  throw error("procpool: a function of " + module.path +
+              " cannot be named here: the program has used none of that library in a task");
+}
+
 code_ref look_up(const void* address) {
   const std::uint64_t unloads = os::unload_count();  // before the search
   const std::optional<os::module_info> module = os::module_of(address);
@@ -118,7 +134,9 @@ code_ref look_up(const void* address) {
         "time cannot be named in another process)");
   }
   range found{module->begin, module->end - module->begin, 0, unloads};
-  {
+  if (shm::has_attached_page()) {
+    found.number = find_announced(*module);
+  } else {
     const std::lock_guard lock(table_mutex);
     // The executable is always number one, whichever module is used first.
     if (!module->is_executable) add_module(executable_module());

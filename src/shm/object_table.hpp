@@ -31,6 +31,11 @@
 // observation is stable, whatever the workers do meanwhile. A worker frees what it has made and
 // never written into an outcome.
 //
+// But for handles that go through a manager (see sync/manager_link.hpp), from one worker to
+// another: the receiver adds 1 to its row, then 1 to `transfers`, and only then the sender takes 1
+// off. So who looks at all rows, and finds `transfers` as it was before, has not looked past a
+// handle on its way. What a worker has made and the parent never heard of does not go that way.
+//
 // Dead workers: after proof, the parent takes over the outcomes that it left, then clears its row
 // as a whole and frees what it had made and not handed over. Killed between any two steps above, a
 // worker leaves nothing else behind:
@@ -140,6 +145,8 @@ class object_table {
   int allocate_row_page(u32 row, u32 page) const noexcept;  // 0 or an errno value
   void clear_row(u32 row) const noexcept;
 
+  std::atomic<u32>& transfers() const noexcept { return page_->objects.transfers; }
+
  private:
   void extend(u32 count) const;
 
@@ -168,6 +175,10 @@ class object_source : public object_home {
   virtual detail::object_use* create(u64 bytes) = 0;
   virtual detail::object_use* attach(const detail::object_ref& ref,
                                      detail::object_access access) = 0;
+  // For a handle that comes from another worker or the parent, who holds the object meanwhile.
+  virtual detail::object_use* adopt(const detail::object_ref& ref) = 0;
+  // Whether such a handle may be sent. Throws codec_error.
+  virtual void check_lend(const detail::object_use& use) = 0;
 
  protected:
   ~object_source() = default;

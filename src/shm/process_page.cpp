@@ -91,6 +91,8 @@ int attach_page(int fd) noexcept {
   return 0;
 }
 
+bool has_attached_page() noexcept { return attached.load(std::memory_order_acquire) != nullptr; }
+
 process_page* current_page() noexcept {
   if (process_page* page = attached.load(std::memory_order_acquire)) return page;
   return own.load(std::memory_order_acquire);

@@ -14,7 +14,7 @@
 namespace procpool::shm {
 
 inline constexpr std::uint64_t process_page_magic = 0x6c6f'6f70'636f'7270;  // "procpool"
-inline constexpr std::uint32_t process_page_version = 2;
+inline constexpr std::uint32_t process_page_version = 3;
 inline constexpr std::uint32_t max_modules = 256;
 inline constexpr std::size_t max_build_id = 32;
 inline constexpr std::size_t max_module_path = 960;
@@ -40,6 +40,7 @@ struct object_header {
   std::uint32_t rows;  // 0 as well, then
   std::uint64_t stride;
   std::atomic<std::uint32_t> allocated;  // entries that may be looked at; only grows
+  std::atomic<std::uint32_t> transfers;  // handles that went from one process to another by itself
 };
 
 struct process_page {
@@ -69,6 +70,9 @@ int parent_page_fd();
 // In a worker: maps the page of its parent, which current_page() is from then on; 0 or an errno
 // value (EPROTO: not a process page of this version). Does not allocate.
 int attach_page(int fd) noexcept;
+
+// Whether this is a process that has attached one.
+bool has_attached_page() noexcept;
 
 // The worker's attached page, or the parent's own if there is one; nullptr otherwise.
 process_page* current_page() noexcept;

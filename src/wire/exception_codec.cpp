@@ -151,8 +151,10 @@ link take_link(wire_reader& reader) {
 }
 
 std::string where_text(origin from, std::string_view label) {
-  std::string where =
-      "worker " + std::to_string(from.worker) + " (pid " + std::to_string(from.pid) + ")";
+  const std::string pid = std::to_string(from.pid);
+  std::string where = from.worker < 0
+                          ? "process " + pid  // a manager
+                          : "worker " + std::to_string(from.worker) + " (pid " + pid + ")";
   if (!label.empty()) {
     where.append(", task '").append(label).append("'");
   }

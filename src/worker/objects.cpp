@@ -174,6 +174,34 @@ object_use* objects::attach(const object_ref& ref, object_access access) {
   }
 }
 
+object_use* objects::adopt(const object_ref& ref) {
+  object_use* const use = attach(ref, object_access::read_only);
+  // release: after our count, before the sender hears that it may let go
+  table_.transfers().fetch_add(1, std::memory_order_release);
+  return use;
+}
+
+void objects::check_lend(const object_use& use) {
+  if (use.home != this) {
+    throw codec_error(
+        "this handle was inherited by a fork, and cannot be sent to a manager: pass it to the task "
+        "as an argument");
+  }
+  const std::lock_guard lock(mutex_);
+  if (places_[use.ref.id]->made_here) {
+    throw codec_error(
+        "a shared object that was made in a task or a manager cannot be sent from there: return it "
+        "to the program first, or have the program make it");
+  }
+}
+
+bool objects::is_used(const object_ref& ref) const noexcept {
+  if (ref.id == 0 || ref.id >= table_.allocated()) return false;
+  const u64 word = table_.entry(ref.id).word.load(std::memory_order_relaxed);
+  return shm::object_state_of(word) == object_state::used &&
+         shm::object_generation_of(word) == ref.generation;
+}
+
 void objects::drop(object_use& use) noexcept {
   if (launch::current_role() != launch::process_role::worker) return;  // a task has forked
   const std::lock_guard lock(mutex_);

@@ -16,8 +16,9 @@ struct code_ref {
   friend bool operator==(const code_ref&, const code_ref&) = default;
 };
 
-// Called in the parent. The first address of a module registers it for the workers; after that it
-// is a comparison. Throws procpool::error when no module holds the address.
+// In the parent the first address of a module registers it for the workers; after that it is a
+// comparison. In a worker only what the parent has registered can be named. Throws procpool::error
+// when no (such) module holds the address.
 PROCPOOL_EXPORT code_ref to_code_ref(const void* address);
 
 // Called in a worker (and in the parent, where tasks run in place). A library that was loaded in

@@ -37,6 +37,10 @@ class PROCPOOL_EXPORT heap_writer : public wire_writer {
   // What was written; the writer is empty afterwards.
   wire_buffer take();
 
+ protected:
+  explicit heap_writer(object_function note)
+      : wire_writer(nullptr, nullptr, &heap_writer::grow, note) {}
+
  private:
   static void grow(wire_writer& writer, std::size_t need);
 };

@@ -84,6 +84,12 @@ class PROCPOOL_EXPORT shared_object {
   // Throws codec_error for what is not there, std::system_error if it cannot be mapped.
   static shared_object take(wire_reader& reader, object_access access);
 
+  // For messages to and from a manager. Holds what another process names and holds; not to be
+  // looked into. Throws codec_error and std::system_error.
+  static shared_object adopt(const object_ref& ref);
+  // Throws codec_error if it cannot be named in one.
+  void check_lend() const;
+
  private:
   static void drop(object_use& use) noexcept;
   object_use* use_ = nullptr;

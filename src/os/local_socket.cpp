@@ -1,0 +1,102 @@
+#include "os/local_socket.hpp"
+
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "os/error.hpp"
+
+namespace procpool::os {
+namespace {
+
+struct local_address {
+  sockaddr_un bytes{};
+  socklen_t size = 0;
+
+  explicit local_address(const std::string& name) {
+    bytes.sun_family = AF_UNIX;
+    // A zero first: the abstract namespace.
+    const std::size_t letters = std::min(name.size(), sizeof(bytes.sun_path) - 1);
+    std::memcpy(bytes.sun_path + 1, name.data(), letters);
+    size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + letters);
+  }
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&bytes); }
+};
+
+unique_fd make_socket() noexcept {
+  return above_stdio(unique_fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+}
+
+bool peer(int socket, ucred& who) noexcept {
+  socklen_t size = sizeof(who);
+  return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0;
+}
+
+}  // namespace
+
+void fill_random(std::span<std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t got = ::getrandom(bytes.data(), bytes.size(), 0);
+    if (got < 0 && errno != EINTR) throw_errno("cannot get random bytes");
+    if (got > 0) bytes = bytes.subspan(static_cast<std::size_t>(got));
+  }
+}
+
+unique_fd listen_local(const std::string& name) {
+  unique_fd socket = make_socket();
+  const local_address address(name);
+  if (!socket || ::bind(socket.get(), address.get(), address.size) != 0 ||
+      ::listen(socket.get(), SOMAXCONN) != 0) {
+    throw_errno("cannot listen on a local socket");
+  }
+  return socket;
+}
+
+unique_fd connect_local(const std::string& name) noexcept {
+  unique_fd socket = make_socket();
+  if (!socket) return socket;
+  const local_address address(name);
+  while (::connect(socket.get(), address.get(), address.size) != 0) {
+    if (errno != EINTR) return {};  // close keeps errno
+  }
+  return socket;
+}
+
+unique_fd accept_local(int listener) noexcept {
+  return above_stdio(unique_fd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC)));
+}
+
+bool peer_is_same_user(int socket) noexcept {
+  ucred who{};
+  return peer(socket, who) && who.uid == ::geteuid();
+}
+
+int peer_pid(int socket) noexcept {
+  ucred who{};
+  return peer(socket, who) ? who.pid : 0;
+}
+
+bool send_all(int socket, std::span<const std::byte> bytes) noexcept {
+  while (!bytes.empty()) {
+    const ssize_t sent = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno != EINTR) return false;
+    if (sent > 0) bytes = bytes.subspan(static_cast<std::size_t>(sent));
+  }
+  return true;
+}
+
+bool receive_all(int socket, std::span<std::byte> bytes) noexcept {
+  while (!bytes.empty()) {
+    const ssize_t got = ::recv(socket, bytes.data(), bytes.size(), 0);
+    if (got == 0 || (got < 0 && errno != EINTR)) return false;
+    if (got > 0) bytes = bytes.subspan(static_cast<std::size_t>(got));
+  }
+  return true;
+}
+
+}  // namespace procpool::os

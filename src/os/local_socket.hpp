@@ -1,0 +1,31 @@
+// Stream sockets between processes of one user on this machine, by a name in the abstract
+// namespace: nothing lies in the file system, and the name is gone with the last who listens.
+// Any thread. What returns a descriptor is empty with errno set on failure, unless it throws.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "os/unique_fd.hpp"
+
+namespace procpool::os {
+
+// From the kernel's generator. Throws std::system_error.
+void fill_random(std::span<std::byte> bytes);
+
+// The name has at most 100 characters. Throws std::system_error.
+unique_fd listen_local(const std::string& name);
+unique_fd connect_local(const std::string& name) noexcept;
+unique_fd accept_local(int listener) noexcept;
+
+// Whether who is at the other end of the connection (or has made the listener) is this user.
+bool peer_is_same_user(int socket) noexcept;
+// 0 when not known.
+int peer_pid(int socket) noexcept;
+
+// All of it: false when the other end is gone. Never raise SIGPIPE; signals do not end them.
+bool send_all(int socket, std::span<const std::byte> bytes) noexcept;
+bool receive_all(int socket, std::span<std::byte> bytes) noexcept;
+
+}  // namespace procpool::os

@@ -1,0 +1,335 @@
+// procpool::manager and the way from a proxy to its object.
+//
+// The parent listens on a name that nobody can guess, starts the process, which connects, and hands
+// the listening socket over: from then on whoever has a proxy finds the manager under that name,
+// and nobody once it is dead. What a proxy holds is a small shared object, the token: its memory
+// says where the object is, and that any process holds it keeps the object (see
+// worker/manager_server).
+#include "procpool/manager.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "launch/role.hpp"
+#include "os/child_setup.hpp"
+#include "os/error.hpp"
+#include "os/local_socket.hpp"
+#include "os/poll.hpp"
+#include "os/private_fds.hpp"
+#include "os/socket.hpp"
+#include "procpool/detail/code_ref.hpp"
+#include "procpool/errors.hpp"
+#include "sync/manager_link.hpp"
+#include "wire/exception_codec.hpp"
+
+namespace procpool {
+namespace {
+
+using sync::manager_address;
+using sync::manager_secret;
+using sync::message;
+using sync::message_head;
+using sync::message_kind;
+
+constexpr std::size_t most_idle = 8;       // connections to one manager
+constexpr std::size_t most_managers = 16;  // with idle connections
+constexpr duration patience = std::chrono::seconds(5);
+constexpr std::chrono::seconds start_limit{30};
+
+[[noreturn]] void throw_lost() {
+  throw manager_lost_error(
+      "procpool: the process of this manager has ended, and its objects with it");
+}
+
+// --- connections
+// -----------------------------------------------------------------------------------
+
+// Those of this process that no call is using. A copy of the process has none: they are closed
+// there, and the lock may be somebody else's.
+class connection_store {
+ public:
+  static connection_store& here() {
+    static std::atomic<connection_store*> current{nullptr};
+    connection_store* store = current.load(std::memory_order_acquire);
+    while (store == nullptr || store->pid_ != os::this_process()) {
+      auto* const fresh = new connection_store;
+      if (current.compare_exchange_strong(store, fresh, std::memory_order_acq_rel)) return *fresh;
+      delete fresh;  // another thread was faster
+    }
+    return *store;
+  }
+
+  os::private_fd take(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    const auto at = idle_.find(name);
+    if (at == idle_.end() || at->second.empty()) return {};
+    os::private_fd last = std::move(at->second.back());
+    at->second.pop_back();
+    return last;
+  }
+  void put(const std::string& name, os::private_fd connection) {
+    const std::lock_guard lock(mutex_);
+    if (idle_.size() >= most_managers && !idle_.contains(name)) idle_.clear();
+    auto& list = idle_[name];
+    if (list.size() < most_idle) list.push_back(std::move(connection));
+  }
+  void forget(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    idle_.erase(name);
+  }
+
+ private:
+  const pid_t pid_ = os::this_process();
+  std::mutex mutex_;
+  std::map<std::string, std::vector<os::private_fd>> idle_;
+};
+
+os::private_fd connect(const std::string& name, const manager_secret& secret) {
+  if (os::private_fd idle = connection_store::here().take(name)) return idle;
+  os::private_fd fresh(os::connect_local(name));
+  if (!fresh && errno != ECONNREFUSED) os::throw_errno("cannot reach a manager");
+  if (!fresh || !os::peer_is_same_user(fresh.get()) ||
+      !os::send_all(fresh.get(), std::as_bytes(std::span(&secret, 1)))) {
+    throw_lost();
+  }
+  return fresh;
+}
+
+}  // namespace
+
+// --- calls
+// -----------------------------------------------------------------------------------------
+
+namespace detail {
+
+struct manager_reply::state {
+  std::string name;
+  os::private_fd connection;  // empty: this process is the manager
+  message_head head;          // in that case
+  message_writer local;       // and this
+  message received;
+  std::vector<shared_object> named;
+  std::unique_ptr<wire_reader> reader;
+
+  ~state() { finish(); }
+  void ask(const shared_object& token, message_kind kind, const void* thunk, message_writer& bytes);
+  void exchange(const manager_address& to, message_head request, message_writer& bytes);
+  void open();
+  void finish() noexcept;
+};
+
+void require_caller(const shared_object& token) {
+  if (!token) {
+    throw invalid_state_error(
+        "procpool: this proxy is empty: it was moved from, or never had an object");
+  }
+  const launch::process_role role = launch::current_role();
+  if (role == launch::process_role::parent || role == launch::process_role::worker) return;
+  throw nested_use_error(
+      "procpool: a process that was forked from the program, or from one of its workers, cannot "
+      "call a manager");
+}
+
+void manager_reply::state::ask(const shared_object& token, message_kind kind, const void* thunk,
+                               message_writer& bytes) {
+  require_caller(token);
+  manager_address to;
+  if (token.bytes() < sizeof(to)) throw codec_error("a proxy names no object of a manager");
+  std::memcpy(&to, token.data(), sizeof(to));
+  message_head request;
+  request.kind = kind;
+  request.number = to.number;
+  request.token = token.use()->ref;
+  request.code = to_code_ref(thunk).bits;
+  exchange(to, request, bytes);
+  open();
+}
+
+// One request and its reply, whichever way.
+void manager_reply::state::exchange(const manager_address& to, message_head request,
+                                    message_writer& bytes) {
+  name.assign(to.name, strnlen(to.name, sizeof(to.name)));
+  request.names_objects = bytes.append_objects() ? 1 : 0;
+  sync::local_manager* const here = sync::this_manager();
+  if (here != nullptr && here->name() == name) {
+    message m{request, {bytes.data(), bytes.data() + bytes.size()}};
+    here->handle(m, head, local);
+    received = {head, {local.data(), local.data() + local.size()}};
+    return;
+  }
+  connection = connect(name, to.secret);
+  if (!sync::send(connection.get(), request, bytes) || !sync::receive(connection.get(), received)) {
+    connection.reset();
+    throw_lost();
+  }
+}
+
+void manager_reply::state::open() {
+  std::size_t size = 0;
+  if (received.head.kind == message_kind::value) {
+    named = sync::adopt_objects(received, size);
+    reader = std::make_unique<wire_reader>(received.bytes.data(), size);
+    return;
+  }
+  if (received.head.kind != message_kind::exception) {
+    connection.reset();
+    throw codec_error("a manager sent no reply");
+  }
+  wire_reader in(received.bytes.data(), received.bytes.size());
+  std::rethrow_exception(procpool::wire::decode_exception(in, {}));
+}
+
+manager_reply::manager_reply(const shared_object& token, make_thunk thunk, message_writer& request)
+    : state_(std::make_unique<state>()) {
+  state_->ask(token, message_kind::make, reinterpret_cast<const void*>(thunk), request);
+}
+
+manager_reply::manager_reply(const shared_object& token, call_thunk thunk, message_writer& request)
+    : state_(std::make_unique<state>()) {
+  state_->ask(token, message_kind::call, reinterpret_cast<const void*>(thunk), request);
+}
+
+manager_reply::~manager_reply() = default;
+
+wire_reader& manager_reply::reader() { return *state_->reader; }
+
+// What the reply named is held here; the manager may let go, and the next call may come.
+void manager_reply::state::finish() noexcept {
+  if (!connection) return;
+  if (received.head.names_objects != 0 && !sync::send(connection.get(), message_kind::taken)) {
+    return;
+  }
+  try {
+    connection_store::here().put(name, std::move(connection));
+  } catch (const std::bad_alloc&) {
+    // It is closed instead.
+  }
+}
+
+}  // namespace detail
+
+// --- the manager
+// -----------------------------------------------------------------------------------
+
+struct manager::state {
+  std::string name;
+  manager_secret secret;
+  process child;
+  os::private_fd control;  // its end is the order to end
+  std::atomic<std::uint64_t> next_number{1};
+
+  void start(process_options options);
+  os::private_fd await_child(int listener);
+};
+
+namespace {
+
+std::string random_name() {
+  std::array<std::byte, 16> bytes{};
+  os::fill_random(bytes);
+  std::string name = "procpool-";
+  for (const std::byte b : bytes) {
+    name += "0123456789abcdef"[std::to_integer<unsigned>(b) >> 4U];
+    name += "0123456789abcdef"[std::to_integer<unsigned>(b) & 15U];
+  }
+  return name;
+}
+
+}  // namespace
+
+// The child's first connection. Who else comes has guessed 128 bits, or is turned away.
+os::private_fd manager::state::await_child(int listener) {
+  const auto deadline = std::chrono::steady_clock::now() + start_limit;
+  for (;;) {
+    std::array<os::poll_item, 2> items{};
+    items[0].fd = listener;
+    items[1].fd = child.pidfd();
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left.count() <= 0 || os::poll_items(items, left) == 0) {
+      throw error("procpool: the process of a manager did not come to life within 30 s");
+    }
+    if (!items[0].readable) throw error("procpool: the process of a manager ended as it began");
+    os::private_fd guest(os::accept_local(listener));
+    manager_secret given;
+    if (guest && os::peer_is_same_user(guest.get()) && os::peer_pid(guest.get()) == child.pid() &&
+        os::receive_all(guest.get(), std::as_writable_bytes(std::span(&given, 1))) &&
+        given == secret) {
+      return guest;
+    }
+  }
+}
+
+void manager::state::start(process_options options) {
+  launch::install_fork_handlers();
+  name = random_name();
+  os::fill_random(std::as_writable_bytes(std::span(&secret, 1)));
+  if (options.name.empty()) options.name = "manager";
+  const os::private_fd listener(os::listen_local(name));
+  child = process(options, sync::bound_manager_entry, name, secret.words[0], secret.words[1]);
+  control = await_child(listener.get());
+  const std::byte one{1};
+  const int fd = listener.get();
+  const int failed = os::send_message(control.get(), {&one, 1}, {&fd, 1}, os::blocking::yes);
+  if (failed != 0) os::throw_error(-failed, "cannot start a manager");
+}
+
+manager::manager(process_options options) : state_(std::make_unique<state>()) {
+  state_->start(std::move(options));
+}
+manager::manager(manager&&) noexcept = default;
+manager& manager::operator=(manager&& other) noexcept {
+  if (this != &other) {
+    shutdown();
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+manager::~manager() { shutdown(); }
+
+void manager::shutdown() noexcept {
+  if (!state_) return;
+  if (launch::current_role() != launch::process_role::parent) {
+    static_cast<void>(state_.release());  // its descriptors are closed in a copy of the process
+    return;
+  }
+  state_->control.reset();
+  connection_store::here().forget(state_->name);
+  if (state_->child.join_for(patience)) return;
+  state_->child.kill();
+  state_->child.join();
+}
+
+pid_t manager::pid() const { return use().child.pid(); }
+bool manager::is_alive() const { return use().child.is_alive(); }
+
+manager::state& manager::use() const {
+  if (!state_) throw invalid_state_error("procpool: this manager is empty: it was moved from");
+  return *state_;
+}
+
+detail::shared_object manager::make_object(detail::make_thunk thunk,
+                                           detail::message_writer& request) {
+  state& s = use();
+  if (!s.child.is_alive()) throw_lost();  // elsewhere than in the program: nested_use_error
+  manager_address address{};
+  std::copy(s.name.begin(), s.name.end(), address.name);
+  address.secret = s.secret;
+  address.number = s.next_number.fetch_add(1);
+  detail::shared_object token = detail::shared_object::create(sizeof(address));
+  std::memcpy(token.data(), &address, sizeof(address));
+  const detail::manager_reply done(token, thunk, request);
+  return token;
+}
+
+}  // namespace procpool

@@ -1,0 +1,30 @@
+// What a procpool::process is to run, as its parent leaves it in the blocks of the file that all
+// process objects share: this head, then the encoded task. The parent writes it before it asks for
+// the process, and gives the block back when the process is dead.
+#pragma once
+
+#include <type_traits>
+
+#include "shm/layout.hpp"
+
+namespace procpool::shm {
+
+struct process_image {
+  u64 code;     // of a detail::process_thunk; 0: `closure` is to be run
+  u64 closure;  // address of a detail::process_body in the parent, of which this is a copy
+  u64 length;   // of the task
+  u32 row;      // of the table of shared objects; 0: none
+  char name[20];
+};
+static_assert(std::is_trivially_copyable_v<process_image> && sizeof(process_image) == 48);
+
+inline constexpr u64 process_arena_begin = window_bytes;  // blocks want to begin at a window
+
+// The image's place in the file, as the number that launch passes on: no worker_argument has the
+// highest bit.
+inline constexpr u64 process_bit = u64{1} << 63U;
+constexpr bool names_process(u64 argument) { return (argument & process_bit) != 0; }
+constexpr u64 process_argument(u64 offset) { return offset | process_bit; }
+constexpr u64 image_offset(u64 argument) { return argument & ~process_bit; }
+
+}  // namespace procpool::shm

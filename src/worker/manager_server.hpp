@@ -1,0 +1,12 @@
+// The manager's side of procpool::manager: its objects, and a thread for each connection.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace procpool::worker {
+
+// A task function: see sync::manager_entry.
+void serve_manager(const std::string& name, std::uint64_t secret0, std::uint64_t secret1);
+
+}  // namespace procpool::worker

@@ -1,0 +1,114 @@
+// The messages of managers: what is cut off, forged or oversized costs nobody anything.
+#include "sync/manager_link.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <span>
+#include <thread>
+
+#include "os/local_socket.hpp"
+#include "procpool/errors.hpp"
+
+namespace procpool::sync {
+namespace {
+
+struct connection {
+  os::unique_fd ours, theirs;
+  connection() {
+    int fds[2] = {-1, -1};
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    ours.reset(fds[0]);
+    theirs.reset(fds[1]);
+  }
+};
+
+void send_raw(const connection& c, const message_head& head, std::string_view bytes) {
+  EXPECT_TRUE(os::send_all(c.ours.get(), std::as_bytes(std::span(&head, 1))));
+  EXPECT_TRUE(os::send_all(c.ours.get(), std::as_bytes(std::span(bytes))));
+}
+
+TEST(manager_link_test, what_is_sent_arrives) {
+  connection c;
+  detail::message_writer bytes;
+  bytes.write_value(std::uint64_t{17});
+  message_head head;
+  head.kind = message_kind::call;
+  head.number = 4711;
+  EXPECT_TRUE(send(c.ours.get(), head, bytes));
+  EXPECT_TRUE(send(c.ours.get(), message_kind::taken));
+  message m;
+  ASSERT_TRUE(receive(c.theirs.get(), m));
+  EXPECT_EQ(m.head.kind, message_kind::call);
+  EXPECT_EQ(m.head.number, 4711u);
+  ASSERT_EQ(m.bytes.size(), 8u);
+  ASSERT_TRUE(receive(c.theirs.get(), m));
+  EXPECT_EQ(m.head.kind, message_kind::taken);
+  EXPECT_TRUE(m.bytes.empty());
+}
+
+TEST(manager_link_test, what_is_cut_off) {
+  for (const std::size_t sent : {std::size_t{0}, std::size_t{1}, std::size_t{47}}) {
+    connection c;
+    const message_head head;
+    const auto bytes = std::as_bytes(std::span(&head, 1)).first(sent);
+    EXPECT_TRUE(os::send_all(c.ours.get(), bytes));
+    c.ours.reset();
+    message m;
+    EXPECT_FALSE(receive(c.theirs.get(), m));
+  }
+}
+
+// Memory is taken as bytes arrive: a length alone costs nothing.
+TEST(manager_link_test, a_forged_length) {
+  connection c;
+  message_head head;
+  head.length = std::uint64_t{1} << 39U;
+  send_raw(c, head, "few");
+  c.ours.reset();
+  message m;
+  EXPECT_FALSE(receive(c.theirs.get(), m));
+  EXPECT_LE(m.bytes.capacity(), std::size_t{1} << 20U);
+}
+
+TEST(manager_link_test, heads_that_make_no_sense) {
+  message_head magic, kind, zero, objects, length;
+  magic.magic = 1;
+  kind.kind = static_cast<message_kind>(6);
+  zero.kind = static_cast<message_kind>(0);
+  objects.names_objects = 2;
+  length.length = ~std::uint64_t{0};
+  for (const message_head& head : {magic, kind, zero, objects, length}) {
+    connection c;
+    send_raw(c, head, "");
+    message m;
+    EXPECT_FALSE(receive(c.theirs.get(), m));
+  }
+}
+
+TEST(manager_link_test, a_list_of_objects_that_is_none) {
+  message m;
+  m.head.names_objects = 1;
+  std::size_t size = 0;
+  EXPECT_THROW(adopt_objects(m, size), codec_error);
+  m.bytes.assign(4, std::byte{0xff});
+  EXPECT_THROW(adopt_objects(m, size), codec_error);
+  m.bytes.assign(12, std::byte{});
+  m.bytes[0] = m.bytes[8] = std::byte{1};  // one object, number 1, which does not exist
+  EXPECT_THROW(adopt_objects(m, size), codec_error);
+}
+
+TEST(manager_link_test, names_are_private_to_their_listener) {
+  const os::unique_fd listener = os::listen_local("procpool-test");
+  EXPECT_THROW(os::listen_local("procpool-test"), std::system_error);
+  const os::unique_fd client = os::connect_local("procpool-test");
+  const os::unique_fd server = os::accept_local(listener.get());
+  EXPECT_TRUE(os::peer_is_same_user(server.get()));
+  EXPECT_EQ(os::peer_pid(server.get()), getpid());
+  EXPECT_FALSE(os::connect_local("procpool-nobody"));
+}
+
+}  // namespace
+}  // namespace procpool::sync
