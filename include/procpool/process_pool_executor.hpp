@@ -52,8 +52,8 @@ class process_pool_executor : public basic_executor<process_pool_executor, detai
   template <class F = detail::overloaded_name, class... Args>
     requires detail::is_task<F>
   [[nodiscard]] auto broadcast(F f, Args&&... args) {
-    using result = typename detail::thunks<F, Args...>::result;  // says what is wrong by f's name
-    std::vector<future<result>> futures;
+    // Of f itself, so that the compiler names it when something is wrong with it.
+    std::vector<future<typename detail::thunks<F, Args...>::result>> futures;
     if (pool_.use().here != nullptr) {  // PROCPOOL_INLINE: the caller is the one worker
       futures.push_back(this->submit(std::move(f), std::forward<Args>(args)...));
       return futures;
