@@ -32,7 +32,7 @@ class promise {
   static_assert(!std::is_reference_v<T>, "procpool: the value of a future is no reference");
 
  public:
-  promise() : state_(new detail::local_value<T>(nullptr)) {}
+  promise() : state_(new detail::local_value<T>(nullptr)) { state_->keep(); }
   promise(promise&& other) noexcept
       : state_(std::exchange(other.state_, nullptr)), taken_(other.taken_) {}
   promise& operator=(promise&& other) noexcept {
@@ -44,16 +44,16 @@ class promise {
   // The future of one that was not set throws invalid_state_error.
   ~promise() {
     if (state_ == nullptr) return;
+    if (!taken_) state_->release();
     state_->fail(detail::broken_promise());
-    state_->release();
+    state_->let_go();
   }
 
   // Once; then invalid_state_error.
   [[nodiscard]] future<T> get_future() {
     if (state_ == nullptr) detail::throw_misuse(detail::promise_misuse::no_state);
     if (std::exchange(taken_, true)) detail::throw_misuse(detail::promise_misuse::future_taken);
-    state_->retain();
-    return future<T>(detail::state_ptr(state_));
+    return future<T>(detail::state_ptr(state_));  // the first owner
   }
 
   // Throw invalid_state_error if it is set or cancelled already, and what T's constructor throws:

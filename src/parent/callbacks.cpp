@@ -6,6 +6,7 @@
 
 #include "launch/thread_gate.hpp"
 #include "parent/completions.hpp"
+#include "parent/exit_hook.hpp"
 
 namespace procpool::parent {
 namespace {
@@ -25,6 +26,7 @@ class callback_engine final : public detail::completion_listener {
 
   void run_when_done(detail::task_state& state, std::unique_ptr<detail::callback> what) {
     detail::check_process();
+    arm_exit_hook_once();  // a promise needs no pool
     std::list<entry> fresh(1);
     entry& e = fresh.front();
     e.of_future = std::move(what);

@@ -1,5 +1,6 @@
 #include "parent/exit_hook.hpp"
 
+#include <atomic>
 #include <cstdlib>
 
 #include "launch/role.hpp"
@@ -9,6 +10,8 @@
 
 namespace procpool::parent {
 namespace {
+
+constinit std::atomic<bool> armed{false};
 
 void at_exit(int status, void*) {
   if (launch::current_role() != launch::process_role::parent) return;
@@ -20,6 +23,14 @@ void at_exit(int status, void*) {
 
 }  // namespace
 
-bool arm_exit_hook() { return on_exit(&at_exit, nullptr) == 0; }
+bool arm_exit_hook() {
+  armed.store(true, std::memory_order_relaxed);
+  return on_exit(&at_exit, nullptr) == 0;
+}
+
+void arm_exit_hook_once() {
+  // relaxed: twice is harmless
+  if (!armed.load(std::memory_order_relaxed)) arm_exit_hook();
+}
 
 }  // namespace procpool::parent

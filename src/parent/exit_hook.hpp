@@ -7,5 +7,7 @@ namespace procpool::parent {
 // after an exit with an error status, what has not started is cancelled. Registered with each call,
 // so that it runs before the destructors of objects that exist already. True.
 bool arm_exit_hook();
+// The same, unless it was called before: for what there may be without a pool.
+void arm_exit_hook_once();
 
 }  // namespace procpool::parent

@@ -178,9 +178,18 @@ void local_task::deliver() noexcept {
   }
 }
 
-void local_task::retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+void local_task::retain() noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
 
 void local_task::release() noexcept {
+  if (owners_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  // Otherwise whoever resolves it is still busy with the outcome.
+  if (is_resolved(word_.load(std::memory_order_acquire))) drop_outcome();
+  let_go();
+}
+
+void local_task::keep() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+
+void local_task::let_go() noexcept {
   if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 

@@ -117,7 +117,7 @@ void thread_pool::work(std::size_t index) {
     ++idle_;
     lock.unlock();
     if (begun) task->finish();
-    task->release();
+    task->let_go();
     lock.lock();
   }
   lock.unlock();
@@ -161,8 +161,9 @@ void thread_pool::break_with(const std::string& why) noexcept {
   }
   while (lost != nullptr) {
     detail::local_task* task = std::exchange(lost, lost->next_);
-    task->fail(std::make_exception_ptr(broken_thread_pool(why)));
-    task->release();
+    std::exception_ptr error = std::make_exception_ptr(broken_thread_pool(why));
+    task->fail(std::move(error));
+    task->let_go();
   }
 }
 
@@ -198,7 +199,7 @@ void thread_pool::shutdown(const shutdown_options& o) {
   while (dropped != nullptr) {
     detail::local_task* task = std::exchange(dropped, dropped->next_);
     task->cancel(false);
-    task->release();
+    task->let_go();
   }
   if (!o.wait) return;
   // One of the pool's own threads does not wait for itself.
@@ -324,10 +325,13 @@ parent::thread_pool& use(const thread_hold& pool) {
 
 state_ptr commit(const thread_hold& pool, local_ptr task, const task_options* options) {
   if (options != nullptr) check(*options);
-  task->retain();
-  local_ptr for_threads(task.get());
-  use(pool).commit(task.get());
-  static_cast<void>(for_threads.release());
+  task->keep();
+  try {
+    use(pool).commit(task.get());
+  } catch (...) {
+    task->let_go();
+    throw;
+  }
   return state_ptr(task.release());
 }
 

@@ -144,7 +144,7 @@ TEST_F(thread_pool_test, captures_and_values_that_cannot_travel) {
   pool.submit([](std::span<int> s) { std::iota(s.begin(), s.end(), 1); }, std::span(row)).get();
   EXPECT_EQ(row, (std::vector{1, 2, 3}));
   const std::string base = "x";
-  EXPECT_EQ(pool.map([&](int n) { return std::string_view(base.c_str()).substr(0, n); }, {0, 1})
+  EXPECT_EQ(pool.map([&](std::size_t n) { return std::string_view(base).substr(0, n); }, {0U, 1U})
                 .to_vector()[1],
             "x");
   EXPECT_EQ(pool.map_reduce([&](int n) { return n + changed; }, [&](int a, int b) { return a + b; },

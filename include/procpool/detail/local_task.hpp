@@ -4,8 +4,9 @@
 //   pending -> running (begin) -> finished (finish)
 //           -> cancelled
 //
-// One word says how far it is, and one CAS decides who resolves it. Counted: the future is one
-// owner, whoever will run the task another.
+// One word says how far it is, and one CAS decides who resolves it. Futures and callbacks are its
+// owners, and the last of them ends the outcome that they have read; all of them together, and
+// whoever will resolve it, keep the object.
 #pragma once
 
 #include <atomic>
@@ -46,6 +47,9 @@ class PROCPOOL_EXPORT local_task : public task_state {
   void release() noexcept override;
   void report(std::exception_ptr e) noexcept override;
 
+  // Whoever will resolve it keeps it, too.
+  void keep() noexcept;
+  void let_go() noexcept;
   // For whoever resolves it. False: it is cancelled, or somebody else has begun it.
   bool begin() noexcept;
   // Begun, and cannot be resolved after all: pending again.
@@ -67,6 +71,8 @@ class PROCPOOL_EXPORT local_task : public task_state {
   virtual std::uint32_t item_count() const noexcept { return 1; }
   // Cancelled: what was to be run is not wanted any more.
   virtual void drop_call() noexcept {}
+  // Resolved, and nobody will ask any more.
+  virtual void drop_outcome() noexcept { error_ = nullptr; }
 
   std::exception_ptr error_;
   std::uint32_t elapsed_ns_ = 0;
@@ -78,7 +84,7 @@ class PROCPOOL_EXPORT local_task : public task_state {
   void deliver() noexcept;  // under the hub's mutex
 
   mutable std::atomic<std::uint32_t> word_{0};  // task_status, and the flags of local_task.cpp
-  std::atomic<std::uint32_t> references_{1};
+  std::atomic<std::uint32_t> owners_{1}, references_{1};
   subscription* listeners_ = nullptr;  // under the hub's mutex
   local_task* next_ = nullptr;         // in a thread pool's queue, under its mutex
   parent::thread_pool* pool_ = nullptr;
@@ -103,6 +109,10 @@ class local_value : public local_task {
     } else {
       return {nullptr, nullptr, 0, std::addressof(*value_)};
     }
+  }
+  void drop_outcome() noexcept override {
+    value_.reset();
+    local_task::drop_outcome();
   }
 
  private:

@@ -177,6 +177,10 @@ class thread_chunk final : public local_task {
     items_.clear();
     f_.reset();
   }
+  void drop_outcome() noexcept override {
+    outcomes_.clear();
+    local_task::drop_outcome();
+  }
 
   std::shared_ptr<const F> f_;
   std::vector<Arguments> items_;
