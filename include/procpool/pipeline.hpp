@@ -103,11 +103,7 @@ class pipeline_of {
     } else {
       options.ordered = true;
       const auto source = feed(options, std::forward<R>(items));
-      std::exception_ptr first;
-      for (source->fetch(); source->current; source->fetch()) {
-        if (!first) first = source->current->error();
-      }
-      if (first) std::rethrow_exception(std::move(first));
+      if (std::exception_ptr first = source->drain()) std::rethrow_exception(std::move(first));
     }
   }
   template <class T>

@@ -193,6 +193,15 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
     if (in_parent_process()) run_->cancel();
   }
 
+  // In order, so the first error is that of the lowest index.
+  std::exception_ptr drain() override {
+    std::exception_ptr first;
+    for (this->fetch(); this->current; this->fetch()) {
+      if (!first) first = this->current->error();
+    }
+    return first;
+  }
+
   std::optional<std::size_t> total() const override {
     if constexpr (std::ranges::sized_range<const View>) {
       return static_cast<std::size_t>(std::ranges::size(view_));
