@@ -242,13 +242,18 @@ class Works:
         return [took]
 
 
-def end_children():
-    """Some may be asleep, and some of these pools' workers outlive their parent."""
+def leave():
+    """Ends the children, too: some may be asleep, and some outlive their parent."""
+    pids = []
     for task in os.listdir('/proc/self/task'):
-        with contextlib.suppress(OSError):  # a thread or a process that ends just now
+        with contextlib.suppress(OSError):  # a thread that ends just now
             with open(f'/proc/self/task/{task}/children', encoding='ascii') as f:
-                for pid in f.read().split():
-                    os.kill(int(pid), signal.SIGKILL)
+                pids += map(int, f.read().split())
+    sys.setswitchinterval(60)  # no other thread gets to start a worker in the place of these
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    os._exit(0)
 
 
 def main():
@@ -269,8 +274,7 @@ def main():
     if sys.argv[1] == 'mpi' and not works.peer.stuck:
         works.peer.close()  # quicker than what mpiexec does where somebody just leaves
         return
-    end_children()
-    os._exit(0)
+    leave()
 
 
 if __name__ == '__main__':

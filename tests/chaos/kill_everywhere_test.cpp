@@ -56,7 +56,6 @@ const char* const users = "the function and the types of the user";
 const char* const shared_objects = "shared objects have a test of their own: chaos/object_storm";
 const std::vector<boundary> boundaries = {
     {"procpool::testing::", users},
-    {"procpool::detail::thunks<procpool::testing::pool_test::", "a fixture's task"},
     {"procpool::detail::(anonymous namespace)::resolve(", private_memory},
     {"procpool::wire::(anonymous namespace)::put_", private_memory},
     {"procpool::detail::wire<procpool::testing::numbers>::take(", private_memory},
@@ -856,6 +855,7 @@ const exemption exempt[] = {
     {"os::identify_fd", "xor xor add ret", "the task has closed the region's descriptor"},
     {"wire::encode_exception", "mov mov call mov jmp | mov jmp",
      "private memory: a buffer that is large enough for an origin, and a landing pad"},
+    {"wire::encode_exception", "mov mov call", "the same, apart"},
     {"worker::chunk_writer::finish_chunk", "ret", emptied},
     {"worker::chunk_writer::finish_without_room",
      "sub mov pxor movl mov movdqu movups mov mov movups call add ret",
