@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 export DIR CHAOS JOBS  # not written into a command: a folder may have any name
 
 suites_test := dev
-suites_matrix := clang shared asan tsan
+suites_matrix := clang asan tsan
 benchmarks := $(wildcard benchmarks/*.cpp)
 soak := $(wildcard tests/chaos/soak.sh)
 
@@ -15,7 +15,7 @@ soak := $(wildcard tests/chaos/soak.sh)
 help:
 	@echo 'make demo [DIR=folder] [CHAOS=1]  build and run the demo, on the folder or on the C++ reference'
 	@echo 'make test                         build and run the tests (g++, about 10 minutes on 2 cores)'
-	@echo 'make test-matrix                  the same with clang, the shared library, ASan, UBSan and TSan'
+	@echo 'make test-matrix                  the same with clang and the shared library, ASan, UBSan and TSan'
 	@echo 'make lint                         layers, banned calls, format, clang-tidy'
 	@echo 'make format                       clang-format everything'
 	@echo 'make docs                         manual and reference into build/docs'

@@ -3,6 +3,7 @@
 // outcome uses it: counters of different CPUs may differ.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <ctime>
 
@@ -48,6 +49,16 @@ inline void prefetch_to_write(const void* p) {
   asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(p)));
 #else
   __builtin_prefetch(p, 1);
+#endif
+}
+
+// A full fence for who has just made an atomic read-modify-write, of whatever order: on x86 that
+// was one already.
+inline void fence_after_exchange() {
+#if defined(__x86_64__)
+  asm volatile("" : : : "memory");
+#else
+  std::atomic_thread_fence(std::memory_order_seq_cst);
 #endif
 }
 

@@ -18,7 +18,6 @@ using namespace std::chrono_literals;
 
 // A wake can be lost with the worker that was to send it.
 constexpr std::chrono::nanoseconds longest_sleep = 500ms;
-constexpr duration revival_pause = 500ms;
 // A slot comes from a worker's cache: several on the way at once hide how long that takes.
 constexpr u64 prefetch_ahead = 4;
 constexpr u64 few_behind = 8;
@@ -299,38 +298,6 @@ void pool::announce(task_record& r) noexcept {
   const std::lock_guard lock(hub.mutex());
   r.deliver();
   hub.ring();
-}
-
-void pool::hint_again(task_record& r) noexcept {
-  {
-    const std::lock_guard lock(mutex_);
-    u64 word = 0;
-    if (!r.load(word) || shm::phase_of(word) != task_phase::ready) return;
-    if (r.hint_position.load(std::memory_order_relaxed) >= region_.control().head.load()) return;
-    put_hint(r);
-  }
-  roster_.kick();
-}
-
-// A worker that was stopped may hold the hints of tasks that others could run.
-void pool::revive() noexcept {
-  bool any = false;
-  {
-    const std::lock_guard lock(mutex_);
-    const time_point now = std::chrono::steady_clock::now();
-    if (now - last_revival_ < revival_pause) return;
-    last_revival_ = now;
-    const u64 head = region_.control().head.load();
-    for (u32 i = 0; i < region_.allocated_slots(); ++i) {
-      task_record& r = *record_at(i);
-      u64 word = 0;
-      if (!r.load(word) || shm::phase_of(word) != task_phase::ready) continue;
-      if (r.hint_position.load(std::memory_order_relaxed) >= head) continue;
-      put_hint(r);
-      any = true;
-    }
-  }
-  if (any) roster_.kick();
 }
 
 }  // namespace procpool::parent

@@ -152,6 +152,7 @@ class pool final : public detail::completion_source {
   void fill(task_record& r, const task_image& image) noexcept;
   void make_ready(task_record& r);
   void put_hint(task_record& r);
+  void kick() noexcept;
   void compact_ring();
 
   // supervisor.cpp

@@ -23,6 +23,7 @@ constexpr u32 least_growth = 256;
 constexpr std::size_t collect_every = 256;
 constexpr std::size_t few = 16;
 constexpr u32 enough_slots = 16'384;
+constexpr duration revival_pause = 500ms;
 constexpr std::chrono::microseconds first_nap{50}, last_nap{2000};
 
 // freed_ holds this once the pool is abandoned.
@@ -38,6 +39,13 @@ void pool::check_open() const {
   if (stopping_) {
     throw shutdown_error("this pool was shut down: submit before shutdown(), or make a new pool");
   }
+}
+
+// After the mutex was left. The hint is visible before the look who sleeps; a worker says first
+// that it sleeps and then looks for hints: one of the two sees the other.
+inline void pool::kick() noexcept {
+  base::fence_after_exchange();
+  roster_.kick();
 }
 
 task_record* pool::commit(const task_image& image, bool may_wait) {
@@ -65,7 +73,7 @@ task_record* pool::commit(const task_image& image, bool may_wait) {
   // Arguments of tasks that are over do not wait for the next large one.
   if (++submitted_ % collect_every == 0) collect_freed();
   lock.unlock();
-  roster_.kick();
+  kick();
   return r;
 }
 
@@ -133,10 +141,10 @@ void pool::put_hint(task_record& r) {
   }
   // relaxed: others use it under the mutex, or to guess what comes next
   r.hint_position.store(tail_, std::memory_order_relaxed);
-  // relaxed: the exchange below releases it
+  // relaxed: the tail releases it
   region_.hint(tail_).store(r.generation | r.index, std::memory_order_relaxed);
-  // seq_cst, and a full fence: the hint is visible before kick() looks who sleeps
-  region_.control().tail.exchange(++tail_);
+  // release: with the tail come the hint and the slot
+  region_.control().tail.store(++tail_, std::memory_order_release);
 }
 
 // The ring is full of hints for tasks that were cancelled: take them out as a worker would.
@@ -153,8 +161,40 @@ void pool::compact_ring() {
     if (r->generation != shm::generation_of(hint)) continue;
     r->hint_position.store(tail_, std::memory_order_relaxed);
     region_.hint(tail_).store(hint, std::memory_order_relaxed);
-    region_.control().tail.exchange(++tail_);
+    region_.control().tail.store(++tail_, std::memory_order_release);
   }
+}
+
+void pool::hint_again(task_record& r) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    u64 word = 0;
+    if (!r.load(word) || shm::phase_of(word) != shm::task_phase::ready) return;
+    if (r.hint_position.load(std::memory_order_relaxed) >= region_.control().head.load()) return;
+    put_hint(r);
+  }
+  kick();
+}
+
+// A worker that was stopped may hold the hints of tasks that others could run.
+void pool::revive() noexcept {
+  bool any = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const time_point now = std::chrono::steady_clock::now();
+    if (now - last_revival_ < revival_pause) return;
+    last_revival_ = now;
+    const u64 head = region_.control().head.load();
+    for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+      task_record& r = *record_at(i);
+      u64 word = 0;
+      if (!r.load(word) || shm::phase_of(word) != shm::task_phase::ready) continue;
+      if (r.hint_position.load(std::memory_order_relaxed) >= head) continue;
+      put_hint(r);
+      any = true;
+    }
+  }
+  if (any) kick();
 }
 
 task_record* pool::take_free(std::unique_lock<os::short_mutex>& lock, bool may_wait) {
