@@ -74,7 +74,7 @@ void roster::wake_all() const {
 }
 
 void roster::set_asleep(u32 seat) const {
-  // seq_cst: the other half of the Dekker pair with submit's exchange of the tail
+  // seq_cst: the other half of the Dekker pair with submit's tail and look
   region_->control().asleep[seat / 64].fetch_or(u64{1} << (seat % 64));
 }
 

@@ -12,9 +12,9 @@
 //
 // The parent kicks after each hint: without a hot worker it appoints a sleeper, else without a
 // sentinel likewise; appointing is a CAS on `roles` before the wake, so each vacancy costs one
-// wake. The race that would lose a wake is closed by two sequentially consistent operations on
-// each side, as in Dekker's algorithm: the parent exchanges `tail` and then reads `asleep`; a
-// worker sets its bit in `asleep` and then reads `tail` and `roles`.
+// wake. The race that would lose a wake is closed as in Dekker's algorithm, by two steps of each
+// side with a full fence in between: the parent stores `tail` and then reads `asleep`; a worker
+// sets its bit in `asleep` and then reads `tail` and `roles`.
 //
 // If a worker dies holding a role or a bit, the sweep clears both and kicks. If it is stopped, the
 // others go on: every sleep has an end (one second), and the ring holds no lock.
