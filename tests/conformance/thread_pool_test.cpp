@@ -177,6 +177,7 @@ TEST_F(thread_pool_test, swallows_falsey_exceptions) {
 
 // The callable and its arguments are gone when the future is done.
 TEST_F(thread_pool_test, no_stale_references) {
+  gate door;
   thread_pool_executor pool(1);
   const auto captured = std::make_shared<int>(1), passed = std::make_shared<int>(2);
   auto f =
@@ -190,7 +191,6 @@ TEST_F(thread_pool_test, no_stale_references) {
       std::vector{passed, passed});
   EXPECT_EQ(results.to_vector(), (std::vector{2, 2}));
   EXPECT_EQ(passed.use_count(), 1);
-  gate door;
   auto block = pool.submit([&] { door.pass(); });
   auto waiting = pool.submit([captured] {});
   EXPECT_TRUE(waiting.cancel());
