@@ -112,7 +112,8 @@ os::private_fd connect(const std::string& name, const manager_secret& secret) {
 
 namespace detail {
 
-struct manager_reply::state {
+// Not shown, though it lies in a class that is.
+struct __attribute__((visibility("hidden"))) manager_reply::state {
   std::string name;
   os::private_fd connection;  // empty: this process is the manager
   message_head head;          // in that case

@@ -51,7 +51,6 @@ void use(process_pool_executor& pool, const std::vector<int>& numbers) {
 #endif
 #if MISTAKE == __LINE__
   // error: procpool: a task cannot capture variables
-  // never: no matching
   (void)pipeline(stage(pool, [&](int x) { return x + numbers[0]; })).run(numbers);
 #endif
 }
