@@ -301,7 +301,8 @@ manager::~manager() { shutdown(); }
 void manager::shutdown() noexcept {
   if (!state_) return;
   if (launch::current_role() != launch::process_role::parent) {
-    static_cast<void>(state_.release());  // its descriptors are closed in a copy of the process
+    // Its descriptors are closed in a copy of the process.
+    [[maybe_unused]] const state* kept = state_.release();
     return;
   }
   state_->control.reset();

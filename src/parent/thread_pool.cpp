@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -349,7 +350,7 @@ thread_pool_ref::~thread_pool_ref() {
   if (pool_ == nullptr) return;
   if (launch::current_role() != launch::process_role::parent) {
     // A copy of the process has none of the threads: their handles cannot be joined there.
-    new thread_hold(std::move(pool_));
+    [[maybe_unused]] const auto* kept = new (std::nothrow) thread_hold(std::move(pool_));
     return;
   }
   if (!let_go_) {

@@ -21,6 +21,7 @@ void message_writer::restart() {
 bool message_writer::append_objects() {
   if (objects_.empty()) return false;
   std::vector<object_ref> refs;
+  refs.reserve(objects_.size());
   for (const shared_object& object : objects_) refs.push_back(object.use()->ref);
   procpool::wire::append_objects(*this, refs);
   return true;
