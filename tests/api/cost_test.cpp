@@ -73,7 +73,9 @@ TEST(cost_test, instructions_per_future) {
     std::printf("%-16s %6.0f instructions a future with 1,000, %6.0f with 100,000\n", part.c_str(),
                 cost, at->second);
     EXPECT_GT(cost, 30) << part << ": nothing was counted";
-    EXPECT_LT(at->second, 1.5 * cost) << part;
+    // Who reads waits for the worker, and either looks or sleeps, as its luck goes: half as many or
+    // twice as many instructions. What grew with the futures would be a hundred times as many.
+    EXPECT_LT(at->second, (part == "finished, read" ? 3 : 1.5) * cost) << part;
   }
 }
 
