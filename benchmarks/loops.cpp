@@ -110,7 +110,7 @@ void compare_loops(runner& r, int cpus) {
     char text[32];
     std::snprintf(text, sizeof(text), "items of %g us", seconds * 1e6);
     r.compare({.id = "map_busy",
-               .title = "parallel for over up to a million items that compute",
+               .title = "parallel for over a million items that compute",
                .parameter = text,
                .unit = "items/s",
                .x = seconds,

@@ -1,8 +1,10 @@
 // procpool, as its users write it.
+#include <chrono>
 #include <csignal>
 #include <numeric>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "pooled.hpp"
@@ -151,6 +153,7 @@ std::vector<entry> procpool_contenders() {
           pp::pool_options{.max_workers = 1, .start = method_of(method)});
       of = method;
       expect(pool->submit(next_of, 1).get() == 2);
+      std::this_thread::sleep_for(std::chrono::seconds(1));  // its spare worker is there
     }
     return one_recovery(*pool);
   };

@@ -50,6 +50,8 @@ double figure(const work& w, double of_one) {
   return 0;
 }
 
+constexpr double longest_whole = 6;  // seconds
+
 // So many that they take about the wanted time; 0: the contender does not do it. The first run of
 // a size may find everybody asleep, so that the second one counts.
 int calibrate(const work& w, contender& c, double wanted) {
@@ -72,7 +74,7 @@ int calibrate(const work& w, contender& c, double wanted) {
       took = std::min(took, again);
     }
     if (count >= w.most || took >= wanted / 8) {
-      if (w.whole != 0 && took / count * w.whole <= 1) return w.whole;
+      if (w.whole != 0 && took / count * w.whole <= longest_whole) return w.whole;
       return count >= w.most && took < wanted ? count : round(count * wanted / took);
     }
   }

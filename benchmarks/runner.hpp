@@ -32,7 +32,7 @@ struct work {
   double scale = 1;  // bytes of one; for efficiency: seconds of one, on one CPU
   int most = 50'000'000;
   int multiple = 1;  // so many at once, or some workers would have nothing to do
-  // So many if that takes no more than a second.
+  // So many if that takes no more than some seconds.
   int whole = 0;
   // n of it, by a contender; the time of each if there is any.
   std::function<double(contender&, int n, std::vector<double>& each)> run = {};

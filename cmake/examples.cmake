@@ -1,5 +1,6 @@
 # Each examples/<name>.cpp or examples/<name>/main.cpp is a program and a test: it must end with 0.
-# Those whose name has asio in it need Boost.Asio.
+# Those whose name has asio in it need Boost.Asio. Without PROCPOOL_BUILD_EXAMPLES only those are built
+# that other tests run.
 
 include(asio)
 file(GLOB example_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/examples/*.cpp"
@@ -21,7 +22,9 @@ foreach(source IN LISTS example_sources)
   if(name MATCHES "asio")
     procpool_link_asio(example_${name} boost)
   endif()
-  if(PROCPOOL_BUILD_TESTS)
+  if(NOT PROCPOOL_BUILD_EXAMPLES)
+    set_target_properties(example_${name} PROPERTIES EXCLUDE_FROM_ALL TRUE)
+  elseif(PROCPOOL_BUILD_TESTS)
     add_test(NAME example.${name} COMMAND example_${name})
     set_tests_properties(example.${name} PROPERTIES LABELS examples TIMEOUT 60)
   endif()

@@ -22,6 +22,10 @@ set_target_properties(procpool_objects PROPERTIES
   VISIBILITY_INLINES_HIDDEN ON
   POSITION_INDEPENDENT_CODE ON)
 procpool_warnings(procpool_objects)
+if(PROCPOOL_BUILD_FUZZERS)
+  # Fuzzers look for inputs that reach new code, so the library counts what it reaches.
+  target_compile_options(procpool_objects PRIVATE -fsanitize=fuzzer-no-link)
+endif()
 
 add_library(procpool $<TARGET_OBJECTS:procpool_objects>)
 add_library(procpool::procpool ALIAS procpool)

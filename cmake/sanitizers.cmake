@@ -7,8 +7,3 @@ if(PROCPOOL_SANITIZE)
     add_compile_options(-fno-sanitize-recover=undefined)
   endif()
 endif()
-
-# Fuzzers look for inputs that reach new code, so all code counts what it reaches.
-if(PROCPOOL_BUILD_FUZZERS)
-  add_compile_options(-fsanitize=fuzzer-no-link)
-endif()
