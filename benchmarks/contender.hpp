@@ -83,6 +83,8 @@ struct entry {
   std::function<double(const std::string& method)> recover = {};
 };
 
+inline constexpr const char* kill_and_waitpid = "kill and waitpid (the limit)";
+
 // Each in a file of its name. Those that this machine lacks are absent.
 std::vector<entry> procpool_contenders();
 std::vector<entry> thread_contenders();

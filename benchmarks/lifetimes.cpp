@@ -17,7 +17,9 @@ std::chrono::milliseconds between_crashes(bool large) {
 }
 
 // Those whose own memory is that of this process; others are no larger for its sake.
-bool lives_here(const entry& e) { return e.name == "procpool" || e.name == "fork and socketpair"; }
+bool lives_here(const entry& e) {
+  return e.name == "procpool" || e.name == "fork and socketpair" || e.name == kill_and_waitpid;
+}
 
 std::vector<entry> contenders(const runner& r, bool large) {
   std::vector<entry> all;
