@@ -79,6 +79,14 @@ std::uint64_t available_memory(const text_reader& read_file) {
   return least;
 }
 
+bool is_little_memory(std::uint64_t bytes) noexcept {
+  try {
+    return bytes < available_memory(read_whole_file) / 16;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 bool reserve_estimate(std::uint64_t bytes) {
   static std::atomic<std::uint64_t> allowance{0};
   // relaxed: two threads that take from one look are still an estimate

@@ -206,8 +206,6 @@ const std::byte* pool::result_bytes(u64 word, u64 offset, u64 length) {
 void pool::give_back_block(u64 word, u64 offset, u64 length) noexcept {
   try {
     result_bytes(word, offset, length);
-    // It is ours until the next line, and the worker knows that such blocks have no pages.
-    if (length > shm::most_kept_block) view_.give_pages_back(offset, length);
     // release: our reading before the worker's next writing
     view_.header(offset).in_use.store(0, std::memory_order_release);
   } catch (...) {

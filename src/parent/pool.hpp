@@ -159,6 +159,7 @@ class pool final : public detail::completion_source {
   std::unique_ptr<launch::fork_server_client> start_server();
   void supervise();
   bool handle_events();
+  void tend_blocks();
   bool try_handle(const launch::server_event& e);
   void want(shm::u32 index, duration pause) noexcept;
   void start_wanted();
@@ -228,6 +229,9 @@ class pool final : public detail::completion_source {
   mutable os::short_mutex mutex_;
   // Under mutex_:
   shm::block_allocator blocks_;
+  bool tends_ = false;  // there are large blocks, which the supervisor tends to
+  time_point tend_at_;  // then
+  static constexpr std::chrono::seconds tend_pause{1};
   shm::u64 tail_ = 0;
   shm::u64 head_ = 0;            // as it was when the ring seemed full
   task_record* free_ = nullptr;  // with a slot

@@ -200,7 +200,10 @@ void process_host::launch(process_group& group, const std::shared_ptr<child_proc
 void process_host::release(child_process& child) noexcept {
   child.group_ = nullptr;
   if (child.row_ != 0) objects::instance().release_row(std::exchange(child.row_, 0));
-  if (child.block_) blocks_.release(std::exchange(child.block_, {}));
+  if (child.block_) {
+    blocks_.release(std::exchange(child.block_, {}));
+    blocks_.give_all_back();  // the next process comes much later, or never
+  }
   child.objects_.clear();
 }
 

@@ -389,7 +389,13 @@ shm::block pool::allocate_block(u64 bytes) {
   const std::lock_guard lock(mutex_);
   check_open();
   collect_freed();  // the block that was used last is warm
-  return blocks_.allocate(bytes);
+  const shm::block b = blocks_.allocate(bytes);
+  if (b.capacity >= shm::large_block && !tends_) {
+    tends_ = true;
+    tend_at_ = std::chrono::steady_clock::now() + tend_pause;
+    wake_supervisor();
+  }
+  return b;
 }
 
 void pool::release_block(shm::block b) noexcept {

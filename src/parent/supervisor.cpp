@@ -91,6 +91,11 @@ std::chrono::milliseconds pool::next_timeout() {
     const auto pause = std::chrono::ceil<std::chrono::milliseconds>(d);
     most = most < 0ms ? pause : std::min(most, pause);
   }
+  if (tends_) {
+    const duration d = std::max(duration::zero(), tend_at_ - now());
+    const auto pause = std::chrono::ceil<std::chrono::milliseconds>(d);
+    most = most < 0ms ? pause : std::min(most, pause);
+  }
   if (linger_pause_ != 0ms) most = most < 0ms ? linger_pause_ : std::min(most, linger_pause_);
   return most;
 }
@@ -106,9 +111,24 @@ bool pool::handle_events() {
   }
   send_reports();
   look_after_objects();
+  tend_blocks();
   const std::lock_guard lock(mutex_);
   start_wanted();
   return !wind_down();
+}
+
+// Memory of large arguments that nobody needs any more. Whoever submits may do so in between.
+void pool::tend_blocks() {
+  std::unique_lock lock(mutex_);
+  if (!tends_ || now() < tend_at_) return;
+  collect_freed();
+  blocks_.tend();
+  while (blocks_.give_back_some()) {
+    lock.unlock();
+    lock.lock();
+  }
+  tends_ = blocks_.has_large();
+  tend_at_ = now() + tend_pause;
 }
 
 bool pool::try_handle(const launch::server_event& e) {

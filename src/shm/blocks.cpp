@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "os/available_memory.hpp"
 #include "os/memfd.hpp"
 
 namespace procpool::shm {
@@ -12,9 +13,10 @@ namespace {
 
 constexpr u64 least_block = 256;  // with its header
 constexpr u64 growth_step = u64{1} << 20U;
-// Free blocks of at least the one size keep at most the other in memory, all together.
-constexpr u64 large_block = u64{64} << 10U;
+// Large blocks keep at most so much in memory while they are free, all together. Those that are
+// larger than a window may keep more: a small part of what the machine has left.
 constexpr u64 most_kept = u64{128} << 20U;
+constexpr u64 most_given_back_at_once = window_bytes;
 constexpr u64 header = sizeof(block_header);
 
 u64 window_begin(u64 offset, u64 arena) {
@@ -55,14 +57,29 @@ u64 block_allocator::capacity_of(u32 size_class) {
 block block_allocator::allocate(u64 bytes) {
   const u32 c = class_of(bytes);
   if (free_.size() <= c) free_.resize(std::size_t{c} + 1);
-  free_list& list = free_[c];
-  block b{0, capacity_of(c), c};
+  block b;
+  try {
+    b = allocate_of(c);
+  } catch (const std::system_error&) {
+    if (!has_large()) throw;
+    give_all_back();
+    b = allocate_of(c);
+  }
+  if (b.capacity >= large_block) ++large_in_use_;
+  return b;
+}
+
+block block_allocator::allocate_of(u32 size_class) {
+  free_list& list = free_[size_class];
+  block b{0, capacity_of(size_class), size_class};
   if (!list.warm.empty()) {
     b.offset = list.warm.back();
     list.warm.pop_back();
-    if (b.capacity >= large_block) kept_ -= b.capacity;
+    list.unused = std::min(list.unused, list.warm.size());
+    if (b.capacity >= large_block) kept_of(b) -= b.capacity;
     return b;
   }
+  if (take_leaving(b)) return b;
   if (!list.cold.empty()) {
     b.offset = list.cold.back();
     refill(b);
@@ -84,24 +101,89 @@ block block_allocator::allocate(u64 bytes) {
   return b;
 }
 
+bool block_allocator::take_leaving(block& b) {
+  const auto it = std::ranges::find(leaving_, b.size_class,
+                                    [](const leaving& l) { return l.b.size_class; });
+  if (it == leaving_.end()) return false;
+  if (it->given_back != 0) refill(it->b);
+  b = it->b;
+  leaving_.erase(it);
+  return true;
+}
+
 void block_allocator::refill(const block& b) {
   allocate_pages(file_.get(), b.offset - header, b.offset + b.capacity);
 }
 
+u64& block_allocator::kept_of(const block& b) {
+  return b.capacity > window_bytes ? kept_huge_ : kept_;
+}
+
+bool block_allocator::may_keep(const block& b) {
+  if (b.capacity < large_block) return true;
+  const u64 kept = kept_of(b) + b.capacity;
+  return b.capacity > window_bytes ? os::is_little_memory(kept) : kept <= most_kept;
+}
+
 void block_allocator::release(block b) noexcept {
   free_list& list = free_[b.size_class];
-  const bool large = b.capacity >= large_block;
-  if (!large || (b.capacity <= most_kept_block && kept_ + b.capacity <= most_kept)) {
-    if (large) kept_ += b.capacity;
+  if (b.capacity >= large_block) --large_in_use_;
+  if (may_keep(b)) {
+    if (b.capacity >= large_block) kept_of(b) += b.capacity;
     list.warm.push_back(b.offset);
     return;
   }
+  punch(b.offset, b.capacity);
+  list.cold.push_back(b.offset);
+}
+
+// In the order of their release: the first ones are the oldest.
+void block_allocator::tend() noexcept {
+  for (u32 c = class_of(large_block); c < free_.size(); ++c) {
+    free_list& list = free_[c];
+    try {
+      leaving_.reserve(leaving_.size() + list.unused);
+    } catch (const std::bad_alloc&) {
+      return;  // another time
+    }
+    const auto end = list.warm.begin() + static_cast<std::ptrdiff_t>(list.unused);
+    for (auto offset = list.warm.begin(); offset != end; ++offset) {
+      const block b{*offset, capacity_of(c), c};
+      leaving_.push_back({b});
+      kept_of(b) -= b.capacity;
+    }
+    list.warm.erase(list.warm.begin(), end);
+    list.unused = list.warm.size();
+  }
+}
+
+bool block_allocator::give_back_some() noexcept {
+  u64 left = most_given_back_at_once;
+  while (!leaving_.empty() && left != 0) {
+    leaving& l = leaving_.back();
+    const u64 piece = std::min(left, l.b.capacity - l.given_back);
+    punch(l.b.offset + l.given_back, piece);
+    l.given_back += piece;
+    left -= piece;
+    if (l.given_back < l.b.capacity) continue;
+    free_[l.b.size_class].cold.push_back(l.b.offset);
+    leaving_.pop_back();
+  }
+  return !leaving_.empty();
+}
+
+void block_allocator::give_all_back() noexcept {
+  tend();  // those that are unused, and
+  tend();  // the rest, which is by now
+  while (give_back_some()) continue;
+}
+
+void block_allocator::punch(u64 offset, u64 bytes) noexcept {
   try {
-    os::punch_hole(file_.get(), b.offset, b.capacity);
+    os::punch_hole(file_.get(), offset, bytes);
   } catch (const disowned_file&) {
     // Whoever needs the file next says so.
   }
-  list.cold.push_back(b.offset);
 }
 
 void block_allocator::back(u64 begin, u64 end) {

@@ -6,6 +6,10 @@
 //
 // A block never crosses a 64 MiB window unless it is larger than one; then it begins at a window.
 // The file is allocated for real before a block is handed out: writing to it never raises SIGBUS.
+//
+// The first touch of memory takes longer than copying it, so free blocks stay warm, and large ones
+// only for a while: tend(), once a second or so, gives back the pages of as many as nobody has
+// needed since the last time. Who has run out of memory gives them back at once.
 #pragma once
 
 #include <map>
@@ -56,12 +60,22 @@ class block_allocator {
       : file_(fd), next_(begin), backed_(begin), end_(end) {}
 
   // At least `bytes` of payload, warm if there is any. Throws std::system_error (EFBIG, ENOSPC,
-  // ENOMEM) with what to do about it; nothing changes then.
+  // ENOMEM) with what to do about it; no block is lost then.
   block allocate(u64 bytes);
   // Keeps its memory for the next one of its size, unless much is kept already.
   void release(block b) noexcept;
-  // Allocates again the pages of a block whose reader may have given them back.
-  void refill(const block& b);
+
+  // Of large free blocks: those that were not needed since the last call are to be given back.
+  void tend() noexcept;
+  // Gives some of them back, in some milliseconds. False if that was all.
+  bool give_back_some() noexcept;
+  // All that are free now, however long that takes.
+  void give_all_back() noexcept;
+  bool is_giving_back() const { return !leaving_.empty(); }
+  // Whether there is anything to tend to, now or when it is released.
+  bool has_large() const {
+    return large_in_use_ != 0 || kept_ != 0 || kept_huge_ != 0 || is_giving_back();
+  }
 
   static u32 class_of(u64 bytes);
   static u64 capacity_of(u32 size_class);
@@ -71,20 +85,33 @@ class block_allocator {
     std::vector<u64> warm;   // offsets; the one released last on top
     std::vector<u64> cold;   // without pages but for the header's
     std::size_t blocks = 0;  // of this class: so much room the lists have, so release() cannot fail
+    std::size_t unused = 0;  // fewest warm ones since tend()
   };
+  // Warm until all of its pages have been given back.
+  struct leaving {
+    block b;
+    u64 given_back = 0;
+  };
+  block allocate_of(u32 size_class);
+  bool take_leaving(block& b);
+  u64& kept_of(const block& b);
+  bool may_keep(const block& b);
   void back(u64 begin, u64 end);
+  void refill(const block& b);
+  void punch(u64 offset, u64 bytes) noexcept;
 
   checked_file file_;
   u64 next_ = 0;    // never used from here on
   u64 backed_ = 0;  // allocated in the file up to here
   u64 end_ = 0;
+  u64 large_in_use_ = 0;
   u64 kept_ = 0;                 // bytes of large blocks that are free and warm
+  u64 kept_huge_ = 0;            // of those that are larger than a window
   std::vector<free_list> free_;  // by size class
+  std::vector<leaving> leaving_;
 };
 
-// Blocks larger than this give their pages back as soon as they have been read: the reader does it,
-// and the owner allocates them again.
-inline constexpr u64 most_kept_block = window_bytes;
+inline constexpr u64 large_block = u64{64} << 10U;  // from here on they are tended to
 
 // Where a range of the file is mapped in this process. Windows are mapped when first asked for and
 // stay. Thread-safe.
@@ -95,8 +122,6 @@ class arena_view {
   // Address of [offset, offset + bytes). The caller has checked that it lies in a partition.
   // Throws std::system_error when nothing can be mapped any more (ulimit -v).
   std::byte* at(u64 offset, u64 bytes);
-  // Throws disowned_file.
-  void give_pages_back(u64 offset, u64 bytes) { os::punch_hole(file_.get(), offset, bytes); }
   block_header& header(u64 offset) {
     return *reinterpret_cast<block_header*>(at(offset - sizeof(block_header), 1));
   }

@@ -115,10 +115,11 @@ void roster::drop(unsigned role, u32 seat) const {
   }
 }
 
-work_source::work_source(const region& r, u32 seat)
+work_source::work_source(const region& r, u32 seat, std::function<bool()> idle)
     : region_(&r),
       roster_(r),
       seat_(seat),
+      idle_(std::move(idle)),
       cycles_per_us_(std::max<u64>(1, r.header().cycles_per_us)),
       // Looking on a machine with one CPU only keeps the parent from running.
       look_cycles_(r.header().cpus > 1 ? look_us * cycles_per_us_ : 0),
@@ -207,13 +208,15 @@ void work_source::finished() {
                                     std::memory_order_relaxed);
 }
 
+bool work_source::has_work() const {
+  const control_block& c = region_->control();
+  // relaxed: only a guess
+  return c.tail.load(std::memory_order_relaxed) != c.head.load(std::memory_order_relaxed);
+}
+
 // The hot worker looks for a while. True: there is something, or the roles changed.
 bool work_source::look() {
   if (!roster_.is_hot(seat_) && !roster_.take_hot(seat_)) return false;
-  const control_block& c = region_->control();
-  const auto has_work = [&] {
-    return c.tail.load(std::memory_order_relaxed) != c.head.load(std::memory_order_relaxed);
-  };
   if (skip_looks_ != 0) {
     --skip_looks_;
   } else if (look_cycles_ != 0) {
@@ -269,9 +272,16 @@ void work_source::sleep() {
     return;
   }
   if (!watch && work && !roster_.has_sentinel()) watch = roster_.take_sentinel(seat_);
-  if (!watch && !stopping()) os::futex_wait(me.futex, 0, longest_sleep);
+  bool long_idle = false;
+  if (!watch && !stopping()) {
+    long_idle = os::futex_wait(me.futex, 0, longest_sleep) == os::futex_result::timed_out;
+  }
   roster_.clear_asleep(seat_);
-  if (roster_.is_sentinel(seat_)) keep_watch();
+  if (roster_.is_sentinel(seat_)) {
+    keep_watch();
+  } else if (long_idle) {
+    while (!has_work() && idle_()) continue;
+  }
 }
 
 void work_source::keep_watch() {

@@ -21,6 +21,7 @@
 #pragma once
 
 #include <bit>
+#include <functional>
 #include <optional>
 
 #include "shm/region.hpp"
@@ -78,7 +79,9 @@ class roster {
 // Worker: waits for the next claimed task. One per worker, used by its one thread.
 class work_source {
  public:
-  work_source(const region& r, u32 seat);
+  // idle: called about once a second while there is nothing to do, and again at once as long as it
+  // says that there is more for it to do.
+  work_source(const region& r, u32 seat, std::function<bool()> idle);
 
   // Claims the next task and returns its slot; blocks until there is one. nullptr: the pool stops
   // and the ring is empty.
@@ -86,12 +89,14 @@ class work_source {
   // After a task: measures it.
   void finished();
   u64 last_task_ns() const { return last_cycles_ * 1000 / cycles_per_us_; }
+  u64 last_end() const { return last_end_; }  // cycles
   // Asks another worker to come if the backlog deserves it; before a task that may be long.
   void share_backlog();
 
  private:
   slot* try_claim();
   void prefetch(u64 position);
+  bool has_work() const;
   bool look();
   [[gnu::noinline]] void gather();  // rare: not in the way of looking
   void sleep();
@@ -101,6 +106,7 @@ class work_source {
   const region* region_;
   roster roster_;
   u32 seat_;
+  std::function<bool()> idle_;
   u64 cycles_per_us_;
   u64 look_cycles_;
   u64 tail_ = 0;        // as it was when it was read last; hints before it may be there

@@ -28,6 +28,7 @@ void loop::run(u64 most_tasks) {
     }
     publish(*s);
     line.tasks.store(++done, std::memory_order_relaxed);
+    if (source_.last_end() >= blocks_->tend_at()) blocks_->tend();
     if (done == most_tasks) return;
   }
 }

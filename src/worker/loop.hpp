@@ -21,8 +21,14 @@ namespace procpool::worker {
 
 class loop {
  public:
-  loop(const shm::region& r, shm::process_page& page, shm::u32 seat, invoker& invoke)
-      : region_(&r), page_(&page), seat_(seat), source_(r, seat), invoke_(&invoke) {}
+  loop(const shm::region& r, shm::process_page& page, shm::u32 seat, invoker& invoke,
+       result_blocks& blocks)
+      : region_(&r),
+        page_(&page),
+        seat_(seat),
+        source_(r, seat, [&blocks] { return blocks.tend(); }),
+        invoke_(&invoke),
+        blocks_(&blocks) {}
 
   // Until the pool stops, or `most_tasks` are done (0: no limit).
   void run(shm::u64 most_tasks);
@@ -37,6 +43,7 @@ class loop {
   shm::u32 seat_;
   shm::work_source source_;
   invoker* invoke_;
+  result_blocks* blocks_;
 };
 
 }  // namespace procpool::worker

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "base/cycle_clock.hpp"
 #include "worker/invoke.hpp"
 #include "worker/objects.hpp"
 
@@ -26,8 +27,6 @@ shm::block result_blocks::take(u64 bytes) {
     for (std::size_t i = 0; i < std::min(looks_per_take, lent.size()); ++i) {
       const shm::block oldest = lent.front();
       if (is_back(oldest)) {
-        // Its reader has given its pages back.
-        if (oldest.capacity > shm::most_kept_block) blocks_.refill(oldest);
         lent.pop_front();
         return oldest;
       }
@@ -43,9 +42,29 @@ void result_blocks::lend(shm::block b) noexcept {
     view_->header(b.offset).in_use.store(1, std::memory_order_relaxed);  // DONE publishes it
     if (lent_.size() <= b.size_class) lent_.resize(std::size_t{b.size_class} + 1);
     lent_[b.size_class].push_back(b);
+    if (b.capacity >= shm::large_block && tend_at_ == never) tend_at_ = base::cycles() + pause_;
   } catch (const std::bad_alloc&) {
     // It is not used again in this worker's life; the outcome in it is as good as any.
   }
+}
+
+bool result_blocks::tend() noexcept {
+  if (!blocks_.is_giving_back()) {
+    blocks_.tend();
+    for (u32 c = shm::block_allocator::class_of(shm::large_block); c < lent_.size(); ++c) {
+      std::erase_if(lent_[c], [this](const shm::block& b) {
+        const bool back = is_back(b);
+        if (back) blocks_.release(b);
+        return back;
+      });
+    }
+  }
+  if (blocks_.give_back_some()) {
+    tend_at_ = 0;
+    return true;
+  }
+  tend_at_ = blocks_.has_large() ? base::cycles() + pause_ : never;
+  return false;
 }
 
 void outcome_writer::grow(wire_writer& base, std::size_t need) {

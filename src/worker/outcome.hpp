@@ -3,6 +3,7 @@
 // between leaves the block to the sweep, which ends the partition as a whole.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <vector>
 
@@ -16,7 +17,9 @@ namespace procpool::worker {
 class result_blocks {
  public:
   result_blocks(const shm::region& r, shm::arena_view& view, shm::u64 partition)
-      : view_(&view), blocks_(r.fd(), r.partition(partition), r.partition(partition + 1)) {}
+      : view_(&view),
+        blocks_(r.fd(), r.partition(partition), r.partition(partition + 1)),
+        pause_(std::max<shm::u64>(1, r.header().cycles_per_us) * 1'000'000) {}
 
   // Throws std::system_error when the partition or the machine is full.
   shm::block take(shm::u64 bytes);
@@ -24,6 +27,10 @@ class result_blocks {
   void put_back(shm::block b) { blocks_.release(b); }
   // Published: the parent clears the header when it has read it.
   void lend(shm::block b) noexcept;
+  // From this cycle on tend() is due, so that large blocks do not keep memory that nobody needs.
+  shm::u64 tend_at() const { return tend_at_; }
+  // Takes some milliseconds at most. True if there is more to do at once.
+  bool tend() noexcept;
   std::byte* address(shm::block b) { return view_->at(b.offset, b.capacity); }
 
  private:
@@ -34,6 +41,9 @@ class result_blocks {
   shm::arena_view* view_;
   shm::block_allocator blocks_;
   std::vector<std::deque<shm::block>> lent_;  // by size class, the oldest first
+  static constexpr shm::u64 never = ~shm::u64{0};
+  shm::u64 pause_;            // cycles between two tend()
+  shm::u64 tend_at_ = never;  // while nothing large is lent or free
 };
 
 // Writes one outcome. Begins in the slot; the arguments there must not be needed any more.

@@ -83,7 +83,7 @@ void run(const launch::worker_context& context) {
   line.ready.store(1, std::memory_order_release);
   result_blocks blocks(region, view, given.partition);
   invoker invoke(view, blocks);
-  loop work(region, page, seat, invoke);
+  loop work(region, page, seat, invoke, blocks);
   work.run(header.tasks_per_worker);
   try {
     run_hook(view, header.finalizer_code, header.finalizer_block, header.finalizer_length);

@@ -1,6 +1,7 @@
 #include "shm/blocks.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <map>
@@ -13,6 +14,7 @@ namespace procpool::shm {
 namespace {
 
 constexpr u64 arena = window_bytes;  // any multiple of a window
+constexpr u64 growth = u64{1} << 20U;
 
 TEST(blocks_test, size_classes_waste_at_most_a_quarter_and_grow) {
   u32 before = 0;
@@ -70,16 +72,66 @@ TEST(blocks_test, a_released_block_is_used_again) {
   EXPECT_EQ(blocks.allocate(4900).offset, first.offset);
 }
 
-TEST(blocks_test, a_block_beyond_a_window_gives_its_pages_back) {
+u64 bytes_of(int fd) {
+  struct stat status{};
+  EXPECT_EQ(::fstat(fd, &status), 0);
+  return static_cast<u64>(status.st_blocks) * 512;
+}
+
+TEST(blocks_test, large_blocks_keep_their_pages_until_nobody_has_needed_them_for_a_while) {
+  const os::unique_fd fd = os::create_memfd("blocks_test");
+  block_allocator blocks(fd.get(), arena, arena + 64 * window_bytes);
+  EXPECT_FALSE(blocks.has_large());
+  const block two[] = {blocks.allocate(3 * large_block), blocks.allocate(3 * large_block)};
+  const block huge = blocks.allocate(window_bytes + 1);
+  EXPECT_TRUE(blocks.has_large());
+  for (const block& b : two) blocks.release(b);
+  blocks.release(huge);
+  const u64 all = bytes_of(fd.get());
+  EXPECT_GT(all, window_bytes);
+  blocks.tend();
+  EXPECT_FALSE(blocks.give_back_some()) << "they were released since the last time";
+  // One of them is needed, one is not.
+  EXPECT_EQ(blocks.allocate(3 * large_block).offset, two[1].offset);
+  blocks.release(two[1]);
+  EXPECT_EQ(bytes_of(fd.get()), all);
+  blocks.tend();
+  while (blocks.give_back_some()) continue;
+  EXPECT_LT(bytes_of(fd.get()), window_bytes);
+  EXPECT_TRUE(blocks.has_large());
+  blocks.tend();
+  while (blocks.give_back_some()) continue;
+  EXPECT_FALSE(blocks.has_large());
+  EXPECT_LT(bytes_of(fd.get()), 2 * growth);
+}
+
+TEST(blocks_test, a_block_that_is_leaving_can_be_had) {
   const os::unique_fd fd = os::create_memfd("blocks_test");
   block_allocator blocks(fd.get(), arena, arena + 16 * window_bytes);
   arena_view view(fd.get(), arena);
-  const block big = blocks.allocate(window_bytes + 1);
+  const block big = blocks.allocate(2 * window_bytes);
   std::memset(view.at(big.offset, big.capacity), 1, big.capacity);
   blocks.release(big);
-  const block again = blocks.allocate(window_bytes + 1);
+  blocks.tend();
+  blocks.tend();
+  EXPECT_TRUE(blocks.give_back_some());  // a part of it
+  const block again = blocks.allocate(2 * window_bytes);
   EXPECT_EQ(again.offset, big.offset);
-  EXPECT_EQ(view.at(again.offset, again.capacity)[again.capacity / 2], std::byte{0});
+  EXPECT_FALSE(blocks.is_giving_back());
+  EXPECT_GE(bytes_of(fd.get()), big.capacity);
+  EXPECT_EQ(view.at(again.offset, again.capacity)[0], std::byte{0});
+  EXPECT_EQ(view.at(again.offset, again.capacity)[again.capacity - 1], std::byte{1});
+}
+
+TEST(blocks_test, without_memory_those_that_are_free_give_theirs) {
+  const os::unique_fd fd = os::create_memfd("blocks_test");
+  block_allocator blocks(fd.get(), arena, arena + 8 * window_bytes);
+  const block first = blocks.allocate(5 * window_bytes);
+  blocks.release(first);
+  // Another size class, and the partition is full: that is an error, and the memory was given back.
+  EXPECT_THROW(blocks.allocate(7 * window_bytes), std::system_error);
+  EXPECT_LT(bytes_of(fd.get()), 2 * growth);
+  EXPECT_EQ(blocks.allocate(5 * window_bytes).offset, first.offset);
 }
 
 TEST(blocks_test, a_full_partition_is_an_error_that_changes_nothing) {
