@@ -10,6 +10,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <deque>
 #include <memory>
@@ -161,6 +162,11 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     while (run_ != runs_.size() || next_chunk()) {
       const outcome_run& run = runs_[run_++];
       if (run.first.error && !first) first = run.first.error;
+      // Input that never ends, of tasks that are always done in time.
+      if (run_ == runs_.size() && !input_over_ && deadline_ &&
+          std::chrono::steady_clock::now() >= *deadline_) {
+        give_up();
+      }
     }
     return first;
   }
