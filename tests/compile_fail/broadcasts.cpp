@@ -8,8 +8,6 @@ using namespace procpool;
 struct word {};
 
 int twice(int);
-int either(int);
-int either(double);
 word* pointer();
 
 void use(process_pool_executor& pool, thread_pool_executor& threads, any_executor any, int& x) {
@@ -52,10 +50,6 @@ void use(process_pool_executor& pool, thread_pool_executor& threads, any_executo
 #if MISTAKE == __LINE__
   // error: procpool: a raw pointer cannot be sent to another process
   (void)pool.broadcast(pointer);
-#endif
-#if MISTAKE == __LINE__
-  // error: overloaded_function_name_wrap_it_in_a_captureless_lambda
-  (void)pool.broadcast(either, 1);
 #endif
 #if MISTAKE == __LINE__
   // error: procpool: the function cannot be called with these arguments
