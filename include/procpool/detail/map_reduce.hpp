@@ -126,8 +126,8 @@ class reduction {
         options_(options),
         f_(std::move(f)),
         combine_(std::move(combine)),
-        views_(std::move(views)...),
-        pace_(options, workers, common_size(views_)) {
+        input_(std::move(views)...),
+        pace_(options, workers, input_.size()) {
     if (options_.timeout) deadline_ = deadline_after(*options_.timeout);
   }
   // What has not started is not wanted if this ends early.
@@ -142,7 +142,7 @@ class reduction {
   reduction& operator=(const reduction&) = delete;
 
   std::optional<T> run() {
-    at_.emplace(begin_all(all));
+    input_.begin();
     for (refill(); !chunks_.empty(); refill()) take_chunk();
     if (nodes_.empty()) return std::nullopt;
     while (nodes_.size() > 1) combine_top_nodes();
@@ -161,16 +161,6 @@ class reduction {
   };
   static constexpr std::index_sequence_for<Views...> all{};
 
-  template <std::size_t... I>
-  auto begin_all(std::index_sequence<I...>) {
-    return std::tuple<std::ranges::iterator_t<Views>...>{
-        std::ranges::begin(std::get<I>(views_))...};
-  }
-  template <std::size_t... I>
-  bool at_end(std::index_sequence<I...>) {
-    return ((std::get<I>(*at_) == std::ranges::end(std::get<I>(views_))) || ...);
-  }
-
   void refill() {
     while (!input_over_) {
       const std::size_t most = pace_.next_chunk();
@@ -185,7 +175,7 @@ class reduction {
     if (submitted_ != 0) most = std::min(most, submitted_ & (0 - submitted_));
     std::tuple<std::vector<stored_t<element_of<Views>>>...> items;
     std::size_t count = 0;
-    while (count < most && !(input_over_ = at_end(all))) {
+    while (count < most && !(input_over_ = input_.at_end())) {
       take_items(items, all);
       ++count;
       // A smaller node will do.
@@ -202,8 +192,7 @@ class reduction {
 
   template <class Lists, std::size_t... I>
   void take_items(Lists& items, std::index_sequence<I...>) {
-    (std::get<I>(items).push_back(element<Views>(std::get<I>(*at_))), ...);
-    (static_cast<void>(++std::get<I>(*at_)), ...);
+    input_.take([&](auto&... at) { (std::get<I>(items).push_back(element<Views>(at)), ...); });
   }
   template <class View, class Iterator>
   static stored_t<element_of<View>> element(Iterator& at) {
@@ -264,10 +253,9 @@ class reduction {
   const map_options options_;
   F f_;
   C combine_;
-  std::tuple<Views...> views_;
+  zipped_input<Views...> input_;
   map_pace pace_;
   std::optional<time_point> deadline_;
-  std::optional<std::tuple<std::ranges::iterator_t<Views>...>> at_;
   bool input_over_ = false;
   std::size_t submitted_ = 0;
   std::deque<chunk> chunks_;  // in input order
