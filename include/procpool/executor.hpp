@@ -134,6 +134,17 @@ class basic_executor {
     return map_reduce(options, std::move(f), std::move(combine), std::vector<T>(items));
   }
 
+  // f(args...) once in every worker (thread), all at the same time, so that the calls may wait for
+  // each other at a barrier: one future for each. An inline_executor calls it once. What was
+  // submitted before runs first. Blocks until all workers are free and have begun; those that come
+  // first wait for the others, and run nothing else meanwhile. Throws as submit does,
+  // cancelled_error if a shutdown cancels it, and nested_use_error in a task of the same executor.
+  template <class F = detail::overloaded_name, class... Args>
+    requires detail::is_task<F>
+  [[nodiscard]] auto broadcast(F f, Args&&... args) {
+    return Tasks::template broadcast<F, Args...>(target(), f, args...);
+  }
+
  protected:
   basic_executor() = default;
   ~basic_executor() = default;
@@ -171,6 +182,7 @@ concept executor = requires(E& e, detail::example_task f, std::vector<int>& xs, 
   { e.map(options, f, xs) } -> std::same_as<map_results<int>>;
   e.for_each(f, xs);
   { e.map_reduce(f, f, xs) } -> std::same_as<std::optional<int>>;
+  { e.broadcast(f, 1) } -> std::same_as<std::vector<future<int>>>;
   e.shutdown(end);
   { e.max_workers() } -> std::same_as<int>;
 };

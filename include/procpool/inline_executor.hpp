@@ -32,8 +32,9 @@ class inline_executor : public basic_executor<inline_executor, detail::byte_task
   inline_executor(const inline_executor&) = delete;
   inline_executor& operator=(const inline_executor&) = delete;
 
-  // submit, map and the like: basic_executor, in procpool/executor.hpp. A task that uses its own
-  // executor gets nested_use_error, as it would in a worker. Timeouts have nothing to wait for.
+  // submit, map, broadcast and the like: basic_executor, in procpool/executor.hpp; a broadcast is
+  // one call, whatever max_workers() is. A task that uses its own executor gets nested_use_error,
+  // as it would in a worker. Timeouts have nothing to wait for.
 
   // submit throws shutdown_error from here on. There is nothing to wait for or to cancel.
   void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }

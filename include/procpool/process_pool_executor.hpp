@@ -11,13 +11,9 @@
 #pragma once
 
 #include <csignal>
-#include <cstdint>
-#include <mutex>
 #include <utility>
-#include <vector>
 
 #include "procpool/detail/byte_tasks.hpp"
-#include "procpool/detail/meeting.hpp"
 #include "procpool/detail/pool_access.hpp"
 #include "procpool/executor.hpp"
 #include "procpool/options.hpp"
@@ -41,31 +37,13 @@ class process_pool_executor : public basic_executor<process_pool_executor, detai
   process_pool_executor(const process_pool_executor&) = delete;
   process_pool_executor& operator=(const process_pool_executor&) = delete;
 
-  // submit, map and the like: basic_executor, in procpool/executor.hpp. The arguments are encoded
-  // before submit returns, and f may be any task function: see the guide, "Independent tasks".
-
-  // f(args...) once in every worker, all at the same time, so that the calls may wait for each
-  // other at a barrier: one future for each worker. Blocks until all workers are free and have
-  // begun; what was submitted before runs first. A worker that dies before that is replaced, and
-  // its call starts anew. Throws as submit does, and broken_process_pool when workers cannot be
-  // started.
-  template <class F = detail::overloaded_name, class... Args>
-    requires detail::is_task<F>
-  [[nodiscard]] auto broadcast(F f, Args&&... args) {
-    // Of f itself, so that the compiler names it when something is wrong with it.
-    std::vector<future<typename detail::thunks<F, Args...>::result>> futures;
-    if (pool_.use().here != nullptr) {  // PROCPOOL_INLINE: the caller is the one worker
-      futures.push_back(this->submit(std::move(f), std::forward<Args>(args)...));
-      return futures;
-    }
-    const std::lock_guard one_at_a_time(pool_.broadcasting());
-    const detail::after_meeting<F> call{std::move(f)};
-    detail::hold_broadcast(max_workers(), futures,
-                           [&](const detail::meeting_words& words, std::uint32_t place) {
-                             return this->submit(call, words, place, args...);
-                           });
-    return futures;
-  }
+  // submit, map, broadcast and the like: basic_executor, in procpool/executor.hpp. The arguments
+  // are encoded before submit returns, and f may be any task function: see the guide, "Independent
+  // tasks".
+  //
+  // In a broadcast, a worker that dies before all have begun is replaced, and its call starts anew,
+  // up to three times; then broadcast throws worker_crashed. It throws std::system_error if a
+  // worker cannot be started for some seconds, while others run.
 
   // Ends the pool; submit throws shutdown_error from here on. By default blocks until all tasks are
   // done and all processes are gone. Any number of times, from any thread, but not from a callback

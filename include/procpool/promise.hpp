@@ -21,7 +21,7 @@ namespace procpool {
 
 namespace detail {
 
-enum class promise_misuse { no_state, future_taken, already_set };
+enum class promise_misuse { no_state, future_taken, already_set, no_error };
 [[noreturn]] PROCPOOL_EXPORT void throw_misuse(promise_misuse what);
 PROCPOOL_EXPORT std::exception_ptr broken_promise();
 
@@ -68,7 +68,9 @@ class promise {
   {
     set([] {});
   }
+  // Throws std::invalid_argument for a null pointer, too.
   void set_exception(std::exception_ptr error) {
+    if (!error) detail::throw_misuse(detail::promise_misuse::no_error);
     set([&] { state_->set_error(std::move(error)); });
   }
 

@@ -38,10 +38,14 @@ class thread_pool_executor : public basic_executor<thread_pool_executor, detail:
   thread_pool_executor(const thread_pool_executor&) = delete;
   thread_pool_executor& operator=(const thread_pool_executor&) = delete;
 
-  // submit, map and the like: basic_executor, in procpool/executor.hpp. f and the arguments are
-  // moved or copied, text and spans too, unless f wants a pointer or a span of what it may change;
-  // they are destroyed before the future is done. submit throws std::system_error if there can be
-  // no thread at all.
+  // submit, map, broadcast and the like: basic_executor, in procpool/executor.hpp. f and the
+  // arguments are moved or copied, text and spans too, unless f wants a pointer or a span of what
+  // it may change; they are destroyed before the future is done. submit throws std::system_error if
+  // there can be no thread at all.
+  //
+  // broadcast starts all max_workers() threads first, and throws std::system_error if it cannot.
+  // Each thread calls a copy of f with copies of the arguments. It throws nested_use_error also
+  // where tasks of the pool wait for others, so that not all threads can come.
 
   // submit throws shutdown_error from here on. By default blocks until all tasks are done and all
   // threads are gone; called by a task of the pool, until it is the last one. Any number of times.

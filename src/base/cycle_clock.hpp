@@ -58,6 +58,7 @@ inline void fence_after_exchange() {
 #if defined(__x86_64__)
   asm volatile("" : : : "memory");
 #else
+  // seq_cst: the store before it, then the load behind it, as in Dekker's algorithm
   std::atomic_thread_fence(std::memory_order_seq_cst);
 #endif
 }

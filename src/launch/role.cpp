@@ -61,6 +61,7 @@ process_role detail::find_role() noexcept {
 }
 
 void set_role(process_role new_role) noexcept {
+  // release: for a thread that finds it set; relaxed: see in_parent_process
   detail::role.store(static_cast<int>(new_role), std::memory_order_release);
   procpool::detail::in_other_process.store(new_role != process_role::parent,
                                            std::memory_order_relaxed);

@@ -96,6 +96,7 @@ bool reserve_estimate(std::uint64_t bytes) {
   }
   const std::uint64_t available = available_memory(read_whole_file);
   if (bytes > available - available / part_for_others) return false;
+  // relaxed: as above
   allowance.store((available - bytes) / part_before_next_look, std::memory_order_relaxed);
   return true;
 }

@@ -15,8 +15,8 @@ namespace procpool::os {
 using text_reader = std::function<std::optional<std::string>(const std::string& path)>;
 std::uint64_t available_memory(const text_reader& read_file);
 
-// True if `bytes` are less than a sixteenth of that. Looks at the machine each time, which takes some
-// ten microseconds.
+// True if `bytes` are less than a sixteenth of that. Looks at the machine each time, which takes
+// some ten microseconds.
 bool is_little_memory(std::uint64_t bytes) noexcept;
 
 // False if `bytes` are clearly more than there is. Looks again at the machine when a good part of

@@ -42,12 +42,14 @@ bool task_record::resolved() const noexcept {
 task_status task_record::status() const {
   detail::check_process();
   u64 word = 0;
+  // acquire: it is stored before the word, and cleared when nobody asks any more
   if (was_cancelled.load(std::memory_order_acquire) && resolved()) return task_status::cancelled;
   if (!load(word)) return task_status::finished;
   switch (shm::phase_of(word)) {
     case task_phase::ready:
       return task_status::pending;
     case task_phase::claimed: {
+      // acquire: as in load()
       const shm::slot* s = slot.load(std::memory_order_acquire);
       if (s == nullptr) return task_status::finished;  // harvested since
       const u32 stamp = s->started.load(std::memory_order_relaxed);
@@ -63,6 +65,7 @@ task_status task_record::status() const {
 }
 
 bool task_record::set_flag(u64 flag) noexcept {
+  // acquire, twice: as in load()
   shm::slot* s = slot.load(std::memory_order_acquire);
   if (s == nullptr) return false;
   u64 word = s->word.load(std::memory_order_acquire);
@@ -170,6 +173,7 @@ detail::outcome_view task_record::pin() {
   const bool is_saved = add_pin();
   u64 word = 0;
   if (!is_saved && load(word) && shm::phase_of(word) == task_phase::done) [[likely]] {
+    // relaxed: load() has acquired the slot, and with DONE what is in it
     const shm::slot& s = *slot.load(std::memory_order_relaxed);
     // Each is loaded once, checked, and only the checked copy used.
     const u64 length = s.length.load(std::memory_order_relaxed);
@@ -182,10 +186,12 @@ detail::outcome_view task_record::pin() {
   return pin_unusual(is_saved);
 }
 
+// release: our reading before a harvest, which finds no pins
 void task_record::unpin() noexcept { pins.fetch_sub(1, std::memory_order_release); }
 
 std::uint32_t task_record::elapsed_ns() const noexcept {
   u64 word = 0;
+  // acquire: as in load(); relaxed: DONE has brought it
   const shm::slot* s = slot.load(std::memory_order_acquire);
   if (s == nullptr || !load(word) || shm::phase_of(word) != task_phase::done) return 0;
   return s->elapsed.load(std::memory_order_relaxed);
@@ -193,6 +199,7 @@ std::uint32_t task_record::elapsed_ns() const noexcept {
 
 bool task_record::cancel(bool kill_running) {
   detail::check_process();
+  // acquire: as in load()
   shm::slot* s = slot.load(std::memory_order_acquire);
   u64 word = 0;
   for (;;) {
@@ -221,6 +228,7 @@ bool task_record::cancel(bool kill_running) {
 void task_record::release() noexcept {
   if (!detail::in_parent_process()) [[unlikely]]
     return;
+  // acquire, and release for the others: what all owners did before is done before the record ends
   if (references.load(std::memory_order_acquire) != 1 &&
       references.fetch_sub(1, std::memory_order_acq_rel) != 1) {
     return;
@@ -256,6 +264,7 @@ void task_record::finish_release() noexcept {
   if (!saved.empty()) saved = {};
   saved_exception = false;
   extras.reset();
+  // relaxed: the next stores release it
   was_cancelled.store(false, std::memory_order_relaxed);
   // release: from here on a sweep finds nothing in use
   references.store(0, std::memory_order_release);
@@ -273,6 +282,7 @@ void pool::drop(task_record& r) noexcept {
   {
     const std::lock_guard lock(completion_hub::instance().mutex());
     r.dropped = true;
+    // relaxed: counted under the hub's mutex; who looks without it only guesses
     const bool first = dropped_.fetch_add(1, std::memory_order_relaxed) == 0;
     if (first && objects::any_made())
       wake_supervisor();  // it may keep some: see look_after_objects

@@ -51,6 +51,7 @@ void task_record::deliver() noexcept {
 
 void task_record::leave_list(u64 word) noexcept {
   if (shm::phase_of(word) != task_phase::done) return;
+  // acquire: who took it off the list is done with it
   if (off_list.load(std::memory_order_acquire)) return;
   const std::lock_guard lock(completion_hub::instance().mutex());
   owner->drain();
@@ -70,6 +71,7 @@ void pool::drain() noexcept {
   }
   for (u32 w = 0; w < region_.workers(); ++w) {
     std::atomic<u32>& head = region_.line(w).done_list;
+    // relaxed: only whether there is anything; who pushes later rings later
     if (head.load(std::memory_order_relaxed) == 0) continue;
     // acquire: the links behind the head
     u32 entry = head.exchange(0, std::memory_order_acquire);
@@ -79,6 +81,7 @@ void pool::drain() noexcept {
     for (u32 n = 0; entry != 0 && entry <= shm::max_slots && n < shm::max_slots; ++n) {
       task_record* r = record_at(entry - 1);
       if (r == nullptr) break;
+      // relaxed: the exchange has acquired the links
       entry = region_.at(entry - 1).next.load(std::memory_order_relaxed);
       if (r->references.load() == 0 || r->not_done_yet) continue;
       if (r->off_list.exchange(true))
@@ -109,6 +112,7 @@ void pool::forget_not_done(task_record& r) noexcept {
 
 bool pool::anything_done() const noexcept {
   for (u32 w = 0; w < region_.workers(); ++w) {
+    // relaxed: a hint
     if (region_.line(w).done_list.load(std::memory_order_relaxed) != 0) return true;
   }
   return false;

@@ -48,40 +48,52 @@ std::span<std::byte> grown(std::byte* from, std::size_t size, std::size_t need) 
   return {to, bytes};
 }
 
-// The outcome of a task: its bytes, and the shared objects that they name.
-class value_writer final : public detail::wire_writer {
+// A writer to private memory, which also keeps the shared objects that are named in it.
+template <class Writer>
+class private_writer : public Writer {
  public:
-  explicit value_writer(object_refs& objects)
-      : wire_writer(nullptr, nullptr, &grow, &note), objects_(&objects) {}
-  ~value_writer() { ::operator delete(begin_); }
-  std::vector<std::byte> take() const { return {begin_, cur_}; }
-  void restart() { cur_ = begin_; }
+  private_writer(const private_writer&) = delete;
+  private_writer& operator=(const private_writer&) = delete;
+
+ protected:
+  template <class... Hooks>
+  explicit private_writer(object_refs& objects, Hooks... hooks)
+      : Writer(nullptr, nullptr, &grow, hooks...), objects_(&objects) {}
+  ~private_writer() { ::operator delete(this->begin_); }
+
+  static void note(detail::wire_writer& base, const detail::shared_object& object) {
+    static_cast<private_writer&>(base).objects_->push_back(object);
+  }
 
  private:
-  static void grow(wire_writer& base, std::size_t need) {
-    auto& self = static_cast<value_writer&>(base);
+  static void grow(detail::wire_writer& base, std::size_t need) {
+    auto& self = static_cast<private_writer&>(base);
     const std::size_t used = self.size();
     const std::span<std::byte> to = grown(self.begin_, used, need);
     self.begin_ = to.data();
     self.cur_ = to.data() + used;
     self.end_ = to.data() + to.size();
   }
-  static void note(wire_writer& base, const detail::shared_object& object) {
-    static_cast<value_writer&>(base).objects_->push_back(object);
-  }
   object_refs* objects_;
 };
 
+// The outcome of a task.
+class value_writer final : public private_writer<detail::wire_writer> {
+ public:
+  explicit value_writer(object_refs& objects) : private_writer(objects, &note) {}
+  std::vector<std::byte> take() const { return {begin_, cur_}; }
+  void restart() { cur_ = begin_; }
+};
+
 // The same for the items of a map.
-class items_writer final : public detail::chunk_run {
+class items_writer final : public private_writer<detail::chunk_run> {
  public:
   items_writer(std::uint32_t count, object_refs& objects)
-      : chunk_run(nullptr, nullptr, &grow, &write_exception, &note, &append), objects_(&objects) {
+      : private_writer(objects, &write_exception, &note, &append) {
     count_ = count;
     begun_ = &begun_items_;
     progress_ = &finished_;
   }
-  ~items_writer() { ::operator delete(begin_); }
   std::uint32_t finished() const { return static_cast<std::uint32_t>(finished_.load() >> 32U); }
   std::vector<std::byte> take() const {
     const std::size_t bytes = (finished_.load() & 0xffffffffU) * 8;
@@ -89,22 +101,10 @@ class items_writer final : public detail::chunk_run {
   }
 
  private:
-  static void grow(wire_writer& base, std::size_t need) {
-    auto& self = static_cast<items_writer&>(base);
-    const std::size_t used = self.size();
-    const std::span<std::byte> to = grown(self.begin_, used, need);
-    self.begin_ = to.data();
-    self.cur_ = to.data() + used;
-    self.end_ = to.data() + to.size();
-  }
-  static void note(wire_writer& base, const detail::shared_object& object) {
-    static_cast<items_writer&>(base).objects_->push_back(object);
-  }
   // They are kept by the outcome as a whole.
   static std::uint64_t append(chunk_run&) { return detail::item_value; }
   static void write_exception(chunk_run& base) { encode_current_exception(base); }
 
-  object_refs* objects_;
   std::atomic<std::uint32_t> begun_items_{0};
   std::atomic<std::uint64_t> finished_{0};
 };

@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <mutex>
+#include <stdexcept>
 
 #include "os/futex.hpp"
 #include "parent/completions.hpp"
@@ -80,7 +81,8 @@ bool local_task::fail(std::exception_ptr e) noexcept {
 // The last word says who asked to be told; who asks later finds the task resolved.
 void local_task::notify(std::uint32_t word) noexcept {
   if ((word & waiter_flag) != 0) os::futex_wake(word_, std::numeric_limits<int>::max());
-  if ((word & listener_flag) == 0) return;
+  // In a copy of the process nobody listens, and the mutex may be held for ever.
+  if ((word & listener_flag) == 0 || !in_parent_process()) return;
   completion_hub& hub = completion_hub::instance();
   const std::lock_guard lock(hub.mutex());
   deliver();
@@ -207,6 +209,9 @@ void throw_misuse(promise_misuse what) {
       throw invalid_state_error("this promise was moved from");
     case promise_misuse::future_taken:
       throw invalid_state_error("get_future() was called before: a promise has one future");
+    case promise_misuse::no_error:
+      throw std::invalid_argument(
+          "set_exception wants an exception: for a task without a value use promise<void>");
     default:
       throw invalid_state_error("this promise is set already, or its future was cancelled");
   }

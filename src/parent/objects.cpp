@@ -37,6 +37,7 @@ objects& objects::instance() {
   return *made;
 }
 
+// acquire: as above
 objects* objects::existing() noexcept { return the_one.load(std::memory_order_acquire); }
 
 bool objects::any_made() noexcept {
@@ -91,6 +92,7 @@ object_use* objects::create(u64 bytes) {
     own_use& use = use_of(id);
     use.map = std::move(map);
     use.data = use.map.data();
+    // relaxed: handles begin under the mutex, and end with acquire and release
     use.handles.fetch_add(1, std::memory_order_relaxed);
     return &use;
   } catch (...) {
@@ -127,6 +129,7 @@ object_use* objects::attach(const object_ref& ref, detail::object_access access)
     if (!e.use->map) shm::throw_cannot_map(errno, e.bytes);
     e.use->data = e.use->map.data();
   }
+  // relaxed: as in create()
   e.use->handles.fetch_add(1, std::memory_order_relaxed);
   return e.use.get();
 }
@@ -166,6 +169,7 @@ bool objects::begin_free(u32 id) noexcept {
     return false;
   }
   e.known = false;
+  // relaxed: only the value that the CAS expects
   u64 word = table_.entry(id).word.load(std::memory_order_relaxed);
   if (shm::object_generation_of(word) != e.generation) return false;  // somebody wrote there
   // acq_rel: after the last count that was taken off, before the pages go
@@ -177,6 +181,7 @@ bool objects::begin_free(u32 id) noexcept {
 void objects::finish_free(u32 id) noexcept {
   table_.punch(id);
   std::atomic<u64>& word = table_.entry(id).word;
+  // relaxed: nobody else changes it while it is FREEING
   const u32 generation = shm::object_generation_of(word.load(std::memory_order_relaxed));
   // release: without pages before it is free
   word.store(shm::make_object_word(generation, object_state::free, parent_row),
@@ -268,6 +273,7 @@ u32 objects::next_orphan(u32 row, u32 from) noexcept {
   const std::lock_guard lock(mutex_);
   for (u32 id = from; id < table_.allocated(); ++id) {
     if (id < entries_.size() && entries_[id].known) continue;
+    // acquire: the dead worker's stores before its word
     u64 word = table_.entry(id).word.load(std::memory_order_acquire);
     if (shm::object_state_of(word) == object_state::free || shm::object_row_of(word) != row)
       continue;
@@ -288,6 +294,7 @@ bool objects::is_plausible(const object_ref& ref) {
   entry& e = entries_[ref.id];
   if (e.known) return e.generation == ref.generation && e.bytes != 0;
   const shm::object_entry& shared = table_.entry(ref.id);
+  // acquire, relaxed: the outcome that names it was acquired, and both are checked
   const u64 word = shared.word.load(std::memory_order_acquire);
   const u64 bytes = shared.bytes.load(std::memory_order_relaxed);
   if (shm::object_state_of(word) != object_state::used) return false;
@@ -306,6 +313,7 @@ void objects::take_over(u32 row, const wire::object_list& list, object_refs& out
     const object_ref ref = list.at(i);
     if (!is_plausible(ref)) continue;
     own_use& use = use_of(ref.id);
+    // relaxed: as in create()
     use.handles.fetch_add(1, std::memory_order_relaxed);
     out.emplace_back(&use);
     if (row == 0 || row >= rows_.size()) continue;

@@ -19,6 +19,8 @@ using shm::task_phase;
 using shm::u32;
 using shm::u64;
 
+// All loads of a slot here are relaxed: who calls has acquired DONE, and with it what is there.
+
 // Null unless the worker found no memory for the outcome.
 std::exception_ptr no_room_error(const shm::slot& s) {
   if (s.kind.load(std::memory_order_relaxed) != static_cast<u32>(shm::outcome_kind::no_room)) {
@@ -127,6 +129,7 @@ void task_record::read_pieces(const run_sink& out) const {
 
 void task_record::read_items(u64 word, const run_sink& out) {
   const auto& line = *reinterpret_cast<const shm::chunk_progress*>(slot.load()->bytes);
+  // acquire: for a chunk that is not DONE, the outcomes that it vouches for
   const u64 progress = line.progress.load(std::memory_order_acquire);
   const u64 offset = line.outcomes.load(std::memory_order_relaxed);
   // `first` is where the last worker began: the pieces hold what was before.
@@ -191,6 +194,7 @@ const std::byte* pool::result_bytes(u64 word, u64 offset, u64 length) {
   if (offset < arena + sizeof(shm::block_header)) fail_damaged();
   const u64 p = region_.partition_of(offset);
   if (p == 0 || p >= partitions_.size()) fail_damaged();
+  // acquire: whose it is, as its life began
   if (partitions_[p].seat.load(std::memory_order_acquire) != shm::worker_of(word)) fail_damaged();
   const u64 end = region_.partition(p) + region_.stride();
   if (length > end - offset || offset % shm::cache_line != 0) fail_damaged();

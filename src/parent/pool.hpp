@@ -8,6 +8,7 @@
 //   supervisor.cpp  one thread, asleep until a worker starts or dies, or the pool closes
 //   sweep.cpp       what happens when a worker has died
 //   task_objects.cpp  shared objects that tasks and outcomes name
+//   meeting.cpp     a task for each worker, all at the same time
 //   pool.cpp        from constructor to shutdown
 //
 // Threads: any may submit, wait and cancel. `mutex_` guards the lists, the table of seats and all
@@ -20,6 +21,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -80,6 +82,12 @@ class pool final : public detail::completion_source {
   void report(std::exception_ptr e) noexcept;
   // At exit: whatever is left runs (or is cancelled) and the workers end.
   static void finish_all(bool cancel) noexcept;
+
+  // meeting.cpp
+  std::mutex& broadcasting() noexcept { return broadcasting_; }
+  // Why a worker could not be started for some seconds, an errno value, while others run; or 0.
+  // relaxed: it says all by itself
+  int start_error() const noexcept { return start_error_.load(std::memory_order_relaxed); }
 
   // await.cpp, outcome.cpp, done_lists.cpp
   void give_back(task_record& r) noexcept;  // the record is free again
@@ -169,6 +177,7 @@ class pool final : public detail::completion_source {
   void on_exited(const launch::server_event& e);
   void on_server_gone(std::unique_lock<os::short_mutex>& lock);
   void judge(shm::u32 index, const death& d, bool had_task);
+  void note_start_failure(int error) noexcept;
   void break_pool(const std::string& cause);
   bool wind_down();
   bool anybody_runs() const;
@@ -249,6 +258,7 @@ class pool final : public detail::completion_source {
   std::vector<time_point> idle_deaths_;
   std::size_t done_at_idle_death_ = 0;
   duration pause_{};
+  std::optional<time_point> start_fails_since_;
   time_point last_revival_{};
   std::size_t restarts_ = 0, submitted_ = 0, crashed_ = 0;
   bool exit_hook_set_ = false;
@@ -274,6 +284,9 @@ class pool final : public detail::completion_source {
   // Guards task_record::held of outcomes that name shared objects. Under mutex_ and the hub's.
   std::mutex objects_mutex_;
   std::chrono::milliseconds linger_pause_{0};  // by the supervisor; 0: nothing lingers
+  // Held by the caller of a broadcast, before all other mutexes.
+  std::mutex broadcasting_;
+  std::atomic<int> start_error_{0};
 
   // Under the hub's mutex:
   task_record* not_done_yet_ = nullptr;  // on a done-list before their word said DONE

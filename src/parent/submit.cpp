@@ -102,6 +102,7 @@ inline void pool::fill(task_record& r, const task_image& image) noexcept {
   r.references.store(1, std::memory_order_relaxed);
   r.items = image.items;
   r.payload_length = image.length;
+  // relaxed: it changes under the mutex only
   shm::slot& s = *r.slot.load(std::memory_order_relaxed);
   if (image.block) {
     r.arguments = image.block;
@@ -123,6 +124,7 @@ inline void pool::fill(task_record& r, const task_image& image) noexcept {
 // Everything that a worker reads, then the word, then the hint.
 void pool::make_ready(task_record& r) {
   shm::slot& s = *r.slot.load(std::memory_order_relaxed);
+  // relaxed: the word releases them
   s.length.store(r.payload_length, std::memory_order_relaxed);
   s.block.store(r.payload_block, std::memory_order_relaxed);
   s.chunk = r.items != 0 ? 1 : 0;
@@ -153,6 +155,7 @@ void pool::compact_ring() {
   for (u32 turns = 0; turns < shm::ring_entries; ++turns) {
     u64 h = head.load();
     if (tail_ - h <= shm::ring_entries / 2) return;
+    // relaxed, here and below: as in put_hint; we are the one who puts hints
     const u64 hint = region_.hint(h).load(std::memory_order_relaxed);
     if (!head.compare_exchange_strong(h, h + 1)) continue;
     task_record* r = record_at(static_cast<u32>(hint & shm::slot_index_mask));
@@ -170,6 +173,7 @@ void pool::hint_again(task_record& r) noexcept {
     const std::lock_guard lock(mutex_);
     u64 word = 0;
     if (!r.load(word) || shm::phase_of(word) != shm::task_phase::ready) return;
+    // relaxed: it changes under the mutex only
     if (r.hint_position.load(std::memory_order_relaxed) >= region_.control().head.load()) return;
     put_hint(r);
   }
@@ -189,6 +193,7 @@ void pool::revive() noexcept {
       task_record& r = *record_at(i);
       u64 word = 0;
       if (!r.load(word) || shm::phase_of(word) != shm::task_phase::ready) continue;
+      // relaxed: as in hint_again
       if (r.hint_position.load(std::memory_order_relaxed) >= head) continue;
       put_hint(r);
       any = true;
@@ -201,6 +206,7 @@ task_record* pool::take_free(std::unique_lock<os::short_mutex>& lock, bool may_w
   std::chrono::microseconds nap = first_nap;
   for (;;) {
     if (task_record* r = pop_freed()) return r;
+    // relaxed: a hint
     if (dropped_.load(std::memory_order_relaxed) != 0) {
       const std::lock_guard hub(completion_hub::instance().mutex());
       drain();
@@ -221,6 +227,7 @@ task_record* pool::take_free(std::unique_lock<os::short_mutex>& lock, bool may_w
 
 // The records that came back, and the blocks of their arguments.
 std::size_t pool::collect_freed() noexcept {
+  // relaxed: only whether there are any
   const task_record* waiting = freed_.load(std::memory_order_relaxed);
   if (waiting == nullptr || waiting == closed_list()) return 0;
   std::size_t count = 0;
@@ -229,6 +236,7 @@ std::size_t pool::collect_freed() noexcept {
   while (r != nullptr) {
     task_record* next = r->next;
     if (r->arguments) blocks_.release(std::exchange(r->arguments, {}));
+    // relaxed: the exchange has acquired it
     if (r->slot.load(std::memory_order_relaxed) != nullptr) {
       r->next = std::exchange(free_, r);
     } else {
@@ -288,6 +296,7 @@ bool pool::grow() {
 void pool::make_record() {
   records_.push_back(std::make_unique<task_record>(*this));
   task_record* r = records_.back().get();
+  // relaxed: nobody knows of it yet
   r->references.store(0, std::memory_order_relaxed);
   r->next = std::exchange(slotless_, r);
 }
@@ -425,6 +434,7 @@ void pool::abandon() noexcept {
   stopping_ = true;
   usual_ = false;
   std::int64_t idle = 0;
+  // acquire: as in collect_freed; who comes later finds the list closed
   task_record* r = freed_.exchange(closed_list(), std::memory_order_acquire);
   for (; r != nullptr; r = r->next) ++idle;
   for (r = free_; r != nullptr; r = r->next) ++idle;
@@ -432,18 +442,21 @@ void pool::abandon() noexcept {
   const std::int64_t owners = static_cast<std::int64_t>(records_.size()) - idle + (ended_ ? 0 : 1);
   lock.unlock();
   const std::int64_t change = owners - executor_share;
+  // acquire, release: what all owners did, before the last one deletes it
   if (owners_.fetch_add(change, std::memory_order_acq_rel) + change == 0) delete this;
 }
 
 bool pool::try_own() noexcept {
   std::int64_t n = owners_.load(std::memory_order_relaxed);
   while (n > 0) {
+    // acquire, release: as in abandon()
     if (owners_.compare_exchange_weak(n, n + 1, std::memory_order_acq_rel)) return true;
   }
   return false;
 }
 
 void pool::disown() noexcept {
+  // acquire, release: as in abandon()
   if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 

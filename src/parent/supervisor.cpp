@@ -24,6 +24,8 @@ using namespace std::chrono_literals;
 constexpr duration death_window = 5s;
 constexpr std::size_t least_deaths = 3;
 constexpr duration first_pause = 10ms, longest_pause = 1s;
+// How long a worker may be missing before a broadcast gives it up.
+constexpr duration start_patience = 2s;
 // While a pool that nobody waits for winds down, its tasks end without telling anybody.
 constexpr std::chrono::milliseconds wind_down_step{10}, no_limit{-1};
 constexpr std::chrono::milliseconds retry_pause{10};
@@ -210,6 +212,8 @@ void pool::on_started(const launch::server_event& e) {
   if (s.incarnation != e.id.incarnation) return;
   s.phase = seat_phase::running;
   s.pid = e.pid;
+  start_fails_since_.reset();
+  start_error_.store(0, std::memory_order_relaxed);  // as below
   if (doomed_with_ != 0) server_->signal_worker(e.id, doomed_with_);
   // It may have begun a task, and that may have been cancelled, before we knew its pid.
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
@@ -256,6 +260,7 @@ void pool::judge(u32 index, const death& d, bool progress) {
   } else if (start_failed && anybody_runs()) {
     // Too many processes for the moment: the pool goes on with fewer.
     pause_ = longest_pause;
+    note_start_failure(d.error);
   } else {
     // What anybody did since the last one shows that the pool works.
     const std::size_t done = tasks_done();
@@ -276,6 +281,17 @@ void pool::judge(u32 index, const death& d, bool progress) {
   }
   ++restarts_;
   want(index, pause_);
+}
+
+// A broadcast waits for all workers, and hears of it.
+void pool::note_start_failure(int error) noexcept {
+  if (!start_fails_since_) start_fails_since_ = now();
+  if (now() - *start_fails_since_ < start_patience) return;
+  // relaxed: it says all by itself; the hub's mutex brings it to who sleeps
+  start_error_.store(error, std::memory_order_relaxed);
+  completion_hub& hub = completion_hub::instance();
+  const std::lock_guard lock(hub.mutex());
+  hub.ring();
 }
 
 // Advisory: the workers count by themselves.

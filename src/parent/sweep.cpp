@@ -53,6 +53,7 @@ bool pool::sweep(u32 index, const death& d) {
     }
     if (shm::worker_of(word) != index) continue;
     if (phase == task_phase::claimed || phase == task_phase::kill) {
+      // acquire: the worker is dead, and all its stores are visible; this one is read first
       const u32 stamp = region_.at(i).started.load(std::memory_order_acquire);
       if (phase == task_phase::kill) {
         had_task = true;
@@ -68,6 +69,7 @@ bool pool::sweep(u32 index, const death& d) {
       if ((word & shm::waiter_flag) != 0) {
         os::futex_wake(region_.at(i).word, std::numeric_limits<int>::max());
       }
+      // relaxed: load() has acquired DONE
       if (r.items != 0 || region_.at(i).block.load(std::memory_order_relaxed) != 0) {
         harvest_one(r);
       }
@@ -203,6 +205,7 @@ void pool::put_back(task_record& r, u64 word) {
   shm::slot& s = *r.slot.load();
   if (r.items != 0) {
     auto& line = *reinterpret_cast<shm::chunk_progress*>(s.bytes);
+    // relaxed, all of these: the word that says READY releases them
     line.begun.store(0, std::memory_order_relaxed);
     line.progress.store(shm::make_progress(line.first, 0), std::memory_order_relaxed);
     line.outcomes.store(0, std::memory_order_relaxed);
@@ -231,6 +234,7 @@ void pool::put_back(task_record& r, u64 word) {
 }
 
 void pool::resolve_killed(task_record& r, u64 word) {
+  // release: before the word, for status()
   r.was_cancelled.store(true, std::memory_order_release);
   std::exception_ptr e = std::make_exception_ptr(
       cancelled_error("the task was cancelled while it ran: its worker was killed"));
@@ -253,6 +257,7 @@ u64 pool::take_partition(u32 seat_index) {
     partition_use& use = partitions_[p];
     if (use.taken) continue;
     use.taken = true;
+    // release: for result_bytes, before any worker can write there
     use.seat.store(seat_index, std::memory_order_release);
     return p;
   }
@@ -272,6 +277,7 @@ void pool::reclaim_partitions() {
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     const task_record& r = *record_at(i);
     u64 word = 0;
+    // acquire: the reader's last look, before its memory is used again
     if (r.references.load(std::memory_order_acquire) == 0 || !r.load(word)) continue;
     if (shm::phase_of(word) != task_phase::done) continue;
     const shm::slot& s = region_.at(i);

@@ -21,6 +21,7 @@ constexpr std::chrono::milliseconds first_look{5}, last_look{1000};
 bool task_record::names_objects() const noexcept {
   u64 word = 0;
   if (!load(word) || shm::phase_of(word) != shm::task_phase::done) return false;
+  // relaxed: load() has acquired it
   const shm::slot& s = *slot.load(std::memory_order_relaxed);
   // relaxed: DONE was acquired
   if (items == 0) {
@@ -51,6 +52,7 @@ void pool::take_over_outcome(task_record& r, u64 word) {
   const u32 row = rows_.of(shm::worker_of(word));
   const shm::slot& s = *r.slot.load(std::memory_order_relaxed);
   if (r.items == 0) {
+    // relaxed: who calls has acquired DONE
     const u64 length = s.length.load(std::memory_order_relaxed);
     const u64 block = s.block.load(std::memory_order_relaxed);
     if (block == 0 && length > shm::inline_bytes) return;
@@ -59,6 +61,7 @@ void pool::take_over_outcome(task_record& r, u64 word) {
     return;
   }
   const auto& line = *reinterpret_cast<const shm::chunk_progress*>(s.bytes);
+  // acquire: for a chunk that is not DONE, the outcomes that it vouches for
   const u64 progress = line.progress.load(std::memory_order_acquire);
   const u64 offset = line.outcomes.load(std::memory_order_relaxed);
   const u64 bytes = u64{shm::progress_units(progress)} * 8;
@@ -134,6 +137,7 @@ void pool::release_row(u32 seat_index) noexcept {
 // So it is looked for, less and less often.
 void pool::look_after_objects() noexcept {
   if (!objects::any_made()) return;
+  // relaxed: a hint; it is asked again later
   bool dropped = dropped_.load(std::memory_order_relaxed) != 0;
   if (dropped) {
     const std::lock_guard hub(completion_hub::instance().mutex());

@@ -55,6 +55,8 @@ thread_pool::thread_pool(thread_pool_options options)
 
 thread_pool::~thread_pool() = default;
 
+bool thread_pool::has_this_thread() const noexcept { return pool_of_this_thread == this; }
+
 void thread_pool::check_open() const {
   if (!broken_.empty()) throw broken_thread_pool(broken_);
   if (stopping_) {
@@ -158,6 +160,7 @@ void thread_pool::break_with(const std::string& why) noexcept {
     broken_ = why;
     stopping_ = true;
     lost = take_all();
+    call_off(std::make_exception_ptr(broken_thread_pool(why)));
     work_cv_.notify_all();
   }
   while (lost != nullptr) {
@@ -194,7 +197,14 @@ void thread_pool::shutdown(const shutdown_options& o) {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    if (o.cancel_futures) dropped = take_all();
+    if (o.cancel_futures) {
+      dropped = take_all();
+      call_off(std::make_exception_ptr(cancelled_error()));
+    } else if (o.wait && has_this_thread()) {
+      call_off(std::make_exception_ptr(shutdown_error(
+          "a task of this pool shuts it down, and waits for the threads that wait for it in a "
+          "broadcast: the broadcast was called off")));
+    }
     work_cv_.notify_all();
   }
   while (dropped != nullptr) {
@@ -273,6 +283,7 @@ thread_pool::waiting_scope::waiting_scope(thread_pool* of_task, const detail::lo
   const std::lock_guard lock(of_task->mutex_);
   next_ = of_task->waiting_;
   of_task->waiting_ = this;
+  if (of_task->deadlocked()) of_task->call_off_stuck();
   if (of_task->deadlocked()) {
     of_task->waiting_ = next_;
     throw nested_use_error(
@@ -292,7 +303,7 @@ thread_pool::waiting_scope::~waiting_scope() {
 
 // Under the mutex. A task that is done wakes its waiter, who then runs on.
 bool thread_pool::deadlocked() const {
-  std::size_t waiting = 0;
+  std::size_t waiting = gathering_ != nullptr ? gathering_->here : 0;
   for (const waiting_scope* w = waiting_; w != nullptr; w = w->next_) {
     if (w->task_->status() >= detail::task_status::cancelled) return false;
     ++waiting;

@@ -4,12 +4,17 @@
 //   thread: the initializer, then task after task; the outcome of one is published when it is known
 //           whether the thread is idle, so that whoever waited for it finds the thread free
 //
+//   broadcast: all threads are started; one task for each is queued, and waits in its thread until
+//           all are there. Where one thread can never come, the meeting is called off
+//
 // One mutex guards all of it. It is never held while code of the user runs or somebody is told.
 // Lifetime: the executor, maps and threads share it. A thread is joined by shutdown; after the
 // executor let go, it detaches itself.
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,6 +24,17 @@
 #include "procpool/detail/thread_access.hpp"
 
 namespace procpool::parent {
+
+// Where the tasks of one broadcast meet. Under the pool's mutex.
+struct thread_meeting {
+  thread_meeting(thread_pool& p, std::size_t n) : pool(p), places(n) {}
+  bool is_over() const { return here == places || called_off; }
+
+  thread_pool& pool;  // outlives its threads, and the caller
+  const std::size_t places;
+  std::size_t here = 0;           // tasks that have come
+  std::exception_ptr called_off;  // why
+};
 
 class thread_pool : public std::enable_shared_from_this<thread_pool> {
  public:
@@ -33,12 +49,20 @@ class thread_pool : public std::enable_shared_from_this<thread_pool> {
   int max_workers() const noexcept { return max_workers_; }
   pool_stats stats() const;
   const detail::error_handler& on_error() const noexcept { return on_error_; }
+  bool has_this_thread() const noexcept;
   // At exit: whatever is left runs, or is cancelled.
   static void finish_all(bool cancel) noexcept;
 
+  // thread_meeting.cpp. Of one at a time, whose caller holds `broadcasting()`.
+  std::mutex& broadcasting() noexcept { return broadcasting_; }
+  std::shared_ptr<thread_meeting> call_meeting();
+  void come_to(thread_meeting& m);
+  void hold(thread_meeting& m);
+  void end_meeting(thread_meeting& m) noexcept;
+
   // Around the sleep of a thread that waits for one of its own pool's tasks. Throws
   // nested_use_error if all threads of the pool do, and for tasks of which none is done: nobody
-  // would ever wake them.
+  // would ever wake them. If some of them wait for a broadcast instead, that is called off.
   class waiting_scope {
    public:
     waiting_scope(thread_pool* of_task, const detail::local_task& task, bool for_ever);
@@ -69,6 +93,8 @@ class thread_pool : public std::enable_shared_from_this<thread_pool> {
   detail::local_task* take_all() noexcept;
   void leave(std::size_t index) noexcept;
   bool deadlocked() const;
+  void call_off(std::exception_ptr why) noexcept;
+  void call_off_stuck() noexcept;
 
   const thread_pool_options options_;
   const int max_workers_;
@@ -76,13 +102,15 @@ class thread_pool : public std::enable_shared_from_this<thread_pool> {
   const detail::error_handler on_error_;
 
   mutable std::mutex mutex_;
-  std::condition_variable work_cv_, ended_cv_;
+  std::condition_variable work_cv_, ended_cv_, meeting_cv_;
   detail::local_task *first_ = nullptr, *last_ = nullptr;
   std::size_t queued_ = 0, submitted_ = 0, idle_ = 0, alive_ = 0;
   std::vector<std::unique_ptr<seat>> seats_;
-  waiting_scope* waiting_ = nullptr;  // threads that wait for tasks of the pool
-  std::string broken_;                // why; empty: it is not
+  waiting_scope* waiting_ = nullptr;     // threads that wait for tasks of the pool
+  thread_meeting* gathering_ = nullptr;  // that is not over
+  std::string broken_;                   // why; empty: it is not
   bool stopping_ = false, abandoned_ = false, exit_hook_set_ = false;
+  std::mutex broadcasting_;  // held by the caller of a broadcast, before the other one
 };
 
 }  // namespace procpool::parent

@@ -143,6 +143,7 @@ code_ref look_up(const void* address) {
     found.number = add_module(*module);
   }
   if (module->is_executable) {
+    // Relaxed: the next one releases it.
     executable_size.store(found.size, std::memory_order_relaxed);
     // Release: whoever sees the beginning sees the size.
     executable_begin.store(found.begin, std::memory_order_release);
@@ -200,6 +201,7 @@ os::module_info find_or_load(const module_entry& entry) {
 
 std::uintptr_t resolve(std::uint64_t index) {
   const std::lock_guard lock(resolve_mutex);
+  // Relaxed: under the mutex.
   if (auto begin = known[index].begin.load(std::memory_order_relaxed)) return begin;
   const shm::process_page* page = shm::current_page();
   // Acquire: pairs with the release in add_module.
@@ -240,6 +242,7 @@ void* from_code_ref(code_ref ref) {
   if (number < first_number || index >= max_modules) {
     throw error("procpool: a task names no function");
   }
+  // Acquire: with the beginning comes the extent.
   std::uintptr_t begin = known[index].begin.load(std::memory_order_acquire);
   if (begin == 0) begin = resolve(index);
   if (offset >= known[index].extent) {

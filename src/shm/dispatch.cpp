@@ -126,6 +126,7 @@ work_source::work_source(const region& r, u32 seat, std::function<bool()> idle)
       long_cycles_(std::max<u64>(1, long_task_ns * cycles_per_us_ / 1000)) {}
 
 bool work_source::stopping() const {
+  // acquire: with it the ring's last hints
   return region_->control().stopping.load(std::memory_order_acquire) != 0;
 }
 
@@ -210,7 +211,7 @@ void work_source::finished() {
 
 bool work_source::has_work() const {
   const control_block& c = region_->control();
-  // relaxed: only a guess
+  // relaxed: only whether to try; try_claim acquires
   return c.tail.load(std::memory_order_relaxed) != c.head.load(std::memory_order_relaxed);
 }
 
@@ -288,6 +289,7 @@ void work_source::keep_watch() {
   worker_line& me = region_->line(seat_);
   const control_block& c = region_->control();
   std::chrono::nanoseconds nap = shortest_nap;
+  // relaxed, all but the tail: they guide waiting. acquire: the tail may end it, and a claim comes
   u64 head = c.head.load(std::memory_order_relaxed);
   u64 since = base::cycles();
   const u32 usual = c.usual_ns.load(std::memory_order_relaxed);

@@ -2,9 +2,9 @@
 //
 // Two workers at most pay attention, so that a stream of small tasks causes no wakes at all:
 //
-//   hot       looks at the ring for up to 50 microseconds after its last task before it gives the
-//   role
-//             up. It keeps the role while it runs tasks, so steady traffic writes nothing shared.
+//   hot       looks at the ring for up to 50 microseconds after its last task, before it gives
+//             the role up. It keeps the role while it runs tasks, so steady traffic writes nothing
+//             shared.
 //   sentinel  naps, and looks whether a backlog makes progress. If it does not, or if the usual
 //             task is long, it becomes hot itself and appoints the next: long tasks fan out to all
 //             workers in a chain, each link one wake.

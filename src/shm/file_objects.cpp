@@ -69,6 +69,7 @@ object_use* file_home::find_or_map(const file_name& name, object_access access) 
       continue;
     }
     if (u->name.size != name.size) continue;
+    // relaxed: handles begin under the mutex
     u->handles.fetch_add(1, std::memory_order_relaxed);
     return u.get();
   }

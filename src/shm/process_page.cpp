@@ -49,6 +49,7 @@ void make_page(owned_page& page) {
   made->objects.ids = plan.ids;
   made->objects.rows = plan.rows;
   made->objects.stride = plan.stride;
+  // release: complete before anybody finds it; all loads acquire
   own.store(made, std::memory_order_release);
 }
 

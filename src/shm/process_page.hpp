@@ -9,7 +9,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
+
+#include "os/futex.hpp"
 
 namespace procpool::shm {
 
@@ -49,7 +52,7 @@ struct process_page {
   std::uint32_t size;
 
   // The futex of the parent's waiting threads: counted up, then woken, by whoever publishes a
-  // result while `armed` is not zero.
+  // result, or comes to a broadcast, while `armed` is not zero.
   alignas(64) std::atomic<std::uint32_t> bell;
   std::atomic<std::uint32_t> armed;
 
@@ -61,6 +64,15 @@ struct process_page {
 static_assert(std::is_standard_layout_v<process_page>);
 static_assert(offsetof(process_page, bell) == 64 && offsetof(process_page, module_count) == 128 &&
               offsetof(process_page, objects) == 192 && offsetof(process_page, modules) == 256);
+
+// In a worker, after a change that a thread of the parent may be waiting for, of a word that was
+// stored with seq_cst. The parent arms the bell and then looks at the word; we store the word and
+// then look at `armed`, both with seq_cst, so one of the two sees the other.
+inline void ring_bell(process_page& page) noexcept {
+  if (page.armed.load() == 0 || page.armed.exchange(0) == 0) return;
+  page.bell.fetch_add(1);
+  os::futex_wake(page.bell, std::numeric_limits<int>::max());
+}
 
 // This parent's page, made on first use. Throws std::system_error.
 process_page& parent_page();

@@ -104,6 +104,7 @@ void region::allocate_slots(u32 count) {
   const region_plan plan = region_plan::make(workers_);
   os::grow_memfd(fd_, plan.slots_offset + u64{count} * sizeof(slot));
   for (u32 i = allocated_slots_; i < count; ++i) {
+    // relaxed: no hint leads there yet
     slots_[i].word.store(make_word(0, task_phase::free), std::memory_order_relaxed);
   }
   allocated_slots_ = count;

@@ -60,6 +60,7 @@ void invoker::run(shm::slot& s) {
 void invoker::run_task(shm::slot& s) {
   outcome_writer out(s, *blocks_);
   try {
+    // relaxed, also in run_chunk: the claim acquired it
     const auto thunk = reinterpret_cast<detail::task_thunk>(resolve(s.code));
     detail::wire_reader in(payload(s), s.length.load(std::memory_order_relaxed));
     thunk(in, out);

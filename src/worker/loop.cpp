@@ -27,6 +27,7 @@ void loop::run(u64 most_tasks) {
           std::memory_order_relaxed);
     }
     publish(*s);
+    // relaxed: advisory
     line.tasks.store(++done, std::memory_order_relaxed);
     if (source_.last_end() >= blocks_->tend_at()) blocks_->tend();
     if (done == most_tasks) return;
@@ -34,6 +35,7 @@ void loop::run(u64 most_tasks) {
 }
 
 void loop::publish(shm::slot& s) {
+  // relaxed: only the value that the CAS expects
   u64 word = s.word.load(std::memory_order_relaxed);
   bool pushed = false;
   do {
@@ -45,7 +47,7 @@ void loop::publish(shm::slot& s) {
     // seq_cst: releases the outcome, and orders DONE before the look at `armed` in ring_bell
   } while (!s.word.compare_exchange_weak(word, shm::with_phase(word, shm::task_phase::done)));
   if ((word & shm::waiter_flag) != 0) os::futex_wake(s.word, std::numeric_limits<int>::max());
-  if (pushed) ring_bell();
+  if (pushed) shm::ring_bell(*page_);
 }
 
 // The worker pushes, the parent takes all at once by exchanging the head with 0: no ABA.
@@ -54,18 +56,10 @@ void loop::push_done(shm::slot& s) {
   const auto me = static_cast<u32>(&s - &region_->at(0)) + 1;
   u32 next = head.load(std::memory_order_relaxed);
   do {
+    // relaxed: the head releases it
     s.next.store(next, std::memory_order_relaxed);
     // release: the link before the head that leads to it
   } while (!head.compare_exchange_weak(next, me, std::memory_order_release));
-}
-
-void loop::ring_bell() {
-  // The parent arms the bell and then looks at the words; we store DONE and then look at `armed`:
-  // both seq_cst, so one of the two sees the other.
-  if (page_->armed.load() != 0 && page_->armed.exchange(0) != 0) {
-    page_->bell.fetch_add(1);
-    os::futex_wake(page_->bell, std::numeric_limits<int>::max());
-  }
 }
 
 }  // namespace procpool::worker

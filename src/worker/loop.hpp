@@ -36,7 +36,6 @@ class loop {
  private:
   void publish(shm::slot& s);
   void push_done(shm::slot& s);
-  void ring_bell();
 
   const shm::region* region_;
   shm::process_page* page_;

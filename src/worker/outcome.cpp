@@ -168,6 +168,7 @@ void chunk_writer::write_exception(detail::chunk_run& base) {
   encode_current_exception(self);
 }
 
+// The stores in these two are relaxed: the CAS to DONE releases them.
 void chunk_writer::finish_without_room(int error) {
   slot_->kind.store(static_cast<std::uint16_t>(shm::outcome_kind::no_room),
                     std::memory_order_relaxed);

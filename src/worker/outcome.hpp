@@ -35,6 +35,7 @@ class result_blocks {
 
  private:
   bool is_back(const shm::block& b) {
+    // acquire: the reader is done with it before we write
     return view_->header(b.offset).in_use.load(std::memory_order_acquire) == 0;
   }
 

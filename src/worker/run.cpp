@@ -44,10 +44,12 @@ void report_failure(shm::worker_line& line) {
   } out(line);
   try {
     encode_current_exception(out);
+    // relaxed: `ready` releases it
     line.report_length.store(static_cast<shm::u32>(out.size()), std::memory_order_relaxed);
   } catch (...) {
     line.report_length.store(0, std::memory_order_relaxed);
   }
+  // release: the report
   line.ready.store(2, std::memory_order_release);
 }
 
@@ -80,6 +82,7 @@ void run(const launch::worker_context& context) {
     report_failure(line);
     os::leave_process(1);
   }
+  // release: the initializer is done
   line.ready.store(1, std::memory_order_release);
   result_blocks blocks(region, view, given.partition);
   invoker invoke(view, blocks);

@@ -1,18 +1,82 @@
 // broadcast: one call in every worker, all at the same time, whatever else the pool does and
 // whoever dies meanwhile.
+#include <dlfcn.h>
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "support/pool_test.hpp"
+#include "support/tally.hpp"
+
+#if defined(__SANITIZE_THREAD__)
+#define CAN_REFUSE_FORKS 0
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CAN_REFUSE_FORKS 0
+#endif
+#endif
+#ifndef CAN_REFUSE_FORKS
+#define CAN_REFUSE_FORKS 1
+#endif
+
+namespace {
+
+// Fork servers inherit the variable; while its file exists, they cannot fork.
+constexpr const char* refusal_variable = "PROCPOOL_TEST_REFUSE_FORKS";
+const bool has_refusal_file = [] {
+  const std::string path = ::testing::TempDir() + "procpool-no-forks-" + std::to_string(getpid());
+  return setenv(refusal_variable, path.c_str(), 0) == 0;
+}();
+
+}  // namespace
+
+#if CAN_REFUSE_FORKS
+// Found before the C library's own.
+extern "C" pid_t fork() noexcept {
+  static const auto real = reinterpret_cast<pid_t (*)()>(dlsym(RTLD_NEXT, "fork"));
+  const char* const refused = std::getenv(refusal_variable);
+  if (refused != nullptr && access(refused, F_OK) == 0) {
+    errno = EAGAIN;
+    return -1;
+  }
+  return real();
+}
+#endif
+
+namespace procpool::testing {
+
+// Arguments that cannot be decoded, each in its way. Not in an unnamed namespace: they are named in
+// specialisations.
+struct deadly {};
+struct undecodable {};
+
+}  // namespace procpool::testing
+
+template <>
+struct procpool::codec<procpool::testing::deadly> {
+  static int to_wire(const testing::deadly&) { return 0; }
+  static testing::deadly from_wire(int) {
+    std::raise(SIGKILL);
+    return {};
+  }
+};
+template <>
+struct procpool::codec<procpool::testing::undecodable> {
+  static int to_wire(const testing::undecodable&) { return 0; }
+  static testing::undecodable from_wire(int) { throw std::domain_error("not that"); }
+};
 
 namespace procpool::testing {
 namespace {
+
+using namespace std::chrono_literals;
 
 class broadcast_test : public pool_test {};
 PROCPOOL_FOR_EACH_START_METHOD(broadcast_test);
@@ -28,6 +92,31 @@ TEST_P(broadcast_test, once_in_every_worker) {
   const auto first = pids_of(pool.broadcast([] { return getpid(); }));
   EXPECT_EQ(first.size(), 4U);
   EXPECT_EQ(pids_of(pool.broadcast(getpid)), first);
+}
+
+// As submit passes them: views of the bytes, text for a function of C, what is shared.
+TEST_P(broadcast_test, parameters_of_all_kinds) {
+  process_pool_executor pool(options(2));
+  const auto length = [](const char* text) { return std::string(text).size(); };
+  for (auto& f : pool.broadcast(length, "four")) EXPECT_EQ(f.get(), 4U);
+  const std::vector<int> numbers{1, 2, 3};
+  const auto sum = [](std::span<const int> xs) { return xs[0] + xs[1] + xs[2]; };
+  for (auto& f : pool.broadcast(sum, numbers)) EXPECT_EQ(f.get(), 6);
+  for (auto& f : pool.broadcast(sum, shared_array<int>::copy_of(numbers))) EXPECT_EQ(f.get(), 6);
+  const auto value = [](std::unique_ptr<int> p) { return *p; };
+  for (auto& f : pool.broadcast(value, std::make_unique<int>(8))) EXPECT_EQ(f.get(), 8);
+  const std::string text = "text";
+  for (auto& f : pool.broadcast(&std::string::size, text)) EXPECT_EQ(f.get(), 4U);
+}
+
+TEST_P(broadcast_test, large_results_and_none) {
+  process_pool_executor pool(options(2));
+  constexpr std::size_t bytes = std::size_t{8} << 20U;
+  for (auto& f : pool.broadcast([](std::size_t n) { return std::string(n, 'x'); }, bytes)) {
+    EXPECT_EQ(f.get(), std::string(bytes, 'x'));
+  }
+  // Nobody waits for these.
+  for (int i = 0; i < 3; ++i) (void)pool.broadcast([] {});
 }
 
 // Each waits for all others: with two calls in one worker nobody would come through.
@@ -66,6 +155,28 @@ TEST_P(broadcast_test, between_other_tasks_and_other_broadcasts) {
   std::thread other(many);
   many();
   other.join();
+}
+
+TEST_P(broadcast_test, workers_that_are_replaced_after_each_task) {
+  pool_options o = options(2);
+  o.max_tasks_per_child = 1;
+  process_pool_executor pool(std::move(o));
+  std::set<pid_t> all;
+  for (int i = 0; i < 5; ++i) all.merge(pids_of(pool.broadcast(getpid)));
+  EXPECT_EQ(all.size(), 10U);
+}
+
+TEST_P(broadcast_test, while_a_map_is_read_and_fed) {
+  process_pool_executor pool(options(2));
+  auto results = pool.map({.chunksize = 1}, [](int x) { return x; }, std::views::iota(0));
+  int next = 0;
+  for (const int x : results) {
+    ASSERT_EQ(x, next);
+    if (++next % 50 == 0) {
+      EXPECT_EQ(pids_of(pool.broadcast(getpid)).size(), 2U);
+    }
+    if (next == 500) break;
+  }
 }
 
 // The worker that has come dies while the other one is still busy.
@@ -108,6 +219,121 @@ TEST_P(broadcast_test, a_crash_in_one_call_costs_that_call) {
     crashed += f.exception() != nullptr ? 1 : 0;
   }
   EXPECT_EQ(crashed, 1);
+}
+
+// Decoding the argument is part of the call, and kills every worker that tries.
+TEST_P(broadcast_test, a_call_that_kills_its_workers_before_it_begins) {
+  process_pool_executor pool(options(2));
+  EXPECT_THROW((void)pool.broadcast([](deadly) {}, deadly{}), worker_crashed);
+  EXPECT_EQ(pids_of(pool.broadcast(getpid)).size(), 2U);
+}
+
+TEST_P(broadcast_test, a_call_that_fails_before_it_begins) {
+  process_pool_executor pool(options(2));
+  EXPECT_THROW((void)pool.broadcast([](undecodable) {}, undecodable{}), std::domain_error);
+  EXPECT_EQ(pids_of(pool.broadcast(getpid)).size(), 2U);
+}
+
+// What waits for it holds all others up: it gives up, and they go on.
+TEST_P(broadcast_test, a_worker_that_cannot_be_started) {
+  if (!CAN_REFUSE_FORKS) GTEST_SKIP() << "the sanitizer has a fork of its own";
+  if (method() != start_method::spawn) GTEST_SKIP() << "it takes seconds, and they do the same";
+  process_pool_executor pool(options(2));
+  auto pids = pids_of(pool.broadcast(getpid));
+  const std::string file = std::getenv(refusal_variable);
+  add_to_tally(file);
+  // One more than the server has forked ahead.
+  std::size_t deaths = 0;
+  for (int i = 0; i < 2; ++i) {
+    auto died = pool.submit([]() -> int { return std::raise(SIGKILL); });
+    deaths += died.exception() != nullptr ? 1 : 0;
+  }
+  EXPECT_EQ(deaths, 2U);
+  try {
+    (void)pool.broadcast(getpid);
+    ADD_FAILURE();
+  } catch (const std::system_error& e) {
+    EXPECT_EQ(e.code().value(), EAGAIN);
+    EXPECT_NE(std::string(e.what()).find("cannot be started"), std::string::npos) << e.what();
+  }
+  EXPECT_EQ(pool.submit([](int x) { return x; }, 5).get(), 5);
+  unlink(file.c_str());
+  EXPECT_TRUE(eventually([&] {
+    try {
+      return pids_of(pool.broadcast(getpid)).size() == 2;
+    } catch (const std::system_error&) {
+      return false;
+    }
+  }));
+}
+
+// A worker that is busy until the gate opens, and a broadcast that waits for it.
+class waiting_broadcast {
+ public:
+  explicit waiting_broadcast(process_pool_executor& pool)
+      : busy_(pool.submit([](const std::string& gate) { await_tally(gate, 1); }, gate_.path())) {
+    eventually([&] { return busy_.running(); });
+    caller_ = std::jthread([this, &pool] {
+      try {
+        calls_ = pool.broadcast(getpid).size();
+      } catch (...) {
+        error_ = std::current_exception();
+      }
+    });
+    eventually([&] { return pool.stats().running == 2; });
+  }
+  ~waiting_broadcast() { open(); }
+  waiting_broadcast(const waiting_broadcast&) = delete;
+  waiting_broadcast& operator=(const waiting_broadcast&) = delete;
+
+  void open() { gate_.add(); }
+  std::size_t calls() {
+    caller_.join();
+    if (error_) std::rethrow_exception(error_);
+    return calls_;
+  }
+
+ private:
+  tally gate_;
+  future<void> busy_;
+  std::size_t calls_ = 0;
+  std::exception_ptr error_;
+  std::jthread caller_;
+};
+
+TEST_P(broadcast_test, a_shutdown_waits_for_it) {
+  process_pool_executor pool(options(2));
+  waiting_broadcast b(pool);
+  pool.shutdown({.wait = false});
+  b.open();
+  EXPECT_EQ(b.calls(), 2U);
+}
+
+TEST_P(broadcast_test, a_shutdown_cancels_it) {
+  process_pool_executor pool(options(2));
+  waiting_broadcast b(pool);
+  pool.shutdown({.wait = false, .cancel_futures = true});
+  EXPECT_THROW((void)b.calls(), cancelled_error);
+  b.open();
+}
+
+TEST_P(broadcast_test, a_shutdown_with_a_deadline_ends_it) {
+  process_pool_executor pool(options(2));
+  waiting_broadcast b(pool);
+  pool.shutdown({.timeout = 10ms});
+  EXPECT_THROW((void)b.calls(), error);
+}
+
+process_pool_executor* shared_pool = nullptr;
+
+TEST_P(broadcast_test, inside_of_a_task) {
+  if (method() != start_method::fork) GTEST_SKIP() << "globals of the parent: only with fork";
+  process_pool_executor outer(options(1));
+  shared_pool = &outer;
+  process_pool_executor pool(options(1));
+  EXPECT_THROW(pool.submit([] { return shared_pool->broadcast(getpid).size(); }).get(),
+               nested_use_error);
+  shared_pool = nullptr;
 }
 
 TEST_P(broadcast_test, a_pool_that_ends_or_breaks) {

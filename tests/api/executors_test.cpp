@@ -194,6 +194,18 @@ TYPED_TEST(executors_test, a_sum_of_floating_point_is_always_the_same) {
             expected);
 }
 
+TYPED_TEST(executors_test, broadcast) {
+  made<TypeParam> m;
+  constexpr std::size_t calls = std::is_same_v<TypeParam, inline_executor> ? 1 : 2;
+  auto texts = m.executor.broadcast(join, "a", std::string_view("b"));
+  EXPECT_EQ(texts.size(), calls);
+  for (auto& f : texts) EXPECT_EQ(f.get(), "(ab)");
+  auto failed = m.executor.broadcast(fail_at_7, 7);
+  EXPECT_EQ(failed.size(), calls);
+  for (auto& f : failed) EXPECT_THROW(f.get(), std::out_of_range);
+  EXPECT_EQ(m.executor.broadcast([] {}).size(), calls);
+}
+
 TYPED_TEST(executors_test, callbacks_and_completions) {
   made<TypeParam> m;
   std::atomic<int> called = 0;
@@ -217,6 +229,8 @@ TYPED_TEST(executors_test, after_shutdown) {
   EXPECT_THROW((void)m.executor.submit(inverse, 1), shutdown_error);
   EXPECT_THROW((void)m.executor.try_submit(inverse, 1), shutdown_error);
   EXPECT_THROW((void)m.executor.map(inverse, {1}), shutdown_error);
+  EXPECT_THROW((void)m.executor.broadcast(inverse, 1), shutdown_error);
+  EXPECT_THROW((void)m.executor.map_reduce(inverse, std::plus<>(), {1}), shutdown_error);
 }
 
 // Futures of all kinds in one set.

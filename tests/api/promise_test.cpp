@@ -1,6 +1,10 @@
 // promise<T>: misuse as std::promise has it, and its futures among others. The cases of CPython's
 // test_future.py that resolve a future by hand are here, under their names.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <stdexcept>
 #include <thread>
 
 #include "support/pool_test.hpp"
@@ -47,6 +51,37 @@ TEST_F(promise_test, errors) {
   p.set_exception(std::make_exception_ptr(std::domain_error("no")));
   EXPECT_TRUE(f.exception());
   EXPECT_THROW(f.get(), std::domain_error);
+}
+
+TEST_F(promise_test, an_error_that_is_none) {
+  promise<int> p;
+  auto f = p.get_future();
+  EXPECT_THROW(p.set_exception(nullptr), std::invalid_argument);
+  EXPECT_FALSE(f.done());
+  p.set_value(1);
+  EXPECT_EQ(f.get(), 1);
+}
+
+// Resolved there, it is not resolved here; and nobody is told there.
+TEST_F(promise_test, in_a_copy_of_the_process) {
+  const inline_executor keeps_copies_apart;
+  promise<int> p;
+  auto f = p.get_future();
+  std::atomic<int> called = 0;
+  f.on_done([&](const future<int>& g) { called += g.done(); });
+  const pid_t copy = fork();
+  if (copy == 0) {
+    alarm(20);
+    p.set_value(7);
+    _exit(0);
+  }
+  int status = -1;
+  waitpid(copy, &status, 0);
+  EXPECT_EQ(status, 0);
+  EXPECT_FALSE(f.done());
+  p.set_value(1);
+  EXPECT_EQ(f.get(), 1);
+  EXPECT_TRUE(eventually([&] { return called == 1; }));
 }
 
 TEST_F(promise_test, a_broken_promise) {

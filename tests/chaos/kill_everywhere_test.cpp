@@ -21,6 +21,7 @@
 #include <set>
 
 #include "chaos/disassembly.hpp"
+#include "chaos/exemptions.hpp"
 #include "chaos/stepper.hpp"
 #include "chaos/sweep_bench.hpp"
 #include "shm/dispatch.hpp"
@@ -53,7 +54,6 @@ const std::vector<std::string> roots = {"procpool::worker::loop::run(",
 // Where it ends. There a death leaves what it leaves at the call: nothing else reaches the region.
 const char* const private_memory = "it touches nothing but this process's own memory";
 const char* const users = "the function and the types of the user";
-const char* const shared_objects = "shared objects have a test of their own: chaos/object_storm";
 const std::vector<boundary> boundaries = {
     {"procpool::testing::", users},
     {"procpool::detail::(anonymous namespace)::resolve(", private_memory},
@@ -801,84 +801,6 @@ TEST_F(kill_everywhere, killed_for_real) {
     return f.starts_with("procpool::os::futex_wake");
   }));
 }
-
-// Instructions that no scenario reaches, and why that is right. Those from which an exception is
-// the only way on need no entry: see disassembly::only_throws. The rest is named exactly: what they
-// do, in order, with a bar where others lie between.
-struct exemption {
-  const char* function;
-  const char* code;
-  const char* reason;
-};
-const char* const emptied = "the block is gone already, which the compiler does not know";
-const char* const at_the_end =
-    "what fills a block to its last byte, so that the next one is needed";
-const char* const never_empty = "vectors that are reserved just before, or hold one entry at least";
-const exemption exempt[] = {
-    // And an item with objects, and the end of a run.
-    {"detail::thunks<procpool::partial_function<",
-     "mov call | mov call jmp | mov mov call mov lea mov jmp | mov jmp", at_the_end},
-    {"detail::chunk_run::end_run",
-     "mov mov movb test je push mov shl sub mov imul shl or or lea mov mov mov mov mov sub neg sub "
-     "and cmp jb lea mov test je mov test je xor mov add movb cmp jb mov sub mov add pop ret mov "
-     "ret | mov mov call mov mov lea mov jmp",
-     "the results of this map are not plain bytes; those that are: tests/api/map_runs_test.cpp"},
-    {"detail::chunk_run::fail", "mov mov call mov lea mov jmp", at_the_end},
-    {"detail::wire<procpool::testing::numbers>::put", "mov call mov jmp mov call mov jmp",
-     at_the_end},
-    {"detail::wire_writer::write", "add pop pop ret mov mov mov call mov mov lea mov",
-     "put_note writes something, and it fits"},
-    {"os::file_size_limit", "mov", "getrlimit fails"},
-    {"os::futex_wait(std::atomic<unsigned int>", "ret", "a nap without length"},
-    {"os::mapping::reset", "mov call", "a mapping goes: those of the arena stay"},
-    {"os::wait_to_be_killed", "jmp", "a signal's handler has run instead"},
-    {"shm::roster::appoint", "jmp", "a region without workers"},
-    {"shm::work_source::share_backlog", "jmp", "a region without workers"},
-    {"shm::work_source::keep_watch", "jmp | jmp",
-     "a region without workers, and a sentinel that was appointed since it seized the hot role"},
-    {"shm::arena_view::at", "mov mov mov call mov jmp | movq mov movq | movabs mov jmp",
-     "a window that another thread has entered, which there is not, and endless vectors"},
-    {"shm::block_allocator::allocate",
-     "sub | mov mov call mov mov | mov mov movaps call mov movdqa", never_empty},
-    {"shm::block_allocator::back", "cmp jae mov mov sub", "the last MiB of a partition"},
-    // Both lists were reserved by allocate(), so they do not grow; and more is kept warm than here.
-    {"shm::block_allocator::release",
-     "mov add cmp jbe | mov | mov mov movabs sub mov sar cmp je cmp mov cmovne add jb test "
-     "jne xor xor mov lea test jg test jne mov mov mov add pop pop pop pop pop pop ret mov "
-     "mov movabs sub mov sar cmp je cmp mov cmovne add jb test jne xor xor mov lea test jg "
-     "test jne mov mov mov jmp mov mov mov call mov sub mov call jmp mov sub mov call jmp "
-     "mov mov mov call mov sub jmp mov sub jmp movabs cmp cmova lea mov call mov add jmp "
-     "movabs cmp cmova lea mov call mov add jmp movabs jmp | movabs jmp",
-     never_empty},
-    {"shm::block_allocator::release", "mov mov sub jne call call jmp",
-     "the task has closed the region's descriptor"},
-    {"os::identify_fd", "xor xor add ret", "the task has closed the region's descriptor"},
-    {"wire::encode_exception", "mov mov call mov jmp | mov jmp",
-     "private memory: a buffer that is large enough for an origin, and a landing pad"},
-    {"wire::encode_exception", "mov mov call", "the same, apart"},
-    {"worker::chunk_writer::finish_chunk", "ret", emptied},
-    {"worker::chunk_writer::finish_without_room",
-     "sub mov pxor movl mov movdqu movups mov mov movups call add ret",
-     "a block that is so full that no exception fits: lent as by finish_chunk"},
-    {"worker::chunk_writer::~chunk_writer", "sub mov movdqu mov lea movups mov call add ret",
-     emptied},
-    {"worker::invoker::fail_rest", "mov call jmp mov mov call mov lea mov jmp", at_the_end},
-    {"worker::invoker::fail_rest", "cmp je | call mov mov call jmp",
-     "no private memory, where no shared memory has the same end"},
-    {"worker::invoker::run_chunk",
-     "test jne | movdqu mov sub mov movaps lea mov mov movups call add add pop pop pop pop pop ret "
-     "mov jmp",
-     emptied},
-    {"worker::invoker::run_task", "movdqa mov sub mov movaps lea mov mov movups call add jmp",
-     emptied},
-    {"worker::invoker::run_task", "mov call jmp", shared_objects},
-    {"worker::chunk_writer::write_exception", "call mov call mov pop jmp", shared_objects},
-    {"worker::outcome_writer::finish", "call mov jmp", shared_objects},
-    {"worker::outcome_writer::~outcome_writer", "sub mov movdqu mov lea movups mov call add ret",
-     emptied},
-    {"worker::result_blocks::lend", "mov mov jmp", "no private memory: a landing pad"},
-    {"worker::result_blocks::lend", "sub jne call call jmp", "no private memory"},
-};
 
 // With those that lead to exceptions only.
 // One in a hundred more since the end of a run is among them.

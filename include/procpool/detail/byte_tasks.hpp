@@ -4,15 +4,19 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <ranges>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "procpool/detail/map_feed.hpp"
+#include "procpool/detail/meeting.hpp"
 #include "procpool/detail/pool_access.hpp"
 #include "procpool/detail/thunks.hpp"
+#include "procpool/future.hpp"
 
 namespace procpool::detail {
 
@@ -100,6 +104,33 @@ struct byte_tasks {
   static state_ptr submit(const target& to, const task_options* options, bool may_wait, F& f,
                           Args&&... args) {
     return pack<thunks<F, Args...>>(to, options, may_wait, f, args...);
+  }
+
+  // One future for each worker; where tasks run in the caller, that is the one worker.
+  template <class F, class... Args>
+  static auto broadcast(const target& to, F& f, const Args&... args) {
+    // Of f itself, so that the compiler names it when something is wrong with it.
+    using call = typename thunks<F, Args...>::call;
+    using future_type = future<typename call::result_type>;
+    std::vector<future_type> futures;
+    if constexpr (call::is_valid) {
+      if (to.pool == nullptr) {
+        futures.emplace_back(pack<thunks<F, Args...>>(to, nullptr, true, f, args...));
+        return futures;
+      }
+      const after_meeting<F> after{std::move(f)};
+      meeting all(*to.pool);
+      const auto start = [&](std::uint32_t place) {
+        return future_type(
+            pack<thunks<after_meeting<F>, const meeting_words&, std::uint32_t, Args...>>(
+                to, nullptr, true, after, all.words(), place, args...));
+      };
+      futures.reserve(all.places());
+      for (std::uint32_t i = 0; i < all.places(); ++i) futures.push_back(start(i));
+      all.hold([&](std::uint32_t i) -> task_state& { return *futures[i].native_state(); },
+               [&](std::uint32_t i) { futures[i] = start(i); });
+    }
+    return futures;
   }
 
   template <class F, class... Views>

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <deque>
 #include <memory>
@@ -136,6 +137,54 @@ std::optional<std::size_t> common_size(std::tuple<Views...>& views) {
 template <class Result>
 using item_of = std::conditional_t<std::is_void_v<Result>, std::monostate, Result>;
 
+// Several ranges, read side by side to the end of the shortest. One thread.
+template <class... Views>
+class zipped_input {
+ public:
+  explicit zipped_input(Views... views) : views_(std::move(views)...) {}
+
+  std::optional<std::size_t> size() { return common_size(views_); }
+  // Once, before anything is read.
+  void begin() { at_.emplace(begin_all(all)); }
+  bool at_end() {
+    // Only now: a source may block, and what nobody has asked for stays in it.
+    if (std::exchange(step_due_, false)) step(all);
+    return is_at_end(all);
+  }
+  // Calls take(iterators...), where at_end() has said that there is an element; next time it is
+  // another one, unless that throws.
+  template <class Take>
+  void take(Take&& take) {
+    std::apply(take, *at_);
+    step_due_ = true;
+  }
+
+  // Of one range, whose iterator the caller moves.
+  auto& iterator() { return std::get<0>(*at_); }
+  auto end() { return std::ranges::end(std::get<0>(views_)); }
+
+ private:
+  static constexpr std::index_sequence_for<Views...> all{};
+
+  template <std::size_t... I>
+  auto begin_all(std::index_sequence<I...>) {
+    return std::tuple<std::ranges::iterator_t<Views>...>{
+        std::ranges::begin(std::get<I>(views_))...};
+  }
+  template <std::size_t... I>
+  void step(std::index_sequence<I...>) {
+    (static_cast<void>(++std::get<I>(*at_)), ...);
+  }
+  template <std::size_t... I>
+  bool is_at_end(std::index_sequence<I...>) {
+    return ((std::get<I>(*at_) == std::ranges::end(std::get<I>(views_))) || ...);
+  }
+
+  std::tuple<Views...> views_;
+  std::optional<std::tuple<std::ranges::iterator_t<Views>...>> at_;
+  bool step_due_ = false;  // *at_ was taken
+};
+
 template <class Chunks, class... Views>
 class map_feed final : public map_source<item_of<typename Chunks::result>> {
  public:
@@ -145,11 +194,11 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   map_feed(Chunks chunks, map_options options, Views... views)
       : maker_(std::move(chunks)),
         options_(std::move(options)),
-        views_(std::move(views)...),
-        total_(common_size(views_)),
+        input_(std::move(views)...),
+        total_(input_.size()),
         pace_(options_, maker_.max_workers(), total_) {
     if (options_.timeout) deadline_ = deadline_after(*options_.timeout);
-    at_.emplace(begin_all(std::index_sequence_for<Views...>{}));
+    input_.begin();
     refill();
     if (feed_error_ && chunks_.empty()) std::rethrow_exception(feed_error_);
   }
@@ -161,6 +210,11 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     while (run_ != runs_.size() || next_chunk()) {
       const outcome_run& run = runs_[run_++];
       if (run.first.error && !first) first = run.first.error;
+      // Input that never ends, of tasks that are always done in time.
+      if (run_ == runs_.size() && !input_over_ && deadline_ &&
+          std::chrono::steady_clock::now() >= *deadline_) {
+        give_up();
+      }
     }
     return first;
   }
@@ -213,25 +267,13 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     std::size_t first = 0, count = 0, bytes = 0;
   };
 
-  template <std::size_t... I>
-  auto begin_all(std::index_sequence<I...>) {
-    return std::tuple<std::ranges::iterator_t<Views>...>{
-        std::ranges::begin(std::get<I>(views_))...};
-  }
-  template <std::size_t... I>
-  bool at_end(std::index_sequence<I...>) {
-    // Only now: a source may block, and what nobody has asked for stays in it.
-    if (std::exchange(step_due_, false)) (static_cast<void>(++std::get<I>(*at_)), ...);
-    return ((std::get<I>(*at_) == std::ranges::end(std::get<I>(views_))) || ...);
-  }
-
   // Submits as much as the pace allows. What the input or the pool throws comes when everything
   // before it has been read.
   void refill() {
     if (feed_error_ || input_over_) return;
     try {
       while (const std::size_t most = pace_.next_chunk()) {
-        if (at_end(std::index_sequence_for<Views...>{})) {
+        if (input_.at_end()) {
           input_over_ = true;
           return;
         }
@@ -243,7 +285,6 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   }
 
   void submit_chunk(std::size_t most) {
-    constexpr std::index_sequence_for<Views...> all;
     typename Chunks::packing task(maker_);
     chunk c;
     c.first = submitted_;
@@ -253,10 +294,9 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
         c.count = pack_block(task, most);
       } else {
         do {
-          std::apply([&task](auto&... at) { task.add(at...); }, *at_);
+          input_.take([&task](auto&... at) { task.add(at...); });
           ++c.count;
-          step_due_ = true;
-        } while (c.count < most && !pace_.chunk_is_full(task.size()) && !at_end(all));
+        } while (c.count < most && !pace_.chunk_is_full(task.size()) && !input_.at_end());
       }
     } catch (...) {
       // The input threw: what it gave before goes on its way.
@@ -277,8 +317,8 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   }
 
   std::size_t pack_block(typename Chunks::packing& task, std::size_t most) {
-    auto& at = std::get<0>(*at_);
-    const auto left = static_cast<std::size_t>(std::ranges::end(std::get<0>(views_)) - at);
+    auto& at = input_.iterator();
+    const auto left = static_cast<std::size_t>(input_.end() - at);
     const std::size_t count = std::min({most, left, pace_.most_items(Chunks::item_bytes)});
     task.add_block(std::to_address(at), count);
     at += static_cast<std::ptrdiff_t>(count);
@@ -341,12 +381,10 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
 
   Chunks maker_;
   map_options options_;
-  std::tuple<Views...> views_;
+  zipped_input<Views...> input_;
   std::optional<std::size_t> total_;
   map_pace pace_;
   std::optional<time_point> deadline_;
-  std::optional<std::tuple<std::ranges::iterator_t<Views>...>> at_;
-  bool step_due_ = false;  // *at_ has been packed
   std::exception_ptr feed_error_;
   bool input_over_ = false, ended_ = false;
 

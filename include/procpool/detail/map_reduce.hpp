@@ -1,11 +1,11 @@
 // map_reduce: results are combined in a tree whose shape depends on the number of items alone.
 //
-//   0 1 2 3 4 5 6 | 7 ...     Two neighbours of one size make one of twice the size, as in a binary
-//   \ / \ / \ /   |           counter; what is left at the end is combined from the right. A chunk
-//    \   /   \    |           has 2^k items and begins at a multiple of 2^k, so it is a node of
-//    that
-//      \      \   |           tree, whichever k the pace has chosen: one task makes its value.
+//   0 1 2 3 4 5 6 | 7 ...     Two neighbours of one size make one of twice the size, as in a
+//   \ / \ / \ /   |           binary counter; what is left at the end is combined from the right.
+//    \   /   \    |           A chunk has 2^k items and begins at a multiple of 2^k, so it is a
+//      \      \   |           node of that tree, whichever k the pace has chosen.
 //
+// One task makes the value of one chunk.
 // Nodes that come from different chunks are combined by tasks of their own.
 #pragma once
 
@@ -49,11 +49,17 @@ struct chunk_reducer {
   C combine;
 
   reduced<T> operator()(std::vector<Items>... items) const {
+    return reduce(std::index_sequence_for<Items...>{}, items...);
+  }
+
+ private:
+  template <std::size_t... I>
+  reduced<T> reduce(std::index_sequence<I...>, std::vector<Items>&... items) const {
     const auto start = std::chrono::steady_clock::now();
     const std::size_t count = std::min({items.size()...});
     std::vector<T> nodes;
     for (std::size_t i = 0; i < count; ++i) {
-      nodes.push_back(std::invoke(f, take(items, i)...));
+      nodes.push_back(std::invoke(f, take<I>(items, i)...));
       for (std::size_t n = i + 1; n % 2 == 0; n /= 2) combine_top(combine, nodes);
     }
     while (nodes.size() > 1) combine_top(combine, nodes);
@@ -63,12 +69,16 @@ struct chunk_reducer {
                 took.count(), 1, std::int64_t{std::numeric_limits<std::uint32_t>::max()}))};
   }
 
- private:
-  template <class Item>
-  static Item take(std::vector<Item>& items, std::size_t i) {
-    return std::move(items[i]);
+  // As the function wants it: text, for a function of C.
+  template <std::size_t I, class Item>
+  static auto take(std::vector<Item>& items, std::size_t i) {
+    using parameter = typename parameter_at<I, typename parameters_of<F>::type>::type;
+    if constexpr (std::is_same_v<Item, bool>) {
+      return static_cast<bool>(items[i]);
+    } else {
+      return kept<parameter, Item>::make(std::move(items[i]));
+    }
   }
-  static bool take(std::vector<bool>& items, std::size_t i) { return items[i]; }
 };
 
 // The task that makes one node of two.
@@ -116,20 +126,23 @@ class reduction {
         options_(options),
         f_(std::move(f)),
         combine_(std::move(combine)),
-        views_(std::move(views)...),
-        pace_(options, workers, common_size(views_)) {
+        input_(std::move(views)...),
+        pace_(options, workers, input_.size()) {
     if (options_.timeout) deadline_ = deadline_after(*options_.timeout);
   }
   // What has not started is not wanted if this ends early.
   ~reduction() {
     if (!in_parent_process()) return;
     for (chunk& c : chunks_) c.value.cancel();
+    for (node& n : nodes_) {
+      if (n.coming.valid()) n.coming.cancel();
+    }
   }
   reduction(const reduction&) = delete;
   reduction& operator=(const reduction&) = delete;
 
   std::optional<T> run() {
-    at_.emplace(begin_all(all));
+    input_.begin();
     for (refill(); !chunks_.empty(); refill()) take_chunk();
     if (nodes_.empty()) return std::nullopt;
     while (nodes_.size() > 1) combine_top_nodes();
@@ -148,20 +161,12 @@ class reduction {
   };
   static constexpr std::index_sequence_for<Views...> all{};
 
-  template <std::size_t... I>
-  auto begin_all(std::index_sequence<I...>) {
-    return std::tuple<std::ranges::iterator_t<Views>...>{
-        std::ranges::begin(std::get<I>(views_))...};
-  }
-  template <std::size_t... I>
-  bool at_end(std::index_sequence<I...>) {
-    return ((std::get<I>(*at_) == std::ranges::end(std::get<I>(views_))) || ...);
-  }
-
   void refill() {
     while (!input_over_) {
       const std::size_t most = pace_.next_chunk();
       if (most == 0) return;
+      // Input that never ends, of tasks that are always done in time.
+      if (deadline_ && std::chrono::steady_clock::now() >= *deadline_) give_up(0);
       submit_chunk(std::bit_floor(most));
     }
   }
@@ -170,7 +175,7 @@ class reduction {
     if (submitted_ != 0) most = std::min(most, submitted_ & (0 - submitted_));
     std::tuple<std::vector<stored_t<element_of<Views>>>...> items;
     std::size_t count = 0;
-    while (count < most && !(input_over_ = at_end(all))) {
+    while (count < most && !(input_over_ = input_.at_end())) {
       take_items(items, all);
       ++count;
       // A smaller node will do.
@@ -187,8 +192,7 @@ class reduction {
 
   template <class Lists, std::size_t... I>
   void take_items(Lists& items, std::index_sequence<I...>) {
-    (std::get<I>(items).push_back(element<Views>(std::get<I>(*at_))), ...);
-    (static_cast<void>(++std::get<I>(*at_)), ...);
+    input_.take([&](auto&... at) { (std::get<I>(items).push_back(element<Views>(at)), ...); });
   }
   template <class View, class Iterator>
   static stored_t<element_of<View>> element(Iterator& at) {
@@ -208,7 +212,7 @@ class reduction {
   void take_chunk() {
     chunk c = std::move(chunks_.front());
     chunks_.pop_front();
-    reduced<T> first = finish(c.value);
+    reduced<T> first = finish(c.value, c.count);
     pace_.chunk_done(c.count, c.bytes, first.second);
     pace_.taken(c.count);
     refill();  // before the workers have nothing to do
@@ -232,13 +236,15 @@ class reduction {
 
   T value_of(node& n) {
     if (n.value) return *std::move(n.value);
-    return finish(n.coming).first;
+    return finish(n.coming, 0).first;
   }
-  reduced<T> finish(node_future& f) {
-    if (!deadline_) return f.get();
-    if (f.wait_until(*deadline_) == std::future_status::ready) return f.get();
+  // Of so many items that were not read yet.
+  reduced<T> finish(node_future& f, std::size_t items) {
+    if (!deadline_ || f.wait_until(*deadline_) == std::future_status::ready) return f.get();
     f.cancel();
-    std::size_t unread = 0;
+    give_up(items);
+  }
+  [[noreturn]] void give_up(std::size_t unread) const {
     for (const chunk& c : chunks_) unread += c.count;
     throw_map_timeout(unread);
   }
@@ -247,10 +253,9 @@ class reduction {
   const map_options options_;
   F f_;
   C combine_;
-  std::tuple<Views...> views_;
+  zipped_input<Views...> input_;
   map_pace pace_;
   std::optional<time_point> deadline_;
-  std::optional<std::tuple<std::ranges::iterator_t<Views>...>> at_;
   bool input_over_ = false;
   std::size_t submitted_ = 0;
   std::deque<chunk> chunks_;  // in input order
@@ -269,14 +274,19 @@ auto run_map_reduce(const typename Tasks::target& to, int workers, const map_opt
                     C combine, Ranges&&... ranges) {
   if constexpr (map_fits<Tasks, true, F, Ranges...>()) {
     using T = typename map_call<Tasks, F, Ranges...>::result_type;
-    static_assert(Tasks::template call<C, T, T>::check());
-    if constexpr (std::is_invocable_r_v<T, const C&, T, T>) {
+    using call = typename Tasks::template call<C, T, T>;
+    // Whether it captures, or wants to change itself: what fits otherwise is asked for that.
+    if constexpr (std::is_invocable_r_v<T, C&, T, T>) {
+      static_assert(call::check());
+    } else {
+      static_cast<void>(sizeof(reduce_does_not_fit<C, T>));
+    }
+    if constexpr (std::is_invocable_r_v<T, const C&, T, T> && call::ok()) {
       return reduction<Tasks, T, F, C, std::views::all_t<Ranges>...>(
                  to, workers, options, std::move(f), std::move(combine),
                  std::views::all(std::forward<Ranges>(ranges))...)
           .run();
     } else {
-      static_cast<void>(sizeof(reduce_does_not_fit<C, T>));
       return std::optional<T>();
     }
   } else {

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <vector>
 
 #include "procpool/detail/code_ref.hpp"
@@ -44,13 +43,11 @@ class PROCPOOL_EXPORT pool_ref {
   void shutdown(const shutdown_options& options);
   void signal_workers(int signal);
   pool_stats stats() const;
-  std::mutex& broadcasting() { return broadcasting_; }  // two at once would wait for each other
 
  private:
   task_target target_;
   int uncaught_ = 0;     // exceptions in flight when it was made
   bool let_go_ = false;  // shutdown({.wait = false}) was called
-  std::mutex broadcasting_;
 };
 
 // Keeps a pool alive beyond its executor, for those who will submit more. After the executor is

@@ -1,7 +1,9 @@
 // What the templates of thread_pool_executor need of the compiled pool, which is opaque here.
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <mutex>
 
 #include "procpool/detail/local_task.hpp"
 #include "procpool/options.hpp"
@@ -9,7 +11,8 @@
 
 namespace procpool::parent {
 class thread_pool;
-}
+struct thread_meeting;
+}  // namespace procpool::parent
 
 namespace procpool::detail {
 
@@ -30,6 +33,34 @@ PROCPOOL_EXPORT state_ptr commit(const thread_hold& pool, local_ptr task,
                                  const task_options* options);
 PROCPOOL_EXPORT const error_handler& on_error_of(const thread_hold& pool);
 PROCPOOL_EXPORT int max_workers_of(const thread_hold& pool);
+
+// How the tasks of a broadcast begin together: each thread waits in its task until all threads of
+// the pool have one. In the caller of the broadcast, one thread.
+class PROCPOOL_EXPORT thread_broadcast {
+ public:
+  using meeting_point = std::shared_ptr<parent::thread_meeting>;  // shared with the tasks
+
+  // Blocks while there is another one in the pool. Starts the threads that are missing. Throws
+  // nested_use_error in a thread of the pool, std::system_error if a thread cannot be started,
+  // shutdown_error, broken_thread_pool.
+  explicit thread_broadcast(const thread_hold& pool);
+  ~thread_broadcast();  // calls it off, unless it was held
+  thread_broadcast(const thread_broadcast&) = delete;
+  thread_broadcast& operator=(const thread_broadcast&) = delete;
+
+  // For so many tasks.
+  std::size_t places() const noexcept;
+  const meeting_point& point() const noexcept { return point_; }
+  // Blocks until all threads have come. Throws why it was called off.
+  void hold();
+
+ private:
+  parent::thread_pool& pool_;
+  std::unique_lock<std::mutex> turn_;
+  meeting_point point_;
+};
+// In a task: blocks until all have come. Throws std::runtime_error if it was called off.
+PROCPOOL_EXPORT void wait_at_meeting(const thread_broadcast::meeting_point& point);
 
 class PROCPOOL_EXPORT thread_pool_ref {
  public:

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -20,6 +22,7 @@
 #include "procpool/detail/stored.hpp"
 #include "procpool/detail/task_call.hpp"
 #include "procpool/detail/thread_access.hpp"
+#include "procpool/future.hpp"
 
 namespace procpool::detail {
 
@@ -115,6 +118,25 @@ class thread_call final : public local_value<R> {
  private:
   void drop_call() noexcept override { call_.reset(); }
   std::optional<std::pair<F, Arguments>> call_;
+};
+
+// f, after the meeting of a broadcast.
+template <class F>
+struct after_thread_meeting {
+  template <class... Args>
+  decltype(auto) operator()(Args&&... args) && {
+    wait_at_meeting(point);
+    return std::invoke(std::move(f), std::forward<Args>(args)...);
+  }
+  thread_broadcast::meeting_point point;
+  F f;
+};
+
+template <class T>
+struct broadcast_needs_copies {
+  static_assert(std::is_copy_constructible_v<T>,
+                "procpool: in a broadcast each thread gets a function and arguments of its own, "
+                "and this one cannot be copied: pass a std::shared_ptr to it");
 };
 
 // Items of a map, with an outcome each.
@@ -271,6 +293,30 @@ struct thread_tasks {
     } else {
       return nullptr;
     }
+  }
+
+  // One future for each thread. Each has copies of its own.
+  template <class F, class... Args>
+  static auto broadcast(const target& pool, const F& f, const Args&... args) {
+    using types = body<F, const Args&...>;
+    static_assert(types::check());
+    static_assert((sizeof(broadcast_needs_copies<F>) + ... +
+                   sizeof(broadcast_needs_copies<std::decay_t<Args>>)) != 0);
+    using future_type = future<typename types::result_type>;
+    std::vector<future_type> futures;
+    if constexpr (types::ok() && std::is_copy_constructible_v<F> &&
+                  (... && std::is_copy_constructible_v<std::decay_t<Args>>)) {
+      using after = after_thread_meeting<F>;
+      using task = thread_call<typename types::result_type, after, typename types::arguments>;
+      thread_broadcast all(pool);
+      futures.reserve(all.places());
+      for (std::size_t i = 0; i < all.places(); ++i) {
+        local_ptr one(new task(on_error_of(pool), after{all.point(), f}, types::keep(args...)));
+        futures.emplace_back(commit(pool, std::move(one), nullptr));
+      }
+      all.hold();
+    }
+    return futures;
   }
 
   template <class F, class... Views>
