@@ -14,6 +14,7 @@
 #include "procpool/detail/byte_tasks.hpp"
 #include "procpool/detail/thread_tasks.hpp"
 #include "procpool/executor.hpp"
+#include "procpool/stats.hpp"
 
 namespace procpool {
 
@@ -69,12 +70,14 @@ class any_executor : public basic_executor<any_executor, detail::any_tasks> {
                detail::any_target(e.native_target());
                e.shutdown(shutdown_options{});
                e.max_workers();
+               e.stats();
              })
   any_executor(E& executor) noexcept  // implicit, as a reference is
       : executor_(std::addressof(executor)), does_(&actions_of<E>) {}
 
   void shutdown(shutdown_options options = {}) { does_->shutdown(executor_, options); }
   int max_workers() const { return does_->max_workers(executor_); }
+  pool_stats stats() const { return does_->stats(executor_); }
 
   // For the library: where tasks go.
   detail::any_target native_target() const { return does_->target(executor_); }
@@ -83,12 +86,14 @@ class any_executor : public basic_executor<any_executor, detail::any_tasks> {
   struct actions {
     void (*shutdown)(void*, const shutdown_options&);
     int (*max_workers)(void*);
+    pool_stats (*stats)(void*);
     detail::any_target (*target)(void*);
   };
   template <class E>
   static constexpr actions actions_of{
       [](void* e, const shutdown_options& o) { static_cast<E*>(e)->shutdown(o); },
       [](void* e) { return static_cast<E*>(e)->max_workers(); },
+      [](void* e) { return static_cast<E*>(e)->stats(); },
       [](void* e) { return detail::any_target(static_cast<E*>(e)->native_target()); }};
 
   void* executor_;

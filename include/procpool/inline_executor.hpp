@@ -32,10 +32,12 @@ class inline_executor : public basic_executor<inline_executor, detail::byte_task
   inline_executor(const inline_executor&) = delete;
   inline_executor& operator=(const inline_executor&) = delete;
 
-  // submit, map and the like: basic_executor, in procpool/executor.hpp. A task that uses its own
-  // executor gets nested_use_error, as it would in a worker. Timeouts have nothing to wait for.
+  // submit, map and the like: basic_executor, in procpool/executor.hpp. A task that uses such an
+  // executor, its own or another, gets nested_use_error, as it would in a worker. Timeouts have
+  // nothing to wait for.
 
-  // submit throws shutdown_error from here on. There is nothing to wait for or to cancel.
+  // submit throws shutdown_error from here on. Waits for what other threads run; there is nothing
+  // to cancel. The finalizer runs behind the last task. Throws nested_use_error inside of a task.
   void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }
 
   int max_workers() const { return pool_.max_workers(); }
