@@ -112,6 +112,10 @@ class pipeline_of {
   void for_each(std::initializer_list<T> items) const {
     for_each(pipeline_options{}, std::vector<T>(items));
   }
+  template <class T>
+  void for_each(pipeline_options options, std::initializer_list<T> items) const {
+    for_each(options, std::vector<T>(items));
+  }
 
  private:
   template <class R>

@@ -176,11 +176,9 @@ TEST_P(asio_test, a_context_that_ends_destroys_the_handlers) {
 TEST_P(asio_test, detached) {
   process_pool_executor pool(options(1));
   tally seen;
-  asio::io_context context;
   async(pool.submit(add_to_tally, seen.path()), asio::detached);
-  async(pool.submit(add_to_tally, seen.path()), asio::bind_executor(context, asio::detached));
-  EXPECT_EQ(context.run(), 1U) << "one of them is work for the context";
-  EXPECT_EQ(seen.count(), 2);
+  pool.shutdown();
+  EXPECT_EQ(seen.count(), 1);
 }
 
 // Handlers of a strand run one after the other, whoever runs the context.
