@@ -9,6 +9,7 @@
 
 #include <sys/resource.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -58,9 +59,18 @@ asio::awaitable<void> talk(tcp::socket client, pp::process_pool_executor& pool) 
 }
 
 asio::awaitable<void> serve(tcp::acceptor& acceptor, pp::process_pool_executor& pool) {
+  asio::steady_timer pause(acceptor.get_executor());
   for (;;) {
-    tcp::socket client = co_await acceptor.async_accept(asio::use_awaitable);
-    asio::co_spawn(acceptor.get_executor(), talk(std::move(client), pool), asio::detached);
+    boost::system::error_code failed;
+    tcp::socket client =
+        co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, failed));
+    if (!failed) {
+      asio::co_spawn(acceptor.get_executor(), talk(std::move(client), pool), asio::detached);
+      continue;
+    }
+    // Too many descriptors, most likely: who connects waits until some client hangs up.
+    pause.expires_after(std::chrono::milliseconds(100));
+    co_await pause.async_wait(asio::use_awaitable);
   }
 }
 

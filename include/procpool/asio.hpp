@@ -167,9 +167,11 @@ class outstanding {
     virtual void abandon() noexcept = 0;
   };
 
-  void add(const std::shared_ptr<operation>& o) {
+  // False if the context has ended: it is destroying the caller's handler.
+  bool add(const std::shared_ptr<operation>& o) {
     const std::lock_guard lock(mutex_);
-    operations_.emplace(o.get(), o);
+    if (!over_) operations_.emplace(o.get(), o);
+    return !over_;
   }
   // Calls f, and the context stays meanwhile. False if it is gone.
   template <class F>
@@ -181,6 +183,7 @@ class outstanding {
   }
   void abandon_all() noexcept {
     std::unique_lock lock(mutex_);
+    over_ = true;
     const auto all = std::move(operations_);
     operations_.clear();
     lock.unlock();
@@ -190,6 +193,7 @@ class outstanding {
  private:
   std::mutex mutex_;
   std::unordered_map<operation*, std::shared_ptr<operation>> operations_;
+  bool over_ = false;
 };
 
 // Hears of the context's end.
@@ -235,7 +239,7 @@ class posted final : public outstanding::operation {
  public:
   static std::shared_ptr<posted> make(const Executor& e, Held held) {
     auto made = std::make_shared<posted>(e, std::move(held));
-    made->all_->add(made);
+    if (!made->all_->add(made)) made->abandon();
     return made;
   }
   posted(const Executor& e, Held held)

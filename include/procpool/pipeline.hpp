@@ -32,6 +32,8 @@ namespace procpool {
 struct pipeline_options {
   // Items submitted but not yet taken, at least 1. Default: two for each worker of each stage.
   std::optional<std::size_t> buffersize = {};
+  // For the whole run, from the call: timeout_error, and the rest is cancelled.
+  std::optional<duration> timeout = {};
   // False: results come in order of completion.
   bool ordered = true;
 };
@@ -110,10 +112,14 @@ class pipeline_of {
   void for_each(std::initializer_list<T> items) const {
     for_each(pipeline_options{}, std::vector<T>(items));
   }
+  template <class T>
+  void for_each(pipeline_options options, std::initializer_list<T> items) const {
+    for_each(options, std::vector<T>(items));
+  }
 
  private:
   template <class R>
-  using types = detail::pipeline_types<0, detail::element_of<std::views::all_t<R>>, Stages...>;
+  using types = detail::pipeline_types<0, detail::given_element<std::views::all_t<R>>, Stages...>;
 
   template <class R>
   auto feed(const pipeline_options& options, R&& items) const {
@@ -122,8 +128,9 @@ class pipeline_of {
     }
     using feed = detail::pipeline_feed<typename types<R>::result, std::views::all_t<R>, Stages...>;
     using source = detail::map_source<detail::outcome_type<typename types<R>::result>>;
-    return std::unique_ptr<source>(std::make_unique<feed>(
-        options.ordered, options.buffersize, stages_, std::views::all(std::forward<R>(items))));
+    return std::unique_ptr<source>(std::make_unique<feed>(options.ordered, options.buffersize,
+                                                          options.timeout, stages_,
+                                                          std::views::all(std::forward<R>(items))));
   }
 
   std::tuple<Stages...> stages_;

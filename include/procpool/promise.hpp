@@ -85,7 +85,11 @@ class promise {
       state_->give_up();
       throw;
     }
-    state_->finish();
+    // Whoever sees the value may destroy this promise before finish() returns.
+    detail::local_task* const state = state_;
+    state->keep();
+    state->finish();
+    state->let_go();
   }
 
   detail::local_value<T>* state_;

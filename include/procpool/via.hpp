@@ -5,8 +5,9 @@
 // The executor is anything with one of: execute(f), post(f), get_executor().execute(f), procpool's
 // own submit(f) (threads only: a coroutine cannot go on in another process), or a call operator
 // that takes f. One that can be copied is; else it must outlive the wait. If it refuses, co_await
-// throws what it threw, on the callback thread. For executors of Asio include procpool/asio.hpp,
-// which also keeps their run() from returning meanwhile.
+// throws what it threw, and cancelled_error if it drops f without running it; both on the callback
+// thread. For executors of Asio include procpool/asio.hpp, which also keeps their run() from
+// returning meanwhile.
 #pragma once
 
 #include <type_traits>
@@ -34,9 +35,11 @@ void resume_on(E& e, const wake_up& w) {
   } else if constexpr (requires { e.get_executor().execute(w); }) {
     e.get_executor().execute(w);
   } else if constexpr (requires { e.max_workers(); }) {
-    // Cancelled by a shutdown, it would not run.
-    e.submit(w).then([who = w.who](future<void> f) {
-      if (std::exception_ptr error = f.exception()) who->wake_with(std::move(error));
+    // Cancelled by a shutdown, it would not run. What the coroutine lets out goes to on_error.
+    e.submit(w).then([w](future<void> f) {
+      const std::exception_ptr error = f.exception();
+      if (!error || w.who()->wake_with(error) || f.cancelled()) return;
+      std::rethrow_exception(error);
     });
   } else if constexpr (std::is_invocable_v<E&, const wake_up&>) {
     e(w);

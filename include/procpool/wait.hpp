@@ -236,7 +236,7 @@ auto wait(R&& futures, wait_options options = {}) {
 template <class T>
 class completion_queue {
  public:
-  // Throws invalid_state_error for a future that holds no task.
+  // Throws invalid_state_error for a future that holds no task. When it throws, f is as it was.
   void add(future<T>&& f) {
     detail::task_state* s = f.native_state();
     if (s == nullptr) detail::throw_no_state();
@@ -244,9 +244,14 @@ class completion_queue {
     {
       const std::lock_guard lock(mutex_);
       id = next_id_++;
-      futures_.emplace(id, std::move(f));
+      futures_[id] = std::move(f);
     }
-    set_.add(*s, id);
+    try {
+      set_.add(*s, id);
+    } catch (...) {
+      f = std::move(*remove(id));
+      throw;
+    }
   }
   // Blocks for the next one that is done; empty when none is outstanding, also when another thread
   // has taken the last one meanwhile.
@@ -268,9 +273,11 @@ class completion_queue {
 
  private:
   std::optional<future<T>> take(std::optional<std::uint64_t> id) {
-    if (!id) return std::nullopt;
+    return id ? remove(*id) : std::nullopt;
+  }
+  std::optional<future<T>> remove(std::uint64_t id) {
     const std::lock_guard lock(mutex_);
-    const auto at = futures_.find(*id);
+    const auto at = futures_.find(id);
     std::optional<future<T>> f(std::move(at->second));
     futures_.erase(at);
     return f;

@@ -1,5 +1,6 @@
 #include "parent/callbacks.hpp"
 
+#include <algorithm>
 #include <list>
 #include <thread>
 #include <unordered_map>
@@ -7,6 +8,8 @@
 #include "launch/thread_gate.hpp"
 #include "parent/completions.hpp"
 #include "parent/exit_hook.hpp"
+#include "procpool/detail/awaiter.hpp"
+#include "procpool/errors.hpp"
 
 namespace procpool::parent {
 namespace {
@@ -31,7 +34,7 @@ class callback_engine final : public detail::completion_listener {
     entry& e = fresh.front();
     e.of_future = std::move(what);
     e.self = fresh.begin();
-    e.wish = {this, reinterpret_cast<std::uintptr_t>(&e), &state, nullptr, nullptr};
+    e.wish = {this, reinterpret_cast<std::uintptr_t>(&e), &state, nullptr, nullptr, nullptr};
     std::thread former;
     {
       const std::lock_guard lock(hub_.mutex());
@@ -77,19 +80,29 @@ class callback_engine final : public detail::completion_listener {
     // A callback that ends the program does not wait for itself.
     if (launch::on_own_thread()) return;
     std::unique_lock lock(hub_.mutex());
+    // What waits for a promise may wait for ever.
+    const auto will_be_done = [this](const entry& e) {
+      return e.wish.threads != nullptr || hub_.has(e.wish.source);
+    };
     while (running_) {
-      if (ready_.empty() && waiting_.empty() && !busy_) break;
+      if (ready_.empty() && !busy_ && std::ranges::none_of(waiting_, will_be_done)) break;
       lock.unlock();
       std::this_thread::sleep_for(1ms);
       lock.lock();
       hub_.drain();
     }
-    leaving_ = true;
+    leaving_ = over_ = true;
     hub_.ring();
     lock.unlock();
     if (thread_.joinable()) thread_.join();
     lock.lock();
     leaving_ = false;
+  }
+
+  // The program ends.
+  bool over() {
+    const std::lock_guard lock(hub_.mutex());
+    return over_;
   }
 
  private:
@@ -161,7 +174,7 @@ class callback_engine final : public detail::completion_listener {
   std::list<entry> waiting_, ready_;
   std::size_t watchers_ = 0;
   std::thread thread_;
-  bool running_ = false, busy_ = false, leaving_ = false;
+  bool running_ = false, busy_ = false, leaving_ = false, over_ = false;
 };
 
 }  // namespace
@@ -184,6 +197,15 @@ namespace procpool::detail {
 
 void run_when_done(task_state& state, std::unique_ptr<callback> what) {
   parent::callback_engine::instance().run_when_done(state, std::move(what));
+}
+
+void wake_dropped(std::shared_ptr<sleeper> who) noexcept {
+  // In a copy of the process, and once the program ends, there is nobody to go on with it.
+  if (!in_parent_process() || parent::callback_engine::instance().over()) return;
+  parent::post([who = std::move(who)] {
+    who->wake_with(std::make_exception_ptr(cancelled_error(
+        "the executor that was to go on with this coroutine is gone, or was shut down")));
+  });
 }
 
 }  // namespace procpool::detail

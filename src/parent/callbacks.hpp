@@ -24,7 +24,8 @@ bool post(const std::function<void()>& what) noexcept;
 std::thread begin_watch();
 void end_watch() noexcept;
 
-// Until no callback is queued, running or waiting for a task; at exit.
+// Until no callback is queued, running or waiting for a task; at exit. For promises that nobody has
+// kept it does not wait.
 void finish_callbacks() noexcept;
 
 }  // namespace procpool::parent

@@ -16,6 +16,7 @@
 #include "os/event_fd.hpp"
 #include "os/futex.hpp"
 #include "parent/callbacks.hpp"
+#include "parent/thread_pool.hpp"
 #include "procpool/errors.hpp"
 
 namespace procpool::parent {
@@ -41,6 +42,10 @@ void completion_hub::attach(detail::completion_source& source) { sources_.push_b
 
 void completion_hub::detach(detail::completion_source& source) noexcept {
   std::erase(sources_, &source);
+}
+
+bool completion_hub::has(const detail::completion_source* source) const noexcept {
+  return std::ranges::find(sources_, source) != sources_.end();
 }
 
 void completion_hub::drain() noexcept {
@@ -201,7 +206,7 @@ void check_process() {
 }
 
 // Guarded by the hub's mutex.
-struct completion_set::members final : completion_listener {
+struct completion_set::members final : completion_listener, parent::thread_pool::awaited {
   ~members() {
     // In a copy of the process the tasks are not there, and the mutex may be held for ever.
     if (!in_parent_process()) {
@@ -216,7 +221,7 @@ struct completion_set::members final : completion_listener {
   }
   // Allocates nothing: add() has made room.
   void completed(subscription& s) noexcept override {
-    watch(*s.source, -1);
+    watch(s, -1);
     s.next = nullptr;
     (last_ready == nullptr ? first_ready : last_ready->next) = &s;
     last_ready = &s;
@@ -249,16 +254,22 @@ struct completion_set::members final : completion_listener {
 
   // Sources are looked at without the mutex, so only those that a pending member keeps alive. One
   // that is delivered while it is added goes to -1 and back.
-  void watch(completion_source& source, std::ptrdiff_t members_more) {
-    const auto at = std::find(sources.begin(), sources.end(), &source) - sources.begin();
-    if (static_cast<std::size_t>(at) == sources.size()) {
-      sources.push_back(&source);
-      pending.push_back(0);
+  void watch(const subscription& s, std::ptrdiff_t members_more) {
+    std::size_t at = 0;
+    while (at < sources.size() && (sources[at] != s.source || pending[at].of != s.threads)) ++at;
+    if (at == sources.size()) {
+      sources.push_back(s.source);
+      pending.push_back({s.threads, 0});
     }
-    pending[static_cast<std::size_t>(at)] += members_more;
-    if (pending[static_cast<std::size_t>(at)] != 0) return;
-    sources.erase(sources.begin() + at);
-    pending.erase(pending.begin() + at);
+    pending[at].members += members_more;
+    if (pending[at].members != 0) return;
+    sources.erase(sources.begin() + static_cast<std::ptrdiff_t>(at));
+    pending.erase(pending.begin() + static_cast<std::ptrdiff_t>(at));
+  }
+  // No more members come while its threads sleep: if they do, from elsewhere, it is too late.
+  bool depends_on(const parent::thread_pool& pool) const noexcept override {
+    const std::lock_guard lock(completion_hub::instance().mutex());
+    return ready == 0 && pending.size() == 1 && pending.front().of == &pool;
   }
   void make_room() {
     sources.reserve(sources.size() + 1);
@@ -272,7 +283,11 @@ struct completion_set::members final : completion_listener {
   subscription* spare = nullptr;
   subscription *first_ready = nullptr, *last_ready = nullptr;
   std::vector<completion_source*> sources;
-  std::vector<std::ptrdiff_t> pending;  // members that each source has yet to deliver
+  struct pending_members {
+    const parent::thread_pool* of;  // if they are for threads
+    std::ptrdiff_t members;
+  };
+  std::vector<pending_members> pending;  // that each source has yet to deliver
   std::size_t outstanding = 0, ready = 0;
   os::private_fd bell;   // readable while something is ready
   bool watched = false;  // by the callback thread
@@ -300,9 +315,9 @@ void completion_set::add(task_state& state, std::uint64_t tag) {
     }
     subscription& s = *m.spare;
     m.spare = s.next;
-    s = {&m, tag, &state, nullptr, nullptr};
+    s = {&m, tag, &state, nullptr, nullptr, nullptr};
     state.subscribe(s);
-    m.watch(*s.source, 1);
+    m.watch(s, 1);
     // Somebody may be waiting in next() while we add what is done already.
     if (m.first_ready != nullptr) hub.ring();
   }
@@ -318,6 +333,7 @@ std::size_t completion_set::outstanding() const {
 std::optional<std::uint64_t> completion_set::next(const time_point* deadline) {
   check_process();
   members& m = *members_;
+  const parent::thread_pool::waiting_scope not_the_last(m, deadline == nullptr);
   completion_hub& hub = completion_hub::instance();
   std::unique_lock lock(hub.mutex());
   if (m.first_ready == nullptr) {

@@ -53,6 +53,7 @@ class completion_hub {
   // All of these with the mutex held.
   void attach(detail::completion_source& source);
   void detach(detail::completion_source& source) noexcept;
+  bool has(const detail::completion_source* source) const noexcept;
   void drain() noexcept;
   // Something was delivered to a listener that may be another thread's.
   void ring() noexcept;

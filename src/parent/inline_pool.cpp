@@ -21,19 +21,23 @@ namespace {
 
 constexpr std::int64_t no_worker = -1;
 
-constinit thread_local const inline_pool* running_here = nullptr;
+constinit thread_local bool in_a_task = false;
 
-// The initializer runs under it, as a task does.
-class running_scope {
+// The initializer and the finalizer run under it, as a task does.
+class task_scope {
  public:
-  explicit running_scope(const inline_pool& pool) : before_(std::exchange(running_here, &pool)) {}
-  ~running_scope() { running_here = before_; }
-  running_scope(const running_scope&) = delete;
-  running_scope& operator=(const running_scope&) = delete;
-
- private:
-  const inline_pool* before_;
+  task_scope() { in_a_task = true; }
+  ~task_scope() { in_a_task = false; }
+  task_scope(const task_scope&) = delete;
+  task_scope& operator=(const task_scope&) = delete;
 };
+
+void check_not_in_a_task() {
+  if (!in_a_task) return;
+  throw nested_use_error(
+      "an executor was used inside of a task: in a worker it could not be; return what is to be "
+      "done to whoever submitted the task");
+}
 
 void encode_current_exception(detail::wire_writer& out) {
   wire::encode_exception(out, std::current_exception(), wire::origin::here(no_worker));
@@ -174,13 +178,7 @@ inline_pool::inline_pool(pool_options options)
     : options_(std::move(options)),
       on_error_(std::make_shared<std::function<void(std::exception_ptr)>>(options_.on_error)) {}
 
-void inline_pool::admit() {
-  if (running_here == this) {
-    throw nested_use_error(
-        "this executor was used inside of one of its tasks: in a worker it could not be; return "
-        "what is to be done to whoever submitted the task");
-  }
-  const std::lock_guard lock(mutex_);
+void inline_pool::check_open() const {
   if (!broken_.empty()) throw broken_process_pool(broken_);
   if (stopping_) {
     throw shutdown_error("this pool was shut down: submit before shutdown(), or make a new pool");
@@ -203,12 +201,38 @@ void inline_pool::initialize() {
   });
   const std::lock_guard lock(mutex_);
   if (!broken_.empty()) throw broken_process_pool(broken_);
-  ++running_;
 }
 
+// One task of those that shutdown waits for. It keeps the pool.
+class inline_pool::run_scope {
+ public:
+  explicit run_scope(inline_pool& pool) : pool_(pool) {
+    const std::lock_guard lock(pool_.mutex_);
+    pool_.check_open();
+    ++pool_.running_;
+    pool_.own();
+  }
+  ~run_scope() {
+    {
+      std::unique_lock lock(pool_.mutex_);
+      --pool_.running_;
+      pool_.done_ += done ? 1U : 0U;
+      pool_.finalize(lock);
+    }
+    pool_.disown();
+  }
+  run_scope(const run_scope&) = delete;
+  run_scope& operator=(const run_scope&) = delete;
+  bool done = false;
+
+ private:
+  inline_pool& pool_;
+};
+
 detail::state_ptr inline_pool::run(const packed_task& task) {
-  admit();
-  const running_scope scope(*this);
+  check_not_in_a_task();
+  run_scope scope(*this);
+  const task_scope like_a_worker;
   auto* const outcome = new inline_outcome(on_error_, task.items, task.options);
   detail::state_ptr owner(outcome);
   initialize();
@@ -219,27 +243,39 @@ detail::state_ptr inline_pool::run(const packed_task& task) {
     outcome->run_chunk(task);
   }
   outcome->finish();
-  const std::lock_guard lock(mutex_);
-  --running_;
-  ++done_;
+  scope.done = true;
   return owner;
 }
 
-void inline_pool::shutdown() noexcept {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    if (!std::exchange(used_, false) || !broken_.empty()) return;
+// Whoever finds that nothing runs and nothing will.
+void inline_pool::finalize(std::unique_lock<std::mutex>& lock) noexcept {
+  if (!stopping_ || running_ != 0) return;
+  if (std::exchange(used_, false) && broken_.empty()) {
+    ++running_;
+    lock.unlock();
+    try {
+      const task_scope like_a_worker;
+      options_.finalizer();
+    } catch (...) {
+      report_to(nullptr, std::current_exception());
+    }
+    lock.lock();
+    --running_;
   }
-  try {
-    options_.finalizer();
-  } catch (...) {
-    report_to(nullptr, std::current_exception());
-  }
+  ended_.notify_all();
 }
 
-void inline_pool::abandon() noexcept {
-  shutdown();
+void inline_pool::shutdown(bool wait) {
+  check_not_in_a_task();
+  std::unique_lock lock(mutex_);
+  stopping_ = true;
+  finalize(lock);
+  if (wait) ended_.wait(lock, [this] { return running_ == 0; });
+}
+
+void inline_pool::abandon(bool wait) {
+  // One that a task has made has run nothing.
+  if (!in_a_task) shutdown(wait);
   disown();
 }
 

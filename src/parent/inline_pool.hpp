@@ -4,6 +4,7 @@
 // Any thread; each runs its own tasks, and nothing is locked meanwhile.
 #pragma once
 
+#include <condition_variable>
 #include <mutex>
 #include <span>
 #include <string>
@@ -27,20 +28,23 @@ class inline_pool {
     const task_options* options = nullptr;
   };
   // The task is finished. Throws shutdown_error, broken_process_pool if the initializer failed, and
-  // nested_use_error inside of a task of this pool.
+  // nested_use_error inside of a task of any pool.
   detail::state_ptr run(const packed_task& task);
-  // Runs the finalizer, if a task has run.
-  void shutdown() noexcept;
+  // If `wait`, until the tasks of other threads are done. Behind the last of them runs the
+  // finalizer, if a task has run. Throws nested_use_error inside of a task.
+  void shutdown(bool wait);
 
-  void abandon() noexcept;
+  void abandon(bool wait);  // the executor is gone
   void own() noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
   void disown() noexcept;
   int max_workers() const noexcept { return *options_.max_workers; }
   pool_stats stats() const;
 
  private:
-  void admit();
+  class run_scope;
+  void check_open() const;
   void initialize();
+  void finalize(std::unique_lock<std::mutex>& lock) noexcept;
   ~inline_pool() = default;
 
   const pool_options options_;
@@ -48,6 +52,7 @@ class inline_pool {
   std::atomic<int> owners_{1};
   std::once_flag initialized_;
   mutable std::mutex mutex_;
+  std::condition_variable ended_;
   std::string broken_;  // why; empty: it is not
   bool stopping_ = false, used_ = false;
   std::size_t running_ = 0, done_ = 0;

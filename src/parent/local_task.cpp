@@ -28,6 +28,17 @@ constexpr task_status status_of(std::uint32_t word) {
 constexpr std::uint32_t bits(task_status s) { return static_cast<std::uint32_t>(s); }
 constexpr bool is_resolved(std::uint32_t word) { return status_of(word) >= task_status::cancelled; }
 
+class awaited_task final : public parent::thread_pool::awaited {
+ public:
+  explicit awaited_task(const local_task& task) : task_(task) {}
+  bool depends_on(const parent::thread_pool& pool) const noexcept override {
+    return task_.waits_for(pool);
+  }
+
+ private:
+  const local_task& task_;
+};
+
 // Tasks of this process tell the hub by themselves: there is nothing to look at. It is crowded, as
 // far as we know: their threads want the CPU that a look would take.
 class this_process final : public completion_source {
@@ -62,6 +73,15 @@ bool local_task::begin() noexcept {
   } while (!word_.compare_exchange_weak(word, word | bits(task_status::running),
                                         std::memory_order_acquire));
   return true;
+}
+
+void local_task::drop_if_unwanted() noexcept {
+  // acquire: the last owner is done with it
+  if (owners_.load(std::memory_order_acquire) == 0) drop_outcome();
+}
+
+bool local_task::waits_for(const parent::thread_pool& pool) const noexcept {
+  return pool_ == &pool && !is_resolved(word_.load(std::memory_order_acquire));
 }
 
 void local_task::give_up() noexcept { word_.fetch_and(~bits(task_status::running)); }
@@ -106,7 +126,8 @@ bool local_task::wait_until(const time_point* deadline) {
   check_process();
   std::uint32_t word = word_.load(std::memory_order_acquire);
   if (is_resolved(word)) return true;
-  const parent::thread_pool::waiting_scope not_the_last(pool_, *this, deadline == nullptr);
+  const awaited_task what(*this);
+  const parent::thread_pool::waiting_scope not_the_last(what, deadline == nullptr);
   for (;;) {
     while (!is_resolved(word) && (word & waiter_flag) == 0 &&
            !word_.compare_exchange_weak(word, word | waiter_flag, std::memory_order_acquire)) {
@@ -148,6 +169,7 @@ void local_task::items(std::vector<outcome_run>& out) { out.push_back({value(), 
 void local_task::subscribe(subscription& s) {
   check_process();
   s.source = &this_process::instance();
+  s.threads = pool_;
   s.next = listeners_;
   listeners_ = &s;
   // seq_cst is not needed: the same word says that it is resolved and that we want to hear of it

@@ -1,17 +1,24 @@
 #include "procpool/detail/pipeline_line.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <iterator>
 #include <list>
 #include <mutex>
+#include <string>
 #include <utility>
 
 #include "launch/thread_gate.hpp"
+#include "parent/completions.hpp"
+#include "parent/thread_pool.hpp"
 #include "procpool/errors.hpp"
 
 namespace procpool::detail {
 
 namespace {
+
+constexpr std::chrono::nanoseconds longest_sleep = std::chrono::milliseconds(500);
 
 struct node : pipeline_item {
   std::list<node>::iterator self;
@@ -19,7 +26,7 @@ struct node : pipeline_item {
 
 }  // namespace
 
-struct pipeline_line::members {
+struct pipeline_line::members final : parent::thread_pool::awaited {
   explicit members(bool o) : ordered(o) {}
 
   // Moves the next item that is done to the end of `taken`.
@@ -29,9 +36,18 @@ struct pipeline_line::members {
     taken.splice(taken.end(), from, from.begin());
     return true;
   }
+  bool depends_on(const parent::thread_pool& pool) const noexcept override {
+    const auto stuck = [&pool](const pipeline_item& item) {
+      const auto* const task = dynamic_cast<const local_task*>(item.task.get());
+      return task != nullptr && task->waits_for(pool);
+    };
+    const std::lock_guard lock(mutex);
+    if (!settled.empty() || flying.empty()) return false;
+    return ordered ? stuck(flying.front()) : std::ranges::all_of(flying, stuck);
+  }
 
   const bool ordered;
-  std::mutex mutex;
+  mutable std::mutex mutex;
   std::condition_variable changed;
   // In the order of the input; settled ones move over where that order does not matter.
   std::list<node> flying, settled;
@@ -64,20 +80,28 @@ std::size_t pipeline_line::in_flight() const {
   return members_->flying.size() + members_->settled.size();
 }
 
-std::optional<pipeline_item> pipeline_line::next() {
+std::optional<pipeline_item> pipeline_line::next(const time_point* deadline) {
   std::list<node> taken;
-  {
+  while (taken.empty()) {
+    // Again from time to time: items get stuck while we sleep.
+    const parent::thread_pool::waiting_scope not_the_last(*members_, deadline == nullptr);
     std::unique_lock lock(members_->mutex);
     if (members_->flying.empty() && members_->settled.empty()) return std::nullopt;
-    if (!members_->take(taken)) {
-      if (launch::on_own_thread()) {
-        throw invalid_state_error(
-            "a callback, or a coroutine that goes on upon the callback thread, cannot wait for a "
-            "pipeline, whose items that thread moves on: read it on another thread, or go there "
-            "with co_await procpool::via(executor, future)");
-      }
-      members_->changed.wait(lock, [&] { return members_->take(taken); });
+    if (members_->take(taken)) break;
+    if (launch::on_own_thread()) {
+      throw invalid_state_error(
+          "a callback, or a coroutine that goes on upon the callback thread, cannot wait for a "
+          "pipeline, whose items that thread moves on: read it on another thread, or go there "
+          "with co_await procpool::via(executor, future)");
     }
+    std::chrono::nanoseconds left = longest_sleep;
+    if (deadline != nullptr) left = std::min(left, parent::time_until(*deadline));
+    if (left <= left.zero()) {
+      throw timeout_error("the pipeline did not finish in time: what " +
+                          std::to_string(members_->flying.size() + members_->settled.size()) +
+                          " items still had to do is cancelled");
+    }
+    members_->changed.wait_for(lock, left, [&] { return members_->take(taken); });
   }
   return std::move(taken.front());
 }

@@ -175,15 +175,17 @@ void pool::cancel_pending() {
 }
 
 void pool::shutdown(const shutdown_options& o) {
+  bool may_wait = o.wait;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     usual_ = false;
     if (o.cancel_futures) cancel_pending();
+    // From a report that found no other thread: the supervisor does not wait for itself.
+    if (std::this_thread::get_id() == supervisor_.get_id()) may_wait = false;
   }
   wake_supervisor();
-  // From a report that found no other thread: the supervisor does not wait for itself.
-  if (!o.wait || std::this_thread::get_id() == supervisor_.get_id()) return;
+  if (!may_wait) return;
   std::optional<time_point> deadline;
   if (o.timeout) deadline = detail::deadline_after(*o.timeout);
   if (!wait_until_drained(deadline ? &*deadline : nullptr)) {
@@ -346,7 +348,7 @@ pool_ref::pool_ref(pool_options options, run_in where) : uncaught_(std::uncaught
 
 pool_ref::~pool_ref() {
   if (launch::current_role() != launch::process_role::parent) return;
-  if (target_.here != nullptr) target_.here->abandon();
+  if (target_.here != nullptr) target_.here->abandon(!let_go_);
   if (target_.pool == nullptr) return;
   if (!let_go_) {
     try {
@@ -379,7 +381,7 @@ void pool_ref::shutdown(const shutdown_options& options) {
   if (to.pool != nullptr) {
     to.pool->shutdown(options);
   } else {
-    to.here->shutdown();
+    to.here->shutdown(options.wait);
   }
 }
 
@@ -388,7 +390,7 @@ void pool_ref::signal_workers(int signal) {
   if (to.pool != nullptr) {
     to.pool->signal_workers(signal);
   } else {
-    to.here->shutdown();  // nothing runs but what its caller waits for
+    to.here->shutdown(false);  // nothing runs but what its caller waits for
   }
 }
 

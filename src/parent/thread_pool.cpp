@@ -38,6 +38,12 @@ int checked_workers(const std::optional<int>& wanted) {
   return wanted.value_or(std::min(most_by_default, os::cpu_count() + more_than_cpus));
 }
 
+[[noreturn]] void throw_deadlock() {
+  throw nested_use_error(
+      "every thread of this pool waits for a task of the same pool, so that none is left to run "
+      "one: return what is to be waited for, or use another pool for it");
+}
+
 std::string name_or_number(const std::string& name) {
   if (!name.empty()) return name;
   registry& all = all_thread_pools();
@@ -113,7 +119,10 @@ void thread_pool::work(std::size_t index) {
   while (detail::local_task* task = take(lock, own)) {
     lock.unlock();
     const bool begun = task->begin();
-    if (begun) task->run();
+    if (begun) {
+      task->run();
+      task->drop_if_unwanted();  // code of the user, as long as the thread counts as busy
+    }
     lock.lock();
     own.busy = false;
     own.done += begun ? 1U : 0U;
@@ -212,13 +221,23 @@ void thread_pool::shutdown(const shutdown_options& o) {
     task->cancel(false);
     task->let_go();
   }
-  if (!o.wait) return;
-  // One of the pool's own threads does not wait for itself.
+  if (o.wait) wait_for_the_end();
+}
+
+// Threads of the pool do not wait for themselves, nor for others that wait here.
+void thread_pool::wait_for_the_end() {
   const std::size_t self = pool_of_this_thread == this ? 1 : 0;
   std::vector<std::thread> ended;
   {
     std::unique_lock lock(mutex_);
-    ended_cv_.wait(lock, [&] { return alive_ <= self; });
+    closing_ += self;
+    if (self != 0 && deadlocked()) {
+      closing_ -= self;
+      throw_deadlock();
+    }
+    ended_cv_.notify_all();
+    ended_cv_.wait(lock, [&] { return alive_ <= self * closing_; });
+    closing_ -= self;
     for (const auto& s : seats_) {
       if (!s->alive && s->thread.joinable()) ended.push_back(std::move(s->thread));
     }
@@ -276,21 +295,19 @@ void thread_pool::finish_all(bool cancel) noexcept {
 
 // --- threads that wait for their own pool --------------------------------------------------------
 
-thread_pool::waiting_scope::waiting_scope(thread_pool* of_task, const detail::local_task& task,
-                                          bool for_ever)
-    : task_(&task) {
-  if (of_task == nullptr || !for_ever || of_task != pool_of_this_thread) return;
-  const std::lock_guard lock(of_task->mutex_);
-  next_ = of_task->waiting_;
-  of_task->waiting_ = this;
-  if (of_task->deadlocked()) of_task->call_off_stuck();
-  if (of_task->deadlocked()) {
-    of_task->waiting_ = next_;
-    throw nested_use_error(
-        "every thread of this pool waits for a task of the same pool, so that none is left to run "
-        "one: return what is to be waited for, or use another pool for it");
+thread_pool::waiting_scope::waiting_scope(const awaited& what, bool for_ever) : what_(what) {
+  thread_pool* const pool = pool_of_this_thread;
+  if (pool == nullptr || !for_ever) return;
+  const std::lock_guard lock(pool->mutex_);
+  next_ = std::exchange(pool->waiting_, this);
+  ++pool->waiting_threads_;
+  if (pool->deadlocked()) pool->call_off_stuck();
+  if (pool->deadlocked()) {
+    pool->waiting_ = next_;
+    --pool->waiting_threads_;
+    throw_deadlock();
   }
-  pool_ = of_task;
+  pool_ = pool;
 }
 
 thread_pool::waiting_scope::~waiting_scope() {
@@ -299,16 +316,17 @@ thread_pool::waiting_scope::~waiting_scope() {
   waiting_scope** at = &pool_->waiting_;
   while (*at != this) at = &(*at)->next_;
   *at = next_;
+  --pool_->waiting_threads_;
 }
 
-// Under the mutex. A task that is done wakes its waiter, who then runs on.
-bool thread_pool::deadlocked() const {
-  std::size_t waiting = gathering_ != nullptr ? gathering_->here : 0;
+// Under the mutex. One whose wait is over runs on as soon as it wakes.
+bool thread_pool::deadlocked() const noexcept {
+  const std::size_t meeting = gathering_ != nullptr ? gathering_->here : 0;
+  if (waiting_threads_ == 0 || waiting_threads_ + closing_ + meeting < alive_) return false;
   for (const waiting_scope* w = waiting_; w != nullptr; w = w->next_) {
-    if (w->task_->status() >= detail::task_status::cancelled) return false;
-    ++waiting;
+    if (!w->what_.depends_on(*this)) return false;
   }
-  return waiting >= alive_;
+  return true;
 }
 
 }  // namespace procpool::parent

@@ -60,19 +60,29 @@ class thread_pool : public std::enable_shared_from_this<thread_pool> {
   void hold(thread_meeting& m);
   void end_meeting(thread_meeting& m) noexcept;
 
-  // Around the sleep of a thread that waits for one of its own pool's tasks. Throws
-  // nested_use_error if all threads of the pool do, and for tasks of which none is done: nobody
-  // would ever wake them. If some of them wait for a broadcast instead, that is called off.
+  // What a thread may sleep for without an end.
+  class awaited {
+   public:
+    // Whether only threads of this pool could wake it. Under the pool's mutex.
+    virtual bool depends_on(const thread_pool& pool) const noexcept = 0;
+
+   protected:
+    ~awaited() = default;
+  };
+
+  // Around such a sleep. Throws nested_use_error if all threads of the pool that the caller belongs
+  // to sleep for what depends on that pool: nobody would ever wake them. If some of them wait for a
+  // broadcast instead, that is called off.
   class waiting_scope {
    public:
-    waiting_scope(thread_pool* of_task, const detail::local_task& task, bool for_ever);
+    explicit waiting_scope(const awaited& what, bool for_ever = true);
     ~waiting_scope();
     waiting_scope(const waiting_scope&) = delete;
     waiting_scope& operator=(const waiting_scope&) = delete;
 
    private:
     thread_pool* pool_ = nullptr;  // null: there is nothing to fear
-    const detail::local_task* task_;
+    const awaited& what_;
     waiting_scope* next_ = nullptr;
     friend thread_pool;
   };
@@ -92,7 +102,8 @@ class thread_pool : public std::enable_shared_from_this<thread_pool> {
   detail::local_task* take(std::unique_lock<std::mutex>& lock, seat& own);
   detail::local_task* take_all() noexcept;
   void leave(std::size_t index) noexcept;
-  bool deadlocked() const;
+  void wait_for_the_end();
+  bool deadlocked() const noexcept;
   void call_off(std::exception_ptr why) noexcept;
   void call_off_stuck() noexcept;
 
@@ -105,8 +116,10 @@ class thread_pool : public std::enable_shared_from_this<thread_pool> {
   std::condition_variable work_cv_, ended_cv_, meeting_cv_;
   detail::local_task *first_ = nullptr, *last_ = nullptr;
   std::size_t queued_ = 0, submitted_ = 0, idle_ = 0, alive_ = 0;
+  std::size_t closing_ = 0;  // threads of the pool that are in shutdown()
   std::vector<std::unique_ptr<seat>> seats_;
-  waiting_scope* waiting_ = nullptr;     // threads that wait for tasks of the pool
+  waiting_scope* waiting_ = nullptr;  // threads of the pool that wait, so many:
+  std::size_t waiting_threads_ = 0;
   thread_meeting* gathering_ = nullptr;  // that is not over
   std::string broken_;                   // why; empty: it is not
   bool stopping_ = false, abandoned_ = false, exit_hook_set_ = false;

@@ -1,9 +1,12 @@
 // examples/16_asio_server.cpp under load: 10,000 connections in one thread, requests to a process
 // pool, and workers that are killed while it serves. No connection is dropped, and every answer is
 // right.
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +16,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <sstream>
 #include <stdexcept>
@@ -49,15 +53,48 @@ std::string text_of(const std::filesystem::path& path) {
   return text.str();
 }
 
+// One connection, as line_load has many.
+class client {
+ public:
+  explicit client(int port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const timeval patience{20, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+      throw std::runtime_error("no connection");
+    }
+  }
+  ~client() { close(fd_); }
+  client(const client&) = delete;
+  client& operator=(const client&) = delete;
+
+  // Empty if none comes.
+  std::string answer_to(const std::string& request) {
+    char bytes[100];
+    if (send(fd_, request.data(), request.size(), MSG_NOSIGNAL) < 0) return {};
+    const ssize_t n = recv(fd_, bytes, sizeof bytes, 0);
+    return {bytes, static_cast<std::size_t>(std::max<ssize_t>(n, 0))};
+  }
+
+ private:
+  const int fd_;
+};
+
 class server_process {
  public:
-  server_process() {
+  // With so few descriptors, if they are to be few.
+  explicit server_process(rlim_t descriptors = 0) {
     int ends[2] = {};
     if (pipe(ends) != 0) throw std::runtime_error("no pipe");
     pid_ = fork();
     if (pid_ == 0) {
       setenv(marker, std::to_string(getppid()).c_str(), 1);
       dup2(ends[1], STDOUT_FILENO);
+      const rlimit few{descriptors, descriptors};
+      if (descriptors != 0) setrlimit(RLIMIT_NOFILE, &few);
       execl(server_path, server_path, "0", nullptr);
       _exit(127);
     }
@@ -156,6 +193,24 @@ TEST(asio_server_test, ten_thousand_connections_while_workers_die) {
   EXPECT_EQ(dropped, 0);
   EXPECT_GT(killed, 0);
   RecordProperty("killed", killed);
+  EXPECT_EQ(server.stop(), 0);
+}
+
+// Who finds no descriptor left waits until a client hangs up.
+TEST(asio_server_test, more_connections_than_descriptors) {
+  constexpr int descriptors = 100;
+  server_process server(descriptors);
+  ASSERT_NE(server.port(), 0);
+  std::vector<std::unique_ptr<client>> all;
+  for (int i = 0; i < descriptors; ++i) all.push_back(std::make_unique<client>(server.port()));
+  EXPECT_EQ(all.front()->answer_to("1\n").substr(0, 2), "1 ");
+  std::string last;
+  std::thread waits([&] { last = all.back()->answer_to("1000\n"); });
+  for (int i = 0; i + 1 < descriptors; ++i) all[static_cast<std::size_t>(i)].reset();
+  waits.join();
+  EXPECT_EQ(last.substr(0, 5), "1000 ");
+  all.clear();
+  EXPECT_EQ(client(server.port()).answer_to("7\n").substr(0, 2), "7 ");
   EXPECT_EQ(server.stop(), 0);
 }
 

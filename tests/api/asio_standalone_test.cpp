@@ -2,6 +2,7 @@
 #include "procpool/asio.hpp"
 
 #include <asio.hpp>
+#include <asio/experimental/as_tuple.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/experimental/deferred.hpp>
 #include <future>
@@ -82,6 +83,22 @@ TEST_P(asio_standalone_test, the_first_of_two_ends_the_other) {
   context.run();
   EXPECT_EQ(index.get(), 1U);
   EXPECT_EQ(pool.submit(echo, 2).get(), 2) << "the worker was killed and replaced";
+}
+
+TEST_P(asio_standalone_test, as_tuple) {
+  process_pool_executor pool(options(1));
+  asio::io_context context(1);
+  const auto talk = [&]() -> asio::awaitable<std::string> {
+    constexpr auto token = asio::experimental::as_tuple(asio::use_awaitable);
+    future<int> first = pool.submit(echo, 3);
+    const auto [error, x] = co_await async(std::move(first), token);
+    future<int> second = pool.submit([]() -> int { throw std::out_of_range("x"); });
+    const auto [other, none] = co_await async(std::move(second), token);
+    co_return name_of_error(error) + " " + std::to_string(x) + " " + name_of_error(other);
+  };
+  std::future<std::string> seen = asio::co_spawn(context, talk(), asio::use_future);
+  context.run();
+  EXPECT_EQ(seen.get(), "none 3 x");
 }
 
 TEST_P(asio_standalone_test, deferred) {

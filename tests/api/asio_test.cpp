@@ -173,6 +173,95 @@ TEST_P(asio_test, a_context_that_ends_destroys_the_handlers) {
   EXPECT_FALSE(called);
 }
 
+TEST_P(asio_test, detached) {
+  process_pool_executor pool(options(1));
+  tally seen;
+  async(pool.submit(add_to_tally, seen.path()), asio::detached);
+  pool.shutdown();
+  EXPECT_EQ(seen.count(), 1);
+}
+
+// Handlers of a strand run one after the other, whoever runs the context.
+TEST_P(asio_test, a_strand_in_several_threads) {
+  constexpr int many = 200;
+  process_pool_executor pool(options(2));
+  asio::thread_pool context(4);
+  const auto strand = asio::make_strand(context);
+  int inside = 0, done = 0, sum = 0;  // without a lock
+  for (int i = 0; i < many; ++i) {
+    async(pool.submit(echo, 1), asio::bind_executor(strand, [&](const std::exception_ptr&, int x) {
+            EXPECT_EQ(++inside, 1);
+            sum += x;
+            ++done;
+            --inside;
+          }));
+  }
+  context.join();
+  EXPECT_EQ(done, many);
+  EXPECT_EQ(sum, many);
+}
+
+// Counts what is taken from it.
+template <class T>
+struct counting_allocator {
+  using value_type = T;
+  explicit counting_allocator(int& c) : count(&c) {}
+  template <class U>
+  counting_allocator(const counting_allocator<U>& other) : count(other.count) {}
+  T* allocate(std::size_t n) {
+    ++*count;
+    return std::allocator<T>().allocate(n);
+  }
+  void deallocate(T* p, std::size_t n) {
+    --*count;
+    std::allocator<T>().deallocate(p, n);
+  }
+  bool operator==(const counting_allocator&) const = default;
+  int* count;
+};
+struct with_allocator {
+  using allocator_type = counting_allocator<char>;
+  using executor_type = asio::io_context::executor_type;
+  allocator_type get_allocator() const { return allocator_type(*count); }
+  executor_type get_executor() const { return executor; }
+  void operator()(const std::exception_ptr& /*error*/, int x) const { *value = x + *count; }
+  executor_type executor;
+  int* count;
+  int* value;
+};
+
+TEST_P(asio_test, the_handlers_allocator) {
+  process_pool_executor pool(options(1));
+  asio::io_context context;
+  int count = 0, value = -1;
+  async(pool.submit(echo, 5), with_allocator{context.get_executor(), &count, &value});
+  std::promise<void> later;
+  pool.submit(echo, 2).then([&](future<int>) { later.set_value(); });
+  later.get_future().get();
+  EXPECT_EQ(count, 1) << "what lies in the context's queue";
+  context.run();
+  EXPECT_EQ(count, 0);
+  EXPECT_EQ(value, 5) << "it is free when the handler runs";
+}
+
+// Whoever starts an operation while the context ends: its handler is destroyed, too.
+TEST_P(asio_test, an_operation_that_begins_while_the_context_ends) {
+  process_pool_executor pool(options(1));
+  tally gate;
+  auto owned = std::make_shared<int>(1);
+  {
+    asio::io_context context;
+    const auto begin_another = [&, executor = context.get_executor(), owned](int*) mutable {
+      async(pool.submit(echo, 2), asio::bind_executor(executor, [owned](auto...) {}));
+    };
+    std::shared_ptr<int> at_the_end(nullptr, begin_another);
+    async(pool.submit(wait_and_return, gate.path(), 1),
+          asio::bind_executor(context, [last = std::move(at_the_end)](auto...) {}));
+  }
+  EXPECT_EQ(owned.use_count(), 1);
+  gate.add();
+}
+
 background<std::thread::id> goes_on_in(asio::io_context& context, future<int> f) {
   co_await via(context, std::move(f));
   co_return std::this_thread::get_id();
@@ -204,6 +293,17 @@ TEST_P(asio_test, via_a_context_that_is_gone_throws) {
   auto waits = goes_on_in(*context, pool.submit(wait_and_return, gate.path(), 1));
   context.reset();
   gate.add();
+  EXPECT_THROW(waits.result.get(), cancelled_error);
+}
+
+TEST_P(asio_test, via_a_context_that_ends_with_the_coroutine_in_its_queue) {
+  process_pool_executor pool(options(1));
+  std::optional<asio::io_context> context(std::in_place);
+  auto waits = goes_on_in(*context, pool.submit(echo, 1));
+  std::promise<void> later;
+  pool.submit(echo, 2).then([&](future<int>) { later.set_value(); });
+  later.get_future().get();
+  context.reset();
   EXPECT_THROW(waits.result.get(), cancelled_error);
 }
 

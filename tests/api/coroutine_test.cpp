@@ -217,6 +217,107 @@ TEST_P(coroutine_test, an_executor_that_refuses_wakes_the_coroutine) {
   EXPECT_THROW(on(lazy, pool.submit(echo, 7)).result.get(), worker_crashed);
 }
 
+// Drops functions that it is given, at once or when it is told to.
+struct forgets {
+  std::vector<std::function<void()>> taken;
+  void execute(std::function<void()> f) { taken.push_back(std::move(f)); }
+  forgets() = default;
+  forgets(const forgets&) = delete;
+  forgets& operator=(const forgets&) = delete;
+};
+struct forgets_at_once {
+  void execute(const std::function<void()>& /*f*/) const {}
+};
+
+TEST_P(coroutine_test, an_executor_that_drops_what_it_was_given) {
+  process_pool_executor pool(options(1));
+  const forgets_at_once none;
+  EXPECT_THROW(on(none, pool.submit(echo, 7)).result.get(), cancelled_error);
+  forgets some;
+  auto waits = on(some, pool.submit(echo, 7));
+  std::promise<void> later;
+  pool.submit(echo, 2).then([&](future<int>) { later.set_value(); });
+  later.get_future().get();
+  EXPECT_EQ(waits.result.wait_for(0s), std::future_status::timeout);
+  EXPECT_EQ(some.taken.size(), 1U);
+  some.taken.clear();
+  EXPECT_THROW(waits.result.get(), cancelled_error);
+}
+
+TEST_P(coroutine_test, via_a_thread_pool) {
+  process_pool_executor pool(options(1));
+  thread_pool_executor threads(1);
+  const std::thread::id there = threads.submit([] { return std::this_thread::get_id(); }).get();
+  EXPECT_EQ(on(threads, pool.submit(echo, 7)).result.get(), std::pair(7, there));
+  // Cancelled by a shutdown while it is queued.
+  std::promise<void> begun, gate, queued;
+  auto block = threads.submit([&] {
+    begun.set_value();
+    gate.get_future().wait();
+  });
+  begun.get_future().wait();
+  auto waits = on(threads, pool.submit(echo, 8));
+  pool.submit(echo, 2).then([&](future<int>) { queued.set_value(); });
+  queued.get_future().get();
+  threads.shutdown({.wait = false, .cancel_futures = true});
+  EXPECT_THROW(waits.result.get(), cancelled_error);
+  EXPECT_THROW(on(threads, pool.submit(echo, 9)).result.get(), shutdown_error);
+  gate.set_value();
+  block.get();
+}
+
+// A coroutine that lets out what is thrown in it.
+struct leaky {
+  struct promise_type {
+    leaky get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+    std::suspend_never initial_suspend() noexcept { return {}; }
+    std::suspend_always final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() { throw; }
+  };
+  std::coroutine_handle<promise_type> coroutine;
+};
+
+TEST_P(coroutine_test, what_a_coroutine_lets_out_goes_to_on_error) {
+  process_pool_executor pool(options(1));
+  std::promise<std::string> seen;
+  thread_pool_executor threads({.max_workers = 1, .on_error = [&](const std::exception_ptr& e) {
+                                  try {
+                                    std::rethrow_exception(e);
+                                  } catch (const std::exception& error) {
+                                    seen.set_value(error.what());
+                                  }
+                                }});
+  const auto throws = [](thread_pool_executor& where, future<int> f) -> leaky {
+    co_await via(where, std::move(f));
+    throw std::domain_error("out of the coroutine");
+  };
+  const leaky l = throws(threads, pool.submit(echo, 7));
+  EXPECT_EQ(seen.get_future().get(), "out of the coroutine");
+  l.coroutine.destroy();
+}
+
+class coroutine_loop_test : public leak_free_test {};
+
+// The stack does not grow with the number of awaits, whether they suspend or not.
+TEST_F(coroutine_loop_test, a_hundred_thousand_awaits) {
+  thread_pool_executor threads(1);
+  const auto loop = [](thread_pool_executor& where, int many, bool go_there) -> background<int> {
+    int sum = 0;
+    for (int i = 0; i < many; ++i) {
+      future<int> f = where.submit([] { return 1; });
+      if (go_there) {
+        sum += co_await via(where, std::move(f));
+      } else {
+        sum += co_await std::move(f);
+      }
+    }
+    co_return sum;
+  };
+  EXPECT_EQ(loop(threads, 100'000, false).result.get(), 100'000);
+  EXPECT_EQ(loop(threads, 20'000, true).result.get(), 20'000);
+}
+
 TEST_P(coroutine_test, a_future_without_a_task) {
   const auto wait = [](future<int> f) -> background<int> { co_return co_await std::move(f); };
   EXPECT_THROW(wait({}).result.get(), invalid_state_error);

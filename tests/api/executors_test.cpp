@@ -3,7 +3,9 @@
 #include <atomic>
 #include <cmath>
 #include <functional>
+#include <future>
 #include <numeric>
+#include <thread>
 
 #include "support/pool_test.hpp"
 
@@ -308,6 +310,65 @@ TEST_F(inline_test, use_inside_of_a_task) {
   EXPECT_THROW(here.submit([] { return outer->submit([] { return 1; }).get(); }).get(),
                nested_use_error);
   EXPECT_EQ(here.submit([] { return 1; }).get(), 1);
+}
+
+// In a worker no executor could be used, so none can here.
+TEST_F(inline_test, use_of_another_one_inside_of_a_task) {
+  static inline_executor* other = nullptr;
+  inline_executor here, there;
+  other = &there;
+  EXPECT_THROW(here.submit([] { return other->submit([] { return 1; }).get(); }).get(),
+               nested_use_error);
+  EXPECT_THROW(here.submit([] { other->shutdown(); }).get(), nested_use_error);
+  EXPECT_THROW(here.submit([] { inline_executor().submit([] {}).get(); }).get(), nested_use_error);
+  EXPECT_EQ(there.submit([] { return 1; }).get(), 1);
+}
+
+std::promise<void>* begun = nullptr;
+std::promise<void>* gate = nullptr;
+
+// The finalizer runs behind what other threads run.
+TEST_F(inline_test, shutdown_waits_for_other_threads) {
+  for (const bool wait : {true, false}) {
+    std::promise<void> begun_here, gate_here;
+    begun = &begun_here;
+    gate = &gate_here;
+    calls = 0;
+    std::optional<inline_executor> here(std::in_place,
+                                        pool_options{.max_workers = 1, .finalizer = count_call});
+    std::thread other([&] {
+      here->submit([] {
+            begun->set_value();
+            gate->get_future().wait();
+            EXPECT_EQ(calls, 0);
+          })
+          .get();
+    });
+    begun_here.get_future().wait();
+    std::thread opens;
+    if (wait) {
+      opens = std::thread([&] {
+        EXPECT_TRUE(eventually([&] {
+          try {
+            here->submit([] {}).get();
+            return false;
+          } catch (const shutdown_error&) {
+            return true;
+          }
+        }));
+        gate_here.set_value();
+      });
+    }
+    here->shutdown({.wait = wait});
+    if (wait) {
+      EXPECT_EQ(calls, 1);
+      opens.join();
+    } else {
+      gate_here.set_value();
+    }
+    other.join();
+    EXPECT_EQ(calls, 1);
+  }
 }
 
 TEST_F(inline_test, initializer_and_finalizer) {

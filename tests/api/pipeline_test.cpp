@@ -1,4 +1,6 @@
 // Pipelines: stages that overlap, order, bounds, errors, and what dropping the results does.
+#include <atomic>
+#include <future>
 #include <memory>
 #include <optional>
 #include <ranges>
@@ -257,6 +259,101 @@ TEST_P(pipeline_test, two_runs_at_once) {
   EXPECT_EQ(run(0).size(), 95U);
   reader.join();
   EXPECT_EQ(other, run(0));
+}
+
+// What a range that is moved in holds is moved on.
+TEST_P(pipeline_test, a_source_of_what_can_only_be_moved) {
+  process_pool_executor pool(options(1));
+  thread_pool_executor threads(2);
+  const auto make = [](int n) {
+    std::vector<std::unique_ptr<int>> all;
+    for (int i = 0; i < n; ++i) all.push_back(std::make_unique<int>(i));
+    return all;
+  };
+  const auto add_one = [](std::unique_ptr<int> p) {
+    ++*p;
+    return p;
+  };
+  const auto take = [](std::unique_ptr<int> p) { return *p; };
+  const auto p = pipeline(stage(threads, add_one), stage(pool, add_one), stage(threads, add_one),
+                          stage(threads, take));
+  EXPECT_EQ(p.run(make(3)).to_vector(), (std::vector<int>{3, 4, 5}));
+  std::vector<std::string> kept{"a long text, that is copied where it is kept"};
+  EXPECT_EQ(
+      pipeline(stage(threads, [](const std::string& s) { return s.size(); })).run(kept).to_vector(),
+      (std::vector<std::size_t>{kept[0].size()}));
+}
+
+// Between the stages there is never more than the buffer holds, wherever it is slow.
+TEST_P(pipeline_test, a_slow_stage_holds_the_others_back) {
+  process_pool_executor pool(options(2));
+  thread_pool_executor first(4), last(4);
+  std::atomic<int> entered = 0, left = 0, most = 0;
+  const auto enter = [&](int x) {
+    const int inside = ++entered - left;
+    int seen = most;
+    while (seen < inside && !most.compare_exchange_weak(seen, inside)) {
+    }
+    return x;
+  };
+  for (const bool slow_last : {false, true}) {
+    entered = left = most = 0;
+    std::promise<void> gate;
+    const auto opened = gate.get_future().share();
+    const auto p =
+        pipeline(stage(first, enter), stage(pool, twice), stage(last, [&, opened](int x) {
+                   if (slow_last) opened.wait();
+                   return x;
+                 }));
+    auto results = p.run({.buffersize = 6}, std::views::iota(0));
+    EXPECT_TRUE(eventually([&] { return entered == 6; }));
+    gate.set_value();
+    auto at = results.begin();
+    for (int i = 0; i < 100; ++i, ++at) {
+      EXPECT_EQ(*at, 2 * i);
+      ++left;
+    }
+    EXPECT_LE(most, 7) << "six, and the one that is being read";
+  }
+}
+
+TEST_P(pipeline_test, a_timeout_for_the_whole_run) {
+  process_pool_executor pool(options(1));
+  tally gate, second;
+  const auto p = pipeline(stage(pool, partial(wait_with_the_second, gate.path())),
+                          stage(pool, partial(tell, second.path())));
+  EXPECT_EQ(p.run({.timeout = 60s}, {1, 3}).to_vector(), (std::vector<int>{1, 3}));
+  auto results = p.run({.timeout = 50ms, .ordered = false}, {2, 3, 4});
+  EXPECT_THROW(results.begin(), timeout_error);
+  EXPECT_EQ(results.to_vector().size(), 0U);
+  EXPECT_THROW(p.for_each({.timeout = 0s}, {2, 3}), timeout_error);
+  gate.add();
+  pool.submit(twice, 1).get();
+  EXPECT_EQ(second.count(), 2) << "what was cancelled went no further";
+}
+
+// Whatever a reader leaves half-way, the next one finds the stages free.
+TEST_P(pipeline_test, leaving_half_way) {
+  process_pool_executor pool(options(2));
+  thread_pool_executor threads(2);
+  const auto counted = std::make_shared<int>(0);
+  const auto p =
+      pipeline(stage(threads, [](std::shared_ptr<int> x) { return x; }),
+               stage(threads, [](const std::shared_ptr<int>& x) { return x.use_count() != 0; }),
+               stage(pool, [](bool b) { return b; }));
+  for (int round = 0; round < 20; ++round) {
+    int read = 0;
+    auto endless = generate([&]() -> std::optional<std::shared_ptr<int>> { return counted; });
+    for (const bool ordered : {true, false}) {
+      for (const bool b : p.run({.ordered = ordered}, endless)) {
+        EXPECT_TRUE(b);
+        if (++read % 5 == round % 5) break;
+      }
+    }
+  }
+  // What was under way is gone, with its values.
+  EXPECT_TRUE(eventually([&] { return counted.use_count() == 1; })) << counted.use_count();
+  EXPECT_EQ(p.run(std::vector{counted}).to_vector(), std::vector<bool>{true});
 }
 
 TEST_P(pipeline_test, progress_knows_the_total) {

@@ -501,6 +501,10 @@ TEST_F(exit_test, cancel_futures_wait_false) {
 }
 // What runs ends, what waits does not begin.
 TEST_F(exit_test, exit_with_an_error) { EXPECT_EQ(run("error"), "exit 3\nmain ends\ntask\n"); }
+// Its callbacks do not keep the program.
+TEST_F(exit_test, a_promise_that_nobody_keeps) {
+  EXPECT_EQ(run("promise"), "exit 0\nmain ends\ntask\n");
+}
 // A task that ends the program does not wait for itself.
 TEST_F(exit_test, exit_in_a_task) { EXPECT_EQ(run("task"), "exit 4\ntask ends\n"); }
 

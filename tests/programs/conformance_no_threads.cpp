@@ -1,10 +1,12 @@
 // A pool in a process that cannot start a thread: conformance_no_threads <start method>. The
-// constructor throws, nothing is left, and a pool that is made later works.
+// constructor throws, nothing is left, and a pool that is made later works. A pool of threads needs
+// one; more are a matter of speed.
 #include <dlfcn.h>
 #include <pthread.h>
 
 #include <cerrno>
 #include <cstdio>
+#include <future>
 #include <string>
 #include <system_error>
 
@@ -26,6 +28,36 @@ extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attribute
   return real(thread, attributes, start, argument);
 }
 
+void threads() {
+  using namespace procpool;
+  thread_pool_executor pool(2);
+  refuse = true;
+  try {
+    (void)pool.submit([] {});
+    std::puts("a thread");
+  } catch (const std::system_error&) {
+    std::puts("system_error");
+  }
+  refuse = false;
+  std::promise<void> gate;
+  auto first = pool.submit([&] { gate.get_future().wait(); });
+  refuse = true;
+  auto second = pool.submit([] { return 7; });
+  // Nobody could tell of it.
+  completion_queue<int> queue;
+  queue.native_handle();
+  try {
+    queue.add(std::move(second));
+    std::puts("added");
+  } catch (const std::system_error&) {
+    std::printf("system_error %zu\n", queue.size());
+  }
+  refuse = false;
+  gate.set_value();
+  first.get();
+  std::printf("%d\n", second.get());
+}
+
 int main(int, char** argv) {
   using namespace procpool;
   const std::string name = argv[1];
@@ -43,4 +75,5 @@ int main(int, char** argv) {
   refuse = false;
   process_pool_executor pool(o);
   std::printf("%d\n", pool.submit([](int x) { return 2 * x; }, 21).get());
+  threads();
 }

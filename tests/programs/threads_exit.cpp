@@ -66,6 +66,11 @@ int main(int argc, char** argv) {
         })
         .wait();
   }
+  if (scene == "promise") {
+    // Nobody ever keeps it.
+    static promise<int> never;
+    never.get_future().then([](future<int>) { say("kept"); });
+  }
   start(scene == "error" || scene == "cancel");
   if (scene == "no_wait") pool().shutdown({.wait = false});
   if (scene == "cancel") pool().shutdown({.wait = false, .cancel_futures = true});

@@ -7,6 +7,7 @@
 #include <coroutine>
 #include <exception>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "procpool/detail/task_state.hpp"
@@ -17,6 +18,7 @@ namespace procpool::detail {
 class sleeper {
  public:
   explicit sleeper(std::coroutine_handle<> coroutine) : coroutine_(coroutine) {}
+  bool is_over() const noexcept { return over_; }
   void wake() {
     if (!over_.exchange(true)) coroutine_.resume();
   }
@@ -36,16 +38,34 @@ class sleeper {
   std::atomic<bool> over_{false};
 };
 
-// What a target runs: the coroutine goes on in the thread that calls it.
-struct wake_up {
-  std::shared_ptr<sleeper> who;
-  void operator()() const { who->wake(); }
+// An executor has dropped what was to wake it: co_await throws cancelled_error, on the callback
+// thread. Does not throw, nor resume in here.
+PROCPOOL_EXPORT void wake_dropped(std::shared_ptr<sleeper> who) noexcept;
+
+// What a target runs: the coroutine goes on in the thread that calls it. Of the copies one is to be
+// called before the last one is destroyed.
+class wake_up {
+ public:
+  explicit wake_up(std::shared_ptr<sleeper> who)
+      : ticket_(std::make_shared<const ticket>(std::move(who))) {}
+  const std::shared_ptr<sleeper>& who() const noexcept { return ticket_->who; }
+  void operator()() const { who()->wake(); }
+
+ private:
+  struct ticket {
+    explicit ticket(std::shared_ptr<sleeper> w) : who(std::move(w)) {}
+    ticket(const ticket&) = delete;
+    ticket& operator=(const ticket&) = delete;
+    ~ticket() {
+      if (!who->is_over()) wake_dropped(who);
+    }
+    const std::shared_ptr<sleeper> who;
+  };
+  std::shared_ptr<const ticket> ticket_;
 };
 
 // Stays on the callback thread.
-struct no_target {
-  void operator()(const wake_up& w) const { w(); }
-};
+struct no_target {};
 
 // One co_await. Lives in the coroutine's frame, which may be gone when the task is done.
 template <class Future, class Target = no_target>
@@ -76,14 +96,19 @@ class future_awaiter {
   struct call final : callback {
     call(std::shared_ptr<sleeper> w, Target t) : who(std::move(w)), to(std::move(t)) {}
     void run() override {
-      try {
-        to(wake_up{who});
-      } catch (...) {
-        if (!who->wake_with(std::current_exception())) throw;
+      if constexpr (std::is_same_v<Target, no_target>) {
+        who->wake();
+      } else {
+        const wake_up w(who);
+        try {
+          to(w);
+        } catch (...) {
+          if (!who->wake_with(std::current_exception())) throw;
+        }
       }
     }
     std::shared_ptr<sleeper> who;
-    Target to;
+    [[no_unique_address]] Target to;
   };
 
   Future source_;

@@ -58,6 +58,10 @@ class PROCPOOL_EXPORT local_task : public task_state {
   virtual void run() noexcept {}
   void set_error(std::exception_ptr e) noexcept { error_ = std::move(e); }
   void finish() noexcept;
+  // It has run, and nobody will ask: the outcome ends here and now.
+  void drop_if_unwanted() noexcept;
+  // Whether a thread of this pool has yet to do it.
+  bool waits_for(const parent::thread_pool& pool) const noexcept;
   // begin(), set_error() and finish(), if nobody was quicker.
   bool fail(std::exception_ptr e) noexcept;
 

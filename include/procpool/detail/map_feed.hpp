@@ -121,6 +121,26 @@ using element_of =
     std::conditional_t<std::is_reference_v<std::ranges::range_reference_t<View>>,
                        std::ranges::range_reference_t<View>, std::ranges::range_value_t<View>>;
 
+template <class View>
+inline constexpr bool owns_elements = false;
+template <class R>
+inline constexpr bool owns_elements<std::ranges::owning_view<R>> =
+    std::is_reference_v<std::ranges::range_rvalue_reference_t<R>>;
+
+// What a task gets that keeps it: of a range that was moved in the elements are moved on.
+template <class View>
+using given_element =
+    std::conditional_t<owns_elements<View>, std::ranges::range_rvalue_reference_t<View>,
+                       element_of<View>>;
+template <class View, class Iterator>
+given_element<View> give_element(Iterator& at) {
+  if constexpr (owns_elements<View>) {
+    return std::ranges::iter_move(at);
+  } else {
+    return static_cast<given_element<View>>(*at);
+  }
+}
+
 // How many items there will be, if all ranges know.
 template <class... Views>
 std::optional<std::size_t> common_size(std::tuple<Views...>& views) {

@@ -177,11 +177,12 @@ using outcome_type = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 template <class Result, class View, class... Stages>
 class pipeline_feed final : public map_source<outcome_type<Result>> {
  public:
-  pipeline_feed(bool ordered, std::optional<std::size_t> buffersize, std::tuple<Stages...> stages,
-                View view)
+  pipeline_feed(bool ordered, std::optional<std::size_t> buffersize,
+                std::optional<duration> timeout, std::tuple<Stages...> stages, View view)
       : run_(std::make_shared<pipeline_run<Stages...>>(ordered, std::move(stages))),
         view_(std::move(view)),
         most_(buffersize.value_or(2 * static_cast<std::size_t>(run_->workers()))) {
+    if (timeout) deadline_ = deadline_after(*timeout);
     refill();
     if (input_error_ && run_->in_flight() == 0) std::rethrow_exception(input_error_);
   }
@@ -215,7 +216,13 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
     check_process();
     if (ended_) return;
     refill();
-    std::optional<pipeline_item> next = run_->next();
+    std::optional<pipeline_item> next;
+    try {
+      next = run_->next(deadline_ ? &*deadline_ : nullptr);
+    } catch (const timeout_error&) {
+      cancel();
+      throw;
+    }
     if (!next) {
       ended_ = true;
       if (input_error_) std::rethrow_exception(input_error_);
@@ -253,7 +260,7 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
           return;
         }
         step_due_ = true;
-        run_->start(begun_, static_cast<element_of<View>>(**at_));
+        run_->start(begun_, give_element<View>(*at_));
         ++begun_;
       }
     } catch (...) {
@@ -265,6 +272,7 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
   std::shared_ptr<pipeline_run<Stages...>> run_;
   View view_;
   std::size_t most_;
+  std::optional<time_point> deadline_;
   std::optional<std::ranges::iterator_t<View>> at_;
   bool step_due_ = false;  // *at_ is under way
   std::size_t begun_ = 0;

@@ -36,8 +36,9 @@ class PROCPOOL_EXPORT pipeline_line {
   // Added, and neither withdrawn nor named by next().
   std::size_t in_flight() const;
   // Blocks for the next one that is done: in order, or as they come. Empty if none is in flight.
-  // Throws invalid_state_error on a thread of this library, which cannot wait for callbacks.
-  std::optional<pipeline_item> next();
+  // Throws timeout_error once the deadline has passed, and invalid_state_error on a thread of this
+  // library, which cannot wait for callbacks.
+  std::optional<pipeline_item> next(const time_point* deadline);
   // Cancels what has not started. When it returns nobody is between enter() and leave().
   void cancel() noexcept;
 

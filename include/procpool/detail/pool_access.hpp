@@ -2,6 +2,7 @@
 // behind the executor's members. The pool itself is opaque here.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -46,8 +47,8 @@ class PROCPOOL_EXPORT pool_ref {
 
  private:
   task_target target_;
-  int uncaught_ = 0;     // exceptions in flight when it was made
-  bool let_go_ = false;  // shutdown({.wait = false}) was called
+  int uncaught_ = 0;                  // exceptions in flight when it was made
+  std::atomic<bool> let_go_ = false;  // shutdown({.wait = false}) was called
 };
 
 // Keeps a pool alive beyond its executor, for those who will submit more. After the executor is

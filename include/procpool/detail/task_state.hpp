@@ -17,6 +17,10 @@
 #include "procpool/export.hpp"
 #include "procpool/options.hpp"
 
+namespace procpool::parent {
+class thread_pool;
+}
+
 namespace procpool::detail {
 
 enum class task_status { pending, running, cancelled, finished };
@@ -49,6 +53,7 @@ struct subscription {
   task_state* state = nullptr;          // null once delivered or withdrawn
   completion_source* source = nullptr;  // where the completion will come from
   subscription* next = nullptr;
+  const parent::thread_pool* threads = nullptr;  // that the task is for, if it is for threads
 };
 
 // Told about completions, under the lock of completions.hpp: it notes and returns.

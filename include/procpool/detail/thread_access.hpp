@@ -1,6 +1,7 @@
 // What the templates of thread_pool_executor need of the compiled pool, which is opaque here.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -76,8 +77,8 @@ class PROCPOOL_EXPORT thread_pool_ref {
 
  private:
   thread_hold pool_;
-  int uncaught_ = 0;     // exceptions in flight when it was made
-  bool let_go_ = false;  // shutdown({.wait = false}) was called
+  int uncaught_ = 0;                  // exceptions in flight when it was made
+  std::atomic<bool> let_go_ = false;  // shutdown({.wait = false}) was called
 };
 
 }  // namespace procpool::detail

@@ -210,20 +210,9 @@ class thread_chunk final : public local_task {
   std::uint32_t count_ = 0;  // also when the items are gone
 };
 
-template <class View>
-inline constexpr bool owns_elements = false;
-template <class R>
-inline constexpr bool owns_elements<std::ranges::owning_view<R>> = true;
-
-// What a map gives to its task: of a range that was moved in the elements are moved on.
-template <class View>
-using element_to_keep =
-    std::conditional_t<owns_elements<View>, std::ranges::range_rvalue_reference_t<View>,
-                       element_of<View>>;
-
 template <class F, class... Views>
 class thread_chunks {
-  using body = thread_body<const F&, std::index_sequence_for<Views...>, element_to_keep<Views>...>;
+  using body = thread_body<const F&, std::index_sequence_for<Views...>, given_element<Views>...>;
   using arguments = typename body::arguments;
 
  public:
@@ -244,21 +233,13 @@ class thread_chunks {
     std::size_t size() const { return chunk_->size() * item_bytes; }
     template <class... Iterators>
     void add(Iterators&... at) {
-      chunk_->add(body::keep(element<Views>(at)...));
+      chunk_->add(body::keep(give_element<Views>(at)...));
     }
     state_ptr commit(const task_options& options, std::uint32_t) {
       return detail::commit(pool_, local_ptr(chunk_.release()), &options);
     }
 
    private:
-    template <class View, class Iterator>
-    static element_to_keep<View> element(Iterator& at) {
-      if constexpr (owns_elements<View>) {
-        return std::ranges::iter_move(at);
-      } else {
-        return *at;
-      }
-    }
     const thread_hold& pool_;
     std::unique_ptr<chunk, local_release> chunk_;
   };
