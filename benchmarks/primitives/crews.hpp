@@ -43,14 +43,16 @@ class forked_crew {
   std::shared_ptr<stage> stage_;
 };
 
+// In a process of their own, whose CPU time counts when it has ended.
 class thread_crew {
  public:
   template <auto Body, class Handle>
   const stage& run(const Handle& h, const plan& p) {
-    stage_ = std::make_shared<stage>();
-    std::vector<std::jthread> all;
-    for (int i = 0; i < p.parties; ++i) all.emplace_back([&, i] { Body(h, *stage_, p, i); });
-    all.clear();
+    stage_ = make_shared_memory<stage>();
+    fork_parties(1, [&](int) {
+      std::vector<std::jthread> all;
+      for (int i = 0; i < p.parties; ++i) all.emplace_back([&, i] { Body(h, *stage_, p, i); });
+    });
     return *stage_;
   }
 
