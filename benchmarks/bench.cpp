@@ -52,6 +52,7 @@ void run(int argc, char** argv) {
   compare_tasks(r, cpus);
   compare_loops(r, cpus);
   compare_payloads(r, cpus);
+  compare_primitives(r);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <sstream>
 #include <thread>
 
 #include "work.hpp"
@@ -93,6 +94,17 @@ std::optional<std::string> conversation::line(double patience) {
   }
   give_up();
   return std::nullopt;
+}
+
+double conversation::ask(const std::string& question, double patience, std::vector<double>* more) {
+  double figure = -1;
+  if (!send(question + "\n")) return figure;
+  const std::optional<std::string> answer = line(patience);
+  if (!answer) return figure;
+  std::istringstream in(*answer);
+  in >> figure;
+  for (double one = 0; more != nullptr && in >> one;) more->push_back(one);
+  return figure;
 }
 
 // First in the way in which a program that starts others can end them, too.

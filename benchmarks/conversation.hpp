@@ -23,6 +23,9 @@ class conversation {
   void finish_sending();
   // Waits for so many seconds at most.
   std::optional<std::string> line(double patience);
+  // A line, and its answer: a figure, negative if there is none, and then more numbers, which are
+  // appended.
+  double ask(const std::string& line, double patience, std::vector<double>* more = nullptr);
 
  private:
   void give_up();

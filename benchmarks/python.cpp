@@ -2,8 +2,6 @@
 // says how long a work took.
 #include <unistd.h>
 
-#include <sstream>
-
 #include "conversation.hpp"
 #include "pooled.hpp"
 
@@ -83,19 +81,9 @@ class python_contender final : public contender {
   double recover(const std::string& method) { return ask("recover_" + method); }
 
  private:
-  // The answer: seconds, or another figure, then more numbers if there are any.
   double ask(const std::string& work, int n = 0, std::uint64_t size = 0,
              std::vector<double>* more = nullptr) {
-    if (!python_.send(work + " " + std::to_string(n) + " " + std::to_string(size) + "\n")) {
-      return not_done;
-    }
-    const std::optional<std::string> line = python_.line(patience);
-    if (!line) return not_done;
-    std::istringstream in(*line);
-    double took = not_done;
-    in >> took;
-    for (double one = 0; more != nullptr && in >> one;) more->push_back(one);
-    return took;
+    return python_.ask(work + " " + std::to_string(n) + " " + std::to_string(size), patience, more);
   }
   conversation python_;
   bool warm_ = false;

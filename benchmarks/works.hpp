@@ -17,5 +17,7 @@ void measure_idle(runner& r, int cpus);
 void compare_tasks(runner& r, int cpus);
 void compare_loops(runner& r, int cpus);
 void compare_payloads(runner& r, int cpus);
+// Locks, queues and the like, between processes.
+void compare_primitives(runner& r);
 
 }  // namespace bench

@@ -18,13 +18,15 @@ foreach(target bench_task bench_compute)
     RUNTIME_OUTPUT_DIRECTORY "${benchmarks_out}" LIBRARY_OUTPUT_DIRECTORY "${benchmarks_out}")
 endforeach()
 
-file(GLOB benchmark_sources CONFIGURE_DEPENDS "${benchmarks_dir}/*.cpp")
+file(GLOB benchmark_sources CONFIGURE_DEPENDS "${benchmarks_dir}/*.cpp"
+                                              "${benchmarks_dir}/primitives/*.cpp")
 add_executable(bench ${benchmark_sources})
 add_dependencies(bench bench_task bench_compute)
 target_include_directories(bench PRIVATE "${benchmarks_dir}")
 target_link_libraries(bench PRIVATE procpool::procpool)
 target_compile_definitions(bench PRIVATE
   BENCH_PYTHON_PEERS="${benchmarks_dir}/peers/pools.py"
+  BENCH_PYTHON_PRIMITIVES="${benchmarks_dir}/peers/primitives.py"
   BENCH_COMPUTE_LIBRARY="$<TARGET_FILE:bench_compute>"
   BENCH_TASK="$<TARGET_FILE:bench_task>")
 if(TBB_FOUND)
@@ -33,7 +35,7 @@ if(TBB_FOUND)
 endif()
 if(Boost_FOUND)
   target_link_libraries(bench PRIVATE Boost::headers)
-  target_compile_definitions(bench PRIVATE BENCH_ASIO)
+  target_compile_definitions(bench PRIVATE BENCH_ASIO BENCH_BOOST)
 endif()
 if(OpenMP_CXX_FOUND)
   target_link_libraries(bench PRIVATE OpenMP::OpenMP_CXX)

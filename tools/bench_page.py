@@ -13,7 +13,7 @@ from bench_goals import automatic_chunks, over_runs, shortest_tasks
 from bench_results import direction, duration, human, load, ours_of, ratio
 from bench_svg import plots
 
-_COLUMNS = ['parameter', 'contender', 'median', 'p99', 'against procpool', 'CPU per task']
+_COLUMNS = ['parameter', 'contender', 'median', 'p99', 'against procpool', 'CPU of each']
 _TEMPLATE = pathlib.Path(__file__).resolve().parents[1] / 'benchmarks/performance.md.in'
 
 

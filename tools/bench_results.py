@@ -10,9 +10,13 @@ OURS = 'procpool'
 WORKS = ['round_trip', 'window', 'submitters', 'submit_only', 'as_completed', 'map_small',
          'map_busy', 'map_chunks', 'task_length', 'payload', 'payload_in', 'payload_out',
          'by_handle', 'start', 'start_large', 'stop', 'recovery', 'recovery_large', 'memory_worker',
-         'memory_task', 'memory_future', 'idle', 'wakeups', 'instructions']
-_MORE_IS_BETTER = {'tasks/s', 'items/s', 'B/s', 'efficiency'}
-_AMOUNTS = {'B', 'CPU share', 'wake-ups/s', 'instructions'}  # of which there is more or less; the rest is faster or slower
+         'memory_task', 'memory_future', 'idle', 'wakeups', 'lock_alone', 'lock_contended',
+         'lock_wait', 'lock_share', 'lock_hand_over', 'signal', 'barrier', 'queue',
+         'queue_of_four', 'queue_round_trip', 'manager_call', 'instructions']
+_MORE_IS_BETTER = {'tasks/s', 'items/s', 'locks/s', 'rounds/s', 'B/s', 'efficiency', 'share'}
+# How a larger figure differs from a smaller one, where neither is faster.
+_WORDS = {'share': ('fairer', 'less fair'),
+          **dict.fromkeys(('B', 'CPU share', 'wake-ups/s', 'instructions'), ('more', 'less'))}
 
 
 @dataclasses.dataclass
@@ -115,7 +119,7 @@ def rate(count, of=''):
 def human(value, unit):
     if value is None:
         return '-'
-    if unit in ('s', 's/task'):
+    if unit == 's' or unit.startswith('s/'):
         return duration(value)
     if unit == 'B/s':
         return size(value) + '/s'
@@ -123,11 +127,11 @@ def human(value, unit):
         return size(value)
     if unit == 'tasks/s':
         return rate(value)
-    if unit == 'items/s':
-        return rate(value, 'items')
+    if unit in ('items/s', 'locks/s', 'rounds/s'):
+        return rate(value, unit.removesuffix('/s'))
     if unit == 'CPU share':
         return f'{value * 100:.3f}'.rstrip('0').rstrip('.') + ' %'
-    if unit == 'efficiency':
+    if unit in ('efficiency', 'share'):
         return f'{value:.3g}'
     return f'{value:.3g} {unit}'
 
@@ -140,8 +144,8 @@ def ratio(row, ours):
     """The row against procpool's of the same work and parameter, in words."""
     if ours is None or row is ours or row.unit != ours.unit:
         return '-'
-    more, less = ('more', 'less') if row.unit in _AMOUNTS else (
-        ('faster', 'slower') if row.more_is_better else ('slower', 'faster'))
+    more, less = _WORDS.get(row.unit, ('faster', 'slower') if row.more_is_better else
+                            ('slower', 'faster'))
     high, low = max(row.median, ours.median), min(row.median, ours.median)
     word = more if row.median > ours.median else less
     if high == low or low > 0 and f'{high / low:.2f}' == '1.00':

@@ -242,14 +242,18 @@ def plots(results):
         found.extend(_plot(f'{work}.svg', title, 'more is better', x_axis, y_axis,
                            [(_name(r), r.x, r.median) for r in rows], styles))
 
-    for parameter, rows in works.get('round_trip', {}).items():
-        points = [(r.contender, 100 / (100 - p), v) for r in rows
-                  for p, v in r.percentiles.items() if 0 < p < 100]
-        slug = ''.join(c if c.isalnum() else '-' for c in parameter)
-        found += _plot(f'latency-{slug}.svg', f'Latency of one empty task at a time, {parameter}',
-                       'less is better', Axis('percentile (share of the tasks that took no longer)',
-                                              _percentile, ticks=sorted({x for _, x, _ in points})),
-                       Axis('time from submit to result', _label('s')), points, styles)
+    def percentiles(work, file, title, what, y_name):
+        for parameter, rows in works.get(work, {}).items():
+            points = [(r.contender, 100 / (100 - p), v) for r in rows
+                      for p, v in r.percentiles.items() if 0 < p < 100]
+            slug = ''.join(c if c.isalnum() else '-' for c in parameter)
+            found.extend(_plot(f'{file}-{slug}.svg', f'{title}, {parameter}', 'less is better',
+                               Axis(f'percentile (share of the {what} that took no longer)',
+                                    _percentile, ticks=sorted({x for _, x, _ in points})),
+                               Axis(y_name, _label('s')), points, styles))
+
+    percentiles('round_trip', 'latency', 'Latency of one empty task at a time', 'tasks',
+                'time from submit to result')
     over('window', 'Throughput over workers, 1,024 empty tasks in flight',
          Axis('workers', _count), Axis('tasks per second', _label('tasks/s')))
     over('submitters', 'Throughput over submitting threads, empty tasks',
@@ -262,4 +266,8 @@ def plots(results):
                         ('payload_out', 'Throughput over the size of a result')):
         over(work, title, Axis('size of the value', _label('B'), 2),
              Axis('bytes per second', _label('B/s'), 2))
+    over('queue', 'Throughput of a queue over the size of an item, from one process to another',
+         Axis('size of the item', _label('B'), 2), Axis('items per second', _label('items/s')))
+    percentiles('lock_wait', 'lock_wait', 'How long it takes to get a mutex', 'locks',
+                'time until it is locked')
     return found

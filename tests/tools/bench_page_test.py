@@ -69,6 +69,12 @@ EVERYTHING = [
     row('recovery_large', 'spawn, a parent of 4 GiB', 0, 's', 'procpool', 3e-3),
     row('memory_worker', '2 workers', 0, 'B', 'procpool', 1.5 * MIB),
     row('idle', '2 workers', 0, 'CPU share', 'procpool', 0.0),
+    *[row('lock_wait', '2 processes', 2, 's/lock', who, took, cpu=2 * took,
+          percentiles={'50': took, '99': 4 * took})
+      for who, took in (('procpool', 1e-6), ('pthread', 2e-6))],
+    row('lock_share', '2 processes', 2, 'share', 'procpool', 0.8),
+    *[row(work, '8 B', 8, 'items/s', who, 2e6) for work in ('queue', 'queue_of_four')
+      for who in ('procpool', 'pipe')],
 ]
 
 
@@ -100,6 +106,7 @@ class Units(unittest.TestCase):
                             (999999, '1.00 million/s'), (2e9, '2.00 billion/s')):
             self.assertEqual(results.human(value, 'tasks/s'), text)
         self.assertEqual(results.human(6e7, 'items/s'), '60.0 million items/s')
+        self.assertEqual(results.human(6e4, 'locks/s'), '60.0 thousand locks/s')
         self.assertEqual(results.human(0.2, 'tasks/s'), '0.20/s')
 
     def test_sizes(self):
@@ -112,6 +119,8 @@ class Units(unittest.TestCase):
         self.assertEqual(results.human(0.0, 'CPU share'), '0 %')
         self.assertEqual(results.human(0.0125, 'CPU share'), '1.25 %')
         self.assertEqual(results.human(0.8768, 'efficiency'), '0.877')
+        self.assertEqual(results.human(0.5, 'share'), '0.5')
+        self.assertEqual(results.human(2e-6, 's/round trip'), '2.00 us')
         self.assertEqual(results.human(None, 's'), '-')
 
 
@@ -130,6 +139,8 @@ class Ratios(unittest.TestCase):
         self.assertEqual(self.ratio('tasks/s', 1, 2500), '2,500x slower')
         self.assertEqual(self.ratio('items/s', 10, 5), '2.0x faster')
         self.assertEqual(self.ratio('B/s', 5, 60), '12x slower')
+        self.assertEqual(self.ratio('share', 0.25, 0.5), '2.0x less fair')
+        self.assertEqual(self.ratio('share', 0.5, 0.25), '2.0x fairer')
         self.assertEqual(self.ratio('efficiency', 0.5, 0.9), '1.80x slower')
 
     def test_same_and_nothing(self):
@@ -310,7 +321,8 @@ class Page(unittest.TestCase):
     def test_everything(self):
         output, page, plots = written(EVERYTHING)
         self.assertEqual(set(plots), {'latency-2-workers.svg', 'window.svg', 'submitters.svg',
-                                      'task_length.svg', 'payload.svg'})
+                                      'task_length.svg', 'payload.svg', 'queue.svg',
+                                      'lock_wait-2-processes.svg'})
         for name in plots:
             self.assertEqual(len(re.findall(rf'!\[[^]]+\]\(performance/{name}\)', page)), 1)
         for text in (output, page, *plots.values()):
