@@ -14,7 +14,6 @@
 // Any thread, as with mutex; handles, as there.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 
 #include "procpool/detail/sync_handle.hpp"
@@ -30,10 +29,7 @@ class PROCPOOL_EXPORT barrier : public detail::sync_handle {
   std::size_t wait() const;
   // The same; if they are not all there after this long, the barrier breaks.
   std::size_t wait_for(duration d) const;
-  template <class Clock, class Duration>
-  std::size_t wait_until(const std::chrono::time_point<Clock, Duration>& end) const {
-    return wait_for(detail::time_until(end));
-  }
+  std::size_t wait_until(detail::wait_end end) const { return wait_for(end.left()); }
 
   // Breaks it. Does not block.
   void abort() const;
