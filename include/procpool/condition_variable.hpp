@@ -9,10 +9,10 @@
 // sees owner_died().
 //
 // Any thread, as with mutex; handles, as there. As in C++ a wait may return without a notification:
-// use the forms with a predicate.
+// use the forms with a predicate. They ask it once a second at least, so that they go on, too, when
+// a process has made it true, and died before it could notify.
 #pragma once
 
-#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
@@ -41,7 +41,7 @@ class PROCPOOL_EXPORT condition_variable : public detail::sync_handle {
   }
   template <class Mutex, class Predicate>
   void wait(std::unique_lock<Mutex>& lock, Predicate holds) const {
-    while (!holds()) wait(lock);
+    while (!holds()) wait_for(lock, look_again);
   }
 
   // For this long at most, not counting the time for the mutex.
@@ -52,18 +52,19 @@ class PROCPOOL_EXPORT condition_variable : public detail::sync_handle {
   // What the predicate says at the end.
   template <class Mutex, class Predicate>
   bool wait_for(std::unique_lock<Mutex>& lock, duration d, Predicate holds) const {
-    return wait_until(lock, detail::end_of(d), std::move(holds));
+    return wait_until(lock, detail::wait_end(d), std::move(holds));
   }
-  template <class Mutex, class Clock, class Duration>
-  std::cv_status wait_until(std::unique_lock<Mutex>& lock,
-                            const std::chrono::time_point<Clock, Duration>& end) const {
-    return wait_for(lock, detail::time_until(end));
+  template <class Mutex>
+  std::cv_status wait_until(std::unique_lock<Mutex>& lock, detail::wait_end end) const {
+    return wait_for(lock, end.left());
   }
-  template <class Mutex, class Clock, class Duration, class Predicate>
-  bool wait_until(std::unique_lock<Mutex>& lock,
-                  const std::chrono::time_point<Clock, Duration>& end, Predicate holds) const {
+  template <class Mutex, class Predicate>
+  bool wait_until(std::unique_lock<Mutex>& lock, detail::wait_end end, Predicate holds) const {
     while (!holds()) {
-      if (wait_until(lock, end) == std::cv_status::timeout) return holds();
+      const duration left = end.left();
+      const bool last = !(left > look_again);
+      const bool late = wait_for(lock, last ? left : look_again) == std::cv_status::timeout;
+      if (last && late) return holds();
     }
     return true;
   }
@@ -74,6 +75,9 @@ class PROCPOOL_EXPORT condition_variable : public detail::sync_handle {
   static constexpr auto kind = detail::sync_kind::condition_variable;
   static constexpr std::size_t least_bytes = 16384;
 
+  // How often a predicate is asked at least: who was going to notify may have died before.
+  static constexpr duration look_again{1};
+
   // A place among those that wait, until it is left.
   class PROCPOOL_EXPORT waiter {
    public:
@@ -81,13 +85,14 @@ class PROCPOOL_EXPORT condition_variable : public detail::sync_handle {
     ~waiter();
     waiter(const waiter&) = delete;
     waiter& operator=(const waiter&) = delete;
-    void sleep(const duration* limit) const;
+    void sleep(const duration* limit);
     // Whether it was notified. Leaves its place.
     bool leave();
 
    private:
     const condition_variable& of_;
     std::size_t seat_;
+    bool over_ = false;  // for one without a seat: its time
   };
 
   static void check(const mutex& m);

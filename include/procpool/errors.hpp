@@ -136,8 +136,8 @@ class PROCPOOL_EXPORT invalid_state_error : public error {
   ~invalid_state_error() override;
 };
 
-// A barrier that broke while the caller waited for the others, or before it came: one of them died
-// or was late, or somebody called abort() or reset().
+// A barrier that broke while the caller waited for the others, or before it came: one of them is
+// gone or was late, or somebody called abort() or reset().
 class PROCPOOL_EXPORT broken_barrier_error : public error {
  public:
   using error::error;

@@ -7,7 +7,6 @@
 // Any thread, as with mutex; handles, as there. It has no owner, so that no death disturbs it.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 
 #include "procpool/detail/sync_handle.hpp"
@@ -27,10 +26,7 @@ class PROCPOOL_EXPORT event : public detail::sync_handle {
   void wait() const;
   // For this long at most; whether it was set.
   bool wait_for(duration d) const;
-  template <class Clock, class Duration>
-  bool wait_until(const std::chrono::time_point<Clock, Duration>& end) const {
-    return wait_for(detail::time_until(end));
-  }
+  bool wait_until(detail::wait_end end) const { return wait_for(end.left()); }
 
  private:
   friend detail::sync_wire<event>;

@@ -4,7 +4,6 @@
 // dies, the count stays. Where this can happen, wait_for, or let results of tasks say what is done.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 
 #include "procpool/detail/sync_handle.hpp"
@@ -25,10 +24,7 @@ class PROCPOOL_EXPORT latch : public detail::sync_handle {
   void wait() const;
   // For this long at most; whether the count is 0.
   bool wait_for(duration d) const;
-  template <class Clock, class Duration>
-  bool wait_until(const std::chrono::time_point<Clock, Duration>& end) const {
-    return wait_for(detail::time_until(end));
-  }
+  bool wait_until(detail::wait_end end) const { return wait_for(end.left()); }
   void arrive_and_wait(std::ptrdiff_t n = 1) const {
     count_down(n);
     wait();

@@ -17,7 +17,6 @@
 // is served in turn: a thread that unlocks and locks again may have it before those that wait.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 
 #include "procpool/detail/sync_handle.hpp"
@@ -34,10 +33,7 @@ class PROCPOOL_EXPORT mutex : public detail::sync_handle {
   bool try_lock() const;
   // Blocks for this long at most; false if it was not to be had.
   bool try_lock_for(duration d) const;
-  template <class Clock, class Duration>
-  bool try_lock_until(const std::chrono::time_point<Clock, Duration>& end) const {
-    return try_lock_for(detail::time_until(end));
-  }
+  bool try_lock_until(detail::wait_end end) const { return try_lock_for(end.left()); }
   // Throws invalid_state_error unless this thread has it.
   void unlock() const;
 
@@ -64,10 +60,7 @@ class PROCPOOL_EXPORT recursive_mutex : public detail::sync_handle {
   void lock() const;
   bool try_lock() const;
   bool try_lock_for(duration d) const;
-  template <class Clock, class Duration>
-  bool try_lock_until(const std::chrono::time_point<Clock, Duration>& end) const {
-    return try_lock_for(detail::time_until(end));
-  }
+  bool try_lock_until(detail::wait_end end) const { return try_lock_for(end.left()); }
   void unlock() const;
   bool owner_died() const;
   bool locked() const;

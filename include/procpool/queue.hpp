@@ -17,7 +17,6 @@
 // Any thread, as with mutex; handles, as there.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <iterator>
 #include <memory>
@@ -67,9 +66,11 @@ class PROCPOOL_EXPORT queue_base : public sync_handle {
   bool put_bytes(const std::byte* data, std::size_t size, const duration* limit) const;
   // Throws queue_closed_error if it is closed and empty, unless `end` is there to be told.
   bool get_bytes(queue_bytes& out, const duration* limit, bool* end = nullptr) const;
+  // False if this process has nothing left to do.
+  bool finish_one() const;
 
   static constexpr auto kind = sync_kind::queue;
-  static constexpr std::size_t least_bytes = 16384;
+  static constexpr std::size_t least_bytes = 16768;
 };
 
 }  // namespace detail
@@ -93,21 +94,18 @@ class queue : public detail::queue_base {
   bool try_put(const T& item) const { return try_put_for(item, duration(0)); }
   // Blocks for this long at most; false if the queue was full.
   bool try_put_for(const T& item, duration d) const { return put_limited(item, &d); }
-  template <class Clock, class Duration>
-  bool try_put_until(const T& item, const std::chrono::time_point<Clock, Duration>& end) const {
-    return try_put_for(item, detail::time_until(end));
+  bool try_put_until(const T& item, detail::wait_end end) const {
+    return try_put_for(item, end.left());
   }
 
-  // Blocks while the queue is empty. Throws queue_closed_error once it is closed and empty.
+  // Blocks while the queue is empty. Throws queue_closed_error once it is closed and empty, and
+  // what decoding throws: that item is gone then, and counts as done.
   T get() const { return *get_limited(nullptr); }
   // Nothing if the queue is empty; does not block.
   std::optional<T> try_get() const { return try_get_for(duration(0)); }
   // Blocks for this long at most.
   std::optional<T> try_get_for(duration d) const { return get_limited(&d); }
-  template <class Clock, class Duration>
-  std::optional<T> try_get_until(const std::chrono::time_point<Clock, Duration>& end) const {
-    return try_get_for(detail::time_until(end));
-  }
+  std::optional<T> try_get_until(detail::wait_end end) const { return try_get_for(end.left()); }
 
   // Gets items until the queue is closed and empty. The queue outlives the loop.
   class iterator {
@@ -143,11 +141,17 @@ class queue : public detail::queue_base {
     detail::encode(writer, item);
     return put_bytes(writer.data(), writer.size(), limit);
   }
-  static T decode(const detail::queue_bytes& bytes) {
-    detail::wire_reader reader(bytes.data.get(), bytes.size);
-    T item = detail::decode<T>(reader);
-    reader.expect_end();
-    return item;
+  // An item that does not come out of its bytes is nobody's: it is done.
+  T decode(const detail::queue_bytes& bytes) const {
+    try {
+      detail::wire_reader reader(bytes.data.get(), bytes.size);
+      T item = detail::decode<T>(reader);
+      reader.expect_end();
+      return item;
+    } catch (...) {
+      finish_one();
+      throw;
+    }
   }
   std::optional<T> get_limited(const duration* limit) const {
     detail::queue_bytes bytes;

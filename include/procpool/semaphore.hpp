@@ -14,8 +14,8 @@
 // Any thread, as with mutex; handles, as there.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <utility>
 
@@ -33,10 +33,7 @@ class PROCPOOL_EXPORT counting_semaphore : public detail::sync_handle {
   bool try_acquire() const;
   // Blocks for this long at most; false if there was none.
   bool try_acquire_for(duration d) const;
-  template <class Clock, class Duration>
-  bool try_acquire_until(const std::chrono::time_point<Clock, Duration>& end) const {
-    return try_acquire_for(detail::time_until(end));
-  }
+  bool try_acquire_until(detail::wait_end end) const { return try_acquire_for(end.left()); }
   // Adds n. Throws std::invalid_argument if n is negative, invalid_state_error if there would be
   // more than the semaphore can count, or more than it began with if it is bounded.
   void release(std::ptrdiff_t n = 1) const;
@@ -55,7 +52,7 @@ class PROCPOOL_EXPORT counting_semaphore : public detail::sync_handle {
   static constexpr std::size_t least_bytes = 512;
 
   bool acquire_permit(const duration* limit) const;
-  void return_permit() const noexcept;
+  void return_permit(std::uint64_t process) const noexcept;
 };
 
 // One that never has more than it began with: releasing too often is an error.
@@ -71,16 +68,19 @@ class PROCPOOL_EXPORT bounded_semaphore : public counting_semaphore {
 };
 
 // One of a semaphore, taken by this process until the guard goes, or the process dies. Movable;
-// not copied to other processes. At most 4096 processes have permits of one semaphore; others wait.
+// not copied to other processes. At a time so many processes can have permits of one semaphore as
+// it began with, 200 at least and 4096 at most; others wait.
 class PROCPOOL_EXPORT permit {
  public:
   // Blocks until there is one.
   explicit permit(counting_semaphore s);
   // Empty if there is none after this long. 0 does not block.
   permit(counting_semaphore s, duration d);
-  permit(permit&& other) noexcept : semaphore_(std::exchange(other.semaphore_, std::nullopt)) {}
+  permit(permit&& other) noexcept
+      : semaphore_(std::exchange(other.semaphore_, std::nullopt)), process_(other.process_) {}
   permit& operator=(permit&& other) noexcept {
     std::swap(semaphore_, other.semaphore_);
+    std::swap(process_, other.process_);
     return *this;
   }
   ~permit() { release(); }
@@ -91,6 +91,7 @@ class PROCPOOL_EXPORT permit {
 
  private:
   std::optional<counting_semaphore> semaphore_;
+  std::uint64_t process_;  // that has it: not a copy made by fork
 };
 
 namespace detail {

@@ -33,6 +33,9 @@ class objects final : public shm::object_source {
   void drop(detail::object_use& use) noexcept override;
   detail::object_use* adopt(const detail::object_ref& ref) override;
   void check_lend(const detail::object_use& use) override;
+  bool is_used(const detail::object_ref& ref) const noexcept override {
+    return table_.is_used(ref);
+  }
 
   // A row for a worker that is about to start; 0 if there is none: that worker has no handles.
   shm::u32 take_row() noexcept;

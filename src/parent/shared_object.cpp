@@ -100,6 +100,13 @@ shared_object shared_object::take(wire_reader& reader, object_access access) {
   }
 }
 
+bool shared_object::lives(const object_ref& ref) noexcept {
+  const shm::object_source* here = nullptr;
+  if (launch::current_role() == process_role::parent) here = parent::objects::existing();
+  if (launch::current_role() == process_role::worker) here = shm::worker_source();
+  return here == nullptr || here->is_used(ref);
+}
+
 shared_object shared_object::adopt(const object_ref& ref) {
   return shared_object(source_here().adopt(ref));
 }

@@ -78,6 +78,14 @@ u32 object_table::allocated() const noexcept {
   return std::min(page_->objects.allocated.load(std::memory_order_acquire), plan_.ids);
 }
 
+bool object_table::is_used(const detail::object_ref& ref) const noexcept {
+  if (ref.id == 0 || ref.id >= allocated()) return false;
+  // relaxed: what was in it does not matter any more
+  const u64 word = entry(ref.id).word.load(std::memory_order_relaxed);
+  return object_state_of(word) == object_state::used &&
+         object_generation_of(word) == ref.generation;
+}
+
 void object_table::extend(u32 count) const {
   count = std::min(plan_.ids, (count + entries_at_once - 1) / entries_at_once * entries_at_once);
   u32 known = allocated();

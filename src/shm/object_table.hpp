@@ -112,6 +112,9 @@ class object_table {
   u32 allocated() const noexcept;
   object_entry& entry(u32 id) const noexcept { return entries_[id]; }
 
+  // Whether that very object has not been freed.
+  bool is_used(const detail::object_ref& ref) const noexcept;
+
   // FREE -> USED for the first id that `may_take(id)` accepts; 0 if there is none. When the CAS
   // after it fails, `lost(id)` follows. Throws std::system_error without memory for more entries.
   template <class MayTake, class Lost>
@@ -179,6 +182,8 @@ class object_source : public object_home {
   virtual detail::object_use* adopt(const detail::object_ref& ref) = 0;
   // Whether such a handle may be sent. Throws codec_error.
   virtual void check_lend(const detail::object_use& use) = 0;
+  // Whether that object has not been freed: what names it may be forgotten then. Takes no lock.
+  virtual bool is_used(const detail::object_ref& ref) const noexcept = 0;
 
  protected:
   ~object_source() = default;

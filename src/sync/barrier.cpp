@@ -1,23 +1,29 @@
-// procpool::barrier.
+// procpool::barrier and procpool::party.
 //
-//   +---------+---------+--------+---------+--------+-------------------------+---------+
-//   | monitor | parties | broken | waiting | turned | seats: two for each party | journal |
-//   +---------+---------+--------+---------+--------+-------------------------+---------+
+//   +---------+---------+--------+---------+--------+------------+----------+---------+
+//   | monitor | parties | broken | waiting | turned | 2n seats   | n guests | journal |
+//   +---------+---------+--------+---------+--------+------------+----------+---------+
 //
-//   seat: life of the thread, nobody when free
-//         verdict: waits, passed or broke
+//   seat:  life of the thread, nobody when free
+//          verdict: waits, passed or broke
+//   guest: the object of a procpool::party, 0 when free
+//          life of the process that has it
 //
 //   1. a party that comes takes a seat and waits for a verdict
 //   2. the last one of a turn passes all that wait, in one section, and goes on
 //   3. who has a verdict leaves its seat; meanwhile the next turn has seats enough to begin
 //
-// Who waits looks for the dead: one that died while it waited breaks the barrier, in one section as
-// well; one that died with its verdict is only removed.
+// Who waits looks for the dead, and for guests that are gone: either breaks the barrier, in one
+// section as well. One that died in its seat after it had passed will not come again, so it breaks
+// the next turn, as soon as somebody waits there.
 #include "procpool/barrier.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "procpool/errors.hpp"
 #include "sync/object.hpp"
@@ -48,8 +54,18 @@ struct barrier_words {
 };
 static_assert(sizeof(barrier_words) == 72 && std::is_standard_layout_v<barrier_words>);
 
-// For each party: two seats, and two records, as a section may change every seat.
-constexpr std::size_t party_bytes = 2 * sizeof(seat) + 2 * sizeof(sync::journal_record);
+struct guest {
+  std::atomic<u64> object;
+  std::atomic<u64> life;
+};
+static_assert(sizeof(guest) == 16 && std::is_standard_layout_v<guest>);
+
+// Of no process: the one that had it has let go.
+constexpr os::life departed = os::life{1} << 63U;
+
+// For each party: two seats, a guest, and two records, as a section may change every seat.
+constexpr std::size_t party_bytes =
+    2 * sizeof(seat) + sizeof(guest) + 2 * sizeof(sync::journal_record);
 constexpr std::size_t fixed_bytes =
     sizeof(barrier_words) + spare_records * sizeof(sync::journal_record);
 
@@ -61,6 +77,11 @@ std::size_t bytes_for(std::size_t parties) {
   return fixed_bytes + parties * party_bytes;
 }
 
+u64 guest_of(const detail::object_ref& r) { return u64{r.generation} << 32U | r.id; }
+detail::object_ref object_of(u64 g) {
+  return {static_cast<std::uint32_t>(g), static_cast<std::uint32_t>(g >> 32U)};
+}
+
 [[noreturn]] void throw_broken(const char* why) {
   throw broken_barrier_error(std::string("the barrier is broken: ") + why +
                              "; reset() makes it whole again");
@@ -70,22 +91,27 @@ struct view {
   std::size_t parties;  // from the size of the object, as this process knows it
   sync::guarded_memory memory;
   barrier_words& words;
-  seat* seats;
+  std::span<seat> seats;
+  std::span<guest> guests;
 
   view(std::byte* data, std::size_t bytes)
       : parties((bytes - fixed_bytes) / party_bytes),
         memory{data, bytes, 2 * parties + spare_records},
         words(memory.as<barrier_words>()),
-        seats(reinterpret_cast<seat*>(data + sizeof(barrier_words))) {}
-
-  std::size_t seat_count() const { return 2 * parties; }
+        seats(reinterpret_cast<seat*>(data + sizeof(barrier_words)), 2 * parties),
+        guests(reinterpret_cast<guest*>(data + sizeof(barrier_words) + seats.size_bytes()),
+               parties) {}
 
   // The end of a turn.
   void judge(section& s, verdict v) const {
-    for (std::size_t i = 0; i < seat_count(); ++i) {
-      if (section::get(seats[i].verdict) == waits) s.set(seats[i].verdict, v);
+    for (seat& one : seats) {
+      if (section::get(one.verdict) == waits) s.set(one.verdict, v);
     }
     s.set(words.waiting, 0);
+  }
+  void break_it(section& s) const {
+    judge(s, broke);
+    s.set(words.broken, 1);
   }
   void leave(section& s, seat& mine) const {
     s.set(mine.verdict, 0);
@@ -103,21 +129,45 @@ struct view {
   bool patrol() const {
     bool any = false;
     if (!memory.as<sync::monitor>().is_time_to_patrol()) return any;
-    for (std::size_t i = 0; i < seat_count(); ++i) {
-      // relaxed: looked at again in the section
-      const os::life l = seats[i].life.load(std::memory_order_relaxed);
-      if (l == os::nobody || l == os::this_thread_life() || !os::has_ended(l)) continue;
-      section s(memory);
-      if (section::get(seats[i].life) != l) continue;
-      if (section::get(seats[i].verdict) == waits) {
-        judge(s, broke);
-        s.set(words.broken, 1);
-      }
-      leave(s, seats[i]);
-      any = true;
-    }
+    for (seat& one : seats) any |= bury(one);
+    for (guest& one : guests) any |= miss(one);
     if (any) words.turned.signal_all();
     return any;
+  }
+  bool bury(seat& one) const {
+    // relaxed: looked at again in the section
+    const os::life l = one.life.load(std::memory_order_relaxed);
+    if (l == os::nobody || l == os::this_thread_life() || !os::has_ended(l)) return false;
+    section s(memory);
+    if (section::get(one.life) != l) return false;
+    if (section::get(one.verdict) != broke) {
+      if (section::get(words.waiting) == 0) return false;  // for those that wait next
+      break_it(s);
+    }
+    leave(s, one);
+    return true;
+  }
+  bool miss(guest& one) const {
+    // relaxed: as above
+    const u64 g = one.object.load(std::memory_order_relaxed);
+    const os::life l = one.life.load(std::memory_order_relaxed);
+    if (g == 0 || !is_gone(g, l)) return false;
+    section s(memory);
+    if (section::get(one.object) != g || section::get(one.life) != l) return false;
+    if (section::get(words.waiting) == 0) return false;
+    s.set(one.object, 0);
+    break_it(s);
+    return true;
+  }
+  static bool is_gone(u64 object, os::life l) {
+    if (l == departed || !detail::shared_object::lives(object_of(object))) return true;
+    return l != os::this_process_life() && os::has_ended(l);
+  }
+  guest* find(const detail::object_ref& one) const {
+    const auto at = std::find_if(guests.begin(), guests.end(), [&](const guest& g) {
+      return section::get(g.object) == guest_of(one);
+    });
+    return at == guests.end() ? nullptr : &*at;
   }
 };
 
@@ -130,16 +180,18 @@ struct arrival {
 
 // False: no seat is free.
 bool arrive(const view& v, section& s, arrival& a) {
-  if (section::get(v.words.broken) != 0) throw_broken("a party died or was late, or abort()");
+  if (section::get(v.words.broken) != 0) {
+    throw_broken("a party is gone or was late, or abort()");
+  }
   a.place = section::get(v.words.waiting);
   a.last = a.place + 1 >= v.parties;
   if (a.last) {
     v.judge(s, passed);
     return true;
   }
-  for (std::size_t i = 0; i < v.seat_count(); ++i) {
-    if (section::get(v.seats[i].life) != os::nobody) continue;
-    a.mine = &v.seats[i];
+  for (seat& one : v.seats) {
+    if (section::get(one.life) != os::nobody) continue;
+    a.mine = &one;
     s.set(a.mine->life, os::this_thread_life());
     s.set(a.mine->verdict, waits);
     s.set(v.words.waiting, a.place + 1);
@@ -178,15 +230,14 @@ std::size_t barrier::wait_limited(const duration* limit) const {
     {
       section s(v.memory);
       if (!came || !judged(s)) {
-        v.judge(s, broke);
-        s.set(v.words.broken, 1);
+        v.break_it(s);
         if (came) v.leave(s, *a.mine);
       }
     }
     v.words.turned.signal_all();
     if (verdict == waits) throw_broken("not all parties came in time");
   }
-  if (verdict == broke) throw_broken("a party died or was late, abort() or reset()");
+  if (verdict == broke) throw_broken("a party is gone or was late, abort() or reset()");
   return a.place;
 }
 
@@ -200,6 +251,53 @@ bool barrier::broken() const {
   const view v(memory(), bytes());
   const section s(v.memory);
   return section::get(v.words.broken) != 0;
+}
+
+void barrier::expect(const detail::object_ref& one) const {
+  const view v(memory(), bytes());
+  section s(v.memory);
+  // Or one that is gone, before anybody has missed it.
+  const auto place = std::find_if(v.guests.begin(), v.guests.end(), [](const guest& g) {
+    const u64 known = section::get(g.object);
+    return known == 0 || view::is_gone(known, section::get(g.life));
+  });
+  if (place == v.guests.end()) {
+    throw invalid_state_error("a barrier of " + std::to_string(v.parties) +
+                              " parties has a procpool::party for each of them already");
+  }
+  s.set(place->object, guest_of(one));
+  s.set(place->life, os::this_process_life());
+}
+
+void barrier::accept(const detail::object_ref& one) const {
+  const view v(memory(), bytes());
+  section s(v.memory);
+  if (guest* g = v.find(one); g != nullptr) s.set(g->life, os::this_process_life());
+}
+
+void barrier::dismiss(const detail::object_ref& one) const noexcept {
+  const view v(memory(), bytes());
+  section s(v.memory);
+  guest* const g = v.find(one);
+  if (g != nullptr && section::get(g->life) == os::this_process_life()) s.set(g->life, departed);
+}
+
+party::party(barrier b)
+    : barrier_(std::move(b)),
+      self_(detail::shared_object::create(1)),
+      process_(os::this_process_life()) {
+  barrier_.expect(self_.use()->ref);
+}
+
+party::party(barrier b, detail::shared_object self)
+    : barrier_(std::move(b)), self_(std::move(self)), process_(os::this_process_life()) {
+  if (barrier_ && self_) barrier_.accept(self_.use()->ref);
+}
+
+party::~party() {
+  // What an argument or a result on its way holds counts as a handle here, too.
+  if (!barrier_ || !self_ || self_.use()->handles.load(std::memory_order_relaxed) != 1) return;
+  if (process_ == os::this_process_life()) barrier_.dismiss(self_.use()->ref);
 }
 
 std::size_t barrier::parties() const { return view(memory(), bytes()).parties; }

@@ -145,13 +145,14 @@ condition_variable::waiter::waiter(const condition_variable& of)
 
 condition_variable::waiter::~waiter() { leave(); }
 
-void condition_variable::waiter::sleep(const duration* limit) const {
+void condition_variable::waiter::sleep(const duration* limit) {
   const view v(of_.memory());
   sync::slices pause(sync::end_of(limit));
   if (seat_ == no_seat) {
     std::atomic<u32> nothing{0};
     os::futex_wait(nothing, 0, pause.next());
     v.patrol();
+    over_ = pause.over();
     return;
   }
   std::atomic<u64>& state = v.seats[seat_].state;
@@ -167,7 +168,7 @@ void condition_variable::waiter::sleep(const duration* limit) const {
 
 bool condition_variable::waiter::leave() {
   const std::size_t i = std::exchange(seat_, no_seat);
-  if (i == no_seat) return true;  // spurious, if it had none
+  if (i == no_seat) return !over_;  // as if it were notified, which may happen
   const view v(of_.memory());
   section s(v.memory);
   s.set(v.seats[i].life, os::nobody);

@@ -158,6 +158,7 @@ constexpr auto nothing_to_look_for = [] { return false; };
 
 queue_base::queue_base(std::size_t max_items, std::size_t max_bytes)
     : sync_handle(kind, bytes_for(max_items, max_bytes)) {
+  static_assert(least_bytes >= fixed_bytes + header + sizeof(u64));
   // relaxed: others get the handle with a task
   view(memory(), bytes()).words.capacity.store(max_items, std::memory_order_relaxed);
 }
@@ -188,7 +189,10 @@ bool queue_base::get_bytes(queue_bytes& out, const duration* limit, bool* end) c
   if (!sync::await(v.memory, v.words.filled, sync::end_of(limit), attempt, nothing_to_look_for)) {
     return false;
   }
-  if (crowded) v.patrol();  // so that there is room for the next
+  if (crowded) {
+    v.words.finished.signal_all();
+    v.patrol();  // so that there is room for the next
+  }
   if (over && end == nullptr) throw_closed("get() from");
   if (over) *end = true;
   // All of them: the next item may be small enough for another one.
@@ -212,20 +216,26 @@ bool queue_base::closed() const {
   return section::get(v.words.closed) != 0;
 }
 
-void queue_base::task_done() const {
+bool queue_base::finish_one() const {
   const view v(memory(), bytes());
+  bool all = false;
   {
     section s(v.memory);
     tally* mine = v.takers.of(os::this_process_life());
-    if (mine == nullptr || section::get(mine->count) == 0) {
-      throw invalid_state_error(
-          "task_done() of a queue by a process that has nothing of it left to do: call it once for "
-          "each item, in the process that got it");
-    }
+    if (mine == nullptr || section::get(mine->count) == 0) return false;
     s.add(mine->count, static_cast<u64>(-1));
     v.finish(s, 1);
+    all = section::get(v.words.unfinished) == 0;
   }
-  v.words.finished.signal_all();
+  if (all) v.words.finished.signal_all();
+  return true;
+}
+
+void queue_base::task_done() const {
+  if (finish_one()) return;
+  throw invalid_state_error(
+      "task_done() of a queue by a process that has nothing of it left to do: call it once for "
+      "each item, in the process that got it");
 }
 
 void queue_base::join() const { view(memory(), bytes()).join(sync::deadline::never()); }

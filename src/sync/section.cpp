@@ -67,7 +67,10 @@ tally* tallies::of_or_new(section& s, os::life l) const noexcept {
   if (tally* known = of(l); known != nullptr) return known;
   tally* place = &first[l % size];
   if (section::get(place->life) != os::nobody) place = of(os::nobody);
-  if (place == nullptr) return nullptr;
+  if (place == nullptr) {
+    place = std::find_if(begin(), end(), [](const tally& t) { return section::get(t.count) == 0; });
+  }
+  if (place == end()) return nullptr;
   s.set(place->life, l);
   s.set(place->count, 0);
   return place;

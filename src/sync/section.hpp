@@ -120,7 +120,7 @@ struct tallies {
   tally* end() const noexcept { return first + size; }
   // Null if there is none.
   tally* of(os::life l) const noexcept;
-  // Also one that is free, which is l's then; null if all are taken.
+  // Also one that is free, or whose process has nothing, which is l's then; null if there is none.
   tally* of_or_new(section& s, os::life l) const noexcept;
 
   // Takes away what dead processes have, and tells give_back(section, count) of it, each in the

@@ -153,13 +153,13 @@ bool counting_semaphore::acquire_permit(const duration* limit) const {
       [&] { return v.patrol(); });
 }
 
-void counting_semaphore::return_permit() const noexcept {
+void counting_semaphore::return_permit(std::uint64_t process) const noexcept {
+  if (process != os::this_process_life()) return;
   const view v(memory(), bytes());
   {
     section s(v.memory);
-    tally* mine = v.permits.of(os::this_process_life());
-    if (mine == nullptr || section::get(mine->count) == 0)
-      return;  // a copy of the process, by fork
+    tally* mine = v.permits.of(process);
+    if (mine == nullptr || section::get(mine->count) == 0) return;  // somebody has written there
     const u64 left = section::get(mine->count) - 1;
     s.set(mine->count, left);
     if (left == 0) s.set(mine->life, os::nobody);
@@ -169,17 +169,18 @@ void counting_semaphore::return_permit() const noexcept {
   v.words.freed.signal_all();
 }
 
-permit::permit(counting_semaphore s) : semaphore_(std::move(s)) {
+permit::permit(counting_semaphore s) : semaphore_(std::move(s)), process_(os::this_process_life()) {
   semaphore_->acquire_permit(nullptr);
 }
 
-permit::permit(counting_semaphore s, duration d) : semaphore_(std::move(s)) {
+permit::permit(counting_semaphore s, duration d)
+    : semaphore_(std::move(s)), process_(os::this_process_life()) {
   if (!semaphore_->acquire_permit(&d)) semaphore_.reset();
 }
 
 void permit::release() noexcept {
   if (!semaphore_) return;
-  semaphore_->return_permit();
+  semaphore_->return_permit(process_);
   semaphore_.reset();
 }
 

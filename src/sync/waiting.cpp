@@ -11,7 +11,7 @@ deadline deadline::after(duration d) noexcept {
   const auto now = clock::now();
   if (!(d > duration::zero())) return deadline(now);  // also not a number
   if (d > duration(4e9)) return never();              // the clock counts nanoseconds in 63 bits
-  return deadline(now + std::chrono::duration_cast<clock::duration>(d));
+  return deadline(now + std::chrono::ceil<clock::duration>(d));  // never too early
 }
 
 std::chrono::nanoseconds deadline::left() const noexcept {

@@ -195,13 +195,6 @@ void objects::check_lend(const object_use& use) {
   }
 }
 
-bool objects::is_used(const object_ref& ref) const noexcept {
-  if (ref.id == 0 || ref.id >= table_.allocated()) return false;
-  const u64 word = table_.entry(ref.id).word.load(std::memory_order_relaxed);
-  return shm::object_state_of(word) == object_state::used &&
-         shm::object_generation_of(word) == ref.generation;
-}
-
 void objects::drop(object_use& use) noexcept {
   if (launch::current_role() != launch::process_role::worker) return;  // a task has forked
   const std::lock_guard lock(mutex_);

@@ -26,8 +26,9 @@ class objects final : public shm::object_source {
   void drop(detail::object_use& use) noexcept override;
   detail::object_use* adopt(const detail::object_ref& ref) override;
   void check_lend(const detail::object_use& use) override;
-  // Whether that object has not been freed: what names it may be forgotten then.
-  bool is_used(const detail::object_ref& ref) const noexcept;
+  bool is_used(const detail::object_ref& ref) const noexcept override {
+    return table_.is_used(ref);
+  }
 
   // A handle was written into the outcome that is being made: that keeps the object from now on.
   void note(const detail::shared_object& object);

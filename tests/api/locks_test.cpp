@@ -255,6 +255,30 @@ TEST_P(locks_test, handles_are_results_and_parts_of_them) {
   m.unlock();
 }
 
+// Its permit is one of its own, and the one that it inherited is not its to return.
+TEST_P(locks_test, permits_in_a_process_that_a_task_forks) {
+  process_pool_executor pool(options(1));
+  const bounded_semaphore s(3);
+  const int left = pool.submit(
+                           [](const bounded_semaphore& of) {
+                             permit inherited(of);
+                             const pid_t copy = fork();
+                             if (copy == 0) {
+                               const permit own(of);
+                               inherited.release();
+                               _exit(static_cast<int>(of.available()));
+                             }
+                             int status = 0;
+                             waitpid(copy, &status, 0);
+                             return WEXITSTATUS(status);
+                           },
+                           s)
+                       .get();
+  EXPECT_EQ(left, 1);
+  const permit a(s), b(s), c(s);  // also the one that the copy has not returned
+  EXPECT_EQ(s.available(), 0);
+}
+
 TEST_P(locks_test, a_mutex_in_a_process_that_a_task_forks) {
   process_pool_executor pool(options(1));
   const mutex m;

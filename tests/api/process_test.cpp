@@ -15,19 +15,13 @@
 #include <thread>
 #include <vector>
 
-#include "support/pool_test.hpp"
-#include "support/tally.hpp"
+#include "support/process_fixture.hpp"
 
 namespace {
 
 using namespace procpool;
 using namespace procpool::testing;
 using namespace std::chrono_literals;
-
-void nothing() {}
-void wait_for_ever() {
-  for (;;) pause();
-}
 
 class process_test : public leak_free_test {
  protected:
@@ -188,7 +182,7 @@ TEST_F(process_test, the_destructor_ends_it) {
   tally ready;
   pid_t pid = 0;
   {
-    process p([](const std::string& path) { add_to_tally(path), wait_for_ever(); }, ready.path());
+    process p(say_and_wait, ready.path());
     await_tally(ready.path(), 1);
     pid = p.pid();
   }

@@ -125,4 +125,43 @@ TEST_P(lock_storm_test, nobody_hangs_and_everything_is_whole) {
   EXPECT_EQ(t.numbers->a, t.numbers->b);
 }
 
+int take_turns(const party& p) {
+  for (int i = 0; i < 50; ++i) p.wait();
+  return 1;
+}
+
+void meet_until(const std::atomic<bool>& over, process_pool_executor& pool, std::atomic<int>& met,
+                std::atomic<int>& broken) {
+  while (!over) {
+    const barrier b(3);
+    std::vector<future<int>> all;
+    for (int i = 0; i < 3; ++i) all.push_back(pool.submit(take_turns, party(b)));
+    for (auto& f : all) {
+      try {
+        met += f.get_for(duration(20));
+      } catch (const worker_crashed&) {
+      } catch (const broken_barrier_error&) {
+        ++broken;
+      }
+    }
+  }
+}
+
+// Each of them comes, or is missed.
+TEST_P(lock_storm_test, no_party_waits_for_one_that_is_dead) {
+  const std::uint64_t seed = setting("PROCPOOL_SEED", std::random_device{}());
+  std::cout << "PROCPOOL_SEED=" << seed << std::endl;
+  process_pool_executor pool(options(3));
+  std::atomic<bool> over{false};
+  std::atomic<int> met{0}, broken{0};
+  killer k(pool, over, seed);
+  std::thread meets([&] { meet_until(over, pool, met, broken); });
+  k.run(setting("PROCPOOL_KILLS", 60), std::chrono::steady_clock::now() + duration(5));
+  over = true;
+  meets.join();
+  EXPECT_GT(k.killed(), 5U);
+  EXPECT_GT(broken, 0);
+  std::cout << k.killed() << " kills, " << met << " met, " << broken << " did not\n";
+}
+
 }  // namespace

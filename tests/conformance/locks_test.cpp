@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
+#include <limits>
 #include <mutex>
 #include <shared_mutex>
 #include <thread>
@@ -24,13 +26,7 @@ using ::testing::ThrowsMessage;
 
 using steady = std::chrono::steady_clock;
 
-class locks : public leak_free_test {
- protected:
-  void SetUp() override {
-    const mutex first;  // the tables of shared objects stay
-    leak_free_test::SetUp();
-  }
-};
+class locks : public handle_test {};
 
 template <class F>
 void in_another_thread(F f) {
@@ -72,6 +68,41 @@ TEST_F(locks, lock_timeout) {
   m.unlock();
 }
 
+// Ends that no clock can count to, ends that were before all clocks, and what is no number.
+TEST_F(locks, times_beyond_the_clocks) {
+  using std::chrono::system_clock;
+  using hours_of_day = std::chrono::time_point<system_clock, std::chrono::hours>;
+  constexpr duration no_number(std::numeric_limits<double>::quiet_NaN());
+  constexpr duration for_ever(std::numeric_limits<double>::infinity());
+  const mutex m;
+  const condition_variable c;
+  {
+    const std::lock_guard lock(m);
+    in_another_thread([&] {
+      EXPECT_FALSE(m.try_lock_until(steady::time_point::min()));
+      EXPECT_FALSE(m.try_lock_until(system_clock::time_point::min()));
+      EXPECT_FALSE(m.try_lock_until(hours_of_day::min()));
+      EXPECT_FALSE(m.try_lock_for(no_number));
+      EXPECT_FALSE(m.try_lock_for(-for_ever));
+    });
+  }
+  const auto never = [] { return false; };
+  std::unique_lock lock(m);
+  EXPECT_FALSE(c.wait_for(lock, no_number, never));
+  EXPECT_FALSE(c.wait_until(lock, steady::time_point::min(), never));
+  const std::function<bool(const procpool::event&)> long_waits[] = {
+      [&](auto& e) { return e.wait_until(steady::time_point::max()); },
+      [&](auto& e) { return e.wait_until(hours_of_day::max()); },
+      [&](auto& e) { return e.wait_for(for_ever); },
+      [&](auto& e) { return e.wait_for(std::chrono::hours::max()); }};
+  for (const auto& wait : long_waits) {
+    const procpool::event e;
+    std::thread sets([&] { e.set(); });
+    EXPECT_TRUE(wait(e));
+    sets.join();
+  }
+}
+
 TEST_F(locks, lock_belongs_to_its_thread) {
   const mutex m;
   const std::lock_guard lock(m);
@@ -104,11 +135,67 @@ TEST_F(locks, lock_of_a_thread_that_has_ended) {
   m.unlock();
 }
 
+template <class Handle, class Use>
+void expect_empty_once_moved(Handle h, Use use) {
+  const Handle other = std::move(h);
+  EXPECT_FALSE(static_cast<bool>(h));
+  EXPECT_TRUE(static_cast<bool>(other));
+  EXPECT_FALSE(h == other);
+  EXPECT_THROW(use(h), invalid_state_error);
+  h = other;
+  h = *&h;  // the same one
+  EXPECT_TRUE(h == other);
+}
+
 TEST_F(locks, moved_from) {
+  expect_empty_once_moved(mutex(), [](auto& h) { h.lock(); });
+  expect_empty_once_moved(recursive_mutex(), [](auto& h) { h.try_lock(); });
+  expect_empty_once_moved(counting_semaphore(), [](auto& h) { h.acquire(); });
+  expect_empty_once_moved(bounded_semaphore(), [](auto& h) { const permit p(h); });
+  expect_empty_once_moved(condition_variable(), [](auto& h) { h.notify_one(); });
+  expect_empty_once_moved(procpool::event(), [](auto& h) { h.wait_for(0s); });
+  expect_empty_once_moved(procpool::latch(1), [](auto& h) { h.count_down(); });
+  expect_empty_once_moved(procpool::barrier(1), [](auto& h) { h.wait(); });
+  expect_empty_once_moved(queue<int>(1), [](auto& h) { h.put(1); });
+}
+
+TEST_F(locks, lock_of_all_kinds_at_once) {
+  mutex a, b;
+  recursive_mutex c;
+  std::mutex ordinary;
+  long n = 0;
+  in_threads(3, [&](int i) {
+    for (int turn = 0; turn < 500; ++turn) {
+      if (i == 0) {
+        const std::scoped_lock all(a, b, c, ordinary);
+        ++n;
+      } else if (i == 1) {
+        const std::scoped_lock all(ordinary, c, b, a);
+        ++n;
+      } else {
+        std::lock(b, a);
+        const std::lock_guard x(a, std::adopt_lock), y(b, std::adopt_lock);
+        ++n;
+      }
+    }
+  });
+  EXPECT_EQ(n, 1500);
+}
+
+TEST_F(locks, lock_with_the_condition_variable_of_the_standard) {
   mutex m;
-  const mutex other = std::move(m);
-  EXPECT_FALSE(static_cast<bool>(m));
-  EXPECT_THROW(m.lock(), invalid_state_error);
+  std::condition_variable_any c;
+  bool go = false;
+  std::thread other([&] {
+    const std::lock_guard lock(m);
+    go = true;
+    c.notify_one();
+  });
+  std::unique_lock lock(m);
+  c.wait(lock, [&] { return go; });
+  EXPECT_TRUE(m.is_mine());
+  lock.unlock();
+  other.join();
 }
 
 TEST_F(locks, contended) {
@@ -270,6 +357,23 @@ TEST_F(locks, condition_waitfor) {
     EXPECT_TRUE(c.wait_for(lock, 0s, [&] { return state == 4; }));
   }
   counts.join();
+}
+
+// Somebody makes it true and does not say so: that costs a second.
+TEST_F(locks, condition_asks_its_predicate_now_and_then) {
+  const mutex m;
+  const condition_variable c;
+  std::atomic<bool> holds = false, ready = false;
+  std::thread forgets([&] {
+    EXPECT_TRUE(eventually([&] { return ready.load(); }));
+    const std::lock_guard lock(m);
+    holds = true;
+  });
+  std::unique_lock lock(m);
+  ready = true;
+  c.wait(lock, [&] { return holds.load(); });
+  lock.unlock();
+  forgets.join();
 }
 
 TEST_F(locks, condition_without_the_lock) {

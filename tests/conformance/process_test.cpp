@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -19,8 +20,7 @@
 #include <vector>
 
 #include "support/captured_stderr.hpp"
-#include "support/pool_test.hpp"
-#include "support/tally.hpp"
+#include "support/process_fixture.hpp"
 
 namespace {
 
@@ -28,26 +28,7 @@ using namespace procpool;
 using namespace procpool::testing;
 using namespace std::chrono_literals;
 
-void nothing() {}
-void wait_for_ever() {
-  for (;;) pause();
-}
-void say_and_wait(const std::string& ready) {
-  add_to_tally(ready);
-  wait_for_ever();
-}
-
-class process_test : public pool_test {
- protected:
-  // The fork server of all process objects, the host's thread and its file are there for good.
-  void SetUp() override {
-    process({.start = method()}, nothing).join();
-    process(nothing).join();
-    pool_test::SetUp();
-  }
-  process_options started(std::string name = {}) const { return {method(), std::move(name)}; }
-};
-
+class process_test : public started_process_test {};
 PROCPOOL_FOR_EACH_START_METHOD(process_test);
 
 int leave_with(int code) { std::exit(code); }
@@ -203,6 +184,59 @@ TEST_P(process_test, sys_exit) {
     p.join();
     EXPECT_EQ(p.exit_code(), code);
   }
+}
+
+TEST_P(process_test, other_ways_to_end) {
+  const auto code_of = [this](auto f) {
+    process p(started(), f);
+    p.join();
+    return p.exit_code();
+  };
+  EXPECT_EQ(code_of([] { std::quick_exit(6); }), 6);
+  EXPECT_EQ(code_of([] { _exit(256 + 7); }), 7);
+  EXPECT_EQ(code_of([] { execl("/bin/sh", "sh", "-c", "exit 8", nullptr); }), 8);
+  EXPECT_EQ(code_of([] { raise(SIGALRM); }), -SIGALRM);
+  EXPECT_EQ(code_of([] { std::abort(); }), -SIGABRT);
+  EXPECT_EQ(code_of([] { std::thread(std::terminate).join(); }), -SIGABRT);
+}
+
+// What its parent has blocked or ignores is not blocked or ignored there.
+TEST_P(process_test, signals_of_the_parent) {
+  sigset_t blocked, old;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &blocked, &old);
+  const auto action = signal(SIGINT, SIG_IGN);
+  process p(started(), wait_for_ever), q(started(), wait_for_ever);
+  pthread_sigmask(SIG_SETMASK, &old, nullptr);
+  signal(SIGINT, action);
+  p.terminate();
+  q.interrupt();
+  p.join();
+  q.join();
+  EXPECT_EQ(p.exit_code(), -SIGTERM);
+  EXPECT_EQ(q.exit_code(), -SIGINT);
+}
+
+// One that has ended answers as before, and its number is nobody's to be hit.
+TEST_P(process_test, what_has_ended_is_left_alone) {
+  process p(started(), leave_with, 3);
+  p.join();
+  p.terminate();
+  p.kill();
+  p.interrupt();
+  EXPECT_TRUE(p.join_for(0s) && p.join_for(-1s));
+  EXPECT_EQ(p.exit_code(), 3);
+  EXPECT_TRUE(is_readable(p.pidfd()));
+}
+
+TEST_P(process_test, join_for_times_that_are_none) {
+  process p(started(), wait_for_ever);
+  EXPECT_FALSE(p.join_for(duration(std::numeric_limits<double>::quiet_NaN())));
+  EXPECT_FALSE(p.join_for(duration(-std::numeric_limits<double>::infinity())));
+  std::thread kills([&p] { p.kill(); });
+  EXPECT_TRUE(p.join_for(duration(std::numeric_limits<double>::infinity())));
+  kills.join();
 }
 
 pid_t parent_of(pid_t pid) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <numeric>
+#include <stdexcept>
 #include <thread>
 
 #include "support/shared_memory.hpp"
@@ -79,6 +80,50 @@ TEST_P(queue_test, the_largest_item) {
               ThrowsMessage<std::length_error>(HasSubstr("second argument")));
   EXPECT_THROW(queue<int>(0), std::invalid_argument);
   EXPECT_THROW(queue<int>(1, 0), std::invalid_argument);
+}
+
+struct fussy {
+  int value = 0;
+};
+
+}  // namespace
+
+template <>
+struct procpool::codec<fussy> {
+  static int to_wire(const fussy& f) { return f.value; }
+  static fussy from_wire(int n) {
+    if (n < 0) throw std::domain_error("less than nothing");
+    return {n};
+  }
+};
+
+namespace {
+
+// The item is gone, and nobody has to say that it is done.
+TEST_P(queue_test, items_that_do_not_decode) {
+  const queue<fussy> q(3);
+  q.put({-1});
+  q.put({-2});
+  q.put({3});
+  EXPECT_THROW(q.get(), std::domain_error);
+  EXPECT_THROW(q.try_get(), std::domain_error);
+  EXPECT_THROW(q.task_done(), invalid_state_error);
+  EXPECT_EQ(q.get().value, 3);
+  EXPECT_FALSE(q.join_for(0s));
+  q.task_done();
+  EXPECT_TRUE(q.join_for(0s));
+}
+
+struct nothing_at_all {};
+
+TEST_P(queue_test, items_without_bytes) {
+  const queue<nothing_at_all> q(2, 64);
+  q.put({});
+  EXPECT_TRUE(q.try_put({}));
+  EXPECT_FALSE(q.try_put({}));
+  q.get();
+  q.put({});
+  EXPECT_EQ(q.size(), 2U);
 }
 
 TEST_P(queue_test, unserializable_items_leave_it_usable) {

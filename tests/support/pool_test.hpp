@@ -52,6 +52,15 @@ class leak_free_test : public ::testing::Test {
   watchdog watchdog_;
 };
 
+// For shared objects between threads: what stays of the first one is there before.
+class handle_test : public leak_free_test {
+ protected:
+  void SetUp() override {
+    const mutex first;
+    leak_free_test::SetUp();
+  }
+};
+
 class pool_test : public leak_free_test, public ::testing::WithParamInterface<start_method> {
  protected:
   // What a process has once for all its pools (the process page, the fork server's master) is there

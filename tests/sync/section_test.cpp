@@ -150,4 +150,20 @@ TEST_F(section_test, tallies_of_the_dead) {
   EXPECT_NE(all.of(os::this_process_life()), nullptr);
 }
 
+// The place of a process that lives, but has nothing any more, is for another one.
+TEST_F(section_test, tallies_of_those_that_have_nothing) {
+  std::vector<sync::tally> row(2);
+  const sync::tallies all{row.data(), row.size()};
+  const auto place_of = [&](os::life l) {
+    section s(memory);
+    return all.of_or_new(s, l);
+  };
+  const os::life others[] = {os::this_thread_life(), os::this_thread_life() + 1};
+  for (const os::life l : others) place_of(l)->count = 1;
+  EXPECT_EQ(place_of(os::this_process_life()), nullptr);
+  all.of(others[1])->count = 0;
+  EXPECT_EQ(place_of(os::this_process_life()), &row[others[1] % 2]);
+  EXPECT_EQ(all.of(others[1]), nullptr);
+}
+
 }  // namespace

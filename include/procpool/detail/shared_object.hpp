@@ -84,6 +84,10 @@ class PROCPOOL_EXPORT shared_object {
   // Throws codec_error for what is not there, std::system_error if it cannot be mapped.
   static shared_object take(wire_reader& reader, object_access access);
 
+  // Whether there may be a handle of it anywhere: in a process, an argument or a result that nobody
+  // has read. True also where that is not known, in a copy of a process. Takes no lock.
+  static bool lives(const object_ref& ref) noexcept;
+
   // For messages to and from a manager. Holds what another process names and holds; not to be
   // looked into. Throws codec_error and std::system_error.
   static shared_object adopt(const object_ref& ref);

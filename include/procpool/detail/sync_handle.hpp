@@ -75,12 +75,30 @@ struct sync_wire : wire_composite<> {
   static const sync_handle& handle_of(const sync_handle& v) { return v; }
 };
 
-template <class Clock, class Duration>
-duration time_until(const std::chrono::time_point<Clock, Duration>& end) {
-  return std::chrono::duration_cast<duration>(end - Clock::now());
-}
+// The end of a wait, as the _until members take it: of any clock, which is asked once, when the
+// wait begins. From then on the steady clock counts, whatever happens to the other one.
+class wait_end {
+ public:
+  template <class Clock, class Duration>
+  // NOLINTNEXTLINE(google-explicit-constructor): that is what it is for
+  wait_end(const std::chrono::time_point<Clock, Duration>& end) : wait_end(until(end)) {}
+  explicit wait_end(duration d) : end_(std::chrono::steady_clock::now() + d) {}
 
-// Cannot overflow: it counts in floating point.
-inline time_point end_of(duration d) { return std::chrono::steady_clock::now() + d; }
+  // Negative once it has passed.
+  duration left() const { return end_ - std::chrono::steady_clock::now(); }
+
+ private:
+  // Exact for what is near. For what is not, clocks would overflow, and floating point does not.
+  template <class Clock, class Duration>
+  static duration until(const std::chrono::time_point<Clock, Duration>& end) {
+    constexpr duration near = std::chrono::hours(24 * 365);
+    const auto now = Clock::now();
+    const duration about = duration(end.time_since_epoch()) - duration(now.time_since_epoch());
+    if (!(about > -near && about < near)) return about;
+    return end - now;
+  }
+
+  time_point end_;
+};
 
 }  // namespace procpool::detail

@@ -1,0 +1,54 @@
+// More waiters than a condition variable has seats for.
+#include "procpool/condition_variable.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+#include "os/life.hpp"
+#include "support/pool_test.hpp"
+
+namespace {
+
+using namespace procpool;
+using namespace procpool::testing;
+using namespace std::chrono_literals;
+
+constexpr std::size_t used = 6, first_seat = 7;  // words from the begin of the object
+constexpr std::size_t seats = (16384 - 56 - 8 * 16) / 16;
+
+std::atomic<os::life>* words_of(const condition_variable& c) {
+  // Its only member.
+  const auto& object = reinterpret_cast<const detail::shared_object&>(c);
+  return reinterpret_cast<std::atomic<os::life>*>(object.data());
+}
+
+class condition_variable_test : public handle_test {};
+
+TEST_F(condition_variable_test, waits_without_a_seat_end_all_the_same) {
+  const mutex m;
+  const condition_variable c;
+  words_of(c)[used] = seats;
+  for (std::size_t i = 0; i < seats; ++i) {
+    words_of(c)[first_seat + 2 * i] = os::this_process_life();  // that is somebody who lives
+  }
+  std::unique_lock lock(m);
+  EXPECT_EQ(c.wait_for(lock, 0s), std::cv_status::timeout);
+  EXPECT_FALSE(c.wait_for(lock, 20ms, [] { return false; }));
+  EXPECT_FALSE(c.wait_until(lock, std::chrono::system_clock::now() + 20ms, [] { return false; }));
+
+  std::atomic<bool> holds = false;
+  std::thread later([&] {
+    const std::lock_guard theirs(m);
+    holds = true;
+    c.notify_all();
+  });
+  c.wait(lock, [&] { return holds.load(); });
+  EXPECT_TRUE(m.is_mine());
+  lock.unlock();
+  later.join();
+}
+
+}  // namespace
