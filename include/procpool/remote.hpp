@@ -209,7 +209,7 @@ class remote_proxy {
   // Blocks. Throws as remote_client::call, and invalid_state_error if it is empty.
   template <class R, class... Args>
   R call(const std::string& method, const Args&... args) const {
-    return call_as<R>(method, detail::type_list<std::decay_t<Args>...>{}, args...);
+    return call_as<R>(method, detail::type_list<std::decay_t<const Args&>...>{}, args...);
   }
   template <class Signature, class... Args>
   auto call(const remote_function<Signature>& method, const Args&... args) const {
@@ -261,7 +261,7 @@ class PROCPOOL_EXPORT remote_client {
     detail::remote_request request;
     request.put_text(name);
     return detail::call_remote<R>(*link_, request, detail::remote_verb::call,
-                                  detail::type_list<std::decay_t<Args>...>{}, args...);
+                                  detail::type_list<std::decay_t<const Args&>...>{}, args...);
   }
   template <class Signature, class... Args>
   auto call(const remote_function<Signature>& what, const Args&... args) const {
@@ -277,7 +277,7 @@ class PROCPOOL_EXPORT remote_client {
     detail::remote_request request;
     request.put_text(type);
     return remote_proxy<T>(hold(detail::ask_for_object(
-        *link_, request, detail::type_list<std::decay_t<Args>...>{}, args...)));
+        *link_, request, detail::type_list<std::decay_t<const Args&>...>{}, args...)));
   }
   template <class T>
   remote_proxy<T> find(const std::string& type, const std::string& name) const {

@@ -238,11 +238,14 @@ void remote_server::state::watch_client(link& own, channel& c) {
 
 void remote_server::state::end_client(const session_id& id,
                                       const std::shared_ptr<remote::session>& client) {
-  const std::lock_guard lock(mutex);
-  clients.erase(id);
-  for (const link& l : links) {
-    if (l.client == client && l.socket >= 0) os::end_stream(l.socket);
+  {
+    const std::lock_guard lock(mutex);
+    clients.erase(id);
+    for (const link& l : links) {
+      if (l.client == client && l.socket >= 0) os::end_stream(l.socket);
+    }
   }
+  client->end();
 }
 
 void remote_server::state::answer_calls(link& own, channel& c, const message& first) {

@@ -135,6 +135,7 @@ std::uint64_t session::find(wire_reader& in) {
 
 std::uint64_t session::keep(std::shared_ptr<held_object> object) {
   const std::lock_guard lock(mutex_);
+  if (over_) throw manager_lost_error("procpool: this client is gone");
   if (objects_.size() >= max_objects_) {
     throw error("procpool: this client has " + std::to_string(max_objects_) +
                 " objects, and may not have more (max_objects)");
@@ -166,6 +167,13 @@ bool session::drop(std::uint64_t number) {
   object = std::move(found->second);
   objects_.erase(found);
   return true;
+}
+
+void session::end() {
+  std::map<std::uint64_t, std::shared_ptr<held_object>> objects;  // destroyed without the lock
+  const std::lock_guard lock(mutex_);
+  over_ = true;
+  objects.swap(objects_);
 }
 
 std::size_t session::object_count() const {

@@ -43,6 +43,8 @@ class session {
   message_kind answer(const message& request, detail::heap_writer& reply, std::size_t max_reply);
   // An object that the client has no handle of any more. False for one that it never had.
   bool drop(std::uint64_t number);
+  // The client is gone: all of them, but for those that a call is using until that ends.
+  void end();
   std::size_t object_count() const;
 
  private:
@@ -60,6 +62,7 @@ class session {
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::shared_ptr<held_object>> objects_;
   std::uint64_t next_ = 1;
+  bool over_ = false;
 };
 
 }  // namespace procpool::remote

@@ -51,7 +51,7 @@ class manager_server final : public sync::local_manager {
       : name_(std::move(name)), secret_(secret), wake_(os::make_event_fd()) {}
 
   // Until the other end of `parent` is gone. Throws std::system_error at the beginning.
-  void run(int listener, int parent);
+  void run(os::private_fd listener, int parent);
 
   const std::string& name() const noexcept override { return name_; }
   void handle(const message& request, message_head& head, detail::message_writer& reply) override;
@@ -78,17 +78,18 @@ class manager_server final : public sync::local_manager {
   std::map<std::uint64_t, std::shared_ptr<kept_object>> objects_;
 };
 
-void manager_server::run(int listener, int parent) {
+void manager_server::run(os::private_fd listener, int parent) {
   // Destructors are the user's: one that blocks keeps nobody from being let in.
   std::thread([this] { collect(); }).detach();
   for (;;) {
     std::array<os::poll_item, 2> items{};
     items[0].fd = parent;
-    items[1].fd = listener;
+    items[1].fd = listener.get();
     os::poll_items(items, no_limit);
     if (items[0].readable) break;
-    if (items[1].readable) accept(listener);
+    if (items[1].readable) accept(listener.get());
   }
+  listener.reset();  // who comes now is refused, and does not wait for destructors
   // Those that a call is using stay as they are: the process ends.
   const std::lock_guard destroying(destroying_);
   take_all();
@@ -254,12 +255,12 @@ void serve_manager(const std::string& name, std::uint64_t secret0, std::uint64_t
       !os::send_all(parent.get(), std::as_bytes(std::span(&secret, 1)))) {
     return;  // the parent is gone
   }
-  const os::private_fd listener = receive_listener(parent.get());
+  os::private_fd listener = receive_listener(parent.get());
   if (!listener) return;
   // Threads may still use it when the process ends.
   auto& server = *new manager_server(name, secret);
   sync::set_this_manager(server);
-  server.run(listener.get(), parent.get());
+  server.run(std::move(listener), parent.get());
 }
 
 }  // namespace procpool::worker

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -76,7 +77,7 @@ TEST_F(manager_hostile_test, a_call_that_comes_while_it_ends) {
   const auto slow = m.make<lingering>(arrived.path(), gate.path());
   std::thread end([&] { m.shutdown(); });
   await_tally(arrived.path(), 1);
-  EXPECT_THROW(sum.call(add, 1), manager_lost_error);  // on a connection that it has already
+  EXPECT_THROW(sum.call(add, 1), manager_lost_error);  // does not wait for the destructor
   gate.add();
   end.join();
   EXPECT_THROW(sum.call(add, 1), manager_lost_error);
@@ -288,7 +289,14 @@ TEST_F(manager_hostile_test, clients_that_come_and_go_leave_nothing_in_it) {
 }
 
 TEST_F(manager_hostile_test, in_static_storage) {
+  const int before = holdings::now().children;
   EXPECT_EQ(std::system(PROCPOOL_TEST_PROGRAMS_DIR "/static_manager"), 0);
+  // What it leaves behind has become ours.
+  EXPECT_TRUE(eventually([&] {
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    return holdings::now().children <= before;
+  }));
 }
 
 // Connects and says nothing, or half of the secret; the leak check looks for what is left.

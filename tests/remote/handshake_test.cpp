@@ -26,7 +26,9 @@ using bytes = std::vector<std::byte>;
 const std::string key(32, 'k'), other_key(32, 'o');
 constexpr std::size_t hello_size = 48, proof_size = 32;
 
-os::io_deadline in(std::chrono::milliseconds span) { return std::chrono::steady_clock::now() + span; }
+os::io_deadline in(std::chrono::milliseconds span) {
+  return std::chrono::steady_clock::now() + span;
+}
 
 struct sockets {
   os::private_fd a, b;

@@ -63,7 +63,7 @@ struct exposed_result<F, void, P...>
 template <class F, class R, class Object, class... P>
 struct exposed_call {
   static_assert((require_shape<stored_t<P>>() && ...));
-  static_assert(std::is_void_v<R> || require_shape<R>());
+  static_assert(require_shape<R>());
 
   static remote_entry make(F f) {
     return {signature_of<R, stored_t<P>...>(),
@@ -209,7 +209,7 @@ R call_remote(remote_link& link, remote_request& request, remote_verb verb, type
               const Args&... args) {
   static_assert(sizeof...(P) == sizeof...(Args), "procpool: the number of arguments is wrong");
   static_assert((require_shape<stored_t<P>>() && ...));
-  static_assert(std::is_void_v<R> || require_shape<R>());
+  static_assert(require_shape<R>());
   request.put_text(signature_of<R, stored_t<P>...>());
   [[maybe_unused]] wire_writer& to = request.arguments();
   // An argument that is of another type becomes a P for as long as it is written.

@@ -43,9 +43,12 @@ struct has_no_shape {
                 "locks, proxies, functions and pointers mean nothing there");
 };
 
+// Fails to compile, with a reason, if there is none.
 template <class T>
 consteval bool require_shape() {
-  if constexpr (!can_travel<T, bound_for::parent>()) {
+  if constexpr (std::is_void_v<T>) {
+    return true;  // of a result
+  } else if constexpr (!can_travel<T, bound_for::parent>()) {
     return require_can_travel<T, bound_for::parent>();
   } else if constexpr (!has_shape<T>()) {
     return sizeof(has_no_shape<T>) != 0;
