@@ -369,8 +369,8 @@ TEST_F(remote_test, stop_waits_for_what_runs) {
 }
 
 TEST_F(remote_test, call_timeout) {
+  tally arrived, gate;  // the function may still look at them
   auto server = make_server();
-  tally arrived, gate;
   server.expose("wait", [&] { return arrive_and_wait(arrived.path(), gate.path(), 1); });
   server.expose("quick", [] { return 2; });
   server.start();
