@@ -7,6 +7,11 @@ set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/procpool")
 install(TARGETS procpool EXPORT procpool-targets FILE_SET HEADERS)
 install(EXPORT procpool-targets NAMESPACE procpool:: DESTINATION "${package_dir}")
 
+if(TARGET procpool_remote)
+  install(TARGETS procpool_remote EXPORT procpool-remote-targets)
+  install(EXPORT procpool-remote-targets NAMESPACE procpool:: DESTINATION "${package_dir}")
+endif()
+
 configure_package_config_file(cmake/procpool-config.cmake.in
   "${PROJECT_BINARY_DIR}/procpool-config.cmake" INSTALL_DESTINATION "${package_dir}")
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/procpool-config-version.cmake"
@@ -27,3 +32,12 @@ cmake_path(APPEND pc_libdir "\${prefix}" "${CMAKE_INSTALL_LIBDIR}")
 cmake_path(APPEND pc_includedir "\${prefix}" "${CMAKE_INSTALL_INCLUDEDIR}")
 configure_file(cmake/procpool.pc.in "${PROJECT_BINARY_DIR}/procpool.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/procpool.pc" DESTINATION "${pc_folder}")
+if(TARGET procpool_remote)
+  # Who links a static library needs what it needs.
+  set(pc_static_crypto)
+  if(NOT BUILD_SHARED_LIBS)
+    set(pc_static_crypto ", libcrypto >= 3")
+  endif()
+  configure_file(cmake/procpool-remote.pc.in "${PROJECT_BINARY_DIR}/procpool-remote.pc" @ONLY)
+  install(FILES "${PROJECT_BINARY_DIR}/procpool-remote.pc" DESTINATION "${pc_folder}")
+endif()

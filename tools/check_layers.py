@@ -18,6 +18,8 @@ BELOW = {
     'wire': {'base'},
     'sync': {'base', 'os', 'shm', 'wire'},
     'launch': {'base', 'os', 'shm', 'wire'},
+    'remote': {'base', 'os', 'wire', 'launch'},
+    'openssl': set(),
     'worker': {'base', 'os', 'shm', 'wire', 'sync', 'launch'},
     'parent': {'base', 'os', 'shm', 'wire', 'sync', 'launch'},
     'main': {'base', 'os', 'shm', 'wire', 'sync', 'launch', 'worker', 'parent'},
@@ -33,6 +35,9 @@ HARMLESS = {
 
 # Public headers that exist to meet another library may include it.
 ADAPTERS = {'asio.hpp': r'(boost/)?asio[./]', 'cereal.hpp': r'cereal/'}
+
+# And a layer that does: procpool::remote.
+ADAPTER_LAYERS = {'openssl': r'openssl/'}
 
 
 def layer_of(path):
@@ -57,6 +62,8 @@ def check_include(path, angled, name):
     if layer == 'os' or name in HARMLESS:
         return None
     if layer == 'public' and re.match(ADAPTERS.get(path.name, '$.'), name):
+        return None
+    if re.match(ADAPTER_LAYERS.get(layer, '$.'), name):
         return None
     if name.endswith('.h') or '/' in name:
         return 'only src/os includes system headers'

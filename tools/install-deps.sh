@@ -5,7 +5,7 @@ set -euo pipefail
 
 demo=(g++ cmake ninja-build cppreference-doc-en-html)
 test=("${demo[@]}" binutils ccache libasio-dev libboost-dev libcereal-dev libgmock-dev libgtest-dev
-      pkg-config python3 spin valgrind)
+      libssl-dev pkg-config python3 spin valgrind)
 docs=(doxygen doxygen-awesome-css graphviz mkdocs-material)
 matrix=("${test[@]}" "${docs[@]}" clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev lld-19
         llvm-19)

@@ -158,12 +158,20 @@ class PROCPOOL_EXPORT unsafe_fork_error : public error {
   ~unsafe_fork_error() override;
 };
 
-// The process of a manager has ended, or is about to: what a call wanted may have happened or not,
-// and the manager's objects are gone.
+// The process of a manager has ended, or is about to, or a remote_server cannot be reached: what a
+// call wanted may have happened or not, and the objects are gone.
 class PROCPOOL_EXPORT manager_lost_error : public error {
  public:
   using error::error;
   ~manager_lost_error() override;
+};
+
+// Who is at the other end of a connection to or from a remote_server does not know the key, or
+// somebody changes what is sent.
+class PROCPOOL_EXPORT authentication_error : public error {
+ public:
+  using error::error;
+  ~authentication_error() override;
 };
 
 // Bytes that do not decode: truncated, oversized, or of another type.

@@ -56,6 +56,7 @@ broken_barrier_error::~broken_barrier_error() = default;
 queue_closed_error::~queue_closed_error() = default;
 unsafe_fork_error::~unsafe_fork_error() = default;
 manager_lost_error::~manager_lost_error() = default;
+authentication_error::~authentication_error() = default;
 codec_error::~codec_error() = default;
 remote_error::remote_error(std::string type_name, const std::string& message, std::string where)
     : error(message), type_name_(std::move(type_name)), where_(std::move(where)) {}

@@ -5,11 +5,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
+#include "os/clock.hpp"
 #include "os/error.hpp"
+#include "os/poll.hpp"
 
 namespace procpool::os {
 namespace {
@@ -97,6 +100,23 @@ bool receive_all(int socket, std::span<std::byte> bytes) noexcept {
     if (got > 0) bytes = bytes.subspan(static_cast<std::size_t>(got));
   }
   return true;
+}
+
+bool receive_all_within(int socket, std::span<std::byte> bytes,
+                        std::chrono::milliseconds limit) noexcept {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (!bytes.empty()) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(time_left(deadline));
+    if (!poll_one(socket, poll_for::input, left).readable) return false;
+    const ssize_t got = ::recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) return false;
+    if (got > 0) bytes = bytes.subspan(static_cast<std::size_t>(got));
+  }
+  return true;
+}
+
+bool is_readable(int socket) noexcept {
+  return poll_one(socket, poll_for::input, std::chrono::milliseconds(0)).readable;
 }
 
 }  // namespace procpool::os

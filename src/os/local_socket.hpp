@@ -3,6 +3,7 @@
 // Any thread. What returns a descriptor is empty with errno set on failure, unless it throws.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -27,5 +28,10 @@ int peer_pid(int socket) noexcept;
 // All of it: false when the other end is gone. Never raise SIGPIPE; signals do not end them.
 bool send_all(int socket, std::span<const std::byte> bytes) noexcept;
 bool receive_all(int socket, std::span<std::byte> bytes) noexcept;
+// The same, and false after `limit`.
+bool receive_all_within(int socket, std::span<std::byte> bytes,
+                        std::chrono::milliseconds limit) noexcept;
+// Whether the other end is gone, or has said something.
+bool is_readable(int socket) noexcept;
 
 }  // namespace procpool::os

@@ -79,6 +79,7 @@ class connection_store {
   }
   void put(const std::string& name, os::private_fd connection) {
     const std::lock_guard lock(mutex_);
+    if (!idle_.contains(name)) drop_ended();
     if (idle_.size() >= most_managers && !idle_.contains(name)) idle_.clear();
     auto& list = idle_[name];
     if (list.size() < most_idle) list.push_back(std::move(connection));
@@ -89,6 +90,13 @@ class connection_store {
   }
 
  private:
+  // Those of managers that have ended since: nobody says anything on an idle one but its end.
+  void drop_ended() {
+    std::erase_if(idle_, [](const auto& of) {
+      return of.second.empty() || os::is_readable(of.second.back().get());
+    });
+  }
+
   const pid_t pid_ = os::this_process();
   std::mutex mutex_;
   std::map<std::string, std::vector<os::private_fd>> idle_;
@@ -116,6 +124,7 @@ namespace detail {
 struct __attribute__((visibility("hidden"))) manager_reply::state {
   std::string name;
   os::private_fd connection;  // empty: this process is the manager
+  bool answered = false;      // and the whole answer is here
   message_head head;          // in that case
   message_writer local;       // and this
   message received;
@@ -147,6 +156,11 @@ void manager_reply::state::ask(const shared_object& token, message_kind kind, co
   manager_address to;
   if (token.bytes() < sizeof(to)) throw codec_error("a proxy names no object of a manager");
   std::memcpy(&to, token.data(), sizeof(to));
+  if (to.number == 0) {
+    throw nested_use_error(
+        "procpool: a static proxy has its object in the program only: pass it to the task as an "
+        "argument");
+  }
   message_head request;
   request.kind = kind;
   request.number = to.number;
@@ -170,9 +184,10 @@ void manager_reply::state::exchange(const manager_address& to, message_head requ
   }
   connection = connect(name, to.secret);
   if (!sync::send(connection.get(), request, bytes) || !sync::receive(connection.get(), received)) {
-    connection.reset();
+    connection_store::here().forget(name);
     throw_lost();
   }
+  answered = true;
 }
 
 void manager_reply::state::open() {
@@ -183,7 +198,7 @@ void manager_reply::state::open() {
     return;
   }
   if (received.head.kind != message_kind::exception) {
-    connection.reset();
+    answered = false;
     throw codec_error("a manager sent no reply");
   }
   wire_reader in(received.bytes.data(), received.bytes.size());
@@ -204,9 +219,10 @@ manager_reply::~manager_reply() = default;
 
 wire_reader& manager_reply::reader() { return *state_->reader; }
 
-// What the reply named is held here; the manager may let go, and the next call may come.
+// What the reply named is held here; the manager may let go, and the next call may come. On a
+// connection whose answer did not arrive whole (there was no memory for it) nothing can follow.
 void manager_reply::state::finish() noexcept {
-  if (!connection) return;
+  if (!connection || !answered) return;
   if (received.head.names_objects != 0 && !sync::send(connection.get(), message_kind::taken)) {
     return;
   }
@@ -226,6 +242,7 @@ struct manager::state {
   std::string name;
   manager_secret secret;
   process child;
+  std::mutex mutex;        // of control
   os::private_fd control;  // its end is the order to end
   std::atomic<std::uint64_t> next_number{1};
 
@@ -264,7 +281,7 @@ os::private_fd manager::state::await_child(int listener) {
     os::private_fd guest(os::accept_local(listener));
     manager_secret given;
     if (guest && os::peer_is_same_user(guest.get()) && os::peer_pid(guest.get()) == child.pid() &&
-        os::receive_all(guest.get(), std::as_writable_bytes(std::span(&given, 1))) &&
+        os::receive_all_within(guest.get(), std::as_writable_bytes(std::span(&given, 1)), left) &&
         given == secret) {
       return guest;
     }
@@ -286,6 +303,8 @@ void manager::state::start(process_options options) {
 }
 
 manager::manager(process_options options) : state_(std::make_unique<state>()) {
+  // Static objects are constructed in the fork server, too.
+  if (launch::current_role() == launch::process_role::fork_server) return;
   state_->start(std::move(options));
 }
 manager::manager(manager&&) noexcept = default;
@@ -305,7 +324,10 @@ void manager::shutdown() noexcept {
     [[maybe_unused]] const state* kept = state_.release();
     return;
   }
-  state_->control.reset();
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->control.reset();
+  }
   connection_store::here().forget(state_->name);
   if (state_->child.join_for(patience)) return;
   state_->child.kill();
@@ -317,13 +339,20 @@ bool manager::is_alive() const { return use().child.is_alive(); }
 
 manager::state& manager::use() const {
   if (!state_) throw invalid_state_error("procpool: this manager is empty: it was moved from");
-  return *state_;
+  if (launch::current_role() == launch::process_role::parent) return *state_;
+  throw nested_use_error(
+      "procpool: a manager belongs to the program that has made it: pass its proxies to tasks and "
+      "processes");
 }
 
 detail::shared_object manager::make_object(detail::make_thunk thunk,
                                            detail::message_writer& request) {
+  // A static proxy of a static manager: it has an object in the program only.
+  if (state_ && launch::current_role() == launch::process_role::fork_server) {
+    return detail::shared_object::create(sizeof(manager_address));
+  }
   state& s = use();
-  if (!s.child.is_alive()) throw_lost();  // elsewhere than in the program: nested_use_error
+  if (!s.child.is_alive()) throw_lost();
   manager_address address{};
   std::copy(s.name.begin(), s.name.end(), address.name);
   address.secret = s.secret;

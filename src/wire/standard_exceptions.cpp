@@ -171,6 +171,7 @@ std::span<const exception_entry> standard_exceptions() {
       simple<queue_closed_error>(),
       simple<unsafe_fork_error>(),
       simple<manager_lost_error>(),
+      simple<authentication_error>(),
       simple<codec_error>(),
       composed<remote_error, remote_parts, make_remote_error>(),
       composed<task_killed, death_parts, make_task_killed>(),

@@ -36,6 +36,8 @@ using sync::message_kind;
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds look_pause{250}, no_limit{-1}, retry_pause{10};
+// For the secret of who connects.
+constexpr std::chrono::seconds secret_limit{10};
 
 struct kept_object {
   std::recursive_mutex mutex;  // a call may come back to the object that it began in
@@ -48,43 +50,65 @@ class manager_server final : public sync::local_manager {
   manager_server(std::string name, sync::manager_secret secret)
       : name_(std::move(name)), secret_(secret), wake_(os::make_event_fd()) {}
 
-  // Until the other end of `parent` is gone.
-  void run(int listener, int parent);
+  // Until the other end of `parent` is gone. Throws std::system_error at the beginning.
+  void run(os::private_fd listener, int parent);
 
   const std::string& name() const noexcept override { return name_; }
   void handle(const message& request, message_head& head, detail::message_writer& reply) override;
 
  private:
   void accept(int listener);
-  void serve(os::unique_fd connection);
-  bool serve_one(int connection, message& request);
+  void serve(const os::private_fd& connection);
+  bool serve_one(int connection);
   void act(const message& request, detail::message_writer& reply);
   void make(const message_head& head, detail::wire_reader& in);
   std::shared_ptr<kept_object> find(std::uint64_t number);
-  std::vector<std::shared_ptr<kept_object>> take_dead(bool all);
+  void require_going_on() const;
+  void collect();
+  std::vector<std::shared_ptr<kept_object>> take_dead();
+  std::vector<std::shared_ptr<kept_object>> take_all();
   bool has_objects();
 
   const std::string name_;
   const sync::manager_secret secret_;
   const os::private_fd wake_;
+  std::mutex destroying_;  // held while destructors run
   std::mutex mutex_;
+  bool ending_ = false;
   std::map<std::uint64_t, std::shared_ptr<kept_object>> objects_;
 };
 
-void manager_server::run(int listener, int parent) {
+void manager_server::run(os::private_fd listener, int parent) {
+  // Destructors are the user's: one that blocks keeps nobody from being let in.
+  std::thread([this] { collect(); }).detach();
   for (;;) {
-    std::array<os::poll_item, 3> items{};
+    std::array<os::poll_item, 2> items{};
     items[0].fd = parent;
-    items[1].fd = listener;
-    items[2].fd = wake_.get();
-    os::clear_event_fd(wake_.get());  // before has_objects()
-    os::poll_items(items, has_objects() ? look_pause : no_limit);
+    items[1].fd = listener.get();
+    os::poll_items(items, no_limit);
     if (items[0].readable) break;
-    if (items[1].readable) accept(listener);
-    take_dead(false);  // and destroys them
+    if (items[1].readable) accept(listener.get());
   }
+  listener.reset();  // who comes now is refused, and does not wait for destructors
   // Those that a call is using stay as they are: the process ends.
-  take_dead(true);
+  const std::lock_guard destroying(destroying_);
+  take_all();
+}
+
+// Destroys what nobody can call any more.
+void manager_server::collect() {
+  for (;;) {
+    std::array<os::poll_item, 1> item{};
+    item[0].fd = wake_.get();
+    os::clear_event_fd(wake_.get());  // before has_objects()
+    os::poll_items(item, has_objects() ? look_pause : no_limit);
+    try {
+      const std::lock_guard destroying(destroying_);
+      take_dead();
+    } catch (const std::bad_alloc&) {
+      // The next time.
+    }
+  }
 }
 
 bool manager_server::has_objects() {
@@ -92,12 +116,12 @@ bool manager_server::has_objects() {
   return !objects_.empty();
 }
 
-std::vector<std::shared_ptr<kept_object>> manager_server::take_dead(bool all) {
+std::vector<std::shared_ptr<kept_object>> manager_server::take_dead() {
   std::vector<std::shared_ptr<kept_object>> dead;
   const std::lock_guard lock(mutex_);
   for (auto at = objects_.begin(); at != objects_.end();) {
-    if (all || !objects_here().is_used(at->second->token)) {
-      dead.push_back(std::move(at->second));
+    if (!objects_here().is_used(at->second->token)) {
+      dead.push_back(at->second);
       at = objects_.erase(at);
     } else {
       ++at;
@@ -106,37 +130,48 @@ std::vector<std::shared_ptr<kept_object>> manager_server::take_dead(bool all) {
   return dead;
 }
 
-void manager_server::accept(int listener) {
-  os::unique_fd connection = os::accept_local(listener);
-  try {
-    if (connection) {
-      std::thread([this, c = std::move(connection)]() mutable { serve(std::move(c)); }).detach();
-      return;
-    }
-  } catch (const std::system_error&) {
-    // No thread for this one: it is told by the end of the connection.
-  }
-  os::poll_items({}, retry_pause);  // descriptors or threads have run out; they come back
+std::vector<std::shared_ptr<kept_object>> manager_server::take_all() {
+  std::vector<std::shared_ptr<kept_object>> all;
+  const std::lock_guard lock(mutex_);
+  ending_ = true;
+  for (const auto& [number, kept] : objects_) all.push_back(kept);
+  objects_.clear();
+  return all;
 }
 
-void manager_server::serve(os::unique_fd connection) {
-  const os::private_fd own(std::move(connection));
+void manager_server::accept(int listener) {
+  os::private_fd connection(os::accept_local(listener));
+  if (!connection) {
+    os::poll_items({}, retry_pause);  // descriptors have run out; they come back
+    return;
+  }
+  if (!os::peer_is_same_user(connection.get())) return;
+  try {
+    std::thread([this, c = std::move(connection)] { serve(c); }).detach();
+  } catch (const std::exception&) {
+    // No thread or memory for this one: it is told by the end of the connection.
+    os::poll_items({}, retry_pause);
+  }
+}
+
+void manager_server::serve(const os::private_fd& connection) {
   sync::manager_secret given;
-  if (!os::peer_is_same_user(own.get()) ||
-      !os::receive_all(own.get(), std::as_writable_bytes(std::span(&given, 1))) ||
+  if (!os::receive_all_within(connection.get(), std::as_writable_bytes(std::span(&given, 1)),
+                              secret_limit) ||
       given != secret_) {
     return;
   }
   try {
-    message request;
-    while (serve_one(own.get(), request)) {
+    while (serve_one(connection.get())) {
     }
   } catch (const std::bad_alloc&) {
     // The client hears of it by the end of the connection.
   }
 }
 
-bool manager_server::serve_one(int connection, message& request) {
+// With memory of its own: a client that waits does not keep that of its largest message.
+bool manager_server::serve_one(int connection) {
+  message request;
   if (!sync::receive(connection, request)) return false;
   message_head head;
   detail::message_writer reply;
@@ -183,15 +218,23 @@ void manager_server::make(const message_head& head, detail::wire_reader& in) {
   kept->object = thunk(in);
   kept->token = head.token;
   const std::lock_guard lock(mutex_);
+  require_going_on();
   objects_[head.number] = std::move(kept);
   os::signal_event_fd(wake_.get());  // it is to be looked after
 }
 
 std::shared_ptr<kept_object> manager_server::find(std::uint64_t number) {
   const std::lock_guard lock(mutex_);
+  require_going_on();
   const auto at = objects_.find(number);
   if (at == objects_.end()) throw codec_error("a proxy names no object of its manager");
   return at->second;
+}
+
+// With the lock.
+void manager_server::require_going_on() const {
+  if (!ending_) return;
+  throw manager_lost_error("procpool: this manager is ending, and its objects with it");
 }
 
 // The listener comes from the parent, so that it is there before any proxy is.
@@ -212,12 +255,12 @@ void serve_manager(const std::string& name, std::uint64_t secret0, std::uint64_t
       !os::send_all(parent.get(), std::as_bytes(std::span(&secret, 1)))) {
     return;  // the parent is gone
   }
-  const os::private_fd listener = receive_listener(parent.get());
+  os::private_fd listener = receive_listener(parent.get());
   if (!listener) return;
   // Threads may still use it when the process ends.
   auto& server = *new manager_server(name, secret);
   sync::set_this_manager(server);
-  server.run(listener.get(), parent.get());
+  server.run(std::move(listener), parent.get());
 }
 
 }  // namespace procpool::worker

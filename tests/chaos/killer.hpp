@@ -23,6 +23,11 @@ namespace procpool::testing {
 
 using namespace std::chrono_literals;
 
+// Time in which anything may be under way.
+inline void pause_up_to(std::mt19937_64& random, std::uint64_t microseconds) {
+  std::this_thread::sleep_for(std::chrono::microseconds(random() % microseconds));
+}
+
 class killer {
  public:
   killer(process_pool_executor& pool, const std::atomic<bool>& over, std::uint64_t seed)

@@ -4,7 +4,7 @@ set -euo pipefail
 library=$(find "$1" -name 'libprocpool.so' | head -1)
 symbols=$(nm -DC --defined-only "$library")
 grep -q ' procpool::' <<<"$symbols" || { echo "$library shows nothing of procpool"; exit 1; }
-if grep -E ' procpool::(base|os|shm|wire|sync|launch|worker|parent)::' <<<"$symbols"; then
+if grep -E ' procpool::(base|os|shm|wire|sync|launch|remote|worker|parent)::' <<<"$symbols"; then
   echo "these should be hidden"
   exit 1
 fi

@@ -1,7 +1,9 @@
 #!/bin/bash
-# Builds and runs the client without CMake: pkg_config.sh <compiler> <install prefix> <output>
+# Builds and runs a client without CMake:
+# pkg_config.sh <compiler> <install prefix> <output> [source [package]]
 set -euo pipefail
 compiler=$1 prefix=$2 output=$3
+source=${4:-$(dirname "$0")/client/main.cpp} package=${5:-procpool}
 folder=$(dirname "$(find "$prefix" -name procpool.pc)")
 export PKG_CONFIG_PATH=$folder
 for variable in prefix libdir includedir; do
@@ -13,6 +15,6 @@ for variable in prefix libdir includedir; do
 done
 mkdir -p "$(dirname "$output")"
 # Not quoted: pkg-config answers with a list of flags.
-"$compiler" -std=c++20 "$(dirname "$0")/client/main.cpp" $(pkg-config --cflags --libs procpool) \
+"$compiler" -std=c++20 "$source" $(pkg-config --cflags --libs "$package") \
   -Wl,-rpath,"$(pkg-config --variable=libdir procpool)" -o "$output"
 "$output"

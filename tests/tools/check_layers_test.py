@@ -29,6 +29,12 @@ class CheckLayers(PlantedTest):
         self.assert_caught('include/procpool/detail/a.hpp', '#include <unistd.h>\n',
                            'only src/os includes system headers')
 
+    def test_layer_that_meets_another_library(self):
+        self.assert_caught('src/remote/a.cpp', '#include <openssl/evp.h>\n',
+                           'only src/os includes system headers')
+        self.assert_caught('src/openssl/a.cpp', '#include <unistd.h>\n',
+                           'only src/os includes system headers')
+
     def test_relative_include(self):
         self.assert_caught('src/os/a.cpp', '#include "a.hpp"\n', 'neither src/ nor include/')
 

@@ -1,0 +1,83 @@
+// Messages over an authenticated connection:
+//
+//   message := kind:u32 0:u32 length:u64 bytes:length mac:32
+//
+// mac is the HMAC of the message's number (0, 1, 2 ... in each direction), head and bytes, by the
+// key of its direction: what is changed, repeated, left out, reordered or sent back ends the
+// connection. A length is believed up to the limit, and memory is taken as bytes arrive. What has
+// begun to come goes on to come: each MiB within the stall limit.
+//
+// One thread sends and receives; end() may be called by any.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "os/net_socket.hpp"
+#include "os/private_fds.hpp"
+#include "procpool/detail/remote_crypto.hpp"
+#include "remote/handshake.hpp"
+
+namespace procpool::remote {
+
+enum class message_kind : std::uint32_t {
+  open = 1,     // a new client: answered with welcome
+  join = 2,     // session: another connection of a client that is there
+  welcome = 3,  // session, the server's limit of bytes
+  // Requests, which are answered with value or exception; the numbers of detail::remote_verb.
+  call = 4,    // name signature arguments
+  method = 5,  // object name signature arguments
+  make = 6,    // type signature arguments
+  find = 7,    // type name
+  drop = 8,    // object; not answered; the only one on the connection of open
+  value = 9,
+  exception = 10,
+};
+
+struct message {
+  message_kind kind = message_kind::value;
+  std::vector<std::byte> bytes;
+};
+
+enum class side { client, server };
+
+struct channel_limits {
+  std::size_t max_message = std::size_t{64} << 20U;
+  std::chrono::milliseconds stall{30'000};
+};
+
+enum class transfer { done, closed, late, forged, too_long };
+
+class channel {
+ public:
+  channel(os::private_fd socket, side own, const session_keys& keys,
+          const detail::remote_crypto& crypto, channel_limits limits) noexcept;
+  channel(const channel&) = delete;
+  channel& operator=(const channel&) = delete;
+  ~channel();
+
+  transfer send(message_kind kind, detail::byte_span bytes) noexcept;
+  // The first byte has to come by `first`. Throws std::bad_alloc.
+  transfer receive(message& m, os::io_deadline first);
+
+  void end() noexcept { os::end_stream(socket_.get()); }
+  // The other side has hung up, or says something that it was not asked for.
+  bool is_stale() const noexcept;
+  void limit_messages(std::size_t bytes) noexcept { limits_.max_message = bytes; }
+  const channel_limits& limits() const noexcept { return limits_; }
+
+ private:
+  bool compute(const detail::mac_bytes& key, std::uint64_t number, detail::byte_span head,
+               detail::byte_span bytes, detail::mac_bytes& mac) const noexcept;
+  os::io_deadline stall_from_now() const noexcept;
+
+  const os::private_fd socket_;
+  const detail::remote_crypto& crypto_;
+  channel_limits limits_;
+  detail::mac_bytes send_key_, receive_key_;
+  std::uint64_t sent_ = 0, received_ = 0;
+};
+
+}  // namespace procpool::remote

@@ -1,0 +1,391 @@
+// procpool::remote_server: a thread that accepts, and one for each connection. A client has one
+// connection that stands for it, on which it only says which objects it has let go, and others for
+// its calls. With the first the client ends, and all that it has.
+#include <array>
+#include <cerrno>
+#include <condition_variable>
+#include <cstring>
+#include <exception>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "launch/role.hpp"
+#include "os/child_setup.hpp"
+#include "os/event_fd.hpp"
+#include "os/local_socket.hpp"
+#include "os/net_socket.hpp"
+#include "os/poll.hpp"
+#include "os/private_fds.hpp"
+#include "os/thread_name.hpp"
+#include "procpool/remote.hpp"
+#include "remote/channel.hpp"
+#include "remote/handshake.hpp"
+#include "remote/options.hpp"
+#include "remote/session.hpp"
+#include "wire/exception_codec.hpp"
+
+namespace procpool {
+
+using remote::channel;
+using remote::greeting;
+using remote::message;
+using remote::message_kind;
+using remote::session_id;
+using remote::transfer;
+
+namespace {
+
+constexpr std::size_t longest_name = 256;
+constexpr std::chrono::milliseconds retry_pause{10};
+
+// Which server the function that runs in this thread belongs to.
+thread_local const void* server_of_this_thread = nullptr;
+
+}  // namespace
+
+// Not shown, though it lies in a class that is.
+struct __attribute__((visibility("hidden"))) remote_server::state {
+  // One connection. The descriptor is its thread's, and -1 here before that closes it.
+  struct link {
+    std::thread thread;
+    int socket = -1;
+    bool known = false;  // has proved the key
+    bool over = false;
+    std::shared_ptr<remote::session> client;
+  };
+
+  state(remote_server_options o, const detail::remote_crypto& c);
+  ~state();
+
+  void run();
+  void accept();
+  void reap();
+  void serve(link& own, os::private_fd socket);
+  void serve_client(link& own, channel& c);
+  void watch_client(link& own, channel& c);
+  void answer_calls(link& own, channel& c, const message& first);
+  void end_client(const session_id& id, const std::shared_ptr<remote::session>& client);
+  void stop();
+
+  const remote_server_options options;
+  const detail::remote_crypto& crypto;
+  const remote::channel_limits limits;
+  const pid_t pid = os::this_process();
+  os::private_fd listener;
+  std::string address;
+  os::socket_file file;
+  const os::private_fd wake;
+  remote::exposures exposed;
+  std::thread acceptor;
+  std::mutex stopping;  // held while stop() works
+
+  mutable std::mutex mutex;
+  std::condition_variable asked;
+  bool started = false, stop_asked = false;
+  std::list<link> links;
+  std::map<session_id, std::shared_ptr<remote::session>> clients;
+};
+
+remote_server::state::state(remote_server_options o, const detail::remote_crypto& c)
+    : options(remote::checked(std::move(o))),
+      crypto(c),
+      limits(remote::limits_of(options)),
+      listener(os::listen_on(options.address)),
+      address(os::bound_address(listener.get(), options.address)),
+      file(os::file_at(options.address)),
+      wake(os::make_event_fd()) {
+  launch::install_fork_handlers();
+}
+
+remote_server::state::~state() {
+  stop();
+  os::remove_file_at(options.address, file);
+}
+
+// --- connections
+// -----------------------------------------------------------------------------------
+
+void remote_server::state::run() {
+  os::name_this_thread("remote accept");
+  for (;;) {
+    std::array<os::poll_item, 2> items{};
+    items[0].fd = wake.get();
+    items[1].fd = listener.get();
+    os::poll_items(items, std::chrono::milliseconds(-1));
+    os::clear_event_fd(wake.get());
+    reap();
+    {
+      const std::lock_guard lock(mutex);
+      if (stop_asked) return;
+    }
+    if (items[1].readable) accept();
+  }
+}
+
+// Threads that have come to their end.
+void remote_server::state::reap() {
+  std::list<link> ended;
+  {
+    const std::lock_guard lock(mutex);
+    for (auto at = links.begin(); at != links.end();) {
+      const auto next = std::next(at);
+      if (at->over) ended.splice(ended.end(), links, at);
+      at = next;
+    }
+  }
+  for (link& l : ended) l.thread.join();
+}
+
+void remote_server::state::accept() {
+  os::private_fd socket(os::accept_from(listener.get()));
+  if (!socket) {
+    // Nobody, or no descriptor: those come back.
+    if (errno != EAGAIN && errno != ECONNABORTED) os::poll_items({}, retry_pause);
+    return;
+  }
+  const std::lock_guard lock(mutex);
+  // Strangers do not take all places.
+  const auto most = static_cast<std::size_t>(options.max_connections);
+  std::size_t live = 0, strangers = 0;
+  for (const link& l : links) {
+    live += l.over ? 0U : 1U;
+    strangers += l.over || l.known ? 0U : 1U;
+  }
+  if (live >= most || strangers >= most / 2) return;
+  try {
+    link& own = links.emplace_back();
+    own.socket = socket.get();
+    try {
+      own.thread =
+          std::thread([this, &own, s = std::move(socket)]() mutable { serve(own, std::move(s)); });
+    } catch (...) {
+      links.pop_back();
+      throw;
+    }
+  } catch (const std::exception&) {
+    // No memory or no thread: it is told by the end of the connection.
+  }
+}
+
+void remote_server::state::serve(link& own, os::private_fd socket) {
+  os::name_this_thread("remote client");
+  server_of_this_thread = this;
+  {
+    os::watch_peer(socket.get(), limits.stall);
+    remote::session_keys keys;
+    const os::io_deadline until = remote::deadline_in(options.handshake_timeout);
+    if (remote::greet_client(socket.get(), options.key, crypto, until, keys) == greeting::done) {
+      channel c(std::move(socket), remote::side::server, keys, crypto, limits);
+      crypto.wipe(&keys, sizeof(keys));
+      try {
+        serve_client(own, c);
+      } catch (const std::exception&) {
+        // No memory, no random bytes: the client hears of it by the end of the connection.
+      }
+      const std::lock_guard lock(mutex);
+      own.socket = -1;  // before it is closed
+    } else {
+      const std::lock_guard lock(mutex);
+      own.socket = -1;
+    }
+  }
+  std::shared_ptr<remote::session> last;  // its objects are destroyed without the lock
+  const std::lock_guard lock(mutex);
+  last = std::move(own.client);
+  own.over = true;
+  os::signal_event_fd(wake.get());
+}
+
+void remote_server::state::serve_client(link& own, channel& c) {
+  {
+    const std::lock_guard lock(mutex);
+    own.known = true;
+  }
+  message first;
+  if (c.receive(first, remote::deadline_in(options.handshake_timeout)) != transfer::done) return;
+  if (first.kind == message_kind::open && first.bytes.empty()) watch_client(own, c);
+  if (first.kind == message_kind::join) answer_calls(own, c, first);
+}
+
+void remote_server::state::watch_client(link& own, channel& c) {
+  const auto client = std::make_shared<remote::session>(exposed, options.max_objects);
+  session_id id{};
+  os::fill_random(id);
+  {
+    const std::lock_guard lock(mutex);
+    if (stop_asked) return;
+    own.client = client;
+    clients[id] = client;
+  }
+  if (remote::send_welcome(c, id, limits.max_message) == transfer::done) {
+    message m;
+    while (c.receive(m, os::no_deadline) == transfer::done && m.kind == message_kind::drop &&
+           m.bytes.size() == sizeof(std::uint64_t)) {
+      std::uint64_t number = 0;
+      std::memcpy(&number, m.bytes.data(), sizeof(number));
+      client->drop(number);
+    }
+  }
+  end_client(id, client);
+}
+
+void remote_server::state::end_client(const session_id& id,
+                                      const std::shared_ptr<remote::session>& client) {
+  {
+    const std::lock_guard lock(mutex);
+    clients.erase(id);
+    for (const link& l : links) {
+      if (l.client == client && l.socket >= 0) os::end_stream(l.socket);
+    }
+  }
+  client->end();
+}
+
+void remote_server::state::answer_calls(link& own, channel& c, const message& first) {
+  session_id id{};
+  if (first.bytes.size() != id.size()) return;
+  std::memcpy(id.data(), first.bytes.data(), id.size());
+  std::shared_ptr<remote::session> client;
+  {
+    const std::lock_guard lock(mutex);
+    const auto found = clients.find(id);
+    if (found != clients.end()) client = own.client = found->second;
+  }
+  if (client == nullptr) return;
+  if (remote::send_welcome(c, id, limits.max_message) != transfer::done) return;
+  for (;;) {
+    message request;
+    if (c.receive(request, os::no_deadline) != transfer::done) return;
+    detail::heap_writer reply;
+    const message_kind kind = client->answer(request, reply, limits.max_message);
+    if (c.send(kind, {reply.data(), reply.size()}) != transfer::done) return;
+  }
+}
+
+void remote_server::state::stop() {
+  const std::lock_guard one(stopping);
+  {
+    const std::lock_guard lock(mutex);
+    stop_asked = true;
+    asked.notify_all();
+    os::signal_event_fd(wake.get());
+  }
+  if (acceptor.joinable()) acceptor.join();
+  {
+    const std::lock_guard lock(mutex);
+    for (const link& l : links) {
+      if (l.socket >= 0) os::end_stream(l.socket);
+    }
+  }
+  // Nobody adds to the list any more.
+  for (link& l : links) l.thread.join();
+  const std::lock_guard lock(mutex);
+  links.clear();
+  listener.reset();
+}
+
+// --- the class
+// -----------------------------------------------------------------------------------------
+
+remote_server::remote_server(remote_server_options options, const detail::remote_crypto& crypto)
+    : state_(std::make_unique<state>(std::move(options), crypto)) {}
+remote_server::remote_server(remote_server&&) noexcept = default;
+remote_server& remote_server::operator=(remote_server&& other) noexcept {
+  if (this != &other) {
+    const remote_server ended = std::move(*this);
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+remote_server::~remote_server() {
+  // In a copy of the process its descriptors are closed, and its threads are not there.
+  if (state_ && state_->pid != os::this_process()) {
+    [[maybe_unused]] const state* kept = state_.release();
+  }
+}
+
+remote_server::state& remote_server::use() const {
+  if (!state_) throw invalid_state_error("procpool: this remote server is empty: moved from");
+  if (state_->pid != os::this_process()) {
+    throw nested_use_error("procpool: a remote server belongs to the process that has made it");
+  }
+  return *state_;
+}
+
+void remote_server::require_open(const std::string& name, bool is_new) const {
+  const state& s = use();
+  const std::lock_guard lock(s.mutex);
+  if (s.started || s.stop_asked) {
+    throw invalid_state_error("procpool: a remote server exposes what it has before start()");
+  }
+  if (!is_new || name.empty()) {
+    throw std::invalid_argument("procpool: the name '" + name + "' is empty, or exposed already");
+  }
+}
+
+void remote_server::add_function(const std::string& name, detail::remote_entry entry) {
+  require_open(name, !use().exposed.functions.contains(name) && name.size() <= longest_name);
+  use().exposed.functions[name] = std::move(entry);
+}
+
+detail::remote_type_entry& remote_server::add_type(const std::string& name) {
+  require_open(name, !use().exposed.types.contains(name) && name.size() <= longest_name);
+  return use().exposed.types[name];
+}
+
+void remote_server::start() {
+  state& s = use();
+  const std::lock_guard one(s.stopping);
+  const std::lock_guard lock(s.mutex);
+  if (s.started || s.stop_asked) {
+    throw invalid_state_error("procpool: this remote server was started already, or stopped");
+  }
+  s.exposed.share_objects();
+  s.acceptor = std::thread([&s] { s.run(); });
+  s.started = true;
+}
+
+void remote_server::stop() {
+  state& s = use();
+  if (server_of_this_thread == &s) {
+    throw invalid_state_error(
+        "procpool: stop() waits for the exposed functions, and cannot be called in one: "
+        "request_stop()");
+  }
+  s.stop();
+}
+
+void remote_server::wait() {
+  state& s = use();
+  std::unique_lock lock(s.mutex);
+  s.asked.wait(lock, [&] { return s.stop_asked; });
+}
+
+void remote_server::request_stop() noexcept {
+  if (!state_ || state_->pid != os::this_process()) return;
+  const std::lock_guard lock(state_->mutex);
+  state_->stop_asked = true;
+  state_->asked.notify_all();
+  os::signal_event_fd(state_->wake.get());
+}
+
+const std::string& remote_server::address() const { return use().address; }
+
+remote_server::counts remote_server::count() const {
+  const state& s = use();
+  const std::lock_guard lock(s.mutex);
+  counts now;
+  now.clients = s.clients.size();
+  for (const state::link& l : s.links) now.connections += l.over ? 0U : 1U;
+  for (const auto& [id, client] : s.clients) now.objects += client->object_count();
+  return now;
+}
+
+}  // namespace procpool
