@@ -435,6 +435,12 @@ void fork_server_client::state::wait_for_end(std::chrono::milliseconds grace) {
     }
     reap_adopted();
     os::reap_zombies_named(server_name);
+    // One of which nobody knows has closed its descriptors, and may be dead a moment later.
+    for (const std::chrono::milliseconds moment : {1ms, 20ms}) {
+      if (!server_lost) break;
+      os::poll_items({}, moment);
+      os::reap_zombies_named(server_name);
+    }
   }
   lifeline.reset();
 }
