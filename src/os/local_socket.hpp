@@ -27,5 +27,11 @@ int peer_pid(int socket) noexcept;
 // All of it: false when the other end is gone. Never raise SIGPIPE; signals do not end them.
 bool send_all(int socket, std::span<const std::byte> bytes) noexcept;
 bool receive_all(int socket, std::span<std::byte> bytes) noexcept;
+// One behind the other, in one call of the system if it takes all of them.
+bool send_all(int socket, std::span<const std::byte> first,
+              std::span<const std::byte> second) noexcept;
+// At least so many, and of what is there already as many more as there is room for. How many; 0
+// when the other end is gone.
+std::size_t receive_at_least(int socket, std::size_t least, std::span<std::byte> bytes) noexcept;
 
 }  // namespace procpool::os
