@@ -119,4 +119,32 @@ bool is_readable(int socket) noexcept {
   return poll_one(socket, poll_for::input, std::chrono::milliseconds(0)).readable;
 }
 
+bool send_all(int socket, std::span<const std::byte> first,
+              std::span<const std::byte> second) noexcept {
+  iovec parts[2] = {{const_cast<std::byte*>(first.data()), first.size()},
+                    {const_cast<std::byte*>(second.data()), second.size()}};
+  msghdr both{};
+  both.msg_iov = parts;
+  both.msg_iovlen = 2;
+  ssize_t sent = 0;
+  do {
+    sent = ::sendmsg(socket, &both, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  if (sent < 0) return false;
+  const auto done = static_cast<std::size_t>(sent);
+  const std::size_t of_first = std::min(done, first.size());
+  return send_all(socket, first.subspan(of_first)) &&
+         send_all(socket, second.subspan(done - of_first));
+}
+
+std::size_t receive_at_least(int socket, std::size_t least, std::span<std::byte> bytes) noexcept {
+  std::size_t have = 0;
+  while (have < least) {
+    const ssize_t got = ::recv(socket, bytes.data() + have, bytes.size() - have, 0);
+    if (got == 0 || (got < 0 && errno != EINTR)) return 0;
+    if (got > 0) have += static_cast<std::size_t>(got);
+  }
+  return have;
+}
+
 }  // namespace procpool::os

@@ -33,5 +33,11 @@ bool receive_all_within(int socket, std::span<std::byte> bytes,
                         std::chrono::milliseconds limit) noexcept;
 // Whether the other end is gone, or has said something.
 bool is_readable(int socket) noexcept;
+// One behind the other, in one call of the system if it takes all of them.
+bool send_all(int socket, std::span<const std::byte> first,
+              std::span<const std::byte> second) noexcept;
+// At least so many, and of what is there already as many more as there is room for. How many; 0
+// when the other end is gone.
+std::size_t receive_at_least(int socket, std::size_t least, std::span<std::byte> bytes) noexcept;
 
 }  // namespace procpool::os

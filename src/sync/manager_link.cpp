@@ -1,7 +1,9 @@
 #include "sync/manager_link.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cstring>
 #include <span>
 
 #include "os/local_socket.hpp"
@@ -39,6 +41,7 @@ namespace {
 
 constexpr std::uint64_t most_bytes = std::uint64_t{1} << 40U;
 constexpr std::size_t first_step = std::size_t{1} << 16U;
+constexpr std::size_t usual_bytes = 1024;  // what most messages have no more than, with the head
 
 constinit std::atomic<local_manager*> here{nullptr};
 
@@ -51,8 +54,7 @@ bool is_sound(const message_head& head) {
 
 bool send(int socket, message_head head, const detail::wire_writer& bytes) noexcept {
   head.length = bytes.size();
-  return os::send_all(socket, std::as_bytes(std::span(&head, 1))) &&
-         os::send_all(socket, {bytes.data(), bytes.size()});
+  return os::send_all(socket, std::as_bytes(std::span(&head, 1)), {bytes.data(), bytes.size()});
 }
 
 bool send(int socket, message_kind kind) noexcept {
@@ -63,8 +65,12 @@ bool send(int socket, message_kind kind) noexcept {
 
 bool receive(int socket, message& m) {
   m.bytes.clear();
-  if (!os::receive_all(socket, std::as_writable_bytes(std::span(&m.head, 1)))) return false;
-  if (!is_sound(m.head)) return false;
+  std::array<std::byte, usual_bytes> first;
+  const std::size_t got = os::receive_at_least(socket, sizeof(m.head), first);
+  if (got == 0) return false;
+  std::memcpy(&m.head, first.data(), sizeof(m.head));
+  if (!is_sound(m.head) || got - sizeof(m.head) > m.head.length) return false;
+  m.bytes.assign(first.data() + sizeof(m.head), first.data() + got);
   // Memory for what is there, and as much again.
   while (m.bytes.size() < m.head.length) {
     const std::size_t have = m.bytes.size();
@@ -74,6 +80,12 @@ bool receive(int socket, message& m) {
     if (!os::receive_all(socket, std::span(m.bytes).subspan(have))) return false;
   }
   return true;
+}
+
+bool receive_taken(int socket) noexcept {
+  message_head head;
+  return os::receive_all(socket, std::as_writable_bytes(std::span(&head, 1))) && is_sound(head) &&
+         head.kind == message_kind::taken && head.length == 0;
 }
 
 std::vector<detail::shared_object> adopt_objects(const message& m, std::size_t& value_size) {

@@ -48,7 +48,10 @@ struct message {
 // False when the other end is gone, or does not keep to this. Throws std::bad_alloc.
 bool send(int socket, message_head head, const detail::wire_writer& bytes) noexcept;
 bool send(int socket, message_kind kind) noexcept;
+// Nothing may follow it before it is answered.
 bool receive(int socket, message& m);
+// The message `taken`, which the next request may follow at once.
+bool receive_taken(int socket) noexcept;
 
 struct manager_secret {
   std::uint64_t words[2] = {};

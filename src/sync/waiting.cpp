@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "os/clock.hpp"
 
@@ -20,6 +21,7 @@ std::chrono::nanoseconds deadline::left() const noexcept {
 }
 
 std::chrono::nanoseconds slices::next() noexcept {
+  if (!std::exchange(begun_, true)) look_ = deadline::in(slice_);
   return std::max<std::chrono::nanoseconds>(std::min(look_.left(), end_.left()),
                                             std::chrono::microseconds(1));
 }

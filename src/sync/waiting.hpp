@@ -37,7 +37,8 @@ class deadline {
   clock::time_point end_;
 };
 
-// When a waiter looks at more than the word that it sleeps on.
+// When a waiter looks at more than the word that it sleeps on. The first slice begins with the
+// first next(): who need not wait does not look at the clock.
 class slices {
  public:
   explicit slices(deadline end) noexcept : end_(end) {}
@@ -50,7 +51,8 @@ class slices {
  private:
   deadline end_;
   std::chrono::nanoseconds slice_ = first_slice;
-  deadline look_ = deadline::in(first_slice);
+  bool begun_ = false;
+  deadline look_ = deadline::never();
 };
 
 // What changes when those that sleep here have to look again. In shared memory.

@@ -179,7 +179,7 @@ bool manager_server::serve_one(int connection) {
   if (!sync::send(connection, head, reply)) return false;
   if (head.names_objects == 0) return true;
   // What the reply names is held by `reply` until the client holds it.
-  return sync::receive(connection, request) && request.head.kind == message_kind::taken;
+  return sync::receive_taken(connection);
 }
 
 void manager_server::handle(const message& request, message_head& head,

@@ -38,15 +38,52 @@ TEST(manager_link_test, what_is_sent_arrives) {
   head.kind = message_kind::call;
   head.number = 4711;
   EXPECT_TRUE(send(c.ours.get(), head, bytes));
-  EXPECT_TRUE(send(c.ours.get(), message_kind::taken));
   message m;
   ASSERT_TRUE(receive(c.theirs.get(), m));
   EXPECT_EQ(m.head.kind, message_kind::call);
   EXPECT_EQ(m.head.number, 4711u);
   ASSERT_EQ(m.bytes.size(), 8u);
+  // A request behind `taken`, as it comes from a client that goes on at once.
+  EXPECT_TRUE(send(c.ours.get(), message_kind::taken));
+  EXPECT_TRUE(send(c.ours.get(), head, bytes));
+  EXPECT_TRUE(receive_taken(c.theirs.get()));
   ASSERT_TRUE(receive(c.theirs.get(), m));
-  EXPECT_EQ(m.head.kind, message_kind::taken);
-  EXPECT_TRUE(m.bytes.empty());
+  EXPECT_EQ(m.bytes.size(), 8u);
+}
+
+// More than arrives with the head, and more than the socket holds at once.
+TEST(manager_link_test, bytes_of_any_size) {
+  for (const std::size_t size : {std::size_t{976}, std::size_t{977}, std::size_t{3} << 20U}) {
+    connection c;
+    detail::message_writer bytes;
+    const std::vector<char> sent(size, 'x');
+    bytes.write(sent.data(), size);
+    message m;
+    {
+      const std::jthread sender([&] { EXPECT_TRUE(send(c.ours.get(), message_head{}, bytes)); });
+      ASSERT_TRUE(receive(c.theirs.get(), m));
+    }
+    ASSERT_EQ(m.bytes.size(), size);
+    EXPECT_EQ(std::memcmp(m.bytes.data(), sent.data(), size), 0);
+  }
+}
+
+TEST(manager_link_test, a_second_message_before_the_answer) {
+  connection c;
+  send_raw(c, message_head{}, "more than there should be");
+  message m;
+  EXPECT_FALSE(receive(c.theirs.get(), m));
+}
+
+TEST(manager_link_test, something_else_than_taken) {
+  message_head value, long_one;
+  long_one.kind = message_kind::taken;
+  long_one.length = 1;
+  for (const message_head& head : {value, long_one}) {
+    connection c;
+    send_raw(c, head, "");
+    EXPECT_FALSE(receive_taken(c.theirs.get()));
+  }
 }
 
 TEST(manager_link_test, what_is_cut_off) {
