@@ -44,20 +44,28 @@ inline constexpr exemption exempt[] = {
      "a region without workers, and a sentinel that was appointed since it seized the hot role"},
     {"shm::arena_view::at", "mov mov mov call mov jmp | movq mov movq | movabs mov jmp",
      "a window that another thread has entered, which there is not, and endless vectors"},
-    {"shm::block_allocator::allocate",
-     "sub | mov mov call mov mov | mov mov movaps call mov movdqa", never_empty},
+    {"shm::block_allocator::allocate", "movdqa mov movups mov call jmp",
+     "all that is free has given its memory back"},
+    {"shm::block_allocator::allocate_of",
+     "mov lea jmp | mov mov mov mov call subq jmp | mov mov call mov | mov mov call mov",
+     "blocks that are free and cold, or about to be: free memory, and vectors that are never "
+     "empty"},
+    {"shm::block_allocator::refill",
+     "push push push mov mov mov mov lea add call cmp jne cmp jne mov mov pop mov pop pop "
+     "jmp",
+     "a block that was cold"},
     {"shm::block_allocator::back", "cmp jae mov mov sub", "the last MiB of a partition"},
     // Both lists were reserved by allocate(), so they do not grow; and more is kept warm than here.
     {"shm::block_allocator::release",
-     "mov add cmp jbe | mov | mov mov movabs sub mov sar cmp je cmp mov cmovne add jb test "
-     "jne xor xor mov lea test jg test jne mov mov mov add pop pop pop pop pop pop ret mov "
-     "mov movabs sub mov sar cmp je cmp mov cmovne add jb test jne xor xor mov lea test jg "
-     "test jne mov mov mov jmp mov mov mov call mov sub mov call jmp mov sub mov call jmp "
-     "mov mov mov call mov sub jmp mov sub jmp movabs cmp cmova lea mov call mov add jmp "
-     "movabs cmp cmova lea mov call mov add jmp movabs jmp | movabs jmp",
+     "mov lea add cmp ja | mov mov mov call mov cmp je mov add mov add pop pop pop pop pop "
+     "pop ret movabs mov mov sub mov sar cmp je cmp mov cmovne add jb test jne xor xor mov "
+     "lea test jg test jne mov mov mov jmp mov mov movabs sub mov sar cmp je cmp mov "
+     "cmovne add jb test jne xor xor mov lea test jg test jne mov mov mov jmp mov mov mov "
+     "call mov sub mov call jmp mov mov mov call mov sub mov call jmp mov sub jmp mov sub "
+     "jmp movabs cmp cmova lea mov call mov add jmp movabs cmp cmova lea mov call mov add "
+     "jmp | movabs jmp movabs jmp",
      never_empty},
-    {"shm::block_allocator::release", "mov mov sub jne call call jmp",
-     "the task has closed the region's descriptor"},
+    {"worker::loop::run", "call cmp jne", "large blocks that are tended to"},
     {"os::identify_fd", "xor xor add ret", "the task has closed the region's descriptor"},
     {"wire::encode_exception", "mov mov call mov jmp | mov jmp",
      "private memory: a buffer that is large enough for an origin, and a landing pad"},

@@ -53,6 +53,8 @@ const std::vector<std::string> roots = {"procpool::worker::loop::run(",
 
 // Where it ends. There a death leaves what it leaves at the call: nothing else reaches the region.
 const char* const private_memory = "it touches nothing but this process's own memory";
+const char* const free_memory =
+    "it touches free blocks, which no task refers to, and this process's own books of them";
 const char* const users = "the function and the types of the user";
 const std::vector<boundary> boundaries = {
     {"procpool::testing::", users},
@@ -61,6 +63,11 @@ const std::vector<boundary> boundaries = {
     {"procpool::detail::wire<procpool::testing::numbers>::take(", private_memory},
     {"procpool::worker::(anonymous namespace)::leave_if_disowned(",
      "asks whose the descriptors are, and ends the worker if they are not its own any more"},
+    {"procpool::worker::result_blocks::tend(", free_memory},
+    {"procpool::shm::block_allocator::give_all_back(", free_memory},
+    {"procpool::shm::block_allocator::take_leaving(", free_memory},
+    {"procpool::shm::block_allocator::punch(", free_memory},
+    {"procpool::os::is_little_memory(", "reads what the machine says of its memory"},
     {"procpool::error::", "an exception's own functions"},
     {"procpool::worker::objects::", shared_objects},
     {"procpool::worker::objects_here(", shared_objects},
