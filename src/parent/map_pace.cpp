@@ -13,7 +13,8 @@ namespace {
 constexpr double usual_chunk_ns = 500'000;
 constexpr std::size_t largest_chunk = 65'536, growth = 8;
 constexpr std::size_t chunks_per_worker = 4;
-constexpr std::size_t chunk_bytes = std::size_t{64} << 10U;  // with its results in a CPU's own cache
+// With its results it stays in a CPU's own cache.
+constexpr std::size_t chunk_bytes = std::size_t{64} << 10U;
 constexpr std::size_t bytes_under_way = std::size_t{64} << 20U;
 
 }  // namespace
