@@ -102,8 +102,8 @@ block block_allocator::allocate_of(u32 size_class) {
 }
 
 bool block_allocator::take_leaving(block& b) {
-  const auto it = std::ranges::find(leaving_, b.size_class,
-                                    [](const leaving& l) { return l.b.size_class; });
+  const auto it =
+      std::ranges::find(leaving_, b.size_class, [](const leaving& l) { return l.b.size_class; });
   if (it == leaving_.end()) return false;
   if (it->given_back != 0) refill(it->b);
   b = it->b;

@@ -147,7 +147,7 @@ TEST_P(hardship_test, memory_of_many_large_values_goes_back) {
   EXPECT_EQ(pool.submit(size_of, large).get(), large.size());
   // Of the 288 MiB about 128 stay warm.
   EXPECT_LT(region_bytes(), std::size_t{200} << 20U);
-  for (const std::size_t mib : {40, 80}) {
+  for (const std::size_t mib : {40U, 80U}) {
     EXPECT_EQ(pool.submit(make, mib << 20U).get().size(), mib << 20U);
     EXPECT_EQ(pool.submit(make, mib << 20U).get().back(), 'x');
   }
