@@ -83,7 +83,7 @@ struct counted {
 
 // Who leaves may find the memory gone at once: the next owner was the last that needed it.
 TEST_F(robust_lock_test, its_memory_goes_while_the_last_owner_but_one_leaves) {
-  constexpr int rounds = 20'000;
+  constexpr int rounds = 5'000;
   std::atomic<page<counted>*> at = nullptr;
   std::atomic<int> left = 0;
   const auto use = [&](page<counted>* p) {
