@@ -134,6 +134,7 @@ std::vector<std::shared_ptr<kept_object>> manager_server::take_all() {
   std::vector<std::shared_ptr<kept_object>> all;
   const std::lock_guard lock(mutex_);
   ending_ = true;
+  all.reserve(objects_.size());
   for (const auto& [number, kept] : objects_) all.push_back(kept);
   objects_.clear();
   return all;
