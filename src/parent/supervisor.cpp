@@ -87,18 +87,17 @@ std::chrono::milliseconds pool::next_timeout() {
   const std::lock_guard lock(mutex_);
   std::chrono::milliseconds most = server_lost_ ? no_limit : server_->patience();
   if (stopping_ && !drained_) most = wind_down_step;
+  const auto at_most = [&most](std::chrono::milliseconds pause) {
+    most = most < 0ms ? pause : std::min(most, pause);
+  };
+  const auto not_after = [&](time_point t) {
+    at_most(std::chrono::ceil<std::chrono::milliseconds>(std::max(duration::zero(), t - now())));
+  };
   for (const seat& s : seats_) {
-    if (!s.wanted) continue;
-    const duration d = std::max(duration::zero(), s.start_at - now());
-    const auto pause = std::chrono::ceil<std::chrono::milliseconds>(d);
-    most = most < 0ms ? pause : std::min(most, pause);
+    if (s.wanted) not_after(s.start_at);
   }
-  if (tends_) {
-    const duration d = std::max(duration::zero(), tend_at_ - now());
-    const auto pause = std::chrono::ceil<std::chrono::milliseconds>(d);
-    most = most < 0ms ? pause : std::min(most, pause);
-  }
-  if (linger_pause_ != 0ms) most = most < 0ms ? linger_pause_ : std::min(most, linger_pause_);
+  if (tends_) not_after(tend_at_);
+  if (linger_pause_ != 0ms) at_most(linger_pause_);
   return most;
 }
 
