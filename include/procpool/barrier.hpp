@@ -68,9 +68,9 @@ class PROCPOOL_EXPORT barrier : public detail::sync_handle {
 // It is in the process that has received it last. When that one has let go of it (the task has
 // returned) or has died, or when it is nowhere any more, it will not come: the barrier breaks for
 // those that wait, and for the next that does. Another party can be made in its place. So pass each
-// to one task only, without retries, and have it while you wait. One that was passed to a task that
-// never began is missed when the task's future is gone. Takes a page of shared memory, as a barrier
-// does.
+// to one task only, without retries, and have it while you wait. A task that is cancelled or dies
+// before it has received its party is nowhere; one whose other arguments cannot be decoded is
+// missed when its future is gone. Takes a page of shared memory, as a barrier does.
 class PROCPOOL_EXPORT party {
  public:
   // Throws invalid_state_error if the barrier has as many already, and what making a barrier does.

@@ -10,7 +10,7 @@
 // A shared_array is a handle, like a shared_ptr: copies refer to the same elements, also copies
 // that were passed to tasks. The elements live while any handle, unfinished task or unread result
 // refers to them; a worker that dies lets go of its own. What is passed as an argument is kept
-// until the task's future is gone.
+// until the task's future is gone, or the task has crashed or was cancelled.
 #pragma once
 
 #include <cstddef>

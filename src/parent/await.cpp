@@ -209,6 +209,7 @@ bool task_record::cancel(bool kill_running) {
         if (!s->word.compare_exchange_strong(word, shm::with_phase(word, task_phase::cancelled))) {
           break;
         }
+        let_arguments_go();
         owner->announce(*this);
         return true;
       case task_phase::claimed:
@@ -257,8 +258,10 @@ void task_record::finish_release() noexcept {
     base::relax();
     before = pins.load(std::memory_order_acquire);
   }
-  if (names_objects() || held) [[unlikely]]
-    let_objects_go();
+  if (argument_objects.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+    let_arguments_go();
+  if (names_objects() || outcome_objects) [[unlikely]]
+    let_outcome_go();
   if (has_block()) give_back_result();
   error = nullptr;
   if (!saved.empty()) saved = {};

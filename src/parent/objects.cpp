@@ -252,7 +252,8 @@ void objects::release_row(u32 row) noexcept {
     const bool used = table_.pages(row).load(std::memory_order_relaxed) != 0;
     r.counts.reset();
     r.pages = 0;
-    if (used) table_.clear_row(row);
+    // In any case: it may have died between getting a page and saying so.
+    table_.clear_row(row);
     if (!used) {
       r.taken = false;
       std::erase(taken_rows_, row);

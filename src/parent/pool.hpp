@@ -98,7 +98,7 @@ class pool final : public detail::completion_source {
   void kill_worker_of(task_record& r, shm::u64 word) noexcept;
   // Once for each outcome that names shared objects, before it is read or let go.
   void take_over_objects(task_record& r, shm::u64 word);
-  std::unique_ptr<object_refs> release_objects(task_record& r) noexcept;
+  std::unique_ptr<object_refs> release_outcome_objects(task_record& r) noexcept;
   // After the parent resolved a task: who sleeps on it or listens hears of it.
   void announce(task_record& r) noexcept;
   // Its hint may be held by a worker that was stopped: another one gets a hint, too.
@@ -281,7 +281,7 @@ class pool final : public detail::completion_source {
   std::atomic<std::size_t> dropped_{0};
   std::atomic<shm::u64> known_size_{0};  // of the region's file, at least
 
-  // Guards task_record::held of outcomes that name shared objects. Under mutex_ and the hub's.
+  // Guards task_record::outcome_objects. Under mutex_ and the hub's.
   std::mutex objects_mutex_;
   std::chrono::milliseconds linger_pause_{0};  // by the supervisor; 0: nothing lingers
   // Held by the caller of a broadcast, before all other mutexes.

@@ -67,7 +67,10 @@ task_record* pool::commit(const task_image& image, bool may_wait) {
       throw;
     }
   }
-  if (image.objects != nullptr) r->held.reset(std::exchange(*image.objects, nullptr));
+  if (image.objects != nullptr) {
+    // relaxed: the word that says READY releases it
+    r->argument_objects.store(std::exchange(*image.objects, nullptr), std::memory_order_relaxed);
+  }
   fill(*r, image);
   make_ready(*r);
   // Arguments of tasks that are over do not wait for the next large one.

@@ -387,6 +387,7 @@ void pool::break_pool(const std::string& cause) {
       r.error = std::make_exception_ptr(broken_process_pool(cause));
       if (r.slot.load()->word.compare_exchange_strong(
               word, shm::with_phase(word, shm::task_phase::crashed))) {
+        r.let_arguments_go();  // as in resolve_with
         announce(r);
         break;
       }

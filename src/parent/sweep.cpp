@@ -248,6 +248,8 @@ void pool::resolve_with(task_record& r, u64 word, std::exception_ptr e) {
   while (!s.word.compare_exchange_strong(word, shm::with_phase(word, task_phase::crashed))) {
     if (shm::is_resolved(word)) return;
   }
+  // Under the pool's mutex the record is not used for another task, even if its future goes now.
+  r.let_arguments_go();
   announce(r);
 }
 

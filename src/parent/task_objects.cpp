@@ -1,6 +1,8 @@
 // Shared objects that tasks name: in their arguments, which the record holds from submit on, and in
 // their outcomes, which the worker's row holds until the parent takes them over (see
-// shm/object_table.hpp). Both are let go when the future is gone.
+// shm/object_table.hpp). Both are let go when the future is gone; those of arguments before, when
+// no worker will ever receive them: a procpool::party of a task that has crashed or was cancelled
+// is missed at once, also by those who keep its future.
 #include <cstring>
 
 #include "parent/pool.hpp"
@@ -35,7 +37,7 @@ bool task_record::names_objects() const noexcept {
 void pool::take_over_objects(task_record& r, u64 word) {
   const std::lock_guard lock(objects_mutex_);
   if (r.objects_of == r.generation) return;
-  if (!r.held) r.held = std::make_unique<object_refs>();
+  if (!r.outcome_objects) r.outcome_objects = std::make_unique<object_refs>();
   // Whatever happens, not twice: the worker's counts are taken off as this goes on.
   r.objects_of = r.generation;
   try {
@@ -57,7 +59,7 @@ void pool::take_over_outcome(task_record& r, u64 word) {
     const u64 block = s.block.load(std::memory_order_relaxed);
     if (block == 0 && length > shm::inline_bytes) return;
     const std::byte* bytes = block == 0 ? s.bytes : result_bytes(word, block, length);
-    objects::instance().take_over(row, wire::object_list(bytes, length), *r.held);
+    objects::instance().take_over(row, wire::object_list(bytes, length), *r.outcome_objects);
     return;
   }
   const auto& line = *reinterpret_cast<const shm::chunk_progress*>(s.bytes);
@@ -85,7 +87,7 @@ void pool::take_over_items(task_record& r, u32 row, const std::byte* data, std::
     const u64 length = header >> 8U;
     if (length > size - at) return;
     if ((header & 0xffU) == detail::item_with_objects) {
-      objects::instance().take_over(row, wire::object_list(data + at, length), *r.held);
+      objects::instance().take_over(row, wire::object_list(data + at, length), *r.outcome_objects);
     }
     at = std::min<std::size_t>(size, at + (length + 7) / 8 * 8);
   }
@@ -94,24 +96,29 @@ void pool::take_over_items(task_record& r, u32 row, const std::byte* data, std::
 // The finished items of a chunk whose worker has died.
 void pool::take_over_piece(task_record& r, u64 word, const chunk_piece& piece) {
   const std::lock_guard lock(objects_mutex_);
-  if (!r.held) r.held = std::make_unique<object_refs>();
+  if (!r.outcome_objects) r.outcome_objects = std::make_unique<object_refs>();
   take_over_items(r, rows_.of(shm::worker_of(word)), piece.outcomes.data(), piece.outcomes.size(),
                   piece.items);
 }
 
-std::unique_ptr<object_refs> pool::release_objects(task_record& r) noexcept {
+std::unique_ptr<object_refs> pool::release_outcome_objects(task_record& r) noexcept {
   const std::lock_guard lock(objects_mutex_);
-  return std::move(r.held);
+  return std::move(r.outcome_objects);
 }
 
-void task_record::let_objects_go() noexcept {
+void task_record::let_arguments_go() noexcept {
+  // acquire: by submit; nobody else takes the same
+  delete argument_objects.exchange(nullptr, std::memory_order_acquire);
+}
+
+void task_record::let_outcome_go() noexcept {
   u64 word = 0;
   try {
     if (names_objects() && load(word)) owner->take_over_objects(*this, word);
   } catch (...) {
     // What cannot be taken over goes with its worker.
   }
-  owner->release_objects(*this);  // freed here, without a lock
+  owner->release_outcome_objects(*this);  // freed here, without a lock
 }
 
 // 0 if there is none: then the worker's tasks cannot use shared objects.

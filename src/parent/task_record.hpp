@@ -89,6 +89,9 @@ class task_record final : public detail::task_state {
   std::exception_ptr error_of_rest() const;
   // Resolved: its outcome lies there, and shared objects are named in it.
   bool names_objects() const noexcept;
+  // Whoever waits for what they name hears now that it will not come. Once for each task: the
+  // second call does nothing.
+  void let_arguments_go() noexcept;
   bool has_block() const noexcept;
   // The worker may use the block of the result again.
   void give_back_result() noexcept;
@@ -112,9 +115,11 @@ class task_record final : public detail::task_state {
   shm::u64 payload_length = 0;
   std::uint32_t items = 0;  // of a chunk; 0: a plain task
   std::unique_ptr<task_extras> extras;
-  // The shared objects that arguments and outcome name; set by submit, and added to under the
-  // pool's objects_mutex_ if names_objects(). Null for most tasks.
-  std::unique_ptr<object_refs> held;
+  // The shared objects that the arguments name: set by submit, taken once, by whoever ends the
+  // task. Null for most tasks.
+  std::atomic<object_refs*> argument_objects{nullptr};
+  // And those of the outcome: under the pool's objects_mutex_, if names_objects().
+  std::unique_ptr<object_refs> outcome_objects;
   shm::u64 objects_of = ~shm::u64{0};  // the generation whose outcome was taken over
 
   std::atomic<shm::slot*> slot{nullptr};
@@ -144,7 +149,7 @@ class task_record final : public detail::task_state {
   bool rest(std::chrono::nanoseconds pause, const time_point* deadline) noexcept;
   detail::outcome_view pin_unusual(bool is_saved);
   void finish_release() noexcept;
-  void let_objects_go() noexcept;
+  void let_outcome_go() noexcept;
 };
 
 // The outcomes of `items` items that lie one after the other in `data`. Throws codec_error at the

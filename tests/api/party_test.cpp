@@ -3,11 +3,29 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <ranges>
 #include <thread>
 #include <vector>
 
 #include "support/process_fixture.hpp"
 #include "support/shared_memory.hpp"
+
+namespace procpool::testing {
+
+// An argument that ends the worker that receives it, so that what comes behind it is never
+// received. Not in an unnamed namespace: it is named in a specialisation.
+struct deadly_to_receive {};
+
+}  // namespace procpool::testing
+
+template <>
+struct procpool::codec<procpool::testing::deadly_to_receive> {
+  static int to_wire(const testing::deadly_to_receive&) { return 0; }
+  static testing::deadly_to_receive from_wire(int) {
+    raise(SIGKILL);
+    return {};
+  }
+};
 
 namespace {
 
@@ -104,6 +122,49 @@ TEST_P(party_test, one_is_cancelled_before_it_runs) {
     EXPECT_TRUE(never.cancel());
   }
   EXPECT_TRUE(waits.get_for(bound));
+}
+
+TEST_P(party_test, one_is_cancelled_and_its_future_is_kept) {
+  process_pool_executor pool(options(1));
+  const barrier b(2);
+  auto waits = pool.submit(meet_in_vain, party(b));
+  auto never = pool.submit(meet, party(b));
+  EXPECT_TRUE(eventually([&] { return b.waiting() == 1; }));
+  EXPECT_TRUE(never.cancel());
+  EXPECT_TRUE(waits.get_for(bound));
+  EXPECT_THROW(never.get(), cancelled_error);
+}
+
+// The task has begun and its worker dies, and no process has received its party.
+std::size_t never_comes(deadly_to_receive, const party& p) { return p.wait(); }
+
+TEST_P(party_test, one_dies_before_it_has_received_it) {
+  process_pool_executor pool(options(2));
+  const barrier b(2);
+  auto waits = pool.submit(meet_in_vain, party(b));
+  auto dies = pool.submit(never_comes, deadly_to_receive(), party(b));
+  EXPECT_TRUE(waits.get_for(bound));
+  EXPECT_THROW(dies.get(), worker_crashed);
+}
+
+TEST_P(party_test, one_of_a_map_dies_before_it_has_received_it) {
+  process_pool_executor pool(options(2));
+  const barrier b(2);
+  auto waits = pool.submit(meet_in_vain, party(b));
+  // Made when the task is: a range of parties that the map keeps would keep them alive.
+  auto parties = std::views::iota(0, 1) | std::views::transform([b](int) { return party(b); });
+  auto dies = pool.map(never_comes, std::vector<deadly_to_receive>(1), parties);
+  EXPECT_TRUE(waits.get_for(bound));
+  EXPECT_THROW(dies.begin(), worker_crashed);
+}
+
+TEST_P(party_test, one_has_no_retries_left_before_it_has_received_it) {
+  process_pool_executor pool(options(2));
+  const barrier b(2);
+  auto waits = pool.submit(meet_in_vain, party(b));
+  auto dies = pool.submit({.retries = 2}, never_comes, deadly_to_receive(), party(b));
+  EXPECT_TRUE(waits.get_for(bound));
+  EXPECT_THROW(dies.get(), worker_crashed);
 }
 
 TEST_P(party_test, threads_and_processes) {

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "parent/objects.hpp"
 #include "shm/object_table.hpp"
 #include "support/shared_memory.hpp"
 
@@ -344,6 +345,18 @@ TEST_P(shared_lifetime_test, results_after_a_record_changed_its_slot) {
   std::vector<future<shared_array<int>>> more;
   for (int i = 0; i < 600; ++i) more.push_back(pool.submit(make_one, i));
   for (int i = 0; i < 600; ++i) ASSERT_EQ(more[static_cast<std::size_t>(i)].get()[0], i);
+}
+
+// As a worker leaves it that is killed in between: a page for its counts, and nobody was told.
+TEST_P(shared_lifetime_test, a_page_of_counts_that_nobody_was_told_of) {
+  parent::objects& all = parent::objects::instance();
+  const shm::u32 row = all.take_row();
+  ASSERT_NE(row, 0U);
+  const shm::object_table table(shm::parent_page_fd(), shm::parent_page());
+  count_from_here();
+  ASSERT_EQ(table.allocate_row_page(row, 0), 0);
+  EXPECT_GT(shared_bytes(), before());
+  all.release_row(row);
 }
 
 }  // namespace
