@@ -180,12 +180,9 @@ bool objects::begin_free(u32 id) noexcept {
 
 void objects::finish_free(u32 id) noexcept {
   table_.punch(id);
-  std::atomic<u64>& word = table_.entry(id).word;
   // relaxed: nobody else changes it while it is FREEING
-  const u32 generation = shm::object_generation_of(word.load(std::memory_order_relaxed));
-  // release: without pages before it is free
-  word.store(shm::make_object_word(generation, object_state::free, parent_row),
-             std::memory_order_release);
+  const u64 word = table_.entry(id).word.load(std::memory_order_relaxed);
+  table_.free(id, shm::object_generation_of(word));
 }
 
 // The count, or null if there certainly is none. Its page is allocated once more by us: the head

@@ -86,6 +86,17 @@ bool object_table::is_used(const detail::object_ref& ref) const noexcept {
          object_generation_of(word) == ref.generation;
 }
 
+void object_table::free(u32 id, u32 generation) noexcept {
+  // release: without pages and count before anybody takes it
+  entry(id).word.store(make_object_word(generation, object_state::free, 0),
+                       std::memory_order_release);
+  // relaxed: a hint
+  u32 lowest = lowest_free_.load(std::memory_order_relaxed);
+  while (id < lowest &&
+         !lowest_free_.compare_exchange_weak(lowest, id, std::memory_order_relaxed)) {
+  }
+}
+
 void object_table::extend(u32 count) const {
   count = std::min(plan_.ids, (count + entries_at_once - 1) / entries_at_once * entries_at_once);
   u32 known = allocated();

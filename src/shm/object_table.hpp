@@ -49,6 +49,7 @@
 // many entries are there, a row's head which pages of its counts are.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -119,18 +120,19 @@ class object_table {
   // after it fails, `lost(id)` follows. Throws std::system_error without memory for more entries.
   template <class MayTake, class Lost>
   u32 claim(u32 row, MayTake may_take, Lost lost) {
-    for (u32 id = 1;; ++id) {
-      if (id >= ids()) return 0;
+    // relaxed: a hint. What other processes have freed lies below it, and is found before the table
+    // grows, so each entry that it has more of is looked at once for each growth.
+    const u32 known = allocated(), first = lowest_free_.load(std::memory_order_relaxed);
+    if (const u32 id = claim_in(first, known, row, may_take, lost); id != 0) return id;
+    if (const u32 id = claim_in(1, std::min(first, known), row, may_take, lost); id != 0) return id;
+    for (u32 id = std::max(known, 1U); id < ids(); ++id) {
       if (id >= allocated()) extend(id + 1);
-      // relaxed: only a hint, the CAS decides
-      u64 word = entry(id).word.load(std::memory_order_relaxed);
-      if (object_state_of(word) != object_state::free || !may_take(id)) continue;
-      const u64 mine = make_object_word(object_generation_of(word) + 1, object_state::used, row);
-      // acquire: what the last owner did to the range; release: the count that may_take has made
-      if (entry(id).word.compare_exchange_strong(word, mine, std::memory_order_acq_rel)) return id;
-      lost(id);
+      if (claim_in(id, id + 1, row, may_take, lost) != 0) return id;
     }
+    return 0;
   }
+  // FREEING -> FREE, by whoever changed it to FREEING, once the pages are gone.
+  void free(u32 id, u32 generation) noexcept;
 
   // The object's memory for real, all zero. Throws std::system_error with advice.
   void allocate(u32 id, u64 bytes) const;
@@ -151,6 +153,22 @@ class object_table {
   std::atomic<u32>& transfers() const noexcept { return page_->objects.transfers; }
 
  private:
+  template <class MayTake, class Lost>
+  u32 claim_in(u32 from, u32 to, u32 row, MayTake& may_take, Lost& lost) {
+    for (u32 id = from; id < to; ++id) {
+      // relaxed: only a hint, the CAS decides
+      u64 word = entry(id).word.load(std::memory_order_relaxed);
+      if (object_state_of(word) != object_state::free || !may_take(id)) continue;
+      const u64 mine = make_object_word(object_generation_of(word) + 1, object_state::used, row);
+      // acquire: what the last owner did to the range; release: the count that may_take has made
+      if (entry(id).word.compare_exchange_strong(word, mine, std::memory_order_acq_rel)) {
+        lowest_free_.store(id + 1, std::memory_order_relaxed);  // a hint
+        return id;
+      }
+      lost(id);
+    }
+    return 0;
+  }
   void extend(u32 count) const;
 
   checked_file file_;
@@ -158,6 +176,7 @@ class object_table {
   process_page* page_;
   object_entry* entries_;
   row_head* heads_;
+  std::atomic<u32> lowest_free_{1};  // as far as this process knows
 };
 
 // Who answers for some of this process's uses: the parent for the objects of its table, a worker

@@ -227,13 +227,12 @@ void objects::let_go(u32 id) noexcept {
 void objects::free(u32 id) noexcept {
   place& p = *places_[id];
   p.made_here = false;
-  std::atomic<u64>& word = table_.entry(id).word;
-  word.store(shm::make_object_word(p.generation, object_state::freeing, row_),
-             std::memory_order_relaxed);  // only we write it; the sweep, after our death
+  // relaxed: only we write it; the sweep, after our death
+  table_.entry(id).word.store(shm::make_object_word(p.generation, object_state::freeing, row_),
+                              std::memory_order_relaxed);
   table_.punch(id);
   take_off(id);
-  // release: without pages and count before anybody takes it
-  word.store(shm::make_object_word(p.generation, object_state::free, 0), std::memory_order_release);
+  table_.free(id, p.generation);
 }
 
 void objects::note(const detail::shared_object& object) {

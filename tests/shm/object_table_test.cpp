@@ -60,8 +60,7 @@ const auto nothing_to_undo = [](u32) {};
 
 void give_back(object_table& table, u32 id) {
   EXPECT_TRUE(table.punch(id));
-  std::atomic<u64>& word = table.entry(id).word;
-  word = make_object_word(object_generation_of(word), object_state::free, 0);
+  table.free(id, object_generation_of(table.entry(id).word));
 }
 
 TEST(object_table_test, each_claim_is_another_generation) {
@@ -78,6 +77,26 @@ TEST(object_table_test, each_claim_is_another_generation) {
   EXPECT_EQ(object_generation_of(table.entry(id).word), object_generation_of(word) + 1);
   give_back(table, id);
   give_back(table, other);
+}
+
+// Each process has a hint of its own where to begin.
+TEST(object_table_test, what_another_process_has_freed_is_found_before_the_table_grows) {
+  object_table table(parent_page_fd(), parent_page()), other(parent_page_fd(), parent_page());
+  const u32 known = table.allocated();
+  std::vector<u32> mine;
+  do {
+    mine.push_back(table.claim(row, anything, nothing_to_undo));
+  } while (mine.back() + 1 < table.allocated());
+  EXPECT_GE(table.allocated(), known);
+  const u32 full = table.allocated();
+  for (const std::size_t i : {std::size_t{3}, mine.size() / 2}) {
+    give_back(other, mine[i]);
+    EXPECT_EQ(table.claim(row, anything, nothing_to_undo), mine[i]);
+  }
+  EXPECT_EQ(table.allocated(), full);
+  for (const u32 id : mine) give_back(table, id);
+  EXPECT_EQ(table.claim(row, anything, nothing_to_undo), mine.front());
+  give_back(table, mine.front());
 }
 
 TEST(object_table_test, threads_that_claim_at_once_get_different_ids) {
