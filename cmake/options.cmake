@@ -11,6 +11,7 @@ option(PROCPOOL_BUILD_FUZZERS "Build the fuzzers (clang only)" OFF)
 set(PROCPOOL_BUILD_REMOTE AUTO CACHE STRING
     "Build procpool::remote, which needs OpenSSL 3: ON, OFF, or AUTO, where that is found")
 set_property(CACHE PROPERTY PROCPOOL_BUILD_REMOTE PROPERTY STRINGS AUTO ON OFF)
+set(PROCPOOL_TEST_OPTIONS "" CACHE STRING "Compiler options for the tests only, e.g. -O0")
 option(PROCPOOL_WERROR "Treat warnings as errors" OFF)
 set(PROCPOOL_SANITIZE "" CACHE STRING "Sanitizers for everything, e.g. address,undefined or thread")
 

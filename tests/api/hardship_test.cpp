@@ -138,6 +138,9 @@ TEST_P(hardship_test, memory_of_large_arguments_is_used_again) {
 }
 
 TEST_P(hardship_test, memory_of_many_large_values_goes_back) {
+  if (os::thread_sanitizer && method() != start_method::forkserver) {
+    GTEST_SKIP() << "the same for all, and slow: each byte is looked at";
+  }
   process_pool_executor pool(options(1));
   const std::vector<char> large(std::size_t{24} << 20U, 'x');
   std::vector<future<std::size_t>> all;
