@@ -44,11 +44,12 @@ struct hello {
 
 struct ready {
   pid_t pid = 0;           // with a pidfd, if the system has them
-  std::int32_t error = 0;  // an errno value, or one of the next two
+  std::int32_t error = 0;  // an errno value, or one of the next three
   std::int32_t threads = 0;
 };
 inline constexpr std::int32_t bad_hello = -1;         // another version
 inline constexpr std::int32_t too_many_threads = -2;  // `threads` run before main
+inline constexpr std::int32_t missing_copy = -3;      // the library with this copy was not loaded
 
 struct command {
   enum class op : std::uint32_t { start = 1, signal = 2, serve_pool = 3, farewell = 4 };

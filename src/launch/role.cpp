@@ -6,6 +6,7 @@
 
 #include "os/child_setup.hpp"
 #include "os/environment.hpp"
+#include "os/modules.hpp"
 #include "os/private_fds.hpp"
 #include "procpool/detail/task_state.hpp"
 
@@ -20,29 +21,43 @@ constinit std::atomic<int> detail::role{detail::role_unknown};
 namespace {
 
 // Everything here is ready before the first constructor runs.
-constinit std::atomic<int> control_socket{-1};
 constinit std::atomic<bool> hook{false};
 constinit std::atomic<bool> handlers_installed{false};
 constinit thread_local bool own_fork_under_way = false;
 
-// "<descriptor>.<pid>[.p]": -1 when it is not for this process.
-int parse(const char* text) noexcept {
+struct variable {
+  int control_socket = -1;  // -1: it is not for this process
+  bool preloaded = false;
+  const char* library = "";
+};
+
+// "<descriptor>.<pid>.[p].<library>"
+variable parse(const char* text) noexcept {
   char* end = nullptr;
   const long fd = std::strtol(text, &end, 10);
-  if (fd <= 2 || *end != '.') return -1;
+  if (fd <= 2 || *end != '.') return {};
   const long pid = std::strtol(end + 1, &end, 10);
-  if (pid != os::this_process()) return -1;
-  if (end[0] == '.' && end[1] == 'p') os::drop_first_preload();
-  return static_cast<int>(fd);
+  if (pid != os::this_process() || *end != '.') return {};
+  variable found;
+  found.preloaded = *++end == 'p';
+  if (found.preloaded) ++end;
+  if (*end != '.') return {};
+  found.control_socket = static_cast<int>(fd);
+  found.library = end + 1;
+  return found;
 }
 
 process_role find_out() noexcept {
-  const char* text = os::take_variable(server_variable);
-  const int fd = text == nullptr || os::has_elevated_rights() ? -1 : parse(text);
-  if (fd < 0) return process_role::parent;
+  const char* text = os::find_variable(server_variable);
+  if (text == nullptr) return process_role::parent;
+  const variable found = os::has_elevated_rights() ? variable{} : parse(text);
+  if (found.control_socket < 0) {
+    os::take_variable(server_variable);
+    return process_role::parent;
+  }
   // From here on the socket is this process's alone, and programs that tasks run do not get it.
-  os::set_close_on_exec(fd, true);
-  control_socket.store(fd);
+  os::set_close_on_exec(found.control_socket, true);
+  if (found.preloaded && found.library == this_copy()) os::drop_first_preload();
   return process_role::fork_server;
 }
 
@@ -67,9 +82,24 @@ void set_role(process_role new_role) noexcept {
                                            std::memory_order_relaxed);
 }
 
-int inherited_control_socket() noexcept {
-  current_role();
-  return control_socket.load();
+std::string this_copy() {
+  const auto module = os::module_of(reinterpret_cast<const void*>(&this_copy));
+  return !module || module->is_executable ? std::string() : module->path;
+}
+
+server_order take_server_order() noexcept {
+  if (current_role() != process_role::fork_server) return {};
+  const char* text = os::find_variable(server_variable);
+  const variable found = text == nullptr ? variable{} : parse(text);
+  server_order order;
+  order.control_socket = found.control_socket;
+  if (order.control_socket < 0) return order;
+  order.for_this_copy = found.library == this_copy();
+  order.for_missing_copy = *found.library != '\0' && !os::is_loaded(found.library);
+  if (order.for_this_copy || order.for_missing_copy) {
+    os::take_variable(server_variable);
+  }
+  return order;
 }
 
 void note_hook() noexcept { hook.store(true); }

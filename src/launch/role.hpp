@@ -1,9 +1,10 @@
 // What this process is: the user's program, a fork server, a worker, or a process that somebody
-// forked from one of these. Known before any constructor of the program runs, because static
-// executors ask. Any thread.
+// forked from one of these. Each copy of procpool in a process keeps a role of its own. Known
+// before any constructor of the program runs, because static executors ask. Any thread.
 #pragma once
 
 #include <atomic>
+#include <string>
 
 namespace procpool::launch {
 
@@ -31,13 +32,26 @@ void set_role(process_role role) noexcept;
 
 // --- how an executed server knows that it is one -------------------------------------------------
 //
-// By an environment variable "PROCPOOL_SERVER=<descriptor>.<pid>[.p]", which names the process it
-// is meant for, so that it means nothing to other programs; it is taken out of the environment when
-// it is first read. ".p": the first entry of LD_PRELOAD is ours too, and goes as well.
+// By an environment variable "PROCPOOL_SERVER=<descriptor>.<pid>.[p].<library>", which names the
+// process it is meant for, so that it means nothing to other programs. "p": the first entry of
+// LD_PRELOAD is ours too.
+//
+// A process may have several copies of procpool, in the program and in its libraries: <library> has
+// the copy that is to be the server. It takes the variable out of the environment when main would
+// begin; until then all copies see from it that this is a server, not the program.
 inline constexpr char server_variable[] = "PROCPOOL_SERVER=";
 
-// The control socket of a process that was executed as a server; -1 in all others.
-int inherited_control_socket() noexcept;
+// The file of the library that this copy is in; empty if that is the program itself.
+std::string this_copy();
+
+struct server_order {
+  int control_socket = -1;  // -1: this is no executed server
+  bool for_this_copy = false;
+  bool for_missing_copy = false;  // the library that is meant is not in this process
+};
+// What the variable says, which is gone afterwards unless it is for another copy. For hooks and
+// procpool::init(), when main would begin.
+server_order take_server_order() noexcept;
 
 // --- the hook around main ------------------------------------------------------------------------
 

@@ -254,6 +254,8 @@ void run_executed_server(int control_socket) noexcept {
   serve_pool(std::move(fds));
 }
 
+void refuse_executed_server(int control_socket) noexcept { refuse(control_socket, missing_copy); }
+
 void run_forked_server(int control_socket) noexcept {
   server_fds fds;
   fds.control.reset(control_socket);

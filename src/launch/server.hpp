@@ -8,6 +8,10 @@ namespace procpool::launch {
 // is the master of start_method::forkserver, as the parent's hello says.
 [[noreturn]] void run_executed_server(int control_socket) noexcept;
 
+// In one that was to be a server of a copy of procpool that is not there: tells the parent, and
+// leaves.
+[[noreturn]] void refuse_executed_server(int control_socket) noexcept;
+
 // In a process that was forked from the parent (start_method::fork) or from the master.
 [[noreturn]] void run_forked_server(int control_socket) noexcept;
 

@@ -17,7 +17,7 @@ namespace {
 // when the library is loaded before everything else. Empty when the program has the hook.
 std::string library_to_preload() {
   if (has_hook()) return {};
-  const std::string self = os::module_path(reinterpret_cast<const void*>(&note_hook));
+  const std::string self = this_copy();
   if (!self.empty() && os::exports(self, "__libc_start_main") &&
       self.find_first_of(": ") == std::string::npos) {
     return self;
@@ -35,10 +35,12 @@ class server_environment {
     std::string variable = server_variable + std::to_string(server_end) + ".";
     const std::size_t pid_at = variable.size();
     variable.append(os::pid_digits, '0');
+    variable += '.';
     if (!preload.empty()) {
-      variable += ".p";
+      variable += 'p';
       add_preload(preload);
     }
+    variable += '.' + this_copy();
     strings_.push_back(std::move(variable));
     for (std::string& s : strings_) pointers_.push_back(s.data());
     pointers_.push_back(nullptr);

@@ -6,6 +6,7 @@
 
 #include "launch/fork_server_client.hpp"
 #include "launch/protocol.hpp"
+#include "launch/role.hpp"
 #include "os/child_setup.hpp"
 #include "os/children.hpp"
 #include "os/error.hpp"
@@ -25,6 +26,11 @@ namespace {
   }
   if (answer.error == bad_hello) {
     throw error("procpool: the fork server is another build than the program: restart the program");
+  }
+  if (answer.error == missing_copy) {
+    throw error("procpool: the fork server could not load " + this_copy() +
+                ", which this program has procpool from: the file must be where it was, and must "
+                "not need that the program has loaded something else before");
   }
   os::throw_error(answer.error, "the fork server cannot start");
 }

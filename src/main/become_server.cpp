@@ -8,8 +8,10 @@ namespace procpool {
 
 void main_hook::become_server_if_asked() noexcept {
   launch::note_hook();
-  const int socket = launch::inherited_control_socket();
-  if (socket >= 0) launch::run_executed_server(socket);
+  const launch::server_order order = launch::take_server_order();
+  if (order.for_this_copy) launch::run_executed_server(order.control_socket);
+  // Not the user's main a second time. The copy that is meant has its hook on the way there.
+  if (order.for_missing_copy) launch::refuse_executed_server(order.control_socket);
 }
 
 void init(int /*argc*/, char** /*argv*/) { main_hook::become_server_if_asked(); }

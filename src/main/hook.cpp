@@ -7,6 +7,9 @@
 // libprocpool.so, which comes before libc.so in the search. It passes its own main on to the real
 // one. So constructors run as in any start of the program, and main() does not.
 //
+// Where several copies of the library are in the process, the hook of each calls the next, and the
+// one that the variable names becomes the server (see launch/role.hpp).
+//
 // It is weak: in a fully static program the C library's own definition wins, and nothing is hooked;
 // procpool::init() does it there.
 
@@ -77,8 +80,8 @@ __attribute__((no_sanitize("undefined"))) int __libc_start_main(main_function pr
                                                                 void (*loader_fini)(),
                                                                 void* stack_end) {
   users_main = program_main;
-  // Asked here, before the constructors of the executable: the variable is gone when they run, and
-  // an executor in static storage can start its fork server.
+  // Asked here, before the constructors of the executable: an executor in static storage can start
+  // its fork server, or sees that this is one.
   procpool::launch::current_role();
   procpool::launch::note_hook();
   const auto real =

@@ -13,6 +13,13 @@
 
 namespace procpool::os {
 
+const char* find_variable(std::string_view prefix) noexcept {
+  for (char** at = ::environ; at != nullptr && *at != nullptr; ++at) {
+    if (std::strncmp(*at, prefix.data(), prefix.size()) == 0) return *at + prefix.size();
+  }
+  return nullptr;
+}
+
 const char* take_variable(std::string_view prefix) noexcept {
   if (::environ == nullptr) return nullptr;
   for (char** at = ::environ; *at != nullptr; ++at) {

@@ -8,6 +8,9 @@
 
 namespace procpool::os {
 
+// What follows `prefix` ("NAME=") in the environment; null if it is not there.
+const char* find_variable(std::string_view prefix) noexcept;
+
 // Takes "NAME=..." out of the environment and gives what follows `prefix` ("NAME="); null if it is
 // not there. Moves pointers only: nothing is allocated or freed.
 const char* take_variable(std::string_view prefix) noexcept;

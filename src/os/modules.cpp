@@ -112,6 +112,12 @@ file_identity identify(const module_info& module) {
           std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
 }
 
+bool is_loaded(const char* path) noexcept {
+  void* const handle = ::dlopen(path, RTLD_LAZY | RTLD_NOLOAD);
+  if (handle != nullptr) ::dlclose(handle);
+  return handle != nullptr;
+}
+
 std::optional<std::string> load_library(const std::string& path) {
   if (::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr) return std::nullopt;
   const char* reason = ::dlerror();

@@ -34,6 +34,9 @@ struct file_identity {
 // Of the module's file; all zero when it cannot be found.
 file_identity identify(const module_info& module);
 
+// Whether this process has loaded the library with that file.
+bool is_loaded(const char* path) noexcept;
+
 // Loads a shared library for the rest of the process: nullopt, or the reason why not.
 std::optional<std::string> load_library(const std::string& path);
 

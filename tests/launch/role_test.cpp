@@ -40,7 +40,7 @@ const bool reporting = (launch::set_worker_entry(report_role), true);
 TEST(role_test, a_variable_for_another_process_means_nothing) {
   const pid_t pid = ::fork();
   if (pid == 0) {
-    ::setenv("PROCPOOL_SERVER", "5.1", 1);  // of process 1
+    ::setenv("PROCPOOL_SERVER", "5.1..", 1);  // of process 1
     ::execl("/proc/self/exe", "role_test", "--gtest_filter=role_test.stays_a_program", nullptr);
     ::_exit(127);
   }
