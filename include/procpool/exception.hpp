@@ -96,7 +96,7 @@ std::exception_ptr rebuild_text(T original, const std::string& what,
 }
 
 template <class T>
-struct exception_transport {
+struct PROCPOOL_LOCAL exception_transport {
   static constexpr bool by_codec = can_travel<T, bound_for::parent>();
   static constexpr bool by_text =
       std::is_base_of_v<std::exception, T> && std::is_constructible_v<T, const std::string&>;

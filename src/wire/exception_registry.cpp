@@ -29,6 +29,12 @@ struct registry {
   bool indexed = false;                                             // guarded by mutex
 };
 
+// One type may be registered by several libraries, each with functions of its own; the library that
+// is unloaded takes its functions along.
+bool same(const exception_entry& a, const exception_entry& b) {
+  return *a.type == *b.type && a.encode == b.encode && a.decode == b.decode;
+}
+
 registry& the_registry() {
   static registry* const instance = new registry;
   return *instance;
@@ -114,7 +120,7 @@ void register_exception(const exception_entry& entry) {
   procpool::wire::registry& r = procpool::wire::the_registry();
   const std::lock_guard lock(r.mutex);
   for (procpool::wire::registered& known : r.added) {
-    if (*known.entry.type == *entry.type) {
+    if (procpool::wire::same(known.entry, entry)) {
       ++known.uses;
       return;
     }
@@ -126,8 +132,9 @@ void register_exception(const exception_entry& entry) {
 void unregister_exception(const exception_entry& entry) noexcept {
   procpool::wire::registry& r = procpool::wire::the_registry();
   const std::lock_guard lock(r.mutex);
-  const auto known = std::find_if(r.added.begin(), r.added.end(),
-                                  [&](const auto& a) { return *a.entry.type == *entry.type; });
+  const auto known = std::find_if(r.added.begin(), r.added.end(), [&](const auto& a) {
+    return procpool::wire::same(a.entry, entry);
+  });
   if (known != r.added.end() && --known->uses == 0) {
     r.added.erase(known);
     r.indexed = false;

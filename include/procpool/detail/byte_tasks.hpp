@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "procpool/detail/code_ref.hpp"
 #include "procpool/detail/map_feed.hpp"
 #include "procpool/detail/meeting.hpp"
 #include "procpool/detail/pool_access.hpp"
@@ -64,8 +65,7 @@ class byte_chunks {
       }
     }
     state_ptr commit(const task_options& options, std::uint32_t count) {
-      static const code_ref code = to_code_ref(reinterpret_cast<const void*>(&types::run_chunk));
-      return task_.commit(code, &options, count, true);
+      return task_.commit(code_of<&types::run_chunk>(), &options, count, true);
     }
 
    private:
@@ -146,7 +146,7 @@ struct byte_tasks {
   template <class Thunks, class F, class... Args>
   static state_ptr pack(const target& to, const task_options* options, bool may_wait, const F& f,
                         const Args&... args) {
-    static const code_ref code = to_code_ref(reinterpret_cast<const void*>(&Thunks::run_task));
+    const code_ref code = code_of<&Thunks::run_task>();
     submission task(to);
     Thunks::call::pack(task, f, args...);
     return task.commit(code, options, 0, may_wait);

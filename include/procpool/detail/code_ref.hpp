@@ -26,4 +26,12 @@ PROCPOOL_EXPORT code_ref to_code_ref(const void* address);
 // is unknown, cannot be loaded, or is another build than the parent's.
 PROCPOOL_EXPORT void* from_code_ref(code_ref ref);
 
+// The reference of a function of ours that was made from a template, found once. Each module has
+// its own: two libraries may have a copy of procpool each, or types of one name that differ.
+template <auto Function>
+PROCPOOL_LOCAL code_ref code_of() {
+  static const code_ref code = to_code_ref(reinterpret_cast<const void*>(Function));
+  return code;
+}
+
 }  // namespace procpool::detail

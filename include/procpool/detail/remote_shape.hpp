@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "procpool/codec.hpp"
+#include "procpool/export.hpp"
 
 namespace procpool::detail {
 
@@ -129,7 +130,7 @@ void add_shape(std::string& to) {
 
 // "i64 text -> void". Made once for each.
 template <class R, class... Stored>
-const std::string& signature_of() {
+PROCPOOL_LOCAL const std::string& signature_of() {
   static const std::string text = [] {
     std::string s;
     add_parts<>(s, type_list<Stored...>{});

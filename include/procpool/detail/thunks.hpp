@@ -166,7 +166,7 @@ template <class F>
 concept is_task = !std::is_same_v<F, task_options> && !std::is_same_v<F, map_options>;
 
 template <class F, class... Args>
-struct thunks {
+struct PROCPOOL_LOCAL thunks {
   using call = task_call<F, Args...>;
   using result = typename call::result_type;
 
