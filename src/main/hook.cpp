@@ -58,6 +58,10 @@ using start_function = int (*)(main_function, int, char**, void (*)(), void (*)(
 
 constinit main_function users_main = nullptr;
 
+// Where the hook is linked, all of the library is.
+[[gnu::used]] void (*const all_parts)(procpool::parent::pool&) =
+    &procpool::main_hook::name_all_parts;
+
 #if defined(__clang__)
 // main may have fewer parameters than we call it with, as everywhere in C.
 __attribute__((no_sanitize("function")))

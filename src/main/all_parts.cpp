@@ -1,0 +1,47 @@
+// A static library is linked in parts, those that are needed. Where a process has several copies of
+// procpool and the loader finds the functions of one copy for all of them (the program exports
+// them, or a library is linked, or loaded with RTLD_GLOBAL, before another), the parts that this
+// copy lacks would come from the next: a manager of one copy in the server of another. So a copy is
+// whole, and all of its functions are found or none. Remote managers are left out: they have no
+// part in how processes start and tasks are named, and most programs do without.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "main/become_server.hpp"
+#include "procpool/barrier.hpp"
+#include "procpool/condition_variable.hpp"
+#include "procpool/detail/meeting.hpp"
+#include "procpool/detail/pipeline_line.hpp"
+#include "procpool/errors.hpp"
+#include "procpool/event.hpp"
+#include "procpool/latch.hpp"
+#include "procpool/manager.hpp"
+#include "procpool/mutex.hpp"
+#include "procpool/process.hpp"
+#include "procpool/progress.hpp"
+#include "procpool/queue.hpp"
+#include "procpool/semaphore.hpp"
+
+namespace procpool::main_hook {
+
+// Never called; hook.cpp names it, and it names a function of each part.
+void name_all_parts(parent::pool& pool) {
+  const mutex lock;
+  const condition_variable condition;
+  const event happened;
+  const latch start(1);
+  const barrier all(1);
+  const counting_semaphore permits(1);
+  const queue<int> numbers(1);
+  const process child;
+  const manager objects;
+  const detail::meeting gathering(pool);
+  detail::wait_at_meeting(detail::meeting_words(), 0);
+  const detail::pipeline_line line(true);
+  const detail::progress_meter meter({}, std::nullopt);
+  const std::vector<std::string> trace = task_killed({}, {}).backtrace();
+}
+
+}  // namespace procpool::main_hook
