@@ -2,10 +2,13 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <limits>
+#include <optional>
 #include <utility>
 
 #include "os/child_setup.hpp"
 #include "os/environment.hpp"
+#include "os/file.hpp"
 #include "os/private_fds.hpp"
 #include "procpool/detail/task_state.hpp"
 
@@ -25,24 +28,56 @@ constinit std::atomic<bool> hook{false};
 constinit std::atomic<bool> handlers_installed{false};
 constinit thread_local bool own_fork_under_way = false;
 
-// "<descriptor>.<pid>[.p]": -1 when it is not for this process.
-int parse(const char* text) noexcept {
-  char* end = nullptr;
-  const long fd = std::strtol(text, &end, 10);
-  if (fd <= 2 || *end != '.') return -1;
-  const long pid = std::strtol(end + 1, &end, 10);
-  if (pid != os::this_process()) return -1;
-  if (end[0] == '.' && end[1] == 'p') os::drop_first_preload();
-  return static_cast<int>(fd);
+struct server_call {
+  int control = -1;
+  int folder = -1;
+  int library = -1;
+  bool restore = false;
+};
+
+// -1: no number, or none of a descriptor.
+int next_descriptor(char*& at) noexcept {
+  if (*at != '.') return -1;
+  const long fd = std::strtol(at + 1, &at, 10);
+  return fd > 2 && fd <= std::numeric_limits<int>::max() ? static_cast<int>(fd) : -1;
+}
+
+// Empty when it is not for this process.
+std::optional<server_call> parse(const char* text) noexcept {
+  char* at = nullptr;
+  server_call call;
+  const long control = std::strtol(text, &at, 10);
+  if (control <= 2 || control > std::numeric_limits<int>::max() || *at != '.') return std::nullopt;
+  const long pid = std::strtol(at + 1, &at, 10);
+  if (pid != os::this_process()) return std::nullopt;
+  call.control = static_cast<int>(control);
+  call.folder = next_descriptor(at);
+  call.library = next_descriptor(at);
+  call.restore = at[0] == '.' && at[1] == '1';
+  return call;
+}
+
+// All of that name are taken, so that none is left for the programs that this one starts.
+std::optional<server_call> take_server_call() noexcept {
+  std::optional<server_call> found;
+  while (const char* text = os::take_variable(server_variable)) {
+    if (!found && !os::has_elevated_rights()) found = parse(text);
+  }
+  return found;
 }
 
 process_role find_out() noexcept {
-  const char* text = os::take_variable(server_variable);
-  const int fd = text == nullptr || os::has_elevated_rights() ? -1 : parse(text);
-  if (fd < 0) return process_role::parent;
-  // From here on the socket is this process's alone, and programs that tasks run do not get it.
-  os::set_close_on_exec(fd, true);
-  control_socket.store(fd);
+  const std::optional<server_call> call = take_server_call();
+  if (!call) return process_role::parent;
+  // From here on they are this process's alone, and programs that tasks run do not get them.
+  os::set_close_on_exec(call->control, true);
+  if (call->library >= 0) os::set_close_on_exec(call->library, true);
+  if (call->folder >= 0) {
+    os::enter_folder(call->folder);
+    os::close_fd(call->folder);
+  }
+  if (call->restore) os::restore_loader_variables(kept_variable);
+  control_socket.store(call->control);
   return process_role::fork_server;
 }
 

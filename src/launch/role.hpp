@@ -31,10 +31,21 @@ void set_role(process_role role) noexcept;
 
 // --- how an executed server knows that it is one -------------------------------------------------
 //
-// By an environment variable "PROCPOOL_SERVER=<descriptor>.<pid>[.p]", which names the process it
-// is meant for, so that it means nothing to other programs; it is taken out of the environment when
-// it is first read. ".p": the first entry of LD_PRELOAD is ours too, and goes as well.
+// By an environment variable "PROCPOOL_SERVER=<control>.<pid>.<folder>.<library>.<restore>", which
+// names the process it is meant for, so that it means nothing to other programs; it is taken out of
+// the environment when it is first read. The numbers are, in this order:
+//
+//   control  descriptor of the socket
+//   pid      of the process that is meant
+//   folder   descriptor of the working directory to change to, or 0: the process was started where
+//            its program was, so that the loader finds what has a relative name
+//   library  descriptor of the library that was preloaded, or 0: as long as it is open, the
+//   loader's
+//            name for that library (/proc/self/fd/...) means something
+//   restore  1: the loader's variables (LD_LIBRARY_PATH and the like) are those of the program's
+//            start; those that the program has now have `kept_variable` before their names
 inline constexpr char server_variable[] = "PROCPOOL_SERVER=";
+inline constexpr char kept_variable[] = "PROCPOOL_KEPT_";
 
 // The control socket of a process that was executed as a server; -1 in all others.
 int inherited_control_socket() noexcept;

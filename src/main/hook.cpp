@@ -16,6 +16,7 @@
 #include "launch/worker_context.hpp"
 #include "main/become_server.hpp"
 #include "os/environment.hpp"
+#include "os/program_start.hpp"
 #include "procpool/export.hpp"
 #include "shm/process_image.hpp"
 #include "sync/manager_link.hpp"
@@ -77,6 +78,7 @@ __attribute__((no_sanitize("undefined"))) int __libc_start_main(main_function pr
                                                                 void (*loader_fini)(),
                                                                 void* stack_end) {
   users_main = program_main;
+  procpool::os::note_program_start();
   // Asked here, before the constructors of the executable: the variable is gone when they run, and
   // an executor in static storage can start its fork server.
   procpool::launch::current_role();
