@@ -1,11 +1,15 @@
 #include "launch/role.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <limits>
+#include <optional>
 #include <utility>
 
 #include "os/child_setup.hpp"
 #include "os/environment.hpp"
+#include "os/file.hpp"
 #include "os/modules.hpp"
 #include "os/private_fds.hpp"
 #include "procpool/detail/task_state.hpp"
@@ -25,39 +29,64 @@ constinit std::atomic<bool> hook{false};
 constinit std::atomic<bool> handlers_installed{false};
 constinit thread_local bool own_fork_under_way = false;
 
-struct variable {
-  int control_socket = -1;  // -1: it is not for this process
-  bool preloaded = false;
-  const char* library = "";
+struct server_call {
+  int control = -1;
+  int folder = -1;
+  int library = -1;
+  bool restore = false;
+  const char* copy = "";
 };
 
-// "<descriptor>.<pid>.[p].<library>"
-variable parse(const char* text) noexcept {
-  char* end = nullptr;
-  const long fd = std::strtol(text, &end, 10);
-  if (fd <= 2 || *end != '.') return {};
-  const long pid = std::strtol(end + 1, &end, 10);
-  if (pid != os::this_process() || *end != '.') return {};
-  variable found;
-  found.preloaded = *++end == 'p';
-  if (found.preloaded) ++end;
-  if (*end != '.') return {};
-  found.control_socket = static_cast<int>(fd);
-  found.library = end + 1;
-  return found;
+// The next field, with its dot, as a descriptor; -1: there is none. If it is to be used up, the
+// variable has a 0 there from now on.
+int take_descriptor(char*& at, bool use_up) noexcept {
+  if (*at != '.') return -1;
+  char* const begin = at + 1;
+  const long fd = std::strtol(begin, &at, 10);
+  if (use_up) std::fill(begin, at, '0');
+  return fd > 2 && fd <= std::numeric_limits<int>::max() ? static_cast<int>(fd) : -1;
+}
+
+// Empty when it is not for this process.
+std::optional<server_call> parse(char* text) noexcept {
+  char* at = nullptr;
+  server_call call;
+  const long control = std::strtol(text, &at, 10);
+  if (control <= 2 || control > std::numeric_limits<int>::max() || *at != '.') return std::nullopt;
+  const long pid = std::strtol(at + 1, &at, 10);
+  if (pid != os::this_process()) return std::nullopt;
+  call.control = static_cast<int>(control);
+  call.folder = take_descriptor(at, true);
+  call.library = take_descriptor(at, false);
+  if (at[0] != '.' || at[1] == '\0') return call;
+  call.restore = std::exchange(at[1], '0') == '1';
+  if (at[2] == '.') call.copy = at + 3;
+  return call;
+}
+
+// The call for this process, which stays in the environment. All others of that name are taken out,
+// so that none is left for the programs that this one starts.
+std::optional<server_call> find_server_call() noexcept {
+  while (char* text = os::find_variable(server_variable)) {
+    if (!os::has_elevated_rights()) {
+      if (const auto call = parse(text)) return call;
+    }
+    os::take_variable(server_variable);
+  }
+  return std::nullopt;
 }
 
 process_role find_out() noexcept {
-  const char* text = os::find_variable(server_variable);
-  if (text == nullptr) return process_role::parent;
-  const variable found = os::has_elevated_rights() ? variable{} : parse(text);
-  if (found.control_socket < 0) {
-    os::take_variable(server_variable);
-    return process_role::parent;
+  const std::optional<server_call> call = find_server_call();
+  if (!call) return process_role::parent;
+  // From here on they are this process's alone, and programs that tasks run do not get them.
+  os::set_close_on_exec(call->control, true);
+  if (call->library >= 0) os::set_close_on_exec(call->library, true);
+  if (call->folder >= 0) {
+    os::enter_folder(call->folder);
+    os::close_fd(call->folder);
   }
-  // From here on the socket is this process's alone, and programs that tasks run do not get it.
-  os::set_close_on_exec(found.control_socket, true);
-  if (found.preloaded && found.library == this_copy()) os::drop_first_preload();
+  if (call->restore) os::restore_loader_variables(kept_variable);
   return process_role::fork_server;
 }
 
@@ -89,15 +118,15 @@ std::string this_copy() {
 
 server_order take_server_order() noexcept {
   if (current_role() != process_role::fork_server) return {};
-  const char* text = os::find_variable(server_variable);
-  const variable found = text == nullptr ? variable{} : parse(text);
+  const std::optional<server_call> call = find_server_call();
+  if (!call) return {};
   server_order order;
-  order.control_socket = found.control_socket;
-  if (order.control_socket < 0) return order;
-  order.for_this_copy = found.library == this_copy();
-  order.for_missing_copy = *found.library != '\0' && !os::is_loaded(found.library);
+  order.control_socket = call->control;
+  order.for_this_copy = call->copy == this_copy();
+  order.for_missing_copy = *call->copy != '\0' && !os::is_loaded(call->copy);
   if (order.for_this_copy || order.for_missing_copy) {
-    os::take_variable(server_variable);
+    while (os::take_variable(server_variable) != nullptr) {
+    }
   }
   return order;
 }

@@ -32,14 +32,27 @@ void set_role(process_role role) noexcept;
 
 // --- how an executed server knows that it is one -------------------------------------------------
 //
-// By an environment variable "PROCPOOL_SERVER=<descriptor>.<pid>.[p].<library>", which names the
-// process it is meant for, so that it means nothing to other programs. "p": the first entry of
-// LD_PRELOAD is ours too.
+// By an environment variable
+// "PROCPOOL_SERVER=<control>.<pid>.<folder>.<library>.<restore>.<copy>", which names the process it
+// is meant for, so that it means nothing to other programs. In this order:
 //
-// A process may have several copies of procpool, in the program and in its libraries: <library> has
-// the copy that is to be the server. It takes the variable out of the environment when main would
-// begin; until then all copies see from it that this is a server, not the program.
+//   control  descriptor of the socket
+//   pid      of the process that is meant
+//   folder   descriptor of the working directory to change to, or 0: the process was started where
+//            its program was, so that the loader finds what has a relative name
+//   library  descriptor of the library that was preloaded, or 0: as long as it is open, the
+//            loader's name for that library (/proc/self/fd/...) means something
+//   restore  1: the loader's variables (LD_LIBRARY_PATH and the like) are those of the program's
+//            start; those that the program has now have `kept_variable` before their names
+//   copy     the file of the library whose copy of procpool is to be the server, to the end;
+//            nothing: the copy of the program itself
+//
+// A process may have several copies of procpool, in the program and in its libraries. The first one
+// that reads the variable does what <folder> and <restore> say, and writes 0 there. When main would
+// begin, the copy that is meant takes the variable out of the environment; until then all copies
+// see by it that this is a server, not the program.
 inline constexpr char server_variable[] = "PROCPOOL_SERVER=";
+inline constexpr char kept_variable[] = "PROCPOOL_KEPT_";
 
 // The file of the library that this copy is in; empty if that is the program itself.
 std::string this_copy();

@@ -23,6 +23,7 @@ void become_server(void* argument) {
 }  // namespace
 
 pid_t start_by_fork(int server_end) {
+  check_pid_namespace();
   const exclusive_gate alone;
   // What is buffered now would be written once more by each worker that flushes.
   std::fflush(nullptr);

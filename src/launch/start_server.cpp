@@ -1,6 +1,8 @@
 #include "launch/start_server.hpp"
 
 #include <cerrno>
+#include <csignal>
+#include <optional>
 #include <string>
 #include <system_error>
 
@@ -9,6 +11,7 @@
 #include "launch/role.hpp"
 #include "os/child_setup.hpp"
 #include "os/children.hpp"
+#include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/pidfd.hpp"
 #include "os/poll.hpp"
@@ -35,37 +38,65 @@ namespace {
   os::throw_error(answer.error, "the fork server cannot start");
 }
 
-// A pid may have come to mean another process. This one has not, if the server still holds its end
-// of the socket after the pidfd has been opened.
-void kill_silent_server(int parent_end, pid_t pid) noexcept {
-  if (pid == 0) return;
-  const os::unique_fd pidfd = os::open_pidfd(pid);
-  if (!pidfd) return;
+// Opened when the pid was known, and before the server can have been waited for by this process: it
+// may have ended and be another's pid only where process 1 was very fast.
+void kill_silent_server(int parent_end, const os::unique_fd& process) noexcept {
+  if (!process) return;
+  // This one has not, if the server still holds its end of the socket.
   if (os::poll_one(parent_end, os::poll_for::nothing, std::chrono::milliseconds(0)).hung_up) return;
-  os::pidfd_signal(pidfd.get(), 9);
+  os::pidfd_signal(process.get(), 9);
 }
 
 // One that has failed is about to end. Where orphans come to this process, nobody else reaps it.
-void reap_failed_server(pid_t pid) noexcept {
-  if (pid == 0 || !os::adopts_orphans()) return;
-  const os::unique_fd pidfd = os::open_pidfd(pid);
-  if (!pidfd) return;
-  os::poll_one(pidfd.get(), os::poll_for::input, std::chrono::seconds(2));
-  os::pidfd_reap(pidfd.get());
+void reap_failed_server(const os::unique_fd& process) noexcept {
+  if (!process || !os::adopts_orphans()) return;
+  os::poll_one(process.get(), os::poll_for::input, std::chrono::seconds(2));
+  os::pidfd_reap(process.get());
 }
 
-server_process hear_ready(int parent_end, pid_t pid) {
+// The server has closed its socket without a word.
+std::string why_it_ended(const os::unique_fd& process) {
+  constexpr int no_loader = 127;
+  const std::string seen_elsewhere = " (standard error may say more)";
+  std::optional<int> status;
+  if (process &&
+      os::poll_one(process.get(), os::poll_for::input, std::chrono::seconds(2)).readable) {
+    status = os::pidfd_wait_status(process.get());
+  }
+  std::string what = "procpool: the fork server ended before it was ready";
+  if (!status) {
+    return what +
+           ": a constructor of a static object may have ended the program, a shared library of the "
+           "program may be gone, or a filter of system calls does not let it run" +
+           seen_elsewhere;
+  }
+  if (const int signal = *status & 0x7f; signal != 0) {
+    return what + ", by signal " + std::to_string(signal) +
+           (signal == SIGSYS    ? ": a filter of system calls (seccomp) has ended it"
+            : signal == SIGKILL ? ": it was killed, perhaps because memory was short"
+                                : ": a constructor of a static object may have failed") +
+           seen_elsewhere;
+  }
+  const int code = *status >> 8 & 0xff;
+  what += ", with exit status " + std::to_string(code);
+  if (code == no_loader) {
+    return what +
+           ": the dynamic loader could not load the program or one of its shared libraries, and "
+           "says on standard error which";
+  }
+  return what + ": a constructor of a static object may have ended the program" + seen_elsewhere;
+}
+
+server_process hear_ready(int parent_end, const os::unique_fd& process) {
   const auto limit = std::chrono::milliseconds(fork_server_client::start_timeout);
   if (!os::poll_one(parent_end, os::poll_for::input, limit).readable) {
-    kill_silent_server(parent_end, pid);
+    kill_silent_server(parent_end, process);
     throw error("procpool: the fork server did not answer within 30 s");
   }
   ready answer;
   auto received = receive_struct(parent_end, answer, os::blocking::no);
   if (received.size == 0 || received.size == -ECONNRESET) {
-    throw error(
-        "procpool: the fork server ended before it was ready: a constructor of a static object may "
-        "have ended the program, or it cannot be executed");
+    throw error(why_it_ended(process));
   }
   if (received.size < 0) {
     os::throw_error(static_cast<int>(-received.size), "cannot hear from the fork server");
@@ -80,12 +111,23 @@ server_process hear_ready(int parent_end, pid_t pid) {
 }  // namespace
 
 server_process await_ready(int parent_end, pid_t pid) {
+  const os::unique_fd process = pid != 0 ? os::open_pidfd(pid) : os::unique_fd();
   try {
-    return hear_ready(parent_end, pid);
+    return hear_ready(parent_end, process);
   } catch (...) {
-    reap_failed_server(pid);
+    reap_failed_server(process);
     throw;
   }
+}
+
+void check_pid_namespace() {
+  if (!os::children_have_other_pid_namespace()) return;
+  throw error(
+      "procpool: this process has called unshare(CLONE_NEWPID), or setns() with a pid namespace, "
+      "and "
+      "can start no threads since, only processes of that namespace: fork one, and make the pool "
+      "in "
+      "it");
 }
 
 os::unique_fd own_pidfd() noexcept { return os::open_pidfd(os::this_process()); }

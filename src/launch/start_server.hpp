@@ -23,6 +23,9 @@ pid_t start_by_master(int server_end);
 // Ends the master, if there is one; the servers of living pools stay.
 void stop_master() noexcept;
 
+// Throws procpool::error where this process is in one pid namespace, and what it starts in another.
+void check_pid_namespace();
+
 // A new server's answer on the parent's end of its socket. `pid` as the starter gave it: a server
 // that does not answer in time is killed. Throws std::system_error and procpool::error.
 struct server_process {

@@ -100,10 +100,17 @@ exclusive_gate::exclusive_gate() {
     if (std::chrono::steady_clock::now() >= deadline) break;
     g.changed.wait_for(lock, std::chrono::milliseconds(1));
   }
-  const int others = std::max(os::thread_count() - 1 - g.registered, 1);
+  const int threads = os::thread_count();
+  const int others = std::max(threads - 1 - g.registered, 1);
   g.forking = false;
   lock.unlock();
   g.changed.notify_all();
+  if (threads < 0) {
+    throw unsafe_fork_error(
+        "procpool: start_method::fork needs a process without other threads, and how many run "
+        "cannot "
+        "be known, because /proc is not mounted: use start_method::spawn");
+  }
   throw unsafe_fork_error(
       "procpool: start_method::fork needs a process without other threads, and " +
       std::to_string(others) + (others == 1 ? " other thread runs" : " other threads run") +

@@ -2,11 +2,13 @@
 
 #include "launch/role.hpp"
 #include "launch/server.hpp"
+#include "os/program_start.hpp"
 #include "procpool/init.hpp"
 
 namespace procpool {
 
 void main_hook::become_server_if_asked() noexcept {
+  os::note_program_start();  // in a program without the hook, whose main() calls init()
   launch::note_hook();
   const launch::server_order order = launch::take_server_order();
   if (order.for_this_copy) launch::run_executed_server(order.control_socket);

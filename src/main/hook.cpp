@@ -19,6 +19,7 @@
 #include "launch/worker_context.hpp"
 #include "main/become_server.hpp"
 #include "os/environment.hpp"
+#include "os/program_start.hpp"
 #include "procpool/export.hpp"
 #include "shm/process_image.hpp"
 #include "sync/manager_link.hpp"
@@ -84,6 +85,7 @@ __attribute__((no_sanitize("undefined"))) int __libc_start_main(main_function pr
                                                                 void (*loader_fini)(),
                                                                 void* stack_end) {
   users_main = program_main;
+  procpool::os::note_program_start();
   // Asked here, before the constructors of the executable: an executor in static storage can start
   // its fork server, or sees that this is one.
   procpool::launch::current_role();

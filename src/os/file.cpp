@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <utility>
@@ -16,6 +17,12 @@ unique_fd open_file(const char* path, bool writable) noexcept {
   } while (fd < 0 && errno == EINTR);
   return above_stdio(unique_fd(fd));
 }
+
+unique_fd open_working_folder() noexcept {
+  return above_stdio(unique_fd(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC)));
+}
+
+bool enter_folder(int fd) noexcept { return ::fchdir(fd) == 0; }
 
 file_status status_of(int fd) noexcept {
   struct stat status{};

@@ -16,6 +16,10 @@ struct file_status {
 
 // Empty with errno set on failure. Does not wait for the other end of a pipe.
 unique_fd open_file(const char* path, bool writable) noexcept;
+// A handle of the working directory, and the way back to it. Empty, and false, with errno set on
+// failure.
+unique_fd open_working_folder() noexcept;
+bool enter_folder(int fd) noexcept;
 // All zero with errno set on failure.
 file_status status_of(int fd) noexcept;
 

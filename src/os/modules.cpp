@@ -11,6 +11,8 @@
 #include <memory>
 #include <utility>
 
+#include "os/environment.hpp"
+
 namespace procpool::os {
 namespace {
 
@@ -98,7 +100,7 @@ std::optional<module_info> module_of(const void* address) {
   if (address != nullptr) ::dl_iterate_phdr(visit, &one);
   if (one.found.empty()) return std::nullopt;
   module_info module = std::move(one.found.front());
-  module.path = absolute(module.is_executable ? "/proc/self/exe" : module.path.c_str());
+  module.path = module.is_executable ? absolute("/proc/self/exe") : module_path(address);
   return module;
 }
 

@@ -59,6 +59,10 @@ PROCPOOL_UNCHECKED int execute(void* argument) {
   reset_signal_actions(fault_handlers::reset);
   set_standard_streams();
   close_on_exec_all_but(request.inherited_fd);
+  for (const int fd : request.further_fds) {
+    if (fd >= 0) set_close_on_exec(fd, false);
+  }
+  if (request.folder != nullptr && ::chdir(request.folder) != 0) errno = 0;
   write_pid(request.pid_text, ::getpid());
   ::execve(request.path, request.argv, request.envp);
   job.error = errno;

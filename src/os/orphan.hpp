@@ -21,8 +21,10 @@ struct exec_request {
   const char* path = nullptr;
   char* const* argv = nullptr;
   char* const* envp = nullptr;
-  char* pid_text = nullptr;  // pid_digits characters within envp
-  int inherited_fd = -1;     // the only descriptor above 2 that the new program gets
+  char* pid_text = nullptr;       // pid_digits characters within envp
+  int inherited_fd = -1;          // the only descriptor above 2 that the new program gets,
+  int further_fds[2] = {-1, -1};  // with these, where they are not -1
+  const char* folder = nullptr;   // where it starts, if that directory can be entered; null: here
 };
 
 // The new program starts with /dev/null as standard input, default signal actions (SIGINT and

@@ -1,10 +1,12 @@
 #include "os/pidfd.hpp"
 
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 
 #include "os/poll.hpp"
 
@@ -29,6 +31,28 @@ int pidfd_signal(int pidfd, int signal) noexcept {
 
 bool pidfd_dead(int pidfd) noexcept {
   return poll_one(pidfd, poll_for::input, std::chrono::milliseconds(0)).readable;
+}
+
+std::optional<int> pidfd_wait_status(int pidfd) noexcept {
+  siginfo_t info{};
+  constexpr auto by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD
+  if (::waitid(by_pidfd, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG | __WALL) == 0 &&
+      info.si_pid != 0) {
+    return info.si_code == CLD_EXITED ? info.si_status << 8 : info.si_status;
+  }
+  // struct pidfd_info of <linux/pidfd.h>, which many systems do not have yet.
+  struct {
+    std::uint64_t mask;
+    std::uint64_t cgroup;
+    std::uint32_t ids[11];
+    std::int32_t exit_status;
+  } answer{};
+  static_assert(sizeof(answer) == 64);
+  constexpr std::uint64_t wants_exit = 1U << 3U;
+  answer.mask = wants_exit;
+  const unsigned long get_info = _IOWR(0xFF, 11, answer);
+  if (::ioctl(pidfd, get_info, &answer) != 0 || (answer.mask & wants_exit) == 0) return {};
+  return answer.exit_status;
 }
 
 void pidfd_reap(int pidfd) noexcept {

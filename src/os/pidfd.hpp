@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <optional>
 
 #include "os/unique_fd.hpp"
 
@@ -20,6 +21,10 @@ int pidfd_signal(int pidfd, int signal) noexcept;
 
 // The process is dead (perhaps not yet reaped).
 bool pidfd_dead(int pidfd) noexcept;
+
+// How a dead process ended, in the words of wait(2)'s status; empty where the kernel does not tell
+// (before Linux 6.15, unless it is our child that nobody has reaped). Reaps it if it is our child.
+std::optional<int> pidfd_wait_status(int pidfd) noexcept;
 
 // Reaps the process if it is our child; harmless if it is not. For orphans that this process
 // adopted, as process 1 of a container or as a subreaper.

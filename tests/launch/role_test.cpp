@@ -54,15 +54,6 @@ TEST(role_test, stays_a_program) {
   EXPECT_EQ(::getenv("PROCPOOL_SERVER"), nullptr);
 }
 
-TEST(role_test, the_first_preloaded_library_can_be_dropped) {
-  ::setenv("LD_PRELOAD", "/a/first.so:/b/second.so", 1);
-  os::drop_first_preload();
-  EXPECT_STREQ(::getenv("LD_PRELOAD"), "/b/second.so");
-  os::drop_first_preload();
-  EXPECT_EQ(::getenv("LD_PRELOAD"), nullptr);
-  os::drop_first_preload();
-  EXPECT_EQ(::getenv("LD_PRELOAD"), nullptr);
-}
 
 }  // namespace
 }  // namespace procpool::testing
