@@ -254,7 +254,12 @@ void run_executed_server(int control_socket) noexcept {
   serve_pool(std::move(fds));
 }
 
-void refuse_executed_server(int control_socket) noexcept { refuse(control_socket, missing_copy); }
+void refuse_executed_server(int control_socket) noexcept {
+  server_fds fds;
+  fds.control.reset(control_socket);
+  receive_hello(fds);  // or the answer would be lost with what has not been read
+  refuse(fds.control.get(), missing_copy);
+}
 
 void run_forked_server(int control_socket) noexcept {
   server_fds fds;
