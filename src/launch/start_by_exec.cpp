@@ -28,7 +28,13 @@ struct preloaded_library {
 preloaded_library library_to_preload() {
   if (has_hook()) return {};
   const std::string self = this_copy();
-  if (self.empty() || !os::exports(self, "__libc_start_main")) {
+  if (!self.empty() && !os::exports(self, "__libc_start_main")) {
+    throw error("procpool: " + self +
+                " cannot be preloaded into a fork server, because it does not export "
+                "__libc_start_main: name that under `global:` in its version script, link it "
+                "without -Wl,--exclude-libs, or with libprocpool.so, or use start_method::fork");
+  }
+  if (self.empty()) {
     throw error(
         "procpool: this program cannot be executed again as a fork server, because nothing of "
         "procpool runs before its main(): call procpool::init(argc, argv) first thing in main(), "

@@ -98,6 +98,15 @@ add_lost_plugin_test(host removed "cannot open the library")
 add_lost_plugin_test(static_host removed "cannot open the library")
 add_lost_plugin_test(static_host replaced "the fork server could not load")
 
+# A copy that has no hook to be found.
+add_library(package_hidden_plugin SHARED $<TARGET_OBJECTS:package_plugin_1>)
+target_link_libraries(package_hidden_plugin PRIVATE ${static_library} -Wl,--exclude-libs,ALL)
+set_target_properties(package_hidden_plugin PROPERTIES LINKER_LANGUAGE CXX)
+add_test(NAME package.plugins.hidden
+  COMMAND package_host spawn $<TARGET_FILE:package_hidden_plugin>)
+set_tests_properties(package.plugins.hidden PROPERTIES
+  LABELS package TIMEOUT 60 PASS_REGULAR_EXPRESSION "does not export __libc_start_main")
+
 add_test(NAME package.plugins.symbols COMMAND "${plugin_dir}/check_copies.sh"
   $<TARGET_FILE:${shared_library}> ${static_1} ${static_2})
 add_test(NAME package.build_mode COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/check_build_mode.sh"
