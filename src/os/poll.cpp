@@ -3,6 +3,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -18,6 +21,31 @@ static_assert(static_cast<short>(poll_for::input) == POLLIN &&
 
 namespace {
 
+constexpr std::chrono::milliseconds refused_pause{10};
+
+// As poll() with one descriptor and without a wait, but for its limit.
+int select_one(pollfd& item) noexcept {
+  constexpr std::size_t bits = 8 * sizeof(unsigned long), words = 64;
+  item.revents = 0;
+  const auto fd = static_cast<std::size_t>(item.fd);
+  if (item.fd < 0 || fd >= words * bits) return 0;
+  unsigned long in[words] = {}, out[words] = {};
+  const unsigned long bit = 1UL << (fd % bits);
+  in[fd / bits] = bit;
+  if ((item.events & POLLOUT) != 0) out[fd / bits] = bit;
+  timespec none{};
+  const long ready = ::syscall(SYS_pselect6, item.fd + 1, in, out, nullptr, &none, nullptr);
+  if (ready < 0 && errno == EBADF) item.revents = POLLNVAL;
+  if (ready > 0 && in[fd / bits] != 0) {
+    int bytes = 0;
+    if ((item.events & POLLIN) != 0) item.revents = POLLIN;
+    // Readable, and nothing to read: that is the end.
+    if (::ioctl(item.fd, FIONREAD, &bytes) == 0 && bytes == 0) item.revents |= POLLHUP;
+  }
+  if (ready > 0 && out[fd / bits] != 0) item.revents |= POLLOUT;
+  return item.revents != 0 ? 1 : 0;
+}
+
 class poll_set {
  public:
   explicit poll_set(std::span<poll_item> items) noexcept
@@ -29,12 +57,21 @@ class poll_set {
   pollfd* fds() noexcept { return fds_; }
   nfds_t count() const noexcept { return items_.size(); }
 
+  // poll() refuses to look at more descriptors than RLIMIT_NOFILE lets a process open, even if they
+  // are open.
+  int look_at_each() noexcept {
+    int ready = 0;
+    for (nfds_t i = 0; i < count(); ++i) ready += select_one(fds_[i]);
+    return ready;
+  }
+
   void report(int ready) noexcept {
     for (std::size_t i = 0; i < items_.size(); ++i) {
       const short seen = ready > 0 ? fds_[i].revents : short{0};
       items_[i].readable = (seen & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) != 0;
       items_[i].writable = (seen & POLLOUT) != 0;
       items_[i].hung_up = (seen & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+      items_[i].invalid = (seen & POLLNVAL) != 0;
     }
   }
 
@@ -52,16 +89,34 @@ int poll_items(std::span<poll_item> items, std::chrono::milliseconds max) noexce
   int ready = 0;
   for (;;) {
     ready = ::poll(set.fds(), set.count(), forever ? -1 : static_cast<int>(max.count()));
-    if (ready >= 0 || errno != EINTR) break;
+    if (ready >= 0) break;
+    if (errno != EINTR) {
+      ready = set.look_at_each();
+      if (ready > 0 || max.count() == 0) break;
+      const bool last = !forever && max <= refused_pause;
+      ::poll(nullptr, 0, static_cast<int>((last ? max : refused_pause).count()));
+    }
     if (!forever) max = std::chrono::ceil<std::chrono::milliseconds>(time_left(deadline));
   }
   set.report(ready);
   return std::max(ready, 0);
 }
 
-void poll_until_signal(std::span<poll_item> items, const void* mask) noexcept {
+void poll_until_signal(std::span<poll_item> items, const void* mask,
+                       std::chrono::milliseconds max) noexcept {
   poll_set set(items);
-  set.report(::ppoll(set.fds(), set.count(), nullptr, static_cast<const sigset_t*>(mask)));
+  timespec limit{};
+  limit.tv_sec = static_cast<time_t>(max.count() / 1000);
+  limit.tv_nsec = static_cast<long>(max.count() % 1000) * 1'000'000;
+  const timespec* const end = max.count() < 0 ? nullptr : &limit;
+  const auto* const signals = static_cast<const sigset_t*>(mask);
+  int ready = ::ppoll(set.fds(), set.count(), end, signals);
+  if (ready < 0 && errno != EINTR) {
+    ready = set.look_at_each();
+    limit = {0, std::chrono::nanoseconds(refused_pause).count()};
+    if (ready == 0) ::ppoll(nullptr, 0, &limit, signals);
+  }
+  set.report(ready);
 }
 
 poll_item poll_one(int fd, poll_for wanted, std::chrono::milliseconds max) noexcept {
