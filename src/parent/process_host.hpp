@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "launch/fork_server_client.hpp"
+#include "os/memfd.hpp"
 #include "os/poll.hpp"
 #include "os/private_fds.hpp"
 #include "parent/child_process.hpp"
@@ -41,16 +42,20 @@ class process_host {
              detail::process_payload& task);
   void start_copy(const std::shared_ptr<child_process>& child);
 
-  void signal(child_process& child, int number) noexcept;
+  // False when neither this process nor the fork server can send it. True when it has ended.
+  bool signal(child_process& child, int number) noexcept;
+  // What its thread does whenever it wakes up. Any thread.
+  void look() noexcept;
 
  private:
   process_host();
   ~process_host() = delete;
 
+  void require_file() const;
   void ensure_thread();
   void watch();
   std::chrono::milliseconds patience();
-  void handle_events();
+  bool handle_events() noexcept;
   void handle(process_group& group, const launch::server_event& event);
   void remove_finished() noexcept;
 
@@ -65,6 +70,7 @@ class process_host {
 
   std::mutex mutex_;
   os::private_fd file_;
+  const os::fd_identity file_id_;
   shm::block_allocator blocks_;
   os::private_fd wake_;
   os::event_set events_;
