@@ -55,6 +55,7 @@ struct death_record {
   bool will_retry = false;  // true only in reports to on_worker_death: the task runs again
   std::string trace = {};   // what backtrace() makes readable
   std::string stderr_tail = {};
+  std::string cause = {};  // what the worker itself has said when it left; mostly empty
 };
 
 // Base of the errors of tasks whose worker was killed or died.

@@ -24,6 +24,9 @@ std::string crash_text(const death_record& r) {
       text +=
           "; if nobody sent it, the machine ran out of memory: use fewer workers or smaller tasks";
     }
+  } else if (!r.cause.empty()) {
+    text += " left while it ran " + task_name(r) + ": " + r.cause +
+            ". This task has closed it, or an earlier task of this worker";
   } else {
     text += " left with exit code " + std::to_string(r.exit_code) + " while it ran " + task_name(r);
     text += "; a task must return or throw, not exit";

@@ -55,8 +55,10 @@ struct fork_server_client::state {
   std::vector<pid_t> adopted;  // workers that a dead server has left
   os::event_set events;
   bool server_lost = false;
-  std::optional<std::chrono::steady_clock::time_point> silent_since;
-  bool finished = false;  // server_gone was given, or stop() called
+  std::optional<std::chrono::steady_clock::time_point>
+      silent_since;                                     // or since it was told to go on
+  std::chrono::steady_clock::time_point in_debt_since;  // if silent_since
+  bool finished = false;                                // server_gone was given, or stop() called
 
   std::mutex mutex;  // workers and unsent: signal_worker() comes from any thread
   std::map<std::uint32_t, known_worker> workers;
@@ -69,9 +71,14 @@ struct fork_server_client::state {
 
   void greet(const server_config& config, os::unique_fd lifeline_writer);
   bool send(const command& message);
+  bool send_or_keep(const command& message) noexcept;
   void flush();
   std::optional<server_event> translate(const report& message, os::unique_fd pidfd);
   void lose_server();
+  bool has_descriptors() const noexcept { return !lifeline || lifeline.is_ours(); }
+  void forget_descriptors() noexcept;
+  void begin_silence() noexcept;
+  bool all_dead(std::chrono::milliseconds max) const noexcept;
   void reap_adopted() noexcept;
   void hear_the_last();
   std::optional<server_event> next_death();
@@ -168,7 +175,23 @@ pid_t fork_server_client::server_pid() const noexcept { return state_->server.pi
 // False when the socket takes no more now. A server that is gone takes everything; its end is an
 // event of its own.
 bool fork_server_client::state::send(const command& message) {
+  if (!control.is_ours()) return true;
   return send_struct(control.get(), message, {}, os::blocking::no) != -EAGAIN;
+}
+
+// After what waits already, so that a worker is signalled after it was asked for.
+bool fork_server_client::state::send_or_keep(const command& message) noexcept {
+  if (!control.is_ours()) return false;
+  if (unsent.empty()) {
+    const int error = send_struct(control.get(), message, {}, os::blocking::no);
+    if (error != -EAGAIN) return error == 0;
+  }
+  try {
+    unsent.push_back(message);
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
 }
 
 void fork_server_client::state::flush() {
@@ -194,7 +217,7 @@ void fork_server_client::start_worker(seat_id id, std::uint64_t argument) {
     state_->unsent.pop_back();
     throw;
   }
-  if (!state_->silent_since) state_->silent_since = std::chrono::steady_clock::now();
+  state_->begin_silence();
   // A server that is lost answers nothing: that nothing has come of this is for the lifeline to
   // say.
   if (state_->server_lost) state_->events.add(state_->lifeline.get());
@@ -209,14 +232,17 @@ bool fork_server_client::signal_worker(seat_id id, int signal) noexcept {
       at->second.pid == 0) {
     return false;
   }
-  const int error = at->second.pidfd ? os::pidfd_signal(at->second.pidfd.get(), signal) : ENOSYS;
-  if (error != ENOSYS) return error == 0;
-  // The server knows which of its children is alive.
+  if (at->second.pidfd.is_ours()) {
+    const int error = os::pidfd_signal(at->second.pidfd.get(), signal);
+    if (error == 0 || error == ESRCH) return error == 0;
+  }
+  // Not known or not allowed here: the server, which knows which of its children is alive, may have
+  // the right that this process has given up.
   command message;
   message.what = command::op::signal;
   message.id = id;
   message.signal = signal;
-  return send_struct(state_->control.get(), message, {}, os::blocking::no) == 0;
+  return state_->send_or_keep(message);
 }
 
 // --- events
@@ -226,6 +252,11 @@ std::optional<server_event> fork_server_client::next_event() {
   state& s = *state_;
   if (s.finished) return std::nullopt;
   while (!s.server_lost) {
+    // Closed by the program: the server has seen the end of its socket, and kills its workers.
+    if (!s.control.is_ours()) {
+      s.lose_server();
+      break;
+    }
     report message;
     auto received = receive_struct(s.control.get(), message, os::blocking::no);
     if (received.size == -EAGAIN) {
@@ -285,6 +316,8 @@ bool fork_server_client::server_lives() const noexcept {
   return !pidfd || !os::pidfd_dead(pidfd.get());
 }
 
+bool fork_server_client::has_descriptors() const noexcept { return state_->has_descriptors(); }
+
 os::unique_fd fork_server_client::duplicate_pidfd(seat_id id) const noexcept {
   const std::lock_guard lock(state_->mutex);
   const auto at = state_->workers.find(id.seat);
@@ -305,22 +338,29 @@ bool fork_server_client::state::owes_an_answer() {
   });
 }
 
+void fork_server_client::state::begin_silence() noexcept {
+  if (silent_since) return;
+  silent_since = in_debt_since = std::chrono::steady_clock::now();
+}
+
 // A start is answered in a moment, and when a pidfd says that its worker is dead, the server says
 // so, too. If that takes long, the server was stopped, by a task perhaps, and goes on when it is
-// told to.
+// told to. If it does not, or may not be told, it is as good as dead.
 void fork_server_client::state::watch_silence() {
   events.clear();
-  if (!server.pidfd || !owes_an_answer()) {
+  if (!owes_an_answer()) {
     silent_since.reset();
     return;
   }
+  begin_silence();
   const auto now = std::chrono::steady_clock::now();
-  if (!silent_since) {
-    silent_since = now;
-  } else if (now - *silent_since >= longest_silence) {
-    os::pidfd_signal(server.pidfd.get(), continue_signal);
-    silent_since = now;
+  if (now - *silent_since < longest_silence) return;
+  const bool given_up = now - in_debt_since >= longest_debt;
+  if (server.pidfd) {
+    os::pidfd_signal(server.pidfd.get(), given_up ? killed_signal : continue_signal);
   }
+  silent_since = now;
+  if (given_up) lose_server();
 }
 
 // --- the end
@@ -331,6 +371,10 @@ void fork_server_client::state::watch_silence() {
 void fork_server_client::state::lose_server() {
   server_lost = true;
   const std::lock_guard lock(mutex);
+  if (!has_descriptors()) {
+    forget_descriptors();
+    return;
+  }
   events.remove(control.get());
   control.reset();
   unsent.clear();
@@ -346,6 +390,23 @@ void fork_server_client::state::lose_server() {
   if (lifeline_needed) events.add(lifeline.get());
 }
 
+// The program has closed them all. None is touched any more, since its number may be that of a file
+// of the program's own.
+void fork_server_client::state::forget_descriptors() noexcept {
+  control.reset();
+  for (auto& [seat, worker] : workers) static_cast<void>(worker.pidfd.release().release());
+  os::remove_private_fd(server.pidfd.get());
+  static_cast<void>(server.pidfd.release());
+  os::remove_private_fd(events.fd());
+  events.forget();
+  unsent.clear();
+}
+
+// No process is left that has the other end.
+bool fork_server_client::state::all_dead(std::chrono::milliseconds max) const noexcept {
+  return os::poll_one(lifeline.get(), os::poll_for::nothing, max).hung_up && lifeline.is_ours();
+}
+
 // Workers of a dead server belong to process 1, which reaps them. If this process is the one that
 // gets them, their pids cannot have come to mean others before they are reaped here. They are dead,
 // or so near to it that waiting is no matter. One that a server forked in its very last moment,
@@ -359,18 +420,20 @@ void fork_server_client::state::reap_adopted() noexcept {
 
 std::optional<server_event> fork_server_client::state::next_death() {
   const std::lock_guard lock(mutex);
-  const bool all_dead = os::poll_one(lifeline.get(), os::poll_for::nothing, no_wait).hung_up;
+  const bool blind = !has_descriptors();
+  const bool all_are_dead = !blind && all_dead(no_wait);
   for (auto at = workers.begin(); at != workers.end(); ++at) {
     known_worker& worker = at->second;
     // The pidfd where there is one: descriptors are closed a moment before a process is dead.
-    if (worker.pidfd ? !os::pidfd_dead(worker.pidfd.get()) : !all_dead) continue;
+    const bool dead = worker.pidfd ? os::pidfd_dead(worker.pidfd.get()) : all_are_dead;
+    if (!dead && !blind) continue;
     server_event event;
     event.what = server_event::kind::exited;
     event.id = {at->first, worker.incarnation};
     event.pid = worker.pid;
     event.exit_kind = code_killed;
     event.exit_status = killed_signal;
-    event.error = EOWNERDEAD;
+    event.error = blind ? EBADF : EOWNERDEAD;
     if (worker.pidfd) events.remove(worker.pidfd.get());
     if (worker.pid != 0) adopted.push_back(worker.pid);
     workers.erase(at);
@@ -378,14 +441,14 @@ std::optional<server_event> fork_server_client::state::next_death() {
   }
   if (!workers.empty()) return std::nullopt;
   finished = true;
-  events.remove(lifeline.get());
+  if (!blind) events.remove(lifeline.get());
   return server_event{};
 }
 
 // Which processes there are, in case that they end with the server.
 void fork_server_client::state::hear_the_last() {
   constexpr std::uint32_t most = 4 * max_seats;
-  for (std::uint32_t i = 0; control && i < most; ++i) {
+  for (std::uint32_t i = 0; control.is_ours() && i < most; ++i) {
     report message;
     auto received = receive_struct(control.get(), message, os::blocking::no);
     if (received.size <= 0 && received.size != -ECONNRESET) return;
@@ -399,7 +462,8 @@ void fork_server_client::stop(std::chrono::milliseconds grace) noexcept {
   s.finished = true;
   {
     const std::lock_guard lock(s.mutex);
-    if (s.control) {
+    if (!s.has_descriptors()) s.forget_descriptors();
+    if (s.control.is_ours()) {
       s.events.remove(s.control.get());
       command farewell;
       farewell.what = command::op::farewell;
@@ -414,22 +478,19 @@ void fork_server_client::stop(std::chrono::milliseconds grace) noexcept {
 }
 
 void fork_server_client::state::wait_for_end(std::chrono::milliseconds grace) {
-  if (!lifeline) return;
-  const auto lifeline_ends = [this](std::chrono::milliseconds max) {
-    return os::poll_one(lifeline.get(), os::poll_for::nothing, max).hung_up;
-  };
+  if (!lifeline.is_ours()) return;
   if (!server.pidfd) {
-    lifeline_ends(grace);
+    all_dead(grace);
   } else {
-    if (!os::poll_one(server.pidfd.get(), os::poll_for::input, grace).readable) {
+    if (!os::pidfd_dead(server.pidfd.get(), grace)) {
       os::pidfd_signal(server.pidfd.get(), killed_signal);
       // Its workers get SIGKILL from the kernel with it.
-      os::poll_one(server.pidfd.get(), os::poll_for::input, default_grace);
-      lifeline_ends(default_grace);
+      os::pidfd_dead(server.pidfd.get(), default_grace);
+      all_dead(default_grace);
     }
     os::pidfd_reap(server.pidfd.get());
   }
-  if (os::adopts_orphans() && lifeline_ends(default_grace)) {
+  if (os::adopts_orphans() && all_dead(default_grace)) {
     for (const auto& [seat, worker] : workers) {
       if (worker.pid != 0) adopted.push_back(worker.pid);
     }

@@ -47,7 +47,10 @@ struct server_event {
   pid_t pid = 0;
   int exit_kind = 0;    // CLD_EXITED, CLD_KILLED or CLD_DUMPED
   int exit_status = 0;  // exit code or signal
-  int error = 0;  // errno of start_failed; EOWNERDEAD in `exited` when the server was lost with it
+  // errno of start_failed. In `exited`: EOWNERDEAD when the server was lost with it, and EBADF when
+  // the program has closed the descriptors that could prove its death. The server kills all its
+  // workers when that happens; no memory that such a worker may write to is to be used again.
+  int error = 0;
 };
 
 class fork_server_client {
@@ -70,6 +73,9 @@ class fork_server_client {
 
   // False once the server is certainly dead, which next_event() may not have told yet. Any thread.
   bool server_lives() const noexcept;
+  // False once the program has closed the descriptors of this client, which it has not opened.
+  // Their numbers may be other files' now, and are not touched any more. Any thread.
+  bool has_descriptors() const noexcept;
 
   // A pidfd of that worker for the caller to keep; empty unless `started` was told, and where there
   // are none.
@@ -84,11 +90,16 @@ class fork_server_client {
   bool lost() const noexcept;
 
   // How long the caller may sleep on event_fd(); negative: no limit. While the server owes an
-  // answer or the report of a death, next_event() sees to it that it was not stopped.
+  // answer or the report of a death, next_event() sees to it that it was not stopped: it is told to
+  // go on after longest_silence, and killed and given up after longest_debt.
   std::chrono::milliseconds patience() const noexcept;
   static constexpr std::chrono::milliseconds longest_silence{250};
+  static constexpr std::chrono::seconds longest_debt{30};
 
-  // False if that incarnation is not known to run (any more). Never hits another process.
+  // By the worker's pidfd, or, where the kernel refuses that, by the server. False if that
+  // incarnation is not known to run (any more), or if the server cannot be asked. Never hits
+  // another process. True is no promise: a process that has changed its user may be out of the
+  // reach of both.
   bool signal_worker(seat_id id, int signal) noexcept;
 
   pid_t server_pid() const noexcept;

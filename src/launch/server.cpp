@@ -75,10 +75,14 @@ void announce(const server_fds& fds) noexcept {
     os::leave_process(0);
 }
 
+// How long the server stays for what it has killed, before it leaves all the same: a process that
+// runs as another user cannot be killed, and a frozen process does not die.
+constexpr std::chrono::seconds last_wait{10};
+
 // The kill that reaches everything: workers, the spare, and what tasks have left behind. It is
 // repeated because the death of a process hands its children on to this one.
-void kill_descendants() noexcept {
-  while (os::kill_all_children() && os::reap_next()) {
+void kill_descendants(std::chrono::steady_clock::time_point end) noexcept {
+  while (os::kill_all_children() && os::reap_until(0, end)) {
   }
 }
 
@@ -156,12 +160,13 @@ class pool_server {
 
   // The parent is dead, or done with this pool.
   [[noreturn]] void finish(bool parent_died) noexcept {
-    forker_.kill_spare();
+    const auto end = std::chrono::steady_clock::now() + last_wait;
+    forker_.kill_spare(end);
     seats_.for_each_running([](seat_row& row) { os::kill_child(row.pid); });
-    seats_.for_each_running([](seat_row& row) { os::reap(row.pid); });
+    seats_.for_each_running([end](seat_row& row) { os::reap_until(row.pid, end); });
     // A program that is gone leaves nothing behind. One that ends a pool in order may have tasks
     // that started a process on purpose; it goes to process 1.
-    if (parent_died) kill_descendants();
+    if (parent_died) kill_descendants(end);
     os::leave_process(0);
   }
 

@@ -101,10 +101,11 @@ bool worker_forker::forget_spare(pid_t pid) noexcept {
   return true;
 }
 
-void worker_forker::kill_spare() noexcept {
+void worker_forker::kill_spare(std::chrono::steady_clock::time_point end) noexcept {
   if (spare_pid_ == 0) return;
+  spare_order_.reset();  // it leaves by itself, too
   os::kill_child(spare_pid_);
-  os::reap(spare_pid_);
+  os::reap_until(spare_pid_, end);
   spare_pid_ = 0;
 }
 

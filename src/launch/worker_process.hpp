@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <span>
 
@@ -36,7 +37,7 @@ class worker_forker {
   pid_t prepare_spare() noexcept;
   // True if it was the spare that died.
   bool forget_spare(pid_t pid) noexcept;
-  void kill_spare() noexcept;
+  void kill_spare(std::chrono::steady_clock::time_point end) noexcept;
 
  private:
   bool wake_spare(seat_id id, std::uint64_t argument) noexcept;

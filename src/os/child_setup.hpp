@@ -49,7 +49,7 @@ pid_t parent_process() noexcept;
 // Ends the process at once: no destructors, no exit handlers, no stdio buffers. Those belong to the
 // program that this process is a copy of. Coverage data is written where a program collects any.
 [[noreturn]] void leave_process(int status) noexcept;
-// Sleeps until a signal ends the process.
-[[noreturn]] void wait_to_be_killed() noexcept;
+// The same by SIGKILL, as if another process had sent it.
+[[noreturn]] void kill_this_process() noexcept;
 
 }  // namespace procpool::os

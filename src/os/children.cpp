@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "os/child_setup.hpp"
+#include "os/clock.hpp"
 #include "os/poll.hpp"
 #include "os/unique_fd.hpp"
 
@@ -34,8 +35,6 @@ void on_child_end(int) {}
 }  // namespace
 
 std::optional<child_end> reap_any() noexcept { return wait_for(P_ALL, 0, WNOHANG); }
-
-std::optional<child_end> reap_next() noexcept { return wait_for(P_ALL, 0, 0); }
 
 std::optional<child_end> reap(pid_t pid) noexcept {
   return wait_for(P_PID, static_cast<id_t>(pid), 0);
@@ -88,11 +87,25 @@ void stop_watching_children() noexcept {
   ::sigaction(SIGCHLD, &action, nullptr);
 }
 
-void poll_or_child_end(std::span<poll_item> items) noexcept {
+void poll_or_child_end(std::span<poll_item> items, std::chrono::milliseconds max) noexcept {
   sigset_t all_but_child;
   ::sigfillset(&all_but_child);
   ::sigdelset(&all_but_child, SIGCHLD);
-  poll_until_signal(items, &all_but_child);
+  poll_until_signal(items, &all_but_child, max);
+}
+
+bool reap_until(pid_t pid, std::chrono::steady_clock::time_point end) noexcept {
+  for (;;) {
+    siginfo_t info{};
+    const int result = ::waitid(pid == 0 ? P_ALL : P_PID, static_cast<id_t>(pid), &info,
+                                WEXITED | WNOHANG | __WALL);
+    if (result != 0 && errno == EINTR) continue;
+    if (result != 0) return false;
+    if (info.si_pid != 0) return true;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(time_left(end));
+    if (left.count() <= 0) return false;
+    poll_or_child_end({}, left);
+  }
 }
 
 bool kill_all_children() noexcept {

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <optional>
 #include <span>
 
@@ -18,12 +19,14 @@ struct child_end {
 
 // Reaps one dead child, if there is one, without waiting.
 std::optional<child_end> reap_any() noexcept;
-// The same, but waits for the next one to die; empty when there are no children.
-std::optional<child_end> reap_next() noexcept;
 // Waits until that child is dead, and reaps it. Empty when it is no child of ours (any more).
 std::optional<child_end> reap(pid_t pid) noexcept;
 // The same without waiting.
 std::optional<child_end> reap_if_dead(pid_t pid) noexcept;
+// After watch_children(): waits until that child (0: any child) is dead, and reaps it. False when
+// there is no such child, and at the end of the time: a process that may not be killed, or that is
+// frozen, keeps nobody.
+bool reap_until(pid_t pid, std::chrono::steady_clock::time_point end) noexcept;
 // Whether orphans among the descendants become children of this process: process 1 of a container,
 // or a subreaper.
 bool adopts_orphans() noexcept;
@@ -37,7 +40,9 @@ void signal_child(pid_t pid, int signal) noexcept;
 // From here on, poll_or_child_end() ends when a child has died, also if that happened before the
 // call. (Not by a signalfd: tools that stand between this process and its signals do not feed it.)
 void watch_children() noexcept;
-void poll_or_child_end(std::span<poll_item> items) noexcept;
+// Negative max: no limit.
+void poll_or_child_end(std::span<poll_item> items,
+                       std::chrono::milliseconds max = std::chrono::milliseconds(-1)) noexcept;
 // In a forked child: SIGCHLD means nothing again.
 void stop_watching_children() noexcept;
 

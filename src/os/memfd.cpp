@@ -26,7 +26,8 @@ void add_seals(int fd, int seals) {
 unique_fd create_memfd(const char* name) {
   constexpr unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
   unique_fd fd(::memfd_create(name, flags | MFD_NOEXEC_SEAL));
-  if (!fd && errno == EINVAL) fd.reset(::memfd_create(name, flags));  // kernels before 6.3
+  // Kernels before 6.3 do not know the flag, and filters of system calls may refuse it.
+  if (!fd) fd.reset(::memfd_create(name, flags));
   fd = above_stdio(std::move(fd));
   if (!fd) throw_errno("cannot create shared memory");
   return fd;

@@ -27,8 +27,11 @@ int pidfd_signal(int pidfd, int signal) noexcept {
   return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0 ? 0 : errno;
 }
 
-bool pidfd_dead(int pidfd) noexcept {
-  return poll_one(pidfd, poll_for::input, std::chrono::milliseconds(0)).readable;
+bool pidfd_dead(int pidfd, std::chrono::milliseconds max) noexcept {
+  const poll_item seen = poll_one(pidfd, poll_for::input, max);
+  // A program that closes all descriptors may have another file with that number by now. Signal 0
+  // only asks.
+  return seen.readable && !seen.invalid && pidfd_signal(pidfd, 0) != EBADF;
 }
 
 void pidfd_reap(int pidfd) noexcept {

@@ -18,6 +18,8 @@ static_assert(static_cast<short>(poll_for::input) == POLLIN &&
 
 namespace {
 
+constexpr std::chrono::milliseconds refused_pause{10};
+
 class poll_set {
  public:
   explicit poll_set(std::span<poll_item> items) noexcept
@@ -29,12 +31,24 @@ class poll_set {
   pollfd* fds() noexcept { return fds_; }
   nfds_t count() const noexcept { return items_.size(); }
 
+  // poll() refuses to look at more descriptors than RLIMIT_NOFILE lets a process open, even if they
+  // are open: then one by one.
+  int look_at_each() noexcept {
+    int ready = 0;
+    for (nfds_t i = 0; i < count(); ++i) {
+      fds_[i].revents = 0;
+      ready += ::poll(&fds_[i], 1, 0) > 0 ? 1 : 0;
+    }
+    return ready;
+  }
+
   void report(int ready) noexcept {
     for (std::size_t i = 0; i < items_.size(); ++i) {
       const short seen = ready > 0 ? fds_[i].revents : short{0};
       items_[i].readable = (seen & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) != 0;
       items_[i].writable = (seen & POLLOUT) != 0;
       items_[i].hung_up = (seen & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+      items_[i].invalid = (seen & POLLNVAL) != 0;
     }
   }
 
@@ -52,16 +66,34 @@ int poll_items(std::span<poll_item> items, std::chrono::milliseconds max) noexce
   int ready = 0;
   for (;;) {
     ready = ::poll(set.fds(), set.count(), forever ? -1 : static_cast<int>(max.count()));
-    if (ready >= 0 || errno != EINTR) break;
+    if (ready >= 0) break;
+    if (errno != EINTR) {
+      ready = set.look_at_each();
+      if (ready > 0 || max.count() == 0) break;
+      const bool last = !forever && max <= refused_pause;
+      ::poll(nullptr, 0, static_cast<int>((last ? max : refused_pause).count()));
+    }
     if (!forever) max = std::chrono::ceil<std::chrono::milliseconds>(time_left(deadline));
   }
   set.report(ready);
   return std::max(ready, 0);
 }
 
-void poll_until_signal(std::span<poll_item> items, const void* mask) noexcept {
+void poll_until_signal(std::span<poll_item> items, const void* mask,
+                       std::chrono::milliseconds max) noexcept {
   poll_set set(items);
-  set.report(::ppoll(set.fds(), set.count(), nullptr, static_cast<const sigset_t*>(mask)));
+  timespec limit{};
+  limit.tv_sec = static_cast<time_t>(max.count() / 1000);
+  limit.tv_nsec = static_cast<long>(max.count() % 1000) * 1'000'000;
+  const timespec* const end = max.count() < 0 ? nullptr : &limit;
+  const auto* const signals = static_cast<const sigset_t*>(mask);
+  int ready = ::ppoll(set.fds(), set.count(), end, signals);
+  if (ready < 0 && errno != EINTR) {
+    ready = set.look_at_each();
+    limit = {0, std::chrono::nanoseconds(refused_pause).count()};
+    if (ready == 0) ::ppoll(nullptr, 0, &limit, signals);
+  }
+  set.report(ready);
 }
 
 poll_item poll_one(int fd, poll_for wanted, std::chrono::milliseconds max) noexcept {

@@ -24,17 +24,20 @@ struct poll_item {
   bool readable = false;  // input, or end of file, or an error: a read would not block
   bool writable = false;
   bool hung_up = false;  // the other side is closed
+  bool invalid = false;  // there is no such descriptor; counts as readable and hung up, too
 };
 
 inline constexpr std::size_t max_poll_items = 8;
 
-// How many items are ready; 0 after `max`. Negative max: no limit. Signals do not end it.
+// How many items are ready; 0 after `max`. Negative max: no limit. Signals do not end it, and where
+// the kernel refuses to look at the descriptors it does not come back early, either.
 int poll_items(std::span<poll_item> items, std::chrono::milliseconds max) noexcept;
 poll_item poll_one(int fd, poll_for wanted, std::chrono::milliseconds max) noexcept;
 
-// Waits without limit, with `mask` (a sigset_t) as the signal mask meanwhile; a signal that it lets
-// through ends the wait.
-void poll_until_signal(std::span<poll_item> items, const void* mask) noexcept;
+// Waits with `mask` (a sigset_t) as the signal mask meanwhile; a signal that it lets through ends
+// the wait. Negative max: no limit.
+void poll_until_signal(std::span<poll_item> items, const void* mask,
+                       std::chrono::milliseconds max = std::chrono::milliseconds(-1)) noexcept;
 
 class event_set {
  public:
@@ -47,6 +50,8 @@ class event_set {
   int add_once(int fd) noexcept;
   void clear() noexcept;
   void remove(int fd) noexcept;
+  // Without closing it: the program has, and the number may be another file's.
+  void forget() noexcept { static_cast<void>(epoll_.release()); }
 
  private:
   unique_fd epoll_;

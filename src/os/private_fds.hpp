@@ -6,6 +6,7 @@
 #include <span>
 #include <utility>
 
+#include "os/memfd.hpp"
 #include "os/unique_fd.hpp"
 
 namespace procpool::os {
@@ -16,23 +17,34 @@ void remove_private_fd(int fd) noexcept;
 // Closes all of them but `keep`, and forgets those closed. In a child, right after fork.
 void close_private_fds(std::span<const int> keep) noexcept;
 
-// A unique_fd that is in the set for as long as it lives.
+// A unique_fd that is in the set for as long as it lives. A program that closes descriptors which
+// it has not opened may close this one, and open another file that gets its number: that file is
+// never closed here.
 class private_fd {
  public:
   private_fd() noexcept = default;
-  explicit private_fd(unique_fd fd) noexcept : fd_(std::move(fd)) { add_private_fd(fd_.get()); }
+  explicit private_fd(unique_fd fd) noexcept : fd_(std::move(fd)) {
+    if (fd_) id_ = identify_fd(fd_.get());
+    add_private_fd(fd_.get());
+  }
   private_fd(private_fd&&) noexcept = default;
   private_fd& operator=(private_fd&& other) noexcept {
     reset();
     fd_ = std::move(other.fd_);
+    id_ = other.id_;
     return *this;
   }
   ~private_fd() { reset(); }
 
   int get() const noexcept { return fd_.get(); }
   explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
+  // False when the number is another file's now, or nobody's. Before Linux 6.9 event descriptors,
+  // epoll sets and pidfds cannot be told from each other.
+  bool is_ours() const noexcept { return fd_ && identify_fd(fd_.get()) == id_; }
   void reset() noexcept {
-    if (fd_) remove_private_fd(fd_.get());
+    if (!fd_) return;
+    remove_private_fd(fd_.get());
+    if (!is_ours()) static_cast<void>(fd_.release());
     fd_.reset();
   }
   // It is nobody's private descriptor from here on.
@@ -43,6 +55,7 @@ class private_fd {
 
  private:
   unique_fd fd_;
+  fd_identity id_;
 };
 
 }  // namespace procpool::os

@@ -164,7 +164,9 @@ bool objects::begin_free(u32 id) noexcept {
   if (anybody_holds(id)) {
     if (!std::exchange(e.lingering, true)) {
       lingering_.push_back(id);
-      for (const int fd : wakers_) os::signal_event_fd(fd);  // the supervisors that still run
+      // The supervisors that still run.
+      for (const int fd : wakers_) os::signal_event_fd(fd);
+      for (os::wake_socket* waker : wake_sockets_) waker->signal();
     }
     return false;
   }
@@ -332,6 +334,16 @@ void objects::add_waker(int event_fd) {
 void objects::remove_waker(int event_fd) noexcept {
   const std::lock_guard lock(mutex_);
   std::erase(wakers_, event_fd);
+}
+
+void objects::add_waker(os::wake_socket& waker) {
+  const std::lock_guard lock(mutex_);
+  wake_sockets_.push_back(&waker);
+}
+
+void objects::remove_waker(os::wake_socket& waker) noexcept {
+  const std::lock_guard lock(mutex_);
+  std::erase(wake_sockets_, &waker);
 }
 
 bool objects::has_lingering() noexcept {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "os/event_fd.hpp"
 #include "procpool/detail/shared_object.hpp"
 #include "shm/object_table.hpp"
 #include "wire/object_list.hpp"
@@ -53,6 +54,8 @@ class objects final : public shm::object_source {
   // calls collect() now and then.
   void add_waker(int event_fd);
   void remove_waker(int event_fd) noexcept;
+  void add_waker(os::wake_socket& waker);
+  void remove_waker(os::wake_socket& waker) noexcept;
 
  private:
   struct own_use : detail::object_use {
@@ -90,6 +93,7 @@ class objects final : public shm::object_source {
   std::vector<row_use> rows_;   // by row
   std::vector<shm::u32> taken_rows_;
   std::vector<int> wakers_;
+  std::vector<os::wake_socket*> wake_sockets_;
   std::vector<shm::u32> lingering_;  // has room for all entries, and so does taken_rows_
 };
 

@@ -21,6 +21,10 @@ using shm::u32;
 using shm::u64;
 using namespace std::chrono_literals;
 
+// A process that was killed is dead in milliseconds, or after seconds where it has much memory.
+constexpr std::chrono::seconds shutdown_grace{5};
+constexpr std::chrono::milliseconds longest_slice{500};
+
 struct registry {
   std::mutex mutex;
   std::vector<pool*> pools;
@@ -82,9 +86,9 @@ pool::pool(pool_options options)
   if (options_.capture_stderr) stderr_ = stderr_relay::make();
   server_ = start_server();
   for (u32 i = 0; i < region_.workers(); ++i) start_seat(i);
-  wake_fd_ = os::make_event_fd();
+  wake_.emplace();
   try {
-    objects::instance().add_waker(wake_fd_.get());
+    objects::instance().add_waker(*wake_);
     {
       completion_hub& hub = completion_hub::instance();
       const std::lock_guard lock(hub.mutex());
@@ -105,10 +109,15 @@ pool::pool(pool_options options)
 pool::~pool() {
   if (supervisor_.joinable()) supervisor_.join();
   forget();
+  if (!given_up_) return;
+  // What has not been proven dead may count in its row.
+  for (u32 i = 0; i < seats_.size(); ++i) {
+    if (seats_[i].phase != seat_phase::empty) rows_.exchange(i, 0);
+  }
 }
 
 void pool::forget() noexcept {
-  if (objects* all = objects::existing()) all->remove_waker(wake_fd_.get());
+  if (objects* all = objects::existing()) all->remove_waker(*wake_);
   {
     registry& all = all_pools();
     const std::lock_guard lock(all.mutex);
@@ -159,19 +168,14 @@ bool pool::wait_until_drained(const time_point* deadline) {
   }
 }
 
-std::vector<task_record*> pool::pending_records() {
-  std::vector<task_record*> pending;
+// Under mutex_: nothing is submitted meanwhile, so a record that is READY stays that task. Needs no
+// memory.
+void pool::cancel_pending() {
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     task_record* r = record_at(i);
     u64 word = 0;
-    if (r->load(word) && shm::phase_of(word) == shm::task_phase::ready) pending.push_back(r);
+    if (r->load(word) && shm::phase_of(word) == shm::task_phase::ready) r->cancel(false);
   }
-  return pending;
-}
-
-// Under mutex_: nothing is submitted meanwhile, so a record that is READY stays that task.
-void pool::cancel_pending() {
-  for (task_record* r : pending_records()) r->cancel(false);
 }
 
 void pool::shutdown(const shutdown_options& o) {
@@ -188,22 +192,27 @@ void pool::shutdown(const shutdown_options& o) {
   if (!may_wait) return;
   std::optional<time_point> deadline;
   if (o.timeout) deadline = detail::deadline_after(*o.timeout);
-  if (!wait_until_drained(deadline ? &*deadline : nullptr)) {
-    signal_workers(SIGKILL);
-    wait_until_drained(nullptr);  // their deaths do not take long
-  }
+  if (!wait_until_drained(deadline ? &*deadline : nullptr)) signal_workers(SIGKILL);
   wake_supervisor();
+  // The supervisor may be busy, with the start of a server perhaps, or hear nothing any more. So
+  // each turn looks at all that can end the wait.
   std::unique_lock lock(mutex_);
-  const auto over = [this] { return ended_; };
-  if (!deadline) {
-    ended_cv_.wait(lock, over);
-  } else if (!ended_cv_.wait_until(
-                 lock, std::chrono::time_point_cast<std::chrono::steady_clock::duration>(*deadline),
-                 over)) {
-    // An initializer or a finalizer that does not end.
-    doomed_with_ = SIGKILL;
-    signal_running(SIGKILL);
-    ended_cv_.wait(lock, over);
+  while (!ended_) {
+    const time_point now = std::chrono::steady_clock::now();
+    if (deadline && now >= *deadline && !give_up_at_) {
+      doom(
+          SIGKILL);  // an initializer or a finalizer that does not end, or a worker that is stopped
+      wake_->signal();
+    }
+    if (give_up_at_ && now >= *give_up_at_) {
+      give_up_in_time();
+      return;  // the supervisor ends by itself
+    }
+    time_point until = now + duration(longest_slice);
+    if (deadline && !give_up_at_) until = std::min(until, *deadline);
+    if (give_up_at_) until = std::min(until, *give_up_at_);
+    ended_cv_.wait_until(lock,
+                         std::chrono::time_point_cast<std::chrono::steady_clock::duration>(until));
   }
   if (supervisor_.joinable()) supervisor_.join();
 }
@@ -214,11 +223,25 @@ void pool::signal_workers(int signal) {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     usual_ = false;
-    doomed_with_ = signal;
     cancel_pending();
-    signal_running(signal);
+    doom(signal);
   }
   wake_supervisor();
+}
+
+void pool::doom(int signal) {
+  doomed_with_ = signal;
+  if (signal == SIGKILL && !give_up_at_) {
+    give_up_at_ = std::chrono::steady_clock::now() + duration(shutdown_grace);
+  }
+  signal_running(signal);
+}
+
+void pool::give_up_in_time() noexcept {
+  give_up(
+      "the pool's workers were killed, and are not known to be dead some seconds later: they may "
+      "run "
+      "as another user, be frozen or be stuck in the kernel, or their fork server does not answer");
 }
 
 void pool::signal_running(int signal) {
@@ -312,7 +335,7 @@ void pool::finish_all(bool cancel) noexcept {
         // Its supervisor may be its last owner: one more, until we are done with it.
         if (!p->try_own()) continue;
         const std::unique_lock inner(p->mutex_);
-        if (!p->ended_ && next == nullptr) {
+        if (!p->ended_ && !p->given_up_ && next == nullptr) {
           next = p;
         } else {
           unwanted.push_back(p);

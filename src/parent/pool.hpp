@@ -26,7 +26,7 @@
 #include <vector>
 
 #include "launch/fork_server_client.hpp"
-#include "os/private_fds.hpp"
+#include "os/event_fd.hpp"
 #include "os/short_mutex.hpp"
 #include "parent/completions.hpp"
 #include "parent/stderr_relay.hpp"
@@ -176,6 +176,11 @@ class pool final : public detail::completion_source {
   void on_started(const launch::server_event& e);
   void on_exited(const launch::server_event& e);
   void on_server_gone(std::unique_lock<os::short_mutex>& lock);
+  bool has_descriptors() const noexcept;
+  // Under mutex_: whatever the workers do, every task is resolved now, and the pool broken. Nothing
+  // that a worker may still write to is used again.
+  void give_up(const char* cause) noexcept;
+  void give_up_in_time() noexcept;
   void judge(shm::u32 index, const death& d, bool had_task);
   void note_start_failure(int error) noexcept;
   void break_pool(const std::string& cause);
@@ -188,6 +193,7 @@ class pool final : public detail::completion_source {
   void send_reports();
   bool stopped_by_force() const { return doomed_with_ != 0 || !broken_.empty(); }
   std::string initializer_failure(shm::u32 index) const;
+  std::string report_of(shm::u32 index) const;
   std::string idle_death_text(const death& d, bool in_initializer) const;
 
   void forget_not_done(task_record& r) noexcept;  // under the hub's mutex
@@ -217,9 +223,9 @@ class pool final : public detail::completion_source {
   // pool.cpp
   bool wait_until_drained(const time_point* deadline);
   task_record* first_unresolved(shm::u32& from);
-  std::vector<task_record*> pending_records();
   void cancel_pending();
   void signal_running(int signal);
+  void doom(int signal);  // under mutex_
   void set_hook(const invocation& hook, shm::u64& code, shm::u64& block, shm::u64& length);
 
   task_record* record_at(shm::u32 index) const noexcept {
@@ -255,6 +261,10 @@ class pool final : public detail::completion_source {
   bool drained_ = false;        // all tasks are resolved: the workers may end
   shm::u32 drained_to_ = 0;     // slots below hold none that is unresolved, since stopping_
   int doomed_with_ = 0;         // signal of terminate_workers or kill_workers
+  // All workers were killed, or their descriptors are gone: then all is over, proven or not.
+  std::optional<time_point> give_up_at_;
+  bool given_up_ = false;
+  time_point nudge_at_{};  // idle workers that do not leave are told to go on, then
   std::vector<time_point> idle_deaths_;
   std::size_t done_at_idle_death_ = 0;
   duration pause_{};
@@ -291,7 +301,7 @@ class pool final : public detail::completion_source {
   // Under the hub's mutex:
   task_record* not_done_yet_ = nullptr;  // on a done-list before their word said DONE
 
-  os::private_fd wake_fd_;
+  std::optional<os::wake_socket> wake_;  // made when the server is forked, which would have a copy
   std::thread supervisor_;
 };
 

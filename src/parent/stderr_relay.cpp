@@ -42,14 +42,14 @@ bool stderr_relay::read_some() {
 void stderr_relay::write_backlog() { backlog_.erase(0, os::try_write_stderr(backlog_)); }
 
 void stderr_relay::pump() {
-  if (!reader_) return;
+  if (!reader_.is_ours()) return;
   write_backlog();
   // A bounded number of turns: deaths are waiting, too.
   for (int i = 0; i < 64 && backlog_.empty() && read_some(); ++i) write_backlog();
 }
 
 std::string stderr_relay::take_tail(pid_t pid) {
-  if (!reader_) return {};
+  if (!reader_.is_ours()) return {};
   // The others may write on meanwhile: not more than what can be the dead one's.
   while (backlog_.size() < most_backlog && read_some()) {
   }
@@ -61,7 +61,7 @@ std::string stderr_relay::take_tail(pid_t pid) {
 }
 
 void stderr_relay::finish() {
-  if (!reader_) return;
+  if (!reader_.is_ours()) return;
   const auto end = std::chrono::steady_clock::now() + last_wait;
   do {
     pump();

@@ -18,6 +18,10 @@ class stderr_relay {
 
   // For the workers; -1 without capture.
   int worker_end() const noexcept { return writer_.get(); }
+  // False once the program has closed the descriptors, which it has not opened.
+  bool has_descriptors() const noexcept {
+    return !reader_ || (reader_.is_ours() && writer_.is_ours());
+  }
   // To wait for: that there is something to read, or, while standard error takes no more, that it
   // does. Negative: nothing to wait for.
   int readable_fd() const noexcept { return backlog_.empty() ? reader_.get() : -1; }

@@ -27,16 +27,23 @@ constexpr duration first_pause = 10ms, longest_pause = 1s;
 // How long a worker may be missing before a broadcast gives it up.
 constexpr duration start_patience = 2s;
 // While a pool that nobody waits for winds down, its tasks end without telling anybody.
-constexpr std::chrono::milliseconds wind_down_step{10}, no_limit{-1};
+constexpr std::chrono::milliseconds wind_down_step{10};
+// Whatever a descriptor says or does not say: then it is looked at what there is.
+constexpr std::chrono::milliseconds longest_sleep{1000};
 constexpr std::chrono::milliseconds retry_pause{10};
+constexpr std::chrono::milliseconds blind_pause{100};  // nothing wakes the thread up any more
+constexpr duration nudge_pause = 500ms;
+constexpr duration shutdown_grace = 5s;  // after descriptors are gone: see pool.cpp
 
 time_point now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-void pool::wake_supervisor() noexcept { os::signal_event_fd(wake_fd_.get()); }
+void pool::wake_supervisor() noexcept { wake_->signal(); }
 
 std::unique_ptr<launch::fork_server_client> pool::start_server() {
+  // Another file's number would make the workers map that file.
+  if (!region_.owns_file()) throw shm::disowned_file(region_.fd());
   return launch::fork_server_client::start(
       {options_.start, region_.fd(), shm::parent_page_fd(), stderr_.worker_end()});
 }
@@ -46,16 +53,18 @@ void pool::supervise() {
   const launch::own_thread registered;
   for (bool more = true; more;) {
     std::array<os::poll_item, 4> items{};
-    items[0].fd = server_lost_ ? -1 : server_->event_fd();
-    items[1].fd = wake_fd_.get();
-    items[2].fd = stderr_.readable_fd();
-    items[3] = {stderr_.writable_fd(), os::poll_for::output};
+    if (has_descriptors()) {
+      items[0].fd = server_lost_ ? -1 : server_->event_fd();
+      items[1].fd = wake_->fd();
+      items[2].fd = stderr_.readable_fd();
+      items[3] = {stderr_.writable_fd(), os::poll_for::output};
+    }
     const std::chrono::milliseconds timeout = next_timeout();
     {
       const launch::blocking_scope forks_may_happen;
       os::poll_items(items, timeout);
     }
-    os::clear_event_fd(wake_fd_.get());
+    wake_->clear();
     try {
       more = handle_events();
       stderr_.pump();
@@ -85,11 +94,10 @@ void pool::supervise() {
 
 std::chrono::milliseconds pool::next_timeout() {
   const std::lock_guard lock(mutex_);
-  std::chrono::milliseconds most = server_lost_ ? no_limit : server_->patience();
+  std::chrono::milliseconds most = longest_sleep;
+  const auto at_most = [&most](std::chrono::milliseconds pause) { most = std::min(most, pause); };
+  if (!server_lost_ && server_->patience() >= 0ms) at_most(server_->patience());
   if (stopping_ && !drained_) most = wind_down_step;
-  const auto at_most = [&most](std::chrono::milliseconds pause) {
-    most = most < 0ms ? pause : std::min(most, pause);
-  };
   const auto not_after = [&](time_point t) {
     at_most(std::chrono::ceil<std::chrono::milliseconds>(std::max(duration::zero(), t - now())));
   };
@@ -97,12 +105,22 @@ std::chrono::milliseconds pool::next_timeout() {
     if (s.wanted) not_after(s.start_at);
   }
   if (tends_) not_after(tend_at_);
+  if (give_up_at_ && !given_up_) not_after(*give_up_at_);
+  if (given_up_) at_most(blind_pause);
   if (linger_pause_ != 0ms) at_most(linger_pause_);
   return most;
 }
 
 // False once no process is left and the pool is closed.
 bool pool::handle_events() {
+  if (!has_descriptors()) {
+    const std::lock_guard lock(mutex_);
+    give_up(
+        "a descriptor of procpool was closed by the program, which had not opened it: close only "
+        "what you have opened (closefrom, close_range, a loop over all numbers), or do so before "
+        "the pool is made");
+    return !wind_down();
+  }
   while (const std::optional<launch::server_event> e = server_->next_event()) {
     // A death that is not swept leaves tasks that nobody resolves: without memory, later.
     while (!try_handle(*e)) {
@@ -157,6 +175,12 @@ bool pool::try_handle(const launch::server_event& e) {
   } catch (const std::bad_alloc&) {
     return false;
   }
+}
+
+// Not under mutex_: the server's client is the supervisor's.
+bool pool::has_descriptors() const noexcept {
+  return wake_->is_ours() && region_.owns_file() && stderr_.has_descriptors() &&
+         server_->has_descriptors();
 }
 
 // All seats are started again when the last death of a lost server has been heard of.
@@ -309,18 +333,22 @@ bool pool::anybody_runs() const {
 }
 
 std::string pool::initializer_failure(u32 index) const {
+  return "the pool's initializer failed in worker " + std::to_string(index) + ": " +
+         report_of(index);
+}
+
+// The text of the exception that the worker has left.
+std::string pool::report_of(u32 index) const {
   const shm::worker_line& line = region_.line(index);
   const u32 length = std::min<u32>(line.report_length.load(), shm::report_bytes);
-  std::string what = "it threw an exception";
   try {
     detail::wire_reader reader(line.report, length);
     std::rethrow_exception(wire::decode_exception(reader, ""));
   } catch (const std::exception& e) {
-    what = e.what();
+    return e.what();
   } catch (...) {
-    what = "it threw an exception that is not a std::exception";
+    return "it threw an exception that is not a std::exception";
   }
-  return "the pool's initializer failed in worker " + std::to_string(index) + ": " + what;
 }
 
 std::string pool::idle_death_text(const death& d, bool in_initializer) const {
@@ -398,6 +426,37 @@ void pool::break_pool(const std::string& cause) {
   roster_.wake_all();
 }
 
+// Proof of death is for using memory again, and no memory is used again after this: a worker that
+// lives on has the region to itself, and finds at the end of its task that nobody waits for it.
+void pool::give_up(const char* cause) noexcept {
+  if (std::exchange(given_up_, true)) return;
+  usual_ = false;
+  if (!give_up_at_) give_up_at_ = now() + shutdown_grace;
+  try {
+    broken_ = cause;
+  } catch (const std::bad_alloc&) {
+    broken_ = "given up";  // short enough to need no memory
+  }
+  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+    task_record& r = *record_at(i);
+    shm::u64 word = 0;
+    if (!r.load(word) || shm::is_resolved(word)) continue;
+    const shm::task_phase phase = shm::phase_of(word);
+    if (phase == shm::task_phase::free) continue;
+    try {
+      if (phase == shm::task_phase::kill) {
+        resolve_killed(r, word);
+      } else {
+        resolve_with(r, word, std::make_exception_ptr(broken_process_pool(broken_)));
+      }
+    } catch (const std::bad_alloc&) {
+      resolve_with(r, word, std::current_exception());
+    }
+  }
+  region_.control().stopping.store(1);
+  roster_.wake_all();
+}
+
 // Called after each round: true once all processes are gone and nothing is left to do.
 bool pool::wind_down() {
   if (!stopping_) return false;
@@ -406,11 +465,22 @@ bool pool::wind_down() {
     region_.control().stopping.store(1);
     roster_.wake_all();
   }
-  if (!drained_) return false;
-  for (const seat& s : seats_) {
-    if (s.phase != seat_phase::empty && !server_lost_) return false;
+  if (given_up_) return true;
+  if (give_up_at_ && now() >= *give_up_at_) {
+    give_up_in_time();
+    return true;
   }
-  return true;
+  if (!drained_) return false;
+  bool anybody = false;
+  for (const seat& s : seats_) anybody = anybody || (s.phase != seat_phase::empty && !server_lost_);
+  if (!anybody) return true;
+  // They have nothing to do but to leave. A worker that somebody has stopped cannot.
+  if (nudge_at_ == time_point{}) nudge_at_ = now() + nudge_pause;
+  if (now() >= nudge_at_) {
+    nudge_at_ = now() + nudge_pause;
+    signal_running(SIGCONT);
+  }
+  return false;
 }
 
 }  // namespace procpool::parent

@@ -27,6 +27,8 @@ using shm::task_phase;
 using shm::u32;
 using shm::u64;
 
+constexpr u32 descriptors_closed = 3;  // worker_line::ready
+
 }  // namespace
 
 // True if the worker died in a task.
@@ -98,6 +100,7 @@ death_record pool::describe(task_record& r, const death& d, int attempt) const {
   record.trace.assign(line.trace,
                       std::min<std::size_t>(line.trace_length.load(), shm::trace_bytes));
   record.stderr_tail = d.stderr_tail;
+  if (line.ready.load() == descriptors_closed) record.cause = report_of(d.id.seat);
   return record;
 }
 

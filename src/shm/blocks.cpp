@@ -34,11 +34,12 @@ void allocate_pages(int fd, u64 begin, u64 end) {
 
 }  // namespace
 
-void checked_file::fail() const {
-  throw disowned_file("procpool: descriptor " + std::to_string(fd_) +
-                      " belongs to a pool, and was closed by somebody else: close only what you "
-                      "have opened (closefrom, close_range)");
-}
+disowned_file::disowned_file(int fd)
+    : error("procpool: descriptor " + std::to_string(fd) +
+            " belongs to a pool, and was closed by other code: close only what you have opened "
+            "(closefrom, close_range)") {}
+
+void checked_file::fail() const { throw disowned_file(fd_); }
 
 // Four classes to each doubling: at most a quarter of a block is unused.
 u32 block_allocator::class_of(u64 bytes) {

@@ -26,7 +26,7 @@ namespace procpool::shm {
 // Somebody has closed the region's descriptor: the file that has its number now is not ours.
 class disowned_file : public error {
  public:
-  using error::error;
+  explicit disowned_file(int fd);
 };
 
 // The region's file, which is looked at before it is written to by descriptor.
@@ -35,9 +35,10 @@ class checked_file {
   checked_file() = default;
   explicit checked_file(int fd) : fd_(fd), id_(os::identify_fd(fd)) {}
   int get() const {  // throws disowned_file
-    if (os::identify_fd(fd_) != id_) fail();
+    if (!is_ours()) fail();
     return fd_;
   }
+  bool is_ours() const noexcept { return os::identify_fd(fd_) == id_; }
 
  private:
   [[noreturn]] void fail() const;
@@ -58,6 +59,9 @@ class block_allocator {
   block_allocator() = default;
   block_allocator(int fd, u64 begin, u64 end)
       : file_(fd), next_(begin), backed_(begin), end_(end) {}
+
+  // False once other code has closed the descriptor of the file.
+  bool owns_file() const noexcept { return file_.is_ours(); }
 
   // At least `bytes` of payload, warm if there is any. Throws std::system_error (EFBIG, ENOSPC,
   // ENOMEM) with what to do about it; no block is lost then.

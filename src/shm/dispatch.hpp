@@ -89,6 +89,7 @@ class work_source {
   // After a task: measures it.
   void finished();
   u64 last_task_ns() const { return last_cycles_ * 1000 / cycles_per_us_; }
+  u64 last_task_cycles() const { return last_cycles_; }
   u64 last_end() const { return last_end_; }  // cycles
   // Asks another worker to come if the backlog deserves it; before a task that may be long.
   void share_backlog();

@@ -117,11 +117,13 @@ inline constexpr std::size_t trace_bytes = 2040;
 // One worker's own lines. Cleared by the parent before each life of the worker.
 struct alignas(2 * cache_line) worker_line {
   std::atomic<u32> futex;  // 0 while asleep, 1 when woken
-  std::atomic<u32> ready;  // 1: the initializer is done; 2: it failed, see report
-  std::atomic<u64> tasks;  // tasks done in this life; advisory
+  // 1: the initializer is done; 2: it failed, see report; 3: a task has closed descriptors of the
+  // pool, and the worker has left, see report
+  std::atomic<u32> ready;
+  std::atomic<u64> tasks;                              // tasks done in this life; advisory
   alignas(2 * cache_line) std::atomic<u32> done_list;  // index + 1 of the slot pushed last
   alignas(2 * cache_line) std::atomic<u32> report_length;
-  std::byte report[report_bytes];  // the initializer's exception, encoded
+  std::byte report[report_bytes];  // the exception, encoded
   std::atomic<u32> trace_length;
   char trace[trace_bytes];  // where a fault ended it: os/crash_trace.hpp
 };

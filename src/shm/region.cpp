@@ -7,6 +7,7 @@
 #include "os/limits.hpp"
 #include "os/memfd.hpp"
 #include "procpool/errors.hpp"
+#include "shm/blocks.hpp"
 
 namespace procpool::shm {
 namespace {
@@ -102,6 +103,7 @@ void region::allocate_slots(u32 count) {
   count = std::min(count, max_slots);
   if (count <= allocated_slots_) return;
   const region_plan plan = region_plan::make(workers_);
+  if (!owns_file()) throw disowned_file(fd_);
   os::grow_memfd(fd_, plan.slots_offset + u64{count} * sizeof(slot));
   for (u32 i = allocated_slots_; i < count; ++i) {
     // relaxed: no hint leads there yet

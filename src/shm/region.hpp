@@ -17,6 +17,8 @@ class region {
   static region attach(int fd);
 
   int fd() const noexcept { return fd_; }
+  // In the parent: false once the program has closed the descriptor, which it has not opened.
+  bool owns_file() const noexcept { return owned_.is_ours(); }
   region_header& header() const noexcept { return *header_; }
   control_block& control() const noexcept { return *control_; }
   worker_line& line(u32 seat) const noexcept { return lines_[seat]; }

@@ -4,8 +4,6 @@
 #include <string>
 #include <system_error>
 
-#include "os/child_setup.hpp"
-#include "os/terminal.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/exception.hpp"
 #include "wire/exception_codec.hpp"
@@ -19,15 +17,12 @@ void encode_current_exception(detail::wire_writer& out) {
 
 namespace {
 
-constexpr int exit_disowned = 70;  // EX_SOFTWARE of sysexits.h
-
 // In a catch block. A task has closed a descriptor of ours, and what has that number now is not.
 void leave_if_disowned() {
   try {
     throw;
-  } catch (const shm::disowned_file& e) {
-    os::write_stderr(std::string(e.what()) + "\n");
-    os::leave_process(exit_disowned);
+  } catch (const shm::disowned_file&) {
+    leave_disowned();
   } catch (...) {
     return;
   }
@@ -46,7 +41,13 @@ const std::byte* invoker::payload(shm::slot& s) {
   // relaxed: the claim acquired them
   const shm::u64 block = s.block.load(std::memory_order_relaxed);
   if (block == 0) return s.bytes;
-  return view_->at(block, s.length.load(std::memory_order_relaxed));
+  try {
+    return view_->at(block, s.length.load(std::memory_order_relaxed));
+  } catch (const shm::disowned_file&) {
+    // An earlier task has closed it. This one has not begun, and another worker runs it.
+    s.started.store(0, std::memory_order_relaxed);  // read when this process is dead
+    leave_disowned();
+  }
 }
 
 void invoker::run(shm::slot& s) {

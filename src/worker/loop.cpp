@@ -10,8 +10,15 @@ namespace procpool::worker {
 using shm::u32;
 using shm::u64;
 
+namespace {
+
+constexpr u64 worth_asking_us = 50;  // a hundred times what asking costs
+
+}  // namespace
+
 void loop::run(u64 most_tasks) {
   shm::worker_line& line = region_->line(seat_);
+  const u64 worth_asking = worth_asking_us * region_->header().cycles_per_us;
   u64 done = 0;
   while (shm::slot* s = source_.next()) {
     // relaxed: the sweep reads it when this process is dead. The word cannot change under us but
@@ -29,9 +36,19 @@ void loop::run(u64 most_tasks) {
     publish(*s);
     // relaxed: advisory
     line.tasks.store(++done, std::memory_order_relaxed);
-    if (source_.last_end() >= blocks_->tend_at()) blocks_->tend();
+    if (source_.last_end() >= blocks_->tend_at()) look_around();
     if (done == most_tasks) return;
+    // A task that has closed our descriptors is seldom shorter. This worker leaves before it needs
+    // them, and no task is blamed.
+    if (source_.last_task_cycles() >= worth_asking && !blocks_->owns_file()) return;
   }
+}
+
+// Once a second at most. The kernel forgets that this process is to die with its parent when the
+// process changes its user or group, which an initializer or a task may do.
+bool loop::look_around() {
+  if (!os::die_with_parent(server_pid_)) os::leave_process(0);
+  return blocks_->tend();
 }
 
 void loop::publish(shm::slot& s) {
@@ -39,7 +56,9 @@ void loop::publish(shm::slot& s) {
   u64 word = s.word.load(std::memory_order_relaxed);
   bool pushed = false;
   do {
-    if (shm::phase_of(word) == shm::task_phase::kill) os::wait_to_be_killed();
+    // Resolved without this worker: by a cancel, or when the pool was given up. Where the parent
+    // can kill, the signal is on its way.
+    if (shm::phase_of(word) != shm::task_phase::claimed) os::kill_this_process();
     if ((word & shm::notify_flag) != 0 && !pushed) {
       push_done(s);
       pushed = true;

@@ -8,10 +8,12 @@
 //      then CLAIMED -> DONE by one CAS. If NOTIFY appeared in between, push and try again. Killed
 //      between: the list may hold a slot that is not done; the parent keeps such entries aside and
 //      believes only the word. Killed after: the sweep finds DONE and wakes who waits.
-//      If the word says KILL, the parent has decided to kill this process: it waits for that, so
-//      that the signal cannot hit another task.
+//      If the word says KILL, the parent has decided to kill this process, and perhaps cannot: the
+//      process kills itself, so that the signal cannot hit another task.
 //   5. wake: a futex wake on the word if somebody sleeps there, the bell if it is armed.
 #pragma once
+
+#include <sys/types.h>
 
 #include "shm/dispatch.hpp"
 #include "shm/process_page.hpp"
@@ -22,18 +24,22 @@ namespace procpool::worker {
 class loop {
  public:
   loop(const shm::region& r, shm::process_page& page, shm::u32 seat, invoker& invoke,
-       result_blocks& blocks)
+       result_blocks& blocks, pid_t server_pid)
       : region_(&r),
         page_(&page),
         seat_(seat),
-        source_(r, seat, [&blocks] { return blocks.tend(); }),
+        source_(r, seat, [this] { return look_around(); }),
         invoke_(&invoke),
-        blocks_(&blocks) {}
+        blocks_(&blocks),
+        server_pid_(server_pid) {}
+  loop(const loop&) = delete;
+  loop& operator=(const loop&) = delete;
 
   // Until the pool stops, or `most_tasks` are done (0: no limit).
   void run(shm::u64 most_tasks);
 
  private:
+  bool look_around();
   void publish(shm::slot& s);
   void push_done(shm::slot& s);
 
@@ -43,6 +49,7 @@ class loop {
   shm::work_source source_;
   invoker* invoke_;
   result_blocks* blocks_;
+  pid_t server_pid_;
 };
 
 }  // namespace procpool::worker

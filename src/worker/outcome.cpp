@@ -42,7 +42,6 @@ void result_blocks::lend(shm::block b) noexcept {
     view_->header(b.offset).in_use.store(1, std::memory_order_relaxed);  // DONE publishes it
     if (lent_.size() <= b.size_class) lent_.resize(std::size_t{b.size_class} + 1);
     lent_[b.size_class].push_back(b);
-    if (b.capacity >= shm::large_block && tend_at_ == never) tend_at_ = base::cycles() + pause_;
   } catch (const std::bad_alloc&) {
     // It is not used again in this worker's life; the outcome in it is as good as any.
   }
@@ -63,7 +62,7 @@ bool result_blocks::tend() noexcept {
     tend_at_ = 0;
     return true;
   }
-  tend_at_ = blocks_.has_large() ? base::cycles() + pause_ : never;
+  tend_at_ = base::cycles() + pause_;
   return false;
 }
 

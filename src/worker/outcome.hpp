@@ -7,6 +7,7 @@
 #include <deque>
 #include <vector>
 
+#include "base/cycle_clock.hpp"
 #include "procpool/detail/thunks.hpp"
 #include "shm/blocks.hpp"
 #include "shm/region.hpp"
@@ -19,7 +20,8 @@ class result_blocks {
   result_blocks(const shm::region& r, shm::arena_view& view, shm::u64 partition)
       : view_(&view),
         blocks_(r.fd(), r.partition(partition), r.partition(partition + 1)),
-        pause_(std::max<shm::u64>(1, r.header().cycles_per_us) * 1'000'000) {}
+        pause_(std::max<shm::u64>(1, r.header().cycles_per_us) * 1'000'000),
+        tend_at_(base::cycles() + pause_) {}
 
   // Throws std::system_error when the partition or the machine is full.
   shm::block take(shm::u64 bytes);
@@ -31,6 +33,8 @@ class result_blocks {
   shm::u64 tend_at() const { return tend_at_; }
   // Takes some milliseconds at most. True if there is more to do at once.
   bool tend() noexcept;
+  // False once a task has closed the descriptor of the pool's memory.
+  bool owns_file() const noexcept { return blocks_.owns_file(); }
   std::byte* address(shm::block b) { return view_->at(b.offset, b.capacity); }
 
  private:
@@ -42,9 +46,8 @@ class result_blocks {
   shm::arena_view* view_;
   shm::block_allocator blocks_;
   std::vector<std::deque<shm::block>> lent_;  // by size class, the oldest first
-  static constexpr shm::u64 never = ~shm::u64{0};
-  shm::u64 pause_;            // cycles between two tend()
-  shm::u64 tend_at_ = never;  // while nothing large is lent or free
+  shm::u64 pause_;                            // cycles between two tend()
+  shm::u64 tend_at_;
 };
 
 // Writes one outcome. Begins in the slot; the arguments there must not be needed any more.

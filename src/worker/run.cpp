@@ -22,6 +22,10 @@ namespace procpool::worker {
 namespace {
 
 int seat_of_this_process = -1;
+shm::worker_line* line_of_this_process = nullptr;
+
+constexpr shm::u32 initializer_failed = 2, descriptors_closed = 3;  // worker_line::ready
+constexpr int exit_disowned = 70;                                   // EX_SOFTWARE of sysexits.h
 
 // A function without arguments beyond its payload: the initializer, the finalizer.
 void run_hook(shm::arena_view& view, shm::u64 code, shm::u64 block, shm::u64 length) {
@@ -32,8 +36,8 @@ void run_hook(shm::arena_view& view, shm::u64 code, shm::u64 block, shm::u64 len
   thunk(task);
 }
 
-// The exception goes to the parent, who breaks the pool with it.
-void report_failure(shm::worker_line& line) {
+// In a catch block: the exception goes to the parent.
+void report_failure(shm::worker_line& line, shm::u32 what) {
   class report_writer final : public detail::wire_writer {
    public:
     explicit report_writer(shm::worker_line& l)
@@ -50,12 +54,17 @@ void report_failure(shm::worker_line& line) {
     line.report_length.store(0, std::memory_order_relaxed);
   }
   // release: the report
-  line.ready.store(2, std::memory_order_release);
+  line.ready.store(what, std::memory_order_release);
 }
 
 }  // namespace
 
 int current_seat() noexcept { return seat_of_this_process; }
+
+void leave_disowned() noexcept {
+  if (line_of_this_process != nullptr) report_failure(*line_of_this_process, descriptors_closed);
+  os::leave_process(exit_disowned);
+}
 
 void run(const launch::worker_context& context) {
   // Processes that a task forks outlive it: they have neither the region nor its descriptor.
@@ -69,6 +78,7 @@ void run(const launch::worker_context& context) {
   shm::process_page& page = *shm::current_page();
   const shm::region_header& header = region.header();
   shm::worker_line& line = region.line(seat);
+  line_of_this_process = &line;
   const auto given = shm::worker_argument::unpack(context.argument);
   set_objects(*new objects(context.page_fd, page, given.row));  // for the rest of the worker's life
   shm::keep_file_mappings();
@@ -79,14 +89,16 @@ void run(const launch::worker_context& context) {
   try {
     run_hook(view, header.initializer_code, header.initializer_block, header.initializer_length);
   } catch (...) {
-    report_failure(line);
+    report_failure(line, initializer_failed);
     os::leave_process(1);
   }
+  // The initializer may have changed the user: see loop::look_around.
+  if (!os::die_with_parent(context.server_pid)) os::leave_process(0);
   // release: the initializer is done
   line.ready.store(1, std::memory_order_release);
   result_blocks blocks(region, view, given.partition);
   invoker invoke(view, blocks);
-  loop work(region, page, seat, invoke, blocks);
+  loop work(region, page, seat, invoke, blocks, context.server_pid);
   work.run(header.tasks_per_worker);
   try {
     run_hook(view, header.finalizer_code, header.finalizer_block, header.finalizer_length);

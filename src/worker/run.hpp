@@ -11,4 +11,7 @@ namespace procpool::worker {
 // The seat of this worker; negative in every other process.
 int current_seat() noexcept;
 
+// In a catch block: the parent hears of that exception as the reason why this worker has left.
+[[noreturn]] void leave_disowned() noexcept;
+
 }  // namespace procpool::worker

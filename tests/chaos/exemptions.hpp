@@ -37,7 +37,7 @@ inline constexpr exemption exempt[] = {
     {"os::file_size_limit", "mov", "getrlimit fails"},
     {"os::futex_wait(std::atomic<unsigned int>", "ret", "a nap without length"},
     {"os::mapping::reset", "mov call", "a mapping goes: those of the arena stay"},
-    {"os::wait_to_be_killed", "jmp", "a signal's handler has run instead"},
+    {"os::kill_this_process", "call", "the signal is refused"},
     {"shm::roster::appoint", "jmp", "a region without workers"},
     {"shm::work_source::share_backlog", "jmp", "a region without workers"},
     {"shm::work_source::keep_watch", "jmp | jmp",

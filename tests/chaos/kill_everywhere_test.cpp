@@ -63,6 +63,7 @@ const std::vector<boundary> boundaries = {
     {"procpool::detail::wire<procpool::testing::numbers>::take(", private_memory},
     {"procpool::worker::(anonymous namespace)::leave_if_disowned(",
      "asks whose the descriptors are, and ends the worker if they are not its own any more"},
+    {"procpool::worker::loop::look_around(", free_memory},
     {"procpool::worker::result_blocks::tend(", free_memory},
     {"procpool::shm::block_allocator::give_all_back(", free_memory},
     {"procpool::shm::block_allocator::take_leaving(", free_memory},

@@ -493,7 +493,7 @@ void sweep_bench::drain_as_peer() {
   shm::arena_view view(region().fd(), region().arena_offset());
   worker::result_blocks blocks(region(), view, partition);
   worker::invoker invoke(view, blocks);
-  worker::loop(region(), shm::parent_page(), peer, invoke, blocks).run(0);
+  worker::loop(region(), shm::parent_page(), peer, invoke, blocks, ::getppid()).run(0);
 }
 
 std::string sweep_bench::check_notices() {
