@@ -80,10 +80,14 @@ class connection_store {
   os::private_fd take(const std::string& name) {
     const std::lock_guard lock(mutex_);
     const auto at = idle_.find(name);
-    if (at == idle_.end() || at->second.empty()) return {};
-    os::private_fd last = std::move(at->second.back());
-    at->second.pop_back();
-    return last;
+    if (at == idle_.end()) return {};
+    os::private_fd last;
+    // The program may have closed some.
+    while (!last.is_ours() && !at->second.empty()) {
+      last = std::move(at->second.back());
+      at->second.pop_back();
+    }
+    return last.is_ours() ? std::move(last) : os::private_fd();
   }
   void put(const std::string& name, os::private_fd connection) {
     const std::lock_guard lock(mutex_);
@@ -128,9 +132,6 @@ os::private_fd connect(const std::string& name, const manager_address& to) {
   static_cast<void>(os::send_all(fresh.get(), std::as_bytes(std::span(&to.secret, 1))));
   return fresh;
 }
-
-// One that the program has closed: nothing was sent on it.
-bool is_closed_here(int error) noexcept { return error == EBADF || error == ENOTSOCK; }
 
 }  // namespace
 
@@ -202,14 +203,8 @@ void manager_reply::state::exchange(const manager_address& to, message_head requ
     return;
   }
   connection = connection_store::here().take(name);
-  const bool was_idle = static_cast<bool>(connection);
-  if (!was_idle) connection = connect(name, to);
-  bool sent = sync::send(connection.get(), request, bytes);
-  if (!sent && was_idle && is_closed_here(errno)) {
-    connection_store::here().forget(name);
-    connection = connect(name, to);
-    sent = sync::send(connection.get(), request, bytes);
-  }
+  if (!connection) connection = connect(name, to);
+  const bool sent = sync::send(connection.get(), request, bytes);
   // Also if it takes no more: it may have turned us away, and said why.
   if (!sync::receive(connection.get(), received)) {
     connection_store::here().forget(name);

@@ -72,7 +72,6 @@ process_host& process_host::instance() {
 
 process_host::process_host()
     : file_(make_file()),
-      file_id_(os::identify_fd(file_.get())),
       blocks_(file_.get(), shm::process_arena_begin, os::file_size_limit()),
       wake_(os::make_event_fd()) {
   os::add_private_fd(events_.fd());
@@ -203,7 +202,7 @@ void process_host::launch(process_group& group, const std::shared_ptr<child_proc
     release(*child);
     throw;
   }
-  os::signal_event_fd(wake_.get());  // it has an answer to wait for
+  wake();  // it has an answer to wait for
 }
 
 // Under mutex_. The process is dead, or was never there.
@@ -223,7 +222,7 @@ bool process_host::signal(child_process& child, int number) noexcept {
 }
 
 void process_host::require_file() const {
-  if (os::identify_fd(file_.get()) == file_id_) return;
+  if (file_.is_ours()) return;
   throw std::system_error(
       EBADF, std::generic_category(),
       "procpool: no process can be started any more: this program has closed file descriptors that "
@@ -246,19 +245,26 @@ void process_host::watch() {
     const std::chrono::milliseconds timeout = patience();
     {
       const launch::blocking_scope forks_may_happen;
-      const os::poll_item events = os::poll_one(events_.fd(), os::poll_for::input, timeout);
-      // The program has closed it: then it is looked from time to time.
-      if (events.hung_up) os::poll_items({}, closed_pause);
+      if (wake_.is_ours()) {
+        os::poll_one(events_.fd(), os::poll_for::input, timeout);
+      } else {
+        // The program has closed our descriptors: then there is only looking from time to time.
+        os::poll_items({}, closed_pause);
+      }
     }
-    os::clear_event_fd(wake_.get());
+    if (wake_.is_ours()) os::clear_event_fd(wake_.get());
     if (!handle_events()) {
       // No memory. What is left to do is found in the next round.
       const launch::blocking_scope forks_may_happen;
       os::poll_items({}, retry_pause);
-      os::signal_event_fd(wake_.get());
+      wake();
     }
     remove_finished();
   }
+}
+
+void process_host::wake() const noexcept {
+  if (wake_.is_ours()) os::signal_event_fd(wake_.get());
 }
 
 void process_host::look() noexcept { handle_events(); }

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "launch/fork_server_client.hpp"
-#include "os/memfd.hpp"
 #include "os/poll.hpp"
 #include "os/private_fds.hpp"
 #include "parent/child_process.hpp"
@@ -53,6 +52,7 @@ class process_host {
 
   void require_file() const;
   void ensure_thread();
+  void wake() const noexcept;
   void watch();
   std::chrono::milliseconds patience();
   bool handle_events() noexcept;
@@ -70,7 +70,6 @@ class process_host {
 
   std::mutex mutex_;
   os::private_fd file_;
-  const os::fd_identity file_id_;
   shm::block_allocator blocks_;
   os::private_fd wake_;
   os::event_set events_;

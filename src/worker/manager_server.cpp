@@ -106,7 +106,7 @@ void manager_server::begin() {
 }
 
 void manager_server::run(os::private_fd listener, int parent) {
-  reserve_ = os::private_fd(os::duplicate_fd(listener.get()));
+  reserve_ = os::private_fd(os::duplicate_fd(wake_.get()));
   const pid_t starter = os::parent_process();
   for (;;) {
     std::array<os::poll_item, 2> items{};
@@ -221,7 +221,7 @@ void manager_server::cannot_accept(int listener, int error) {
     const os::private_fd guest(os::accept_local(listener));
     if (guest) decline(guest.get(), error, "in its process: " + os::descriptor_advice(error));
   }
-  reserve_ = os::private_fd(os::duplicate_fd(listener));
+  reserve_ = os::private_fd(os::duplicate_fd(wake_.get()));
 }
 
 bool manager_server::is_stranger(int connection) const noexcept {
