@@ -27,4 +27,9 @@ std::string descriptor_advice(int error) {
          (known ? ", now " + std::to_string(limit.rlim_cur) : std::string()) + ")";
 }
 
+std::string thread_advice() {
+  return "no thread can be started: end some, or raise the limits of processes and memory (ulimit "
+         "-u, ulimit -v, pids.max of a container)";
+}
+
 }  // namespace procpool::os

@@ -13,5 +13,7 @@ std::uint64_t file_size_limit() noexcept;
 bool lacks_descriptors(int error) noexcept;
 // In that case what to do about it, to be put behind "procpool: no such thing is possible: ".
 std::string descriptor_advice(int error);
+// The same for a thread that could not be started: EAGAIN.
+std::string thread_advice();
 
 }  // namespace procpool::os

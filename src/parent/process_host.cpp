@@ -235,7 +235,11 @@ void process_host::require_file() const {
 // Under start_mutex_.
 void process_host::ensure_thread() {
   if (has_thread_) return;
-  std::thread([this] { watch(); }).detach();
+  try {
+    std::thread([this] { watch(); }).detach();
+  } catch (const std::system_error& e) {
+    throw std::system_error(e.code(), "procpool: cannot start a process: " + os::thread_advice());
+  }
   has_thread_ = true;
 }
 
