@@ -38,7 +38,8 @@ class proxy;
 // process that has made it: elsewhere they throw nested_use_error.
 class PROCPOOL_EXPORT manager {
  public:
-  // Blocks until the process is there. Throws as the constructor of procpool::process.
+  // Blocks until the process is there, for 30 s at most. Throws as the constructor of
+  // procpool::process, and procpool::error when the process ends as it begins, or is late.
   manager() : manager(process_options{}) {}
   explicit manager(process_options options);
   manager(manager&&) noexcept;
@@ -46,7 +47,7 @@ class PROCPOOL_EXPORT manager {
   manager(const manager&) = delete;
   manager& operator=(const manager&) = delete;
   // The objects are destroyed, calls that are under way throw manager_lost_error; waits for that,
-  // and after 5 s ends the process.
+  // and after 5 s ends the process, which takes 5 s more at most (see ~process).
   ~manager();
 
   // A T(args...) in the manager; the arguments arrive as those of a task. Blocks. Throws what the
@@ -86,8 +87,9 @@ class proxy {
 
   proxy() noexcept = default;
 
-  // Blocks until f has run. Throws what f throws (see docs/exceptions.md), what codecs throw, and
-  // manager_lost_error.
+  // Blocks until f has run, and as long as the manager is stopped. Throws what f throws (see
+  // docs/exceptions.md), what codecs throw, manager_lost_error, and std::system_error (EMFILE,
+  // EAGAIN) when there is no descriptor or thread for another connection, here or in the manager.
   template <class F, class... Args>
   auto call(F f, Args&&... args) const {
     using body = detail::managed_call<T, F, Args...>;

@@ -52,7 +52,8 @@ class PROCPOOL_EXPORT process {
 
   // Blocks until the process is there: for about a millisecond, or, for the first one of a
   // program, for as long as executing it again takes. Throws std::system_error (EAGAIN: too many
-  // processes), unsafe_fork_error, nested_use_error in a task or another process,
+  // processes; EMFILE: no file descriptor is left; EBADF: this program has closed those of the
+  // library; ETIMEDOUT: it did not start within a minute), unsafe_fork_error, nested_use_error in a task or another process,
   // procpool::error when there can be no fork server, and what the arguments' codecs throw.
   template <class F, class... Args>
     requires(!std::is_same_v<F, process> && !std::is_same_v<F, process_options>)
@@ -76,8 +77,10 @@ class PROCPOOL_EXPORT process {
   process& operator=(process&& other) noexcept;  // ends what was there, as the destructor does
   process(const process&) = delete;
   process& operator=(const process&) = delete;
-  // SIGTERM; after 5 s, SIGKILL; then join(). Nothing when it has ended, and nothing in a process
-  // that was forked from this one.
+  // SIGTERM; after 5 s, SIGKILL; then it waits for 5 s more. A process that has not ended by then
+  // (frozen, blocked in the kernel, out of reach) is left to its fork server, with a line on
+  // standard error. Nothing when it has ended, and nothing in a process that was forked from this
+  // one.
   ~process();
 
   bool valid() const noexcept { return child_ != nullptr; }
@@ -93,7 +96,10 @@ class PROCPOOL_EXPORT process {
   bool join_for(duration limit) const;
 
   // Signals; nothing when it has ended. Never hit another process. kill: SIGKILL, interrupt:
-  // SIGINT, which ends a process that does not handle it.
+  // SIGINT, which ends a process that does not handle it. Where the system refuses the signal to
+  // this program, since it has dropped its rights (setuid), the fork server sends it; throws
+  // std::system_error (EPERM) when that cannot be asked, either. That the fork server may signal a
+  // process which has itself become another user is not promised.
   void terminate() const { signal(SIGTERM); }
   void kill() const { signal(SIGKILL); }
   void interrupt() const { signal(SIGINT); }
@@ -109,6 +115,8 @@ class PROCPOOL_EXPORT process {
   void signal(int number) const;
   parent::child_process& use() const;
   void end() noexcept;
+  void end_at_once() noexcept;  // by SIGKILL
+  friend class manager;
 
   std::shared_ptr<parent::child_process> child_;
 };

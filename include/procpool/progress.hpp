@@ -19,6 +19,8 @@
 namespace procpool {
 
 struct progress_options {
+  // UTF-8. What is no text (line ends, control characters, escape sequences) is left out of it and
+  // of the unit, and a line is cut between letters where the terminal is too narrow.
   std::string label = {};
   // Elements in all; default: what the range knows of itself.
   std::optional<std::size_t> total = {};

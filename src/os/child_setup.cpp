@@ -140,6 +140,7 @@ void set_process_name(const char* name) noexcept {
 const char* program_name() noexcept { return ::program_invocation_short_name; }
 
 pid_t this_process() noexcept { return ::getpid(); }
+pid_t parent_process() noexcept { return ::getppid(); }
 
 void leave_process(int status) noexcept {
   if (&__gcov_dump != nullptr) __gcov_dump();

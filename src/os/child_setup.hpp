@@ -44,6 +44,7 @@ void set_process_name(const char* name) noexcept;
 const char* program_name() noexcept;
 
 pid_t this_process() noexcept;
+pid_t parent_process() noexcept;
 
 // Ends the process at once: no destructors, no exit handlers, no stdio buffers. Those belong to the
 // program that this process is a copy of. Coverage data is written where a program collects any.

@@ -2,10 +2,18 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace procpool::os {
 
 // RLIMIT_FSIZE: no file, also none in memory, may grow past it. The largest u64 when unlimited.
 std::uint64_t file_size_limit() noexcept;
+
+// Whether an errno value says that there is no descriptor left: EMFILE, ENFILE.
+bool lacks_descriptors(int error) noexcept;
+// In that case what to do about it, to be put behind "procpool: no such thing is possible: ".
+std::string descriptor_advice(int error);
+// The same for a thread that could not be started: EAGAIN.
+std::string thread_advice();
 
 }  // namespace procpool::os

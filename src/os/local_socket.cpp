@@ -31,8 +31,8 @@ struct local_address {
   const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&bytes); }
 };
 
-unique_fd make_socket() noexcept {
-  return above_stdio(unique_fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+unique_fd make_socket(int flags = 0) noexcept {
+  return above_stdio(unique_fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0)));
 }
 
 bool peer(int socket, ucred& who) noexcept {
@@ -51,7 +51,7 @@ void fill_random(std::span<std::byte> bytes) {
 }
 
 unique_fd listen_local(const std::string& name) {
-  unique_fd socket = make_socket();
+  unique_fd socket = make_socket(SOCK_NONBLOCK);
   const local_address address(name);
   if (!socket || ::bind(socket.get(), address.get(), address.size) != 0 ||
       ::listen(socket.get(), SOMAXCONN) != 0) {
@@ -74,9 +74,30 @@ unique_fd accept_local(int listener) noexcept {
   return above_stdio(unique_fd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC)));
 }
 
-bool peer_is_same_user(int socket) noexcept {
+accept_failure accept_failure_of(int error) noexcept {
+  switch (error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+      return accept_failure::lacking;
+    case EBADF:
+    case EINVAL:
+    case ENOTSOCK:
+    case EOPNOTSUPP:
+    case EFAULT:
+      return accept_failure::broken;
+    default:  // EAGAIN, EINTR, ECONNABORTED, EPERM (a firewall), and what networks report
+      return accept_failure::nobody;
+  }
+}
+
+user_id this_user() noexcept { return ::geteuid(); }
+
+std::optional<user_id> peer_user(int socket) noexcept {
   ucred who{};
-  return peer(socket, who) && who.uid == ::geteuid();
+  if (!peer(socket, who)) return std::nullopt;
+  return who.uid;
 }
 
 int peer_pid(int socket) noexcept {

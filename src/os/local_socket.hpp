@@ -5,6 +5,8 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -12,16 +14,29 @@
 
 namespace procpool::os {
 
+using user_id = std::uint32_t;
+
 // From the kernel's generator. Throws std::system_error.
 void fill_random(std::span<std::byte> bytes);
 
-// The name has at most 100 characters. Throws std::system_error.
+// The name has at most 100 characters. The listener does not block. Throws std::system_error.
 unique_fd listen_local(const std::string& name);
 unique_fd connect_local(const std::string& name) noexcept;
+// A connection that blocks. What errno says is for accept_failure_of().
 unique_fd accept_local(int listener) noexcept;
 
-// Whether who is at the other end of the connection (or has made the listener) is this user.
-bool peer_is_same_user(int socket) noexcept;
+enum class accept_failure {
+  nobody,   // has come, or the client is gone already
+  lacking,  // descriptors or memory: the client still waits, and listeners stay readable
+  broken,   // no connection will ever come from this listener
+};
+accept_failure accept_failure_of(int error) noexcept;
+
+// The effective user of this process.
+user_id this_user() noexcept;
+// The one that the other end had when it connected, or when it began to listen. Empty when not
+// known.
+std::optional<user_id> peer_user(int socket) noexcept;
 // 0 when not known.
 int peer_pid(int socket) noexcept;
 

@@ -17,12 +17,15 @@
 
 #include "os/clock.hpp"
 #include "os/error.hpp"
+#include "os/limits.hpp"
 #include "os/poll.hpp"
 
 namespace procpool::os {
 namespace {
 
 constexpr std::chrono::milliseconds retry_pause{5};
+// A descriptor that the program closes meanwhile ends no wait: it is found when that is over.
+constexpr std::chrono::milliseconds longest_sleep{5000};
 constexpr int stream_flags = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
 bool is_path(const std::string& address) { return address.find('/') != std::string::npos; }
@@ -88,9 +91,13 @@ unique_fd make_stream(int family) noexcept {
 }
 
 std::chrono::milliseconds left_of(io_deadline until) noexcept {
-  if (until == no_deadline) return std::chrono::milliseconds(-1);
+  if (until == no_deadline) return longest_sleep;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(time_left(until));
-  return std::min<std::chrono::milliseconds>(left, std::chrono::hours(1));
+  return std::min<std::chrono::milliseconds>(left, longest_sleep);
+}
+[[noreturn]] void throw_net_error(int error, std::string what) {
+  if (lacks_descriptors(error)) what += ": " + descriptor_advice(error);
+  throw_error(error, what.c_str());
 }
 bool has_passed(io_deadline until) noexcept {
   return until != no_deadline && time_left(until).count() == 0;
@@ -130,7 +137,7 @@ bool is_abandoned(const std::string& path, const sockaddr_un& address) noexcept 
 unique_fd listen_at_path(const std::string& path) {
   const sockaddr_un address = unix_address(path);
   unique_fd socket = make_stream(AF_UNIX);
-  if (!socket) throw_errno("cannot make a socket");
+  if (!socket) throw_net_error(errno, "cannot listen on " + path);
   bool bound = ::bind(socket.get(), generic(address), sizeof(address)) == 0;
   if (!bound && errno == EADDRINUSE && is_abandoned(path, address)) {
     ::unlink(path.c_str());
@@ -171,7 +178,7 @@ unique_fd listen_on(const std::string& address) {
     }
     error = errno;
   }
-  throw_error(error, ("cannot listen on " + address).c_str());
+  throw_net_error(error, "cannot listen on " + address);
 }
 
 std::string bound_address(int listener, const std::string& asked) {
@@ -203,19 +210,19 @@ unique_fd connect_to(const std::string& address, io_deadline until) {
   if (is_path(address)) {
     const sockaddr_un where = unix_address(address);
     unique_fd socket = make_stream(AF_UNIX);
-    if (!socket) throw_errno("cannot make a socket");
+    if (!socket) throw_net_error(errno, "cannot connect to " + address);
     error = connect_one(socket.get(), generic(where), sizeof(where), until);
     if (error == 0) return socket;
   } else {
     const address_list found = look_up(address, 0);
     for (const addrinfo* at = found.get(); at != nullptr; at = at->ai_next) {
       unique_fd socket = make_stream(at->ai_family);
-      if (!socket) throw_errno("cannot make a socket");
+      if (!socket) throw_net_error(errno, "cannot connect to " + address);
       error = connect_one(socket.get(), at->ai_addr, at->ai_addrlen, until);
       if (error == 0) return socket;
     }
   }
-  throw_error(error, ("cannot connect to " + address).c_str());
+  throw_net_error(error, "cannot connect to " + address);
 }
 
 unique_fd accept_from(int listener) noexcept {

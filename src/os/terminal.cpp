@@ -28,6 +28,7 @@ int terminal_columns() noexcept {
 void write_stderr(std::string_view text) noexcept {
   while (!text.empty()) {
     const ssize_t n = write(STDERR_FILENO, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return;  // a progress bar is not worth an error
     text.remove_prefix(static_cast<std::size_t>(n));
   }

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <list>
+#include <new>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 
 #include "launch/thread_gate.hpp"
+#include "os/limits.hpp"
 #include "parent/completions.hpp"
 #include "parent/exit_hook.hpp"
 #include "procpool/detail/awaiter.hpp"
@@ -120,7 +123,12 @@ class callback_engine final : public detail::completion_listener {
   // thread has left the mutex for the last time, but not the destructors of its thread_locals.
   std::thread start_thread() {
     if (running_) return {};
-    std::thread former([this] { work(); });
+    std::thread former;
+    try {
+      former = std::thread([this] { work(); });
+    } catch (const std::system_error& e) {
+      throw std::system_error(e.code(), "procpool: no callback can be run: " + os::thread_advice());
+    }
     running_ = true;
     former.swap(thread_);
     // Such a destructor is what has called us.
@@ -202,10 +210,16 @@ void run_when_done(task_state& state, std::unique_ptr<callback> what) {
 void wake_dropped(std::shared_ptr<sleeper> who) noexcept {
   // In a copy of the process, and once the program ends, there is nobody to go on with it.
   if (!in_parent_process() || parent::callback_engine::instance().over()) return;
-  parent::post([who = std::move(who)] {
-    who->wake_with(std::make_exception_ptr(cancelled_error(
+  const auto refuse = [](sleeper& s) {
+    s.wake_with(std::make_exception_ptr(cancelled_error(
         "the executor that was to go on with this coroutine is gone, or was shut down")));
-  });
+  };
+  try {
+    if (parent::post([who, refuse] { refuse(*who); })) return;
+  } catch (const std::bad_alloc&) {
+    // As when there can be no thread.
+  }
+  refuse(*who);  // in the thread that dropped it, rather than never
 }
 
 }  // namespace procpool::detail

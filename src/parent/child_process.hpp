@@ -30,10 +30,13 @@ class child_process {
   child_process(const child_process&) = delete;
   child_process& operator=(const child_process&) = delete;
 
-  // Throws std::system_error when it has not come to life.
+  // Both look themselves from time to time at what the host's thread waits for. Throws
+  // std::system_error when it has not come to life.
   void await_start();
   bool await_end(const std::optional<duration>& limit);
   bool has_ended() const;
+  // It is dead, which has_ended() may not know yet; false where nobody can tell.
+  bool is_dead() const noexcept;
   std::optional<int> exit_code() const;
   // As set once it runs.
   pid_t pid() const noexcept { return pid_; }
@@ -48,8 +51,8 @@ class child_process {
  private:
   friend class process_host;
 
-  // By the host.
-  void started(pid_t pid, os::unique_fd pidfd) noexcept;
+  // By the host. False: nobody waits for it any more, and it is to be killed.
+  bool started(pid_t pid, os::unique_fd pidfd) noexcept;
   void failed(int error) noexcept;
   void ended(int exit_code) noexcept;
 

@@ -23,6 +23,7 @@
 #include "launch/role.hpp"
 #include "os/child_setup.hpp"
 #include "os/error.hpp"
+#include "os/limits.hpp"
 #include "os/local_socket.hpp"
 #include "os/poll.hpp"
 #include "os/private_fds.hpp"
@@ -45,10 +46,17 @@ constexpr std::size_t most_idle = 8;       // connections to one manager
 constexpr std::size_t most_managers = 16;  // with idle connections
 constexpr duration patience = std::chrono::seconds(5);
 constexpr std::chrono::seconds start_limit{30};
+constexpr std::chrono::milliseconds retry_pause{10}, look_pause{100};
 
 [[noreturn]] void throw_lost() {
   throw manager_lost_error(
       "procpool: the process of this manager has ended, and its objects with it");
+}
+
+[[noreturn]] void throw_system(int error, const std::string& what) {
+  os::throw_error(
+      error,
+      (os::lacks_descriptors(error) ? what + ": " + os::descriptor_advice(error) : what).c_str());
 }
 
 // --- connections
@@ -72,10 +80,14 @@ class connection_store {
   os::private_fd take(const std::string& name) {
     const std::lock_guard lock(mutex_);
     const auto at = idle_.find(name);
-    if (at == idle_.end() || at->second.empty()) return {};
-    os::private_fd last = std::move(at->second.back());
-    at->second.pop_back();
-    return last;
+    if (at == idle_.end()) return {};
+    os::private_fd last;
+    // The program may have closed some.
+    while (!last.is_ours() && !at->second.empty()) {
+      last = std::move(at->second.back());
+      at->second.pop_back();
+    }
+    return last.is_ours() ? std::move(last) : os::private_fd();
   }
   void put(const std::string& name, os::private_fd connection) {
     const std::lock_guard lock(mutex_);
@@ -102,14 +114,22 @@ class connection_store {
   std::map<std::string, std::vector<os::private_fd>> idle_;
 };
 
-os::private_fd connect(const std::string& name, const manager_secret& secret) {
-  if (os::private_fd idle = connection_store::here().take(name)) return idle;
+os::private_fd connect(const std::string& name, const manager_address& to) {
   os::private_fd fresh(os::connect_local(name));
-  if (!fresh && errno != ECONNREFUSED) os::throw_errno("cannot reach a manager");
-  if (!fresh || !os::peer_is_same_user(fresh.get()) ||
-      !os::send_all(fresh.get(), std::as_bytes(std::span(&secret, 1)))) {
-    throw_lost();
+  if (!fresh) {
+    const int error = errno;
+    if (error == ECONNREFUSED) throw_lost();
+    throw_system(error, "cannot reach a manager");
   }
+  // Before the secret is told.
+  if (const auto user = os::peer_user(fresh.get()); !user || *user != to.user) {
+    throw manager_lost_error(
+        "procpool: who listens under the name of this manager is another user than the one who has "
+        "made it: the manager has ended, and somebody else has taken its name, or this process "
+        "has entered another user namespace");
+  }
+  // If the manager turns us away its answer says why: see receive().
+  static_cast<void>(os::send_all(fresh.get(), std::as_bytes(std::span(&to.secret, 1))));
   return fresh;
 }
 
@@ -182,12 +202,15 @@ void manager_reply::state::exchange(const manager_address& to, message_head requ
     received = {head, {local.data(), local.data() + local.size()}};
     return;
   }
-  connection = connect(name, to.secret);
-  if (!sync::send(connection.get(), request, bytes) || !sync::receive(connection.get(), received)) {
+  connection = connection_store::here().take(name);
+  if (!connection) connection = connect(name, to);
+  const bool sent = sync::send(connection.get(), request, bytes);
+  // Also if it takes no more: it may have turned us away, and said why.
+  if (!sync::receive(connection.get(), received)) {
     connection_store::here().forget(name);
     throw_lost();
   }
-  answered = true;
+  answered = sent;
 }
 
 void manager_reply::state::open() {
@@ -244,10 +267,14 @@ struct manager::state {
   process child;
   std::mutex mutex;        // of control
   os::private_fd control;  // its end is the order to end
+  const os::user_id user = os::this_user();
   std::atomic<std::uint64_t> next_number{1};
 
+  using time_point = std::chrono::steady_clock::time_point;
   void start(process_options options);
-  os::private_fd await_child(int listener);
+  os::private_fd await_child(int listener, time_point until);
+  void hand_over(int listener, time_point until);
+  [[noreturn]] void throw_stillborn() const;
 };
 
 namespace {
@@ -265,22 +292,54 @@ std::string random_name() {
 
 }  // namespace
 
+os::private_fd listen_as(const std::string& name) {
+  try {
+    return os::private_fd(os::listen_local(name));
+  } catch (const std::system_error& e) {
+    throw_system(e.code().value(), "cannot start a manager");
+  }
+}
+
+std::chrono::milliseconds left_until(std::chrono::steady_clock::time_point end) {
+  const auto left = end - std::chrono::steady_clock::now();
+  return std::max(std::chrono::ceil<std::chrono::milliseconds>(left), std::chrono::milliseconds(0));
+}
+
+constexpr char too_late[] =
+    "procpool: the process of a manager did not come to life within 30 s: it was stopped, or this "
+    "machine has too much to do";
+
+void manager::state::throw_stillborn() const {
+  child.join_for(std::chrono::seconds(1));  // for its exit code
+  const std::optional<int> code = child.exit_code();
+  throw error("procpool: the process of a manager ended as it began" +
+              (code ? ", with exit code " + std::to_string(*code) : std::string()) +
+              ": what it wrote to standard error may say why");
+}
+
 // The child's first connection. Who else comes has guessed 128 bits, or is turned away.
-os::private_fd manager::state::await_child(int listener) {
-  const auto deadline = std::chrono::steady_clock::now() + start_limit;
+os::private_fd manager::state::await_child(int listener, time_point until) {
   for (;;) {
-    std::array<os::poll_item, 2> items{};
-    items[0].fd = listener;
-    items[1].fd = child.pidfd();
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left.count() <= 0 || os::poll_items(items, left) == 0) {
-      throw error("procpool: the process of a manager did not come to life within 30 s");
+    std::chrono::milliseconds left = left_until(until);
+    if (left.count() == 0) throw error(too_late);
+    if (!os::poll_one(listener, os::poll_for::input, std::min(left, look_pause)).readable) {
+      if (!child.is_alive()) throw_stillborn();
+      continue;
     }
-    if (!items[0].readable) throw error("procpool: the process of a manager ended as it began");
     os::private_fd guest(os::accept_local(listener));
+    if (!guest) {
+      // The child waits in the listener's queue, which stays readable.
+      const int why = errno;
+      if (os::lacks_descriptors(why)) throw_system(why, "cannot accept the process of a manager");
+      if (os::accept_failure_of(why) == os::accept_failure::broken) {
+        throw_system(why, "cannot accept the process of a manager");
+      }
+      os::poll_items({}, retry_pause);
+      continue;
+    }
+    left = left_until(until);
     manager_secret given;
-    if (guest && os::peer_is_same_user(guest.get()) && os::peer_pid(guest.get()) == child.pid() &&
+    if (os::peer_pid(guest.get()) == child.pid() &&
         os::receive_all_within(guest.get(), std::as_writable_bytes(std::span(&given, 1)), left) &&
         given == secret) {
       return guest;
@@ -288,18 +347,35 @@ os::private_fd manager::state::await_child(int listener) {
   }
 }
 
+// The child answers with 0, or with what keeps it from being a manager.
+void manager::state::hand_over(int listener, time_point until) {
+  const std::byte one{1};
+  const int failed = os::send_message(control.get(), {&one, 1}, {&listener, 1}, os::blocking::yes);
+  if (failed != 0 && failed != -EPIPE) throw_system(-failed, "cannot start a manager");
+  std::int32_t answer = 0;
+  if (!os::receive_all_within(control.get(), std::as_writable_bytes(std::span(&answer, 1)),
+                              left_until(until))) {
+    if (left_until(until).count() == 0) throw error(too_late);
+    throw_stillborn();
+  }
+  if (answer != 0) throw_system(answer, "cannot start a manager, in its process");
+}
+
 void manager::state::start(process_options options) {
   launch::install_fork_handlers();
   name = random_name();
   os::fill_random(std::as_writable_bytes(std::span(&secret, 1)));
   if (options.name.empty()) options.name = "manager";
-  const os::private_fd listener(os::listen_local(name));
-  child = process(options, sync::bound_manager_entry, name, secret.words[0], secret.words[1]);
-  control = await_child(listener.get());
-  const std::byte one{1};
-  const int fd = listener.get();
-  const int failed = os::send_message(control.get(), {&one, 1}, {&fd, 1}, os::blocking::yes);
-  if (failed != 0) os::throw_error(-failed, "cannot start a manager");
+  const os::private_fd listener = listen_as(name);
+  const time_point until = std::chrono::steady_clock::now() + start_limit;
+  child = process(options, sync::bound_manager_entry, name, secret.words[0], secret.words[1], user);
+  try {
+    control = await_child(listener.get(), until);
+    hand_over(listener.get(), until);
+  } catch (...) {
+    child.end_at_once();
+    throw;
+  }
 }
 
 manager::manager(process_options options) : state_(std::make_unique<state>()) {
@@ -329,9 +405,7 @@ void manager::shutdown() noexcept {
     state_->control.reset();
   }
   connection_store::here().forget(state_->name);
-  if (state_->child.join_for(patience)) return;
-  state_->child.kill();
-  state_->child.join();
+  if (!state_->child.join_for(patience)) state_->child.end_at_once();
 }
 
 pid_t manager::pid() const { return use().child.pid(); }
@@ -356,6 +430,7 @@ detail::shared_object manager::make_object(detail::make_thunk thunk,
   manager_address address{};
   std::copy(s.name.begin(), s.name.end(), address.name);
   address.secret = s.secret;
+  address.user = s.user;
   address.number = s.next_number.fetch_add(1);
   detail::shared_object token = detail::shared_object::create(sizeof(address));
   std::memcpy(token.data(), &address, sizeof(address));

@@ -2,12 +2,15 @@
 #include "procpool/process.hpp"
 
 #include <cerrno>
+#include <functional>
 #include <memory>
 #include <new>
 #include <stdexcept>
 #include <system_error>
 
 #include "launch/role.hpp"
+#include "os/limits.hpp"
+#include "os/terminal.hpp"
 #include "parent/child_process.hpp"
 #include "parent/process_host.hpp"
 #include "procpool/errors.hpp"
@@ -16,6 +19,8 @@ namespace procpool {
 namespace {
 
 constexpr duration grace = std::chrono::seconds(5);
+// For the report of a death that has come before the signal.
+constexpr duration moment = std::chrono::milliseconds(100);
 
 bool in_parent() noexcept { return launch::current_role() == launch::process_role::parent; }
 
@@ -24,6 +29,24 @@ void require_parent() {
   throw nested_use_error(
       "procpool: only the program itself can have process objects, not a task, not another "
       "process, and not one that was forked from it");
+}
+
+// A lack of descriptors comes with what to do about it.
+void start_with_advice(const std::function<void()>& start) {
+  try {
+    start();
+  } catch (const std::system_error& e) {
+    const int why = e.code().value();
+    if (e.code().category() != std::generic_category() || !os::lacks_descriptors(why)) throw;
+    throw std::system_error(e.code(),
+                            "procpool: cannot start a process: " + os::descriptor_advice(why));
+  }
+}
+
+std::string described(const parent::child_process& child) {
+  const std::string& name = child.name();
+  return "process " + (name.empty() ? std::string() : "'" + name + "' ") + "(pid " +
+         std::to_string(child.pid()) + ")";
 }
 
 }  // namespace
@@ -42,7 +65,7 @@ void process::start(const process_options& options, detail::process_thunk thunk,
                     detail::process_payload& task) {
   require_parent();
   auto child = std::make_shared<parent::child_process>(options.name);
-  parent::process_host::instance().start(child, thunk, task);
+  start_with_advice([&] { parent::process_host::instance().start(child, thunk, task); });
   child_ = std::move(child);
 }
 
@@ -56,7 +79,7 @@ void process::start(const process_options& options, std::unique_ptr<detail::proc
   auto child = std::make_shared<parent::child_process>(options.name);
   child->keep(std::move(body));
   try {
-    parent::process_host::instance().start_copy(child);
+    start_with_advice([&] { parent::process_host::instance().start_copy(child); });
   } catch (...) {
     child->keep(nullptr);  // here, and not by the thread that drops it last
     throw;
@@ -82,13 +105,23 @@ void process::end() noexcept {
     new (std::nothrow) std::shared_ptr(std::move(child_));
     return;
   }
-  parent::process_host& host = parent::process_host::instance();
-  host.signal(*child_, SIGTERM);
-  if (!child_->await_end(grace)) {
-    host.signal(*child_, SIGKILL);
-    child_->await_end(std::nullopt);
-  }
+  parent::process_host::instance().signal(*child_, SIGTERM);
+  if (!child_->await_end(grace)) end_at_once();
   child_.reset();
+}
+
+void process::end_at_once() noexcept {
+  if (child_ == nullptr) return;
+  parent::process_host::instance().signal(*child_, SIGKILL);
+  if (child_->await_end(grace)) return;
+  try {
+    os::write_stderr(
+        "procpool: " + described(*child_) +
+        " has not ended within 5 s of SIGKILL, and is left behind: it is frozen, "
+        "blocked in the kernel, or out of reach of this program and its fork server\n");
+  } catch (const std::bad_alloc&) {
+    // Nothing depends on that line.
+  }
 }
 
 parent::child_process& process::use() const {
@@ -109,14 +142,23 @@ bool process::join_for(duration limit) const { return use().await_end(limit); }
 
 void process::signal(int number) const {
   parent::child_process& child = use();
-  parent::process_host::instance().signal(child, number);
+  if (parent::process_host::instance().signal(child, number)) return;
+  // It has ended, or is about to be reported.
+  if (child.is_dead() || child.await_end(moment)) return;
+  throw std::system_error(EPERM, std::generic_category(),
+                          "procpool: " + described(child) + " cannot be sent signal " +
+                              std::to_string(number) +
+                              ": this program may not (has it dropped its rights?), and its fork "
+                              "server cannot be asked");
 }
 
 int process::pidfd() const {
   const int fd = use().sentinel();
   if (fd < 0) {
-    throw std::system_error(EMFILE, std::generic_category(),
-                            "procpool: there was no descriptor for this process");
+    throw std::system_error(
+        EMFILE, std::generic_category(),
+        "procpool: there was no file descriptor for this process when it started: close some, or "
+        "raise RLIMIT_NOFILE (ulimit -n), and start it again; join() works without");
   }
   return fd;
 }

@@ -27,7 +27,9 @@ namespace {
 using shm::u64;
 using namespace std::chrono_literals;
 
-constexpr std::chrono::milliseconds retry_pause{10}, no_limit{-1};
+constexpr std::chrono::milliseconds retry_pause{10}, closed_pause{100}, no_limit{-1};
+// While there is a process whose death is to be heard of.
+constexpr std::chrono::milliseconds longest_sleep{1000};
 constexpr std::chrono::milliseconds first_look{5}, last_look{1000};
 
 os::private_fd make_file() {
@@ -56,6 +58,11 @@ std::unique_ptr<launch::fork_server_client> start_server(bool copies, int file) 
   }
 }
 
+bool is_empty(const process_group& group) {
+  return std::none_of(group.seats.begin(), group.seats.end(),
+                      [](const auto& child) { return child != nullptr; });
+}
+
 }  // namespace
 
 process_host& process_host::instance() {
@@ -79,6 +86,7 @@ process_host::process_host()
 
 void process_host::start(const std::shared_ptr<child_process>& child, detail::process_thunk thunk,
                          detail::process_payload& task) {
+  require_file();
   shm::process_image head{};
   head.code = detail::to_code_ref(reinterpret_cast<const void*>(thunk)).bits;
   head.length = task.size();
@@ -95,6 +103,7 @@ void process_host::start(const std::shared_ptr<child_process>& child, detail::pr
 }
 
 void process_host::start_copy(const std::shared_ptr<child_process>& child) {
+  require_file();
   const std::lock_guard one(start_mutex_);
   ensure_thread();
   {
@@ -193,7 +202,7 @@ void process_host::launch(process_group& group, const std::shared_ptr<child_proc
     release(*child);
     throw;
   }
-  os::signal_event_fd(wake_.get());  // it has an answer to wait for
+  wake();  // it has an answer to wait for
 }
 
 // Under mutex_. The process is dead, or was never there.
@@ -207,9 +216,17 @@ void process_host::release(child_process& child) noexcept {
   child.objects_.clear();
 }
 
-void process_host::signal(child_process& child, int number) noexcept {
+bool process_host::signal(child_process& child, int number) noexcept {
   const std::lock_guard lock(mutex_);
-  if (child.group_ != nullptr) child.group_->client->signal_worker(child.id_, number);
+  return child.group_ == nullptr || child.group_->client->signal_worker(child.id_, number);
+}
+
+void process_host::require_file() const {
+  if (file_.is_ours()) return;
+  throw std::system_error(
+      EBADF, std::generic_category(),
+      "procpool: no process can be started any more: this program has closed file descriptors that "
+      "it has not opened, and those of this library among them; close only the program's own");
 }
 
 // --- the thread
@@ -218,7 +235,11 @@ void process_host::signal(child_process& child, int number) noexcept {
 // Under start_mutex_.
 void process_host::ensure_thread() {
   if (has_thread_) return;
-  std::thread([this] { watch(); }).detach();
+  try {
+    std::thread([this] { watch(); }).detach();
+  } catch (const std::system_error& e) {
+    throw std::system_error(e.code(), "procpool: cannot start a process: " + os::thread_advice());
+  }
   has_thread_ = true;
 }
 
@@ -228,20 +249,29 @@ void process_host::watch() {
     const std::chrono::milliseconds timeout = patience();
     {
       const launch::blocking_scope forks_may_happen;
-      os::poll_one(events_.fd(), os::poll_for::input, timeout);
+      if (wake_.is_ours()) {
+        os::poll_one(events_.fd(), os::poll_for::input, timeout);
+      } else {
+        // The program has closed our descriptors: then there is only looking from time to time.
+        os::poll_items({}, closed_pause);
+      }
     }
-    os::clear_event_fd(wake_.get());
-    try {
-      handle_events();
-    } catch (const std::bad_alloc&) {
-      // What is left to do is found in the next round.
+    if (wake_.is_ours()) os::clear_event_fd(wake_.get());
+    if (!handle_events()) {
+      // No memory. What is left to do is found in the next round.
       const launch::blocking_scope forks_may_happen;
       os::poll_items({}, retry_pause);
-      os::signal_event_fd(wake_.get());
+      wake();
     }
     remove_finished();
   }
 }
+
+void process_host::wake() const noexcept {
+  if (wake_.is_ours()) os::signal_event_fd(wake_.get());
+}
+
+void process_host::look() noexcept { handle_events(); }
 
 // Milliseconds that may be slept.
 std::chrono::milliseconds process_host::patience() {
@@ -250,23 +280,33 @@ std::chrono::milliseconds process_host::patience() {
   const auto at_most = [&most](std::chrono::milliseconds t) {
     if (t >= 0ms && (most < 0ms || t < most)) most = t;
   };
-  for (const auto& group : groups_) at_most(group->client->patience());
+  for (const auto& group : groups_) {
+    at_most(group->client->patience());
+    if (!is_empty(*group)) at_most(longest_sleep);
+  }
   if (linger_pause_ != 0ms) at_most(linger_pause_);
   return most;
 }
 
-void process_host::handle_events() {
-  {
-    const std::lock_guard lock(mutex_);
-    for (const auto& group : groups_) {
-      while (const auto event = group->client->next_event()) handle(*group, *event);
+// False when there was not enough memory for all of it.
+bool process_host::handle_events() noexcept {
+  try {
+    {
+      const std::lock_guard lock(mutex_);
+      for (const auto& group : groups_) {
+        while (const auto event = group->client->next_event()) handle(*group, *event);
+      }
     }
+    // Objects that only a process holds: nobody tells when it lets go.
+    objects& all = objects::instance();
+    all.collect();
+    const std::lock_guard lock(mutex_);
+    linger_pause_ =
+        all.has_lingering() ? std::clamp(linger_pause_ * 2, first_look, last_look) : 0ms;
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
   }
-  // Objects that only a process holds: nobody tells when it lets go.
-  objects& all = objects::instance();
-  all.collect();
-  const std::lock_guard lock(mutex_);
-  linger_pause_ = all.has_lingering() ? std::clamp(linger_pause_ * 2, first_look, last_look) : 0ms;
 }
 
 void process_host::handle(process_group& group, const launch::server_event& event) {
@@ -279,7 +319,9 @@ void process_host::handle(process_group& group, const launch::server_event& even
   if (child.id_ != event.id) return;
   switch (event.what) {
     case launch::server_event::kind::started:
-      child.started(event.pid, group.client->duplicate_pidfd(event.id));
+      if (!child.started(event.pid, group.client->duplicate_pidfd(event.id))) {
+        group.client->signal_worker(event.id, SIGKILL);
+      }
       return;
     case launch::server_event::kind::exited:
       release(child);
@@ -300,9 +342,7 @@ void process_host::handle(process_group& group, const launch::server_event& even
 // Servers that are gone, and those that were for one process that is. Waits until they have ended.
 void process_host::remove_finished() noexcept {
   const auto finished = [](const std::shared_ptr<process_group>& group) {
-    const bool empty = std::none_of(group->seats.begin(), group->seats.end(),
-                                    [](const auto& child) { return child != nullptr; });
-    return empty && (group->gone || (group->copies && group->used));
+    return is_empty(*group) && (group->gone || (group->copies && group->used));
   };
   for (;;) {
     std::shared_ptr<process_group> group;

@@ -41,16 +41,21 @@ class process_host {
              detail::process_payload& task);
   void start_copy(const std::shared_ptr<child_process>& child);
 
-  void signal(child_process& child, int number) noexcept;
+  // False when neither this process nor the fork server can send it. True when it has ended.
+  bool signal(child_process& child, int number) noexcept;
+  // What its thread does whenever it wakes up. Any thread.
+  void look() noexcept;
 
  private:
   process_host();
   ~process_host() = delete;
 
+  void require_file() const;
   void ensure_thread();
+  void wake() const noexcept;
   void watch();
   std::chrono::milliseconds patience();
-  void handle_events();
+  bool handle_events() noexcept;
   void handle(process_group& group, const launch::server_event& event);
   void remove_finished() noexcept;
 

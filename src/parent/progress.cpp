@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <limits>
 
+#include "base/plain_text.hpp"
 #include "os/terminal.hpp"
 
 namespace procpool::detail {
@@ -81,8 +82,9 @@ struct progress_meter::display {
   void draw(std::size_t count, bool last) {
     std::string line = text(count, last);
     if (terminal) {
-      const auto columns = static_cast<std::size_t>(std::max(1, os::terminal_columns() - 1));
-      if (line.size() > columns) line.resize(columns);
+      // One column less than there are: a terminal may go on to its next line at the last one.
+      const auto columns = static_cast<std::size_t>(std::max(0, os::terminal_columns() - 1));
+      line.resize(base::bytes_within(line, columns));
       // Back to the first column, the line, erase the rest.
       line = "\r" + line + "\x1b[K";
       if (last) line += '\n';
@@ -96,8 +98,8 @@ struct progress_meter::display {
 
 progress_meter::progress_meter(progress_options options, std::optional<std::size_t> total)
     : display_(std::make_unique<display>()) {
-  display_->label = std::move(options.label);
-  display_->unit = std::move(options.unit);
+  display_->label = base::plain_line(options.label);
+  display_->unit = base::plain_line(options.unit);
   display_->total = options.total ? options.total : total;
   display_->quiet = options.quiet || std::getenv("PROCPOOL_QUIET") != nullptr;
   display_->terminal = os::stderr_is_terminal();

@@ -4,10 +4,12 @@
 #include <exception>
 #include <new>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include "launch/role.hpp"
 #include "os/cpu_count.hpp"
+#include "os/limits.hpp"
 #include "os/thread_name.hpp"
 #include "parent/exit_hook.hpp"
 #include "procpool/errors.hpp"
@@ -102,7 +104,11 @@ void thread_pool::start_thread() {
   const std::size_t index = seats_.size();
   seats_.reserve(index + 1);
   auto s = std::make_unique<seat>();
-  s->thread = std::thread([self = shared_from_this(), index] { self->work(index); });
+  try {
+    s->thread = std::thread([self = shared_from_this(), index] { self->work(index); });
+  } catch (const std::system_error& e) {
+    throw std::system_error(e.code(), "procpool: " + os::thread_advice());
+  }
   s->alive = true;
   seats_.push_back(std::move(s));
   ++alive_;
@@ -155,27 +161,37 @@ bool thread_pool::initialize(std::size_t index) noexcept {
     options_.initializer();
     return true;
   } catch (...) {
-    break_with("the initializer of this thread pool failed: " +
-               detail::describe(std::current_exception()));
+    std::string why = "out of memory";  // which needs none
+    try {
+      why = "the initializer of this thread pool failed: " +
+            detail::describe(std::current_exception());
+    } catch (const std::bad_alloc&) {
+    }
+    break_with(std::move(why));
   }
   leave(index);
   return false;
 }
 
-void thread_pool::break_with(const std::string& why) noexcept {
+void thread_pool::break_with(std::string why) noexcept {
+  std::exception_ptr error;
+  try {
+    error = std::make_exception_ptr(broken_thread_pool(why));
+  } catch (const std::bad_alloc&) {
+    error = std::current_exception();
+  }
   detail::local_task* lost = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    broken_ = why;
+    broken_ = std::move(why);
     stopping_ = true;
     lost = take_all();
-    call_off(std::make_exception_ptr(broken_thread_pool(why)));
+    call_off(error);
     work_cv_.notify_all();
   }
   while (lost != nullptr) {
     detail::local_task* task = std::exchange(lost, lost->next_);
-    std::exception_ptr error = std::make_exception_ptr(broken_thread_pool(why));
-    task->fail(std::move(error));
+    task->fail(error);
     task->let_go();
   }
 }

@@ -98,7 +98,7 @@ class thread_pool : public std::enable_shared_from_this<thread_pool> {
   void start_thread();
   void work(std::size_t index);
   bool initialize(std::size_t index) noexcept;
-  void break_with(const std::string& why) noexcept;
+  void break_with(std::string why) noexcept;
   detail::local_task* take(std::unique_lock<std::mutex>& lock, seat& own);
   detail::local_task* take_all() noexcept;
   void leave(std::size_t index) noexcept;

@@ -16,6 +16,7 @@
 #include "launch/role.hpp"
 #include "os/child_setup.hpp"
 #include "os/error.hpp"
+#include "os/limits.hpp"
 #include "os/net_socket.hpp"
 #include "os/private_fds.hpp"
 #include "procpool/codec.hpp"
@@ -145,6 +146,13 @@ client_link::channel_ptr client_link::join() const {
     throw;
   } catch (const std::bad_alloc&) {
     throw;
+  } catch (const std::system_error& e) {
+    // Nothing is wrong with the server: once there is a descriptor the call can be made again.
+    if (e.code().category() == std::generic_category() &&
+        os::lacks_descriptors(e.code().value())) {
+      throw;
+    }
+    throw_lost(options_.address, std::string("cannot be reached: ") + e.what());
   } catch (const std::exception& e) {
     throw_lost(options_.address, std::string("cannot be reached: ") + e.what());
   }

@@ -43,7 +43,7 @@ using remote::transfer;
 namespace {
 
 constexpr std::size_t longest_name = 256;
-constexpr std::chrono::milliseconds retry_pause{10};
+constexpr std::chrono::milliseconds retry_pause{10}, longest_sleep{1000};
 
 // Which server the function that runs in this thread belongs to.
 thread_local const void* server_of_this_thread = nullptr;
@@ -118,8 +118,8 @@ void remote_server::state::run() {
     std::array<os::poll_item, 2> items{};
     items[0].fd = wake.get();
     items[1].fd = listener.get();
-    os::poll_items(items, std::chrono::milliseconds(-1));
-    os::clear_event_fd(wake.get());
+    os::poll_items(items, longest_sleep);
+    if (wake.is_ours()) os::clear_event_fd(wake.get());
     reap();
     {
       const std::lock_guard lock(mutex);
@@ -146,8 +146,11 @@ void remote_server::state::reap() {
 void remote_server::state::accept() {
   os::private_fd socket(os::accept_from(listener.get()));
   if (!socket) {
-    // Nobody, or no descriptor: those come back.
-    if (errno != EAGAIN && errno != ECONNABORTED) os::poll_items({}, retry_pause);
+    // Nobody; or no descriptor or memory, which come back: who waits in the queue has a limit of
+    // time. Or the program has closed the listener, and nobody will ever come.
+    if (os::accept_failure_of(errno) != os::accept_failure::nobody) {
+      os::poll_items({}, retry_pause);
+    }
     return;
   }
   const std::lock_guard lock(mutex);

@@ -9,7 +9,11 @@
 //
 //   message := head bytes:length          bytes := what was encoded [list of shared objects]
 //
-// Both ends belong to one user and one build of one program. Neither believes a length: memory is
+// A manager that cannot serve a client says so by an exception, and closes the connection.
+//
+// Both ends belong to one build of one program. A client knows the manager by the user who has made
+// it: a name of this kind can be taken by anybody once its manager is dead. The manager knows a
+// client by the secret, whoever's process it is: a program may drop its rights. Neither believes a length: memory is
 // taken as bytes arrive. The end of the connection is the end of whatever was under way on it.
 #pragma once
 
@@ -55,13 +59,17 @@ bool receive_taken(int socket) noexcept;
 
 struct manager_secret {
   std::uint64_t words[2] = {};
-  friend bool operator==(const manager_secret&, const manager_secret&) = default;
+  // In a time that does not tell how much is right.
+  friend bool operator==(const manager_secret& a, const manager_secret& b) noexcept {
+    return ((a.words[0] ^ b.words[0]) | (a.words[1] ^ b.words[1])) == 0;
+  }
 };
 
 // Where an object is: lies in the shared memory that all its proxies refer to.
 struct manager_address {
   char name[64];  // of the socket; ends with a zero
   manager_secret secret;
+  std::uint64_t user;  // who has made it, and listens
   std::uint64_t number;
 };
 static_assert(std::is_trivially_copyable_v<manager_address>);
@@ -85,8 +93,10 @@ local_manager* this_manager() noexcept;
 void set_this_manager(local_manager& m) noexcept;
 
 // What the process of a manager runs, with the name on which its parent listens and the two halves
-// of the secret: until the connection to its parent ends. Bound in src/main.
-using manager_entry = void (*)(const std::string& name, std::uint64_t, std::uint64_t);
+// of the secret, and the user who listens: until the connection to its parent ends. Bound in
+// src/main.
+using manager_entry = void (*)(const std::string& name, std::uint64_t, std::uint64_t,
+                               std::uint32_t user);
 extern const manager_entry bound_manager_entry;
 
 }  // namespace procpool::sync

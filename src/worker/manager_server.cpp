@@ -4,10 +4,13 @@
 #include "worker/manager_server.hpp"
 
 #include <array>
+#include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <system_error>
 #include <thread>
@@ -15,7 +18,9 @@
 #include <vector>
 
 #include "os/child_setup.hpp"
+#include "os/error.hpp"
 #include "os/event_fd.hpp"
+#include "os/limits.hpp"
 #include "os/local_socket.hpp"
 #include "os/poll.hpp"
 #include "os/private_fds.hpp"
@@ -36,8 +41,15 @@ using sync::message_kind;
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds look_pause{250}, no_limit{-1}, retry_pause{10};
+constexpr std::chrono::milliseconds longest_sleep{1000};
 // For the secret of who connects.
 constexpr std::chrono::seconds secret_limit{10};
+// A client that has dropped its rights is another user, and so are strangers: those are let in
+// until they have shown the secret, which clients do at once, but few of them and not for long.
+constexpr int most_strangers = 128;
+constexpr std::chrono::seconds strangers_limit{1};
+// After so long without a descriptor for the next client, which others may give back, it is told.
+constexpr std::chrono::seconds lacking_limit{1};
 
 struct kept_object {
   std::recursive_mutex mutex;  // a call may come back to the object that it began in
@@ -47,10 +59,12 @@ struct kept_object {
 
 class manager_server final : public sync::local_manager {
  public:
-  manager_server(std::string name, sync::manager_secret secret)
-      : name_(std::move(name)), secret_(secret), wake_(os::make_event_fd()) {}
+  manager_server(std::string name, sync::manager_secret secret, os::user_id maker)
+      : name_(std::move(name)), secret_(secret), maker_(maker), wake_(os::make_event_fd()) {}
 
-  // Until the other end of `parent` is gone. Throws std::system_error at the beginning.
+  // Throws std::system_error when there can be no thread.
+  void begin();
+  // Until the other end of `parent` is gone.
   void run(os::private_fd listener, int parent);
 
   const std::string& name() const noexcept override { return name_; }
@@ -58,7 +72,10 @@ class manager_server final : public sync::local_manager {
 
  private:
   void accept(int listener);
-  void serve(const os::private_fd& connection);
+  void cannot_accept(int listener, int error);
+  bool is_stranger(int connection) const noexcept;
+  bool knows_secret(int connection, bool stranger);
+  void serve(const os::private_fd& connection, bool stranger);
   bool serve_one(int connection);
   void act(const message& request, detail::message_writer& reply);
   void make(const message_head& head, detail::wire_reader& in);
@@ -71,21 +88,34 @@ class manager_server final : public sync::local_manager {
 
   const std::string name_;
   const sync::manager_secret secret_;
+  const os::user_id maker_;
   const os::private_fd wake_;
-  std::mutex destroying_;  // held while destructors run
+  // Given up for the moment in which a client hears that there is no other.
+  os::private_fd reserve_;
+  std::optional<std::chrono::steady_clock::time_point> lacking_since_;
+  std::atomic<int> strangers_{0};  // that have not shown the secret
+  std::mutex destroying_;          // held while destructors run
   std::mutex mutex_;
   bool ending_ = false;
   std::map<std::uint64_t, std::shared_ptr<kept_object>> objects_;
 };
 
-void manager_server::run(os::private_fd listener, int parent) {
-  // Destructors are the user's: one that blocks keeps nobody from being let in.
+// Destructors are the user's: one that blocks keeps nobody from being let in.
+void manager_server::begin() {
   std::thread([this] { collect(); }).detach();
+}
+
+void manager_server::run(os::private_fd listener, int parent) {
+  reserve_ = os::private_fd(os::duplicate_fd(wake_.get()));
+  const pid_t starter = os::parent_process();
   for (;;) {
     std::array<os::poll_item, 2> items{};
     items[0].fd = parent;
     items[1].fd = listener.get();
-    os::poll_items(items, no_limit);
+    os::poll_items(items, longest_sleep);
+    // A call may change the user, and then the kernel forgets that this process is to die with its
+    // parent: it is told again.
+    if (!os::die_with_parent(starter)) os::leave_process(0);
     if (items[0].readable) break;
     if (items[1].readable) accept(listener.get());
   }
@@ -140,28 +170,75 @@ std::vector<std::shared_ptr<kept_object>> manager_server::take_all() {
   return all;
 }
 
-void manager_server::accept(int listener) {
-  os::private_fd connection(os::accept_local(listener));
-  if (!connection) {
-    os::poll_items({}, retry_pause);  // descriptors have run out; they come back
-    return;
-  }
-  if (!os::peer_is_same_user(connection.get())) return;
+// What the answer to the first request is instead: the client is not served. It says nothing that
+// a stranger may not know.
+void decline(int connection, int error, const std::string& what) noexcept {
   try {
-    std::thread([this, c = std::move(connection)] { serve(c); }).detach();
+    const std::system_error why(error, std::generic_category(),
+                                "procpool: a manager cannot serve this client: " + what);
+    detail::message_writer reply;
+    message_head head;
+    head.kind = message_kind::exception;
+    wire::encode_exception(reply, std::make_exception_ptr(why), wire::origin::here(-1));
+    sync::send(connection, head, reply);
   } catch (const std::exception&) {
-    // No thread or memory for this one: it is told by the end of the connection.
-    os::poll_items({}, retry_pause);
+    // It is told by the end of the connection.
   }
 }
 
-void manager_server::serve(const os::private_fd& connection) {
-  sync::manager_secret given;
-  if (!os::receive_all_within(connection.get(), std::as_writable_bytes(std::span(&given, 1)),
-                              secret_limit) ||
-      given != secret_) {
+void manager_server::accept(int listener) {
+  auto connection = std::make_shared<os::private_fd>(os::accept_local(listener));
+  if (!*connection) {
+    cannot_accept(listener, errno);
     return;
   }
+  lacking_since_.reset();
+  const bool stranger = is_stranger(connection->get());
+  if (stranger && strangers_.fetch_add(1) >= most_strangers) {
+    --strangers_;
+    return decline(connection->get(), EAGAIN, "too many processes of other users connect at once");
+  }
+  try {
+    std::thread([this, connection, stranger] { serve(*connection, stranger); }).detach();
+  } catch (const std::exception&) {
+    if (stranger) --strangers_;
+    decline(connection->get(), EAGAIN,
+            "there are no threads or no memory for it: use fewer clients "
+            "at a time, or raise the limit of processes (ulimit -u)");
+  }
+}
+
+// Who waits stays in the queue, and the listener readable: hence the pause.
+void manager_server::cannot_accept(int listener, int error) {
+  if (os::accept_failure_of(error) == os::accept_failure::nobody) return;
+  os::poll_items({}, retry_pause);
+  if (!os::lacks_descriptors(error)) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (!lacking_since_) lacking_since_ = now;
+  if (now - *lacking_since_ < lacking_limit || !reserve_) return;
+  reserve_.reset();
+  {
+    const os::private_fd guest(os::accept_local(listener));
+    if (guest) decline(guest.get(), error, "in its process: " + os::descriptor_advice(error));
+  }
+  reserve_ = os::private_fd(os::duplicate_fd(wake_.get()));
+}
+
+bool manager_server::is_stranger(int connection) const noexcept {
+  const auto user = os::peer_user(connection);
+  return !user || (*user != os::this_user() && *user != maker_);
+}
+
+bool manager_server::knows_secret(int connection, bool stranger) {
+  sync::manager_secret given;
+  const bool told = os::receive_all_within(connection, std::as_writable_bytes(std::span(&given, 1)),
+                                           stranger ? strangers_limit : secret_limit);
+  if (stranger) --strangers_;
+  return told && given == secret_;
+}
+
+void manager_server::serve(const os::private_fd& connection, bool stranger) {
+  if (!knows_secret(connection.get(), stranger)) return;
   try {
     while (serve_one(connection.get())) {
     }
@@ -238,29 +315,46 @@ void manager_server::require_going_on() const {
   throw manager_lost_error("procpool: this manager is ending, and its objects with it");
 }
 
-// The listener comes from the parent, so that it is there before any proxy is.
+bool answer(int parent, std::int32_t error) noexcept {
+  return os::send_all(parent, std::as_bytes(std::span(&error, 1)));
+}
+
+// The listener comes from the parent, so that it is there before any proxy is. Empty when the
+// parent is gone, or was told why there is none.
 os::private_fd receive_listener(int parent) {
   std::byte one{};
   auto received = os::receive_message(parent, {&one, 1}, os::blocking::yes);
+  if (received.fds_lost) answer(parent, EMFILE);
   if (received.size != 1 || received.fd_count != 1) return {};
   return os::private_fd(std::move(received.fds[0]));
 }
 
 }  // namespace
 
-void serve_manager(const std::string& name, std::uint64_t secret0, std::uint64_t secret1) {
+void serve_manager(const std::string& name, std::uint64_t secret0, std::uint64_t secret1,
+                   std::uint32_t user) {
   os::ignore_interrupts();  // the program decides when it ends
   const sync::manager_secret secret{{secret0, secret1}};
   const os::private_fd parent(os::connect_local(name));
-  if (!parent || !os::peer_is_same_user(parent.get()) ||
+  if (!parent && errno != ECONNREFUSED) os::throw_errno("a manager cannot reach its program");
+  if (!parent || os::peer_user(parent.get()) != user ||
       !os::send_all(parent.get(), std::as_bytes(std::span(&secret, 1)))) {
     return;  // the parent is gone
   }
   os::private_fd listener = receive_listener(parent.get());
   if (!listener) return;
   // Threads may still use it when the process ends.
-  auto& server = *new manager_server(name, secret);
+  manager_server* made = nullptr;
+  try {
+    made = new manager_server(name, secret, user);
+    made->begin();
+  } catch (const std::system_error& e) {
+    answer(parent.get(), e.code().value());
+    return;
+  }
+  manager_server& server = *made;
   sync::set_this_manager(server);
+  if (!answer(parent.get(), 0)) return;
   server.run(std::move(listener), parent.get());
 }
 

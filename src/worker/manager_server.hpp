@@ -7,6 +7,8 @@
 namespace procpool::worker {
 
 // A task function: see sync::manager_entry.
-void serve_manager(const std::string& name, std::uint64_t secret0, std::uint64_t secret1);
+// Throws std::system_error when this process lacks what it takes to be one.
+void serve_manager(const std::string& name, std::uint64_t secret0, std::uint64_t secret1,
+                   std::uint32_t user);
 
 }  // namespace procpool::worker

@@ -452,6 +452,25 @@ TEST_F(hardship_death_test, deaths_are_reported_also_without_a_thread_for_it) {
   EXPECT_EXIT(report_without_a_thread(), ::testing::ExitedWithCode(SIGKILL), "");
 }
 
+// A thread pool that can have no thread refuses the task, which has not begun then.
+[[noreturn]] void submit_without_a_thread() {
+  thread_pool_executor pool(2);
+  tighten_memory();
+  std::string refused;
+  try {
+    static_cast<void>(pool.submit(twice, 1));
+  } catch (const std::system_error& e) {
+    refused = e.what();
+  }
+  loosen_memory();
+  const bool says_why = refused.find("ulimit -u") != std::string::npos;
+  std::exit(says_why && pool.submit(twice, 2).get() == 4 && pool.stats().done == 1 ? 6 : 1);
+}
+
+TEST_F(hardship_death_test, a_thread_pool_without_a_thread) {
+  EXPECT_EXIT(submit_without_a_thread(), ::testing::ExitedWithCode(6), "");
+}
+
 [[noreturn]] void call_back_later() {
   process_pool_executor pool(1);
   pool.submit(twice, 1).get();

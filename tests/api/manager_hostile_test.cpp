@@ -8,18 +8,23 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 #include "os/sanitizers.hpp"
 #include "os/unique_fd.hpp"
 #include "procpool/manager.hpp"
+#include "support/few_descriptors.hpp"
 #include "support/pool_test.hpp"
 #include "support/tally.hpp"
 
@@ -288,15 +293,93 @@ TEST_F(manager_hostile_test, clients_that_come_and_go_leave_nothing_in_it) {
   EXPECT_LE(sum.call(open), open_before);
 }
 
-TEST_F(manager_hostile_test, in_static_storage) {
+// An error at once that says what to do, and no thread that spins until it gives up.
+TEST_F(manager_hostile_test, the_program_lacks_descriptors_for_it) {
+  bool made = false;
+  int refused = 0;
+  for (int spare = 0; spare < 16 && !made; ++spare) {
+    const auto begin = std::chrono::steady_clock::now();
+    const std::clock_t cpu = std::clock();
+    std::string what;
+    {
+      const few_descriptors limit(spare);
+      try {
+        manager m;
+        made = m.make<long>(1).call(add, 1) == 2;
+      } catch (const std::system_error& e) {
+        EXPECT_EQ(e.code().value(), EMFILE);
+        what = e.what();
+      }
+    }
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 15s);
+    EXPECT_LT(std::clock() - cpu, 5 * CLOCKS_PER_SEC);
+    if (made) continue;
+    ++refused;
+    EXPECT_NE(what.find("RLIMIT_NOFILE"), what.npos) << what;
+  }
+  EXPECT_TRUE(made);
+  EXPECT_GT(refused, 0);
+}
+
+using limited = std::optional<few_descriptors>;
+
+void refused_by(const proxy<long>& sum) {
+  try {
+    sum.call(add, 0);
+  } catch (const std::system_error& e) {
+    const bool says_why = std::string(e.what()).find("RLIMIT_NOFILE") != std::string::npos;
+    _exit(says_why && e.code().value() == EMFILE ? 0 : 2);
+  }
+  _exit(1);
+}
+
+TEST_F(manager_hostile_test, it_lacks_descriptors_for_another_client) {
+  manager m;
+  const auto sum = m.make<long>(0);
+  const auto limit = m.make<limited>();
+  limit.call([](limited& l) { l.emplace(0); });
+  const process client(refused_by, sum);
+  EXPECT_TRUE(client.join_for(20s)) << "the client waits";
+  EXPECT_EQ(client.exit_code(), 0);
+  limit.call([](limited& l) { l.reset(); });
+  const process next([](const proxy<long>& s) { s.call(add, 0); }, sum);
+  EXPECT_TRUE(next.join_for(20s));
+  EXPECT_EQ(next.exit_code(), 0);
+}
+
+TEST_F(manager_hostile_test, the_end_of_one_that_is_stopped) {
+  manager m;
+  const auto sum = m.make<long>(0);
+  ASSERT_EQ(::kill(m.pid(), SIGSTOP), 0);
+  const auto begin = std::chrono::steady_clock::now();
+  m.shutdown();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 20s);
+  EXPECT_FALSE(m.is_alive());
+  EXPECT_THROW(sum.call(add, 1), manager_lost_error);
+}
+
+// Runs it, and takes over what it leaves behind.
+void expect_right(const char* program) {
   const int before = holdings::now().children;
-  EXPECT_EQ(std::system(PROCPOOL_TEST_PROGRAMS_DIR "/static_manager"), 0);
-  // What it leaves behind has become ours.
+  EXPECT_EQ(std::system(program), 0);
   EXPECT_TRUE(eventually([&] {
     while (waitpid(-1, nullptr, WNOHANG) > 0) {
     }
     return holdings::now().children <= before;
   }));
+}
+
+TEST_F(manager_hostile_test, in_static_storage) {
+  expect_right(PROCPOOL_TEST_PROGRAMS_DIR "/static_manager");
+}
+
+TEST_F(manager_hostile_test, a_program_that_drops_its_rights) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root may become another user";
+  expect_right(PROCPOOL_TEST_PROGRAMS_DIR "/dropped_rights");
+}
+
+TEST_F(manager_hostile_test, a_program_that_closes_all_descriptors) {
+  expect_right(PROCPOOL_TEST_PROGRAMS_DIR "/closed_descriptors");
 }
 
 // Connects and says nothing, or half of the secret; the leak check looks for what is left.

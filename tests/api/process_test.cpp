@@ -7,14 +7,18 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <numeric>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
+#include "support/few_descriptors.hpp"
 #include "support/process_fixture.hpp"
 
 namespace {
@@ -266,6 +270,59 @@ namespace {
 
 TEST_F(process_test, an_argument_that_cannot_be_encoded) {
   EXPECT_THROW(process([](const refuses&) {}, refuses{}), std::logic_error);
+}
+
+// The pidfd is what it lacks, and everything else goes without.
+TEST_F(process_test, without_a_descriptor_for_it) {
+  tally ready;
+  process p;
+  {
+    const few_descriptors limit(0);
+    p = process(say_and_wait, ready.path());
+  }
+  await_tally(ready.path(), 1);
+  try {
+    const int fd = p.pidfd();
+    ADD_FAILURE() << "descriptor " << fd;
+  } catch (const std::system_error& e) {
+    EXPECT_EQ(e.code().value(), EMFILE);
+    EXPECT_NE(std::string(e.what()).find("RLIMIT_NOFILE"), std::string::npos) << e.what();
+  }
+  EXPECT_FALSE(p.join_for(1ms));
+  p.kill();
+  EXPECT_TRUE(p.join_for(20s));
+  EXPECT_EQ(p.exit_code(), -SIGKILL);
+}
+
+pid_t parent_of(pid_t pid) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string word; status >> word;) {
+    if (pid_t parent = 0; word == "PPid:" && status >> parent) return parent;
+  }
+  return 0;
+}
+
+TEST_F(process_test, a_fork_server_that_was_stopped) {
+  tally ready;
+  process p(say_and_wait, ready.path());
+  await_tally(ready.path(), 1);
+  const pid_t server = parent_of(p.pid());
+  ASSERT_GT(server, 1);
+  ASSERT_EQ(::kill(server, SIGSTOP), 0);
+  p.kill();
+  EXPECT_TRUE(p.join_for(20s));
+  EXPECT_EQ(p.exit_code(), -SIGKILL);
+  ASSERT_EQ(::kill(server, SIGSTOP), 0);
+  process(nothing).join();
+}
+
+TEST_F(process_test, signals_to_one_that_is_dead_are_no_error) {
+  process p(nothing);
+  p.kill();
+  p.terminate();
+  p.join();
+  p.kill();
+  p.interrupt();
 }
 
 TEST_F(process_test, crashes) {

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <vector>
 
+#include "base/plain_text.hpp"
 #include "support/captured_stderr.hpp"
 #include "support/pool_test.hpp"
 
@@ -55,6 +56,46 @@ TEST_F(progress_test, a_bar_fits_the_terminal) {
   std::istringstream lines(err.take());
   for (std::string line; std::getline(lines, line, '\r');) {
     EXPECT_LT(line.substr(0, line.find('\x1b')).size(), 30U) << line;
+  }
+}
+
+// What the terminal is to show, drawing by drawing: without the return to the first column and the
+// order to erase the rest.
+std::vector<std::string> drawings(const std::string& text) {
+  std::vector<std::string> all;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line, '\r');) {
+    if (const std::size_t end = line.find('\x1b'); end != std::string::npos) {
+      all.push_back(line.substr(0, end));
+    }
+  }
+  return all;
+}
+
+TEST_F(progress_test, a_label_is_cut_between_letters_on_every_width) {
+  const std::string label = "\u8fdb\u5ea6e\u0301\U0001f600\u8fdb\u5ea6\u8fdb\u5ea6";
+  for (unsigned short columns = 1; columns <= 20; ++columns) {
+    captured_stderr err(true, columns);
+    EXPECT_EQ(read_all(progress(std::vector<int>(3), {.label = label})), 3U);
+    const std::string text = err.take();
+    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << columns;
+    for (const std::string& line : drawings(text)) {
+      EXPECT_LT(base::columns_of(line), columns);
+      EXPECT_EQ(base::plain_line(line), line) << columns << ": a letter was cut";
+      EXPECT_TRUE((label + ": ").starts_with(line) || line.starts_with(label));
+    }
+  }
+}
+
+TEST_F(progress_test, a_label_stays_on_its_line) {
+  for (const bool terminal : {true, false}) {
+    captured_stderr err(terminal);
+    const progress_options options{.label = "two\nlines\r\x1b[31m\x1b[2J!", .unit = "files\n"};
+    EXPECT_EQ(read_all(progress(std::vector<int>(3), options)), 3U);
+    const std::string text = err.take();
+    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
+    EXPECT_NE(text.find("two lines !: "), std::string::npos) << text;
+    EXPECT_EQ(text.find("[2J"), std::string::npos) << text;
   }
 }
 

@@ -39,7 +39,7 @@ class sleeper {
 };
 
 // An executor has dropped what was to wake it: co_await throws cancelled_error, on the callback
-// thread. Does not throw, nor resume in here.
+// thread; or in here, if there can be no such thread. Does not throw.
 PROCPOOL_EXPORT void wake_dropped(std::shared_ptr<sleeper> who) noexcept;
 
 // What a target runs: the coroutine goes on in the thread that calls it. Of the copies one is to be
