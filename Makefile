@@ -3,6 +3,7 @@
 DIR ?=
 CHAOS ?=
 PAGE ?=
+BASE ?=
 JOBS ?= $(shell nproc)
 export DIR CHAOS JOBS  # not written into a command: a folder may have any name
 
@@ -19,6 +20,8 @@ help:
 	@echo 'make lint                         layers, banned calls, format, clang-tidy'
 	@echo 'make format                       clang-format everything'
 	@echo 'make docs                         manual and reference into build/docs'
+	@echo 'make coverage                     which lines the tests reach, into build/coverage/html'
+	@echo 'make abi BASE=<tag or commit>     compare the shared library with that one'
 	@$(if $(benchmarks),echo 'make bench [PAGE=1]               compare with others; PAGE=1 rewrites docs/performance.md')
 	@$(if $(benchmarks),echo 'make bench-instructions           instructions per task: what times are too rough for')
 	@$(if $(soak),echo 'make soak                         the long forms of the chaos tests')
@@ -60,6 +63,15 @@ format:
 docs:
 	tools/install-deps.sh docs
 	tools/build-docs.sh
+
+.PHONY: abi coverage
+abi:
+	tools/install-deps.sh abi
+	tools/check_abi.sh '$(BASE)'
+
+coverage:
+	tools/install-deps.sh coverage
+	tools/coverage.sh
 
 ifneq ($(benchmarks),)
 .PHONY: bench bench-instructions

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs the Debian packages that a task wants: tools/install-deps.sh [demo|test|matrix|docs|bench]
+# Installs the Debian packages that a task wants: tools/install-deps.sh [demo|test|matrix|docs|bench|abi|coverage]
 # Quick, and without root, when everything is there.
 set -euo pipefail
 
@@ -11,6 +11,8 @@ matrix=("${test[@]}" "${docs[@]}" clang-19 clang-tidy-19 clang-format-19 libclan
         llvm-19)
 bench=("${demo[@]}" libboost-dev libtbb-dev openmpi-bin parallel python3 python3-joblib
        python3-mpi4py valgrind)
+abi=("${demo[@]}" abigail-tools git)
+coverage=("${test[@]}" gcovr)
 
 what=${1:-test}
 declare -n packages=$what

@@ -1,0 +1,16 @@
+#!/bin/bash
+# Builds and runs the tests with coverage, and writes build/coverage/html/index.html: tools/coverage.sh [ctest arguments]
+# Workers end with _exit and write what they covered before: os::leave_process sees to it. What a killed worker covered is lost.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+build=build/coverage
+cmake --preset coverage >/dev/null || exit 1
+cmake --build "$build" -j "${JOBS:-$(nproc)}" -- -k 0 || exit 1
+find "$build" -name '*.gcda' -delete
+ctest --preset coverage "$@"
+status=$?
+mkdir -p "$build/html"
+gcovr --root . --object-directory "$build" --filter 'src/' --filter 'include/' --exclude-throw-branches \
+  --html-details "$build/html/index.html" --print-summary || exit 1
+exit $status
