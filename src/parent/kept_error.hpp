@@ -1,8 +1,8 @@
 // Errors that are kept in records until somebody asks for them, made where nothing may fail.
 //
-// Exceptions that find no memory come from a small reserve of the C++ library, which is for those on
-// their way to a handler: when it is empty the program ends. So what is kept is made only while the
-// heap has something, and otherwise an error that was made in time stands for it. Any thread.
+// Exceptions that find no memory come from a small reserve of the C++ library, which is for those
+// on their way to a handler: when it is empty the program ends. So what is kept is made only while
+// the heap has something, and otherwise an error that was made in time stands for it. Any thread.
 #pragma once
 
 #include <exception>

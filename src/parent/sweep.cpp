@@ -9,7 +9,8 @@
 //      KILL                    -> CRASHED with cancelled_error: who asked for the kill gets it
 //      DONE, somebody sleeps   -> woken: the worker may have died before it did that
 //      READY, hint already taken -> a new hint: the dead worker may have taken it and nothing more
-//   3. large results move to private memory, so that its partition can be used again; without memory
+//   3. large results move to private memory, so that its partition can be used again; without
+//   memory
 //      they stay, and so does the partition
 //
 // A task whose word cannot be true (see doubts.cpp) has crashed with this worker: who writes where
