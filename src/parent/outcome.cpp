@@ -70,7 +70,7 @@ raw_outcome task_record::find_outcome(u64 word) {
   const u32 kind = s.kind.load(std::memory_order_relaxed);
   if (std::exception_ptr e = no_room_error(s)) return {std::move(e), nullptr, 0, false};
   if (block == 0 && length > shm::inline_bytes) fail_damaged();
-  const std::byte* bytes = block == 0 ? s.bytes : owner->result_bytes(word, block, length);
+  const std::byte* bytes = block == 0 ? s.bytes : owner->published_bytes(word, block, length);
   if (kind == static_cast<u32>(shm::outcome_kind::value)) return {nullptr, bytes, length, false};
   if (kind == static_cast<u32>(shm::outcome_kind::value_with_objects)) {
     return {nullptr, bytes, wire::object_list(bytes, length).value_size(), false};
@@ -139,7 +139,7 @@ void task_record::read_items(u64 word, const run_sink& out) {
   if (finished > items || first > finished) fail_damaged();
   const u64 bytes = u64{shm::progress_units(progress)} * 8;
   if (finished == first) return;
-  split_items(owner->result_bytes(word, offset, bytes), bytes, finished - first,
+  split_items(owner->published_bytes(word, offset, bytes), bytes, finished - first,
               std::string(label()), out);
 }
 
@@ -207,6 +207,13 @@ const std::byte* pool::result_bytes(u64 word, u64 offset, u64 length) {
   // Nor where the worker has never written: it would be memory that is made for being read.
   if (!view_.may_be_value(offset, length)) fail_damaged();
   return view_.at(offset, length);
+}
+
+const std::byte* pool::published_bytes(u64 word, u64 offset, u64 length) {
+  const std::byte* bytes = result_bytes(word, offset, length);
+  // relaxed: who calls has acquired DONE
+  if (view_.header(offset).in_use.load(std::memory_order_relaxed) == 0) fail_damaged();
+  return bytes;
 }
 
 void pool::give_back_block(u64 word, u64 offset) noexcept {

@@ -95,6 +95,8 @@ class pool final : public detail::completion_source {
   void drop(task_record& r) noexcept;       // its future is gone before it is done
   // Bytes that a worker says are in its partition. Throws codec_error if they are not.
   const std::byte* result_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
+  // The same, of an outcome that is DONE: a block is there.
+  const std::byte* published_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
   void give_back_block(shm::u64 word, shm::u64 offset) noexcept;
   void kill_worker_of(task_record& r, shm::u64 word) noexcept;
   // Once for each outcome that names shared objects, before it is read or let go.

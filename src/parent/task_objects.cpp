@@ -61,7 +61,7 @@ void pool::take_over_outcome(task_record& r, u64 word) {
     const u64 length = s.length.load(std::memory_order_relaxed);
     const u64 block = s.block.load(std::memory_order_relaxed);
     if (block == 0 && length > shm::inline_bytes) return;
-    const std::byte* bytes = block == 0 ? s.bytes : result_bytes(word, block, length);
+    const std::byte* bytes = block == 0 ? s.bytes : published_bytes(word, block, length);
     objects::instance().take_over(row, wire::object_list(bytes, length), *r.outcome_objects);
     return;
   }
