@@ -88,4 +88,16 @@ std::uint64_t file_size(int fd) noexcept {
   return ::fstat(fd, &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
 }
 
+std::uint64_t allocated_bytes(int fd) noexcept {
+  constexpr std::uint64_t unit = 512;  // of st_blocks, whatever the file system says
+  struct stat status{};
+  return ::fstat(fd, &status) == 0 ? static_cast<std::uint64_t>(status.st_blocks) * unit : 0;
+}
+
+bool has_unwritten_page(int fd, std::uint64_t offset, std::uint64_t size) noexcept {
+  const ::off_t hole = ::lseek(fd, static_cast<::off_t>(offset), SEEK_HOLE);
+  if (hole < 0) return errno == ENXIO;  // it begins behind the end of the file
+  return static_cast<std::uint64_t>(hole) < offset + size;
+}
+
 }  // namespace procpool::os

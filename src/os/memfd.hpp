@@ -42,5 +42,10 @@ int allocate_memfd(int fd, std::uint64_t offset, std::uint64_t size) noexcept;
 
 // Current size; 0 when fd is no file.
 std::uint64_t file_size(int fd) noexcept;
+// Bytes of memory that the file has; 0 when fd is no file, or where that is not known.
+std::uint64_t allocated_bytes(int fd) noexcept;
+// Whether some page of [offset, offset + size) was certainly never written. Moves the offset that
+// read() and write() use.
+bool has_unwritten_page(int fd, std::uint64_t offset, std::uint64_t size) noexcept;
 
 }  // namespace procpool::os

@@ -35,8 +35,13 @@ bool task_record::load(u64& word) const noexcept {
 }
 
 bool task_record::resolved() const noexcept {
-  u64 word = 0;
-  return !load(word) || shm::is_resolved(word);
+  // acquire, three times: as in load()
+  const shm::slot* s = slot.load(std::memory_order_acquire);
+  if (s == nullptr) return true;
+  const u64 word = s->word.load(std::memory_order_acquire);
+  if (shm::generation_of(word) == generation) return shm::is_resolved(word);
+  // Harvested meanwhile; or the word is damaged, and the pool has yet to find out.
+  return slot.load(std::memory_order_acquire) != s;
 }
 
 task_status task_record::status() const {
@@ -89,7 +94,7 @@ bool task_record::wait_until(const time_point* deadline) {
     if (patience::of_this_thread().look(check, owner->crowded(), many)) return true;
   }
   for (;;) {
-    if (!set_flag(shm::waiter_flag)) return true;
+    if (!set_flag(shm::waiter_flag) && resolved()) return true;
     std::chrono::nanoseconds left = longest_sleep;
     if (deadline != nullptr) {
       const duration d = *deadline - std::chrono::steady_clock::now();
@@ -98,12 +103,11 @@ bool task_record::wait_until(const time_point* deadline) {
     }
     // Once: a sweep may give the slot away at any time. It stays mapped, and the sleep is bounded.
     shm::slot* s = slot.load(std::memory_order_acquire);
-    u64 word = 0;
-    if (s == nullptr || !load(word) || shm::is_resolved(word)) return true;
+    if (s == nullptr) return true;
+    const u64 word = s->word.load(std::memory_order_acquire);
+    if (resolved()) return true;
     const os::futex_result slept = os::futex_wait(s->word, static_cast<u32>(word), left);
-    if (slept == os::futex_result::timed_out && shm::phase_of(word) == task_phase::ready) {
-      owner->hint_again(*this);
-    }
+    if (slept == os::futex_result::timed_out) owner->look_after(*this);
   }
 }
 
@@ -118,8 +122,9 @@ void pool::prefetch_behind(const task_record& r) const noexcept {
 bool task_record::rest(std::chrono::nanoseconds pause, const time_point* deadline) noexcept {
   if (deadline != nullptr) pause = std::min(pause, time_until(*deadline));
   shm::slot* s = slot.load(std::memory_order_acquire);
-  u64 word = 0;
-  if (s == nullptr || !load(word) || shm::is_resolved(word)) return true;
+  if (s == nullptr || resolved()) return true;
+  const u64 word = s->word.load(std::memory_order_acquire);
+  if (shm::is_resolved(word)) return resolved();
   os::futex_wait(s->word, static_cast<u32>(word), pause);
   return resolved();
 }
@@ -229,10 +234,11 @@ bool task_record::cancel(bool kill_running) {
 void task_record::release() noexcept {
   if (!detail::in_parent_process()) [[unlikely]]
     return;
-  // acquire, and release for the others: what all owners did before is done before the record ends
-  if (references.load(std::memory_order_acquire) != 1 &&
-      references.fetch_sub(1, std::memory_order_acq_rel) != 1) {
-    return;
+  // acquire, and release for the others: what all owners did before is done before the record ends.
+  // The last one leaves the count as it is, which says that the record is in use.
+  u32 owners = references.load(std::memory_order_acquire);
+  while (owners != 1) {
+    if (references.compare_exchange_weak(owners, owners - 1, std::memory_order_acq_rel)) return;
   }
   u64 word = 0;
   if (load(word) && !shm::is_resolved(word)) {
@@ -260,8 +266,11 @@ void task_record::finish_release() noexcept {
   }
   if (argument_objects.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
     let_arguments_go();
-  if (names_objects() || outcome_objects) [[unlikely]]
-    let_outcome_go();
+  u64 word = 0;
+  if (!load(word) || !shm::is_resolved(word)) [[unlikely]]
+    damaged = slot.load(std::memory_order_relaxed) != nullptr;
+  if (names_objects(word) || outcome_objects) [[unlikely]]
+    let_outcome_go(word);
   if (has_block()) give_back_result();
   error = nullptr;
   if (!saved.empty()) saved = {};

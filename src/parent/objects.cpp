@@ -299,7 +299,7 @@ bool objects::is_plausible(const object_ref& ref) {
   const u64 bytes = shared.bytes.load(std::memory_order_relaxed);
   if (shm::object_state_of(word) != object_state::used) return false;
   if (shm::object_generation_of(word) != ref.generation) return false;
-  if (bytes == 0 || bytes > table_.stride()) return false;
+  if (bytes == 0 || bytes > table_.most_bytes()) return false;
   e.known = true;
   e.generation = ref.generation;
   e.bytes = bytes;

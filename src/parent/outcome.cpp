@@ -32,10 +32,7 @@ std::exception_ptr no_room_error(const shm::slot& s) {
       "time, or free memory"));
 }
 
-[[noreturn]] void fail_damaged() {
-  throw codec_error(
-      "the outcome of this task was damaged in shared memory: a task wrote where it must not");
-}
+[[noreturn]] void fail_damaged() { throw codec_error(damaged_text); }
 
 }  // namespace
 
@@ -49,7 +46,7 @@ detail::outcome_view task_record::pin_unusual(bool is_saved) {
   if (is_saved) return {error, saved.data(), saved.size()};
   try {
     if (!load(word)) fail_damaged();
-    if (names_objects()) owner->take_over_objects(*this, word);
+    if (names_objects(word)) owner->take_over_objects(*this, word);
     return read_outcome(word);
   } catch (...) {
     return {std::current_exception(), nullptr, 0};
@@ -60,7 +57,11 @@ raw_outcome task_record::find_outcome(u64 word) {
   if (shm::phase_of(word) == task_phase::cancelled) {
     return {std::make_exception_ptr(cancelled_error()), nullptr, 0, false};
   }
-  if (shm::phase_of(word) == task_phase::crashed) return {error, nullptr, 0, false};
+  if (shm::phase_of(word) == task_phase::crashed) {
+    // Only the parent says so, and then there is an error.
+    if (!error) fail_damaged();
+    return {error, nullptr, 0, false};
+  }
   if (shm::phase_of(word) != task_phase::done) fail_damaged();
   const shm::slot& s = *slot.load(std::memory_order_relaxed);
   // Each is loaded once, checked, and only the checked copy used.
@@ -69,7 +70,7 @@ raw_outcome task_record::find_outcome(u64 word) {
   const u32 kind = s.kind.load(std::memory_order_relaxed);
   if (std::exception_ptr e = no_room_error(s)) return {std::move(e), nullptr, 0, false};
   if (block == 0 && length > shm::inline_bytes) fail_damaged();
-  const std::byte* bytes = block == 0 ? s.bytes : owner->result_bytes(word, block, length);
+  const std::byte* bytes = block == 0 ? s.bytes : owner->published_bytes(word, block, length);
   if (kind == static_cast<u32>(shm::outcome_kind::value)) return {nullptr, bytes, length, false};
   if (kind == static_cast<u32>(shm::outcome_kind::value_with_objects)) {
     return {nullptr, bytes, wire::object_list(bytes, length).value_size(), false};
@@ -100,7 +101,7 @@ void task_record::pin_items(std::vector<detail::outcome_run>& out) {
     if (!is_saved) {
       if (!load(word)) fail_damaged();
       if (shm::phase_of(word) == task_phase::done) {
-        if (names_objects()) owner->take_over_objects(*this, word);
+        if (names_objects(word)) owner->take_over_objects(*this, word);
         read_items(word, add);
         rest = no_room_error(*slot.load());
       }
@@ -132,13 +133,13 @@ void task_record::read_items(u64 word, const run_sink& out) {
   // acquire: for a chunk that is not DONE, the outcomes that it vouches for
   const u64 progress = line.progress.load(std::memory_order_acquire);
   const u64 offset = line.outcomes.load(std::memory_order_relaxed);
-  // `first` is where the last worker began: the pieces hold what was before.
-  const u32 first = line.first;
+  // The pieces hold what was before.
+  const u32 first = first_item;
   const u32 finished = shm::progress_finished(progress);
   if (finished > items || first > finished) fail_damaged();
   const u64 bytes = u64{shm::progress_units(progress)} * 8;
   if (finished == first) return;
-  split_items(owner->result_bytes(word, offset, bytes), bytes, finished - first,
+  split_items(owner->published_bytes(word, offset, bytes), bytes, finished - first,
               std::string(label()), out);
 }
 
@@ -185,8 +186,7 @@ void task_record::give_back_result() noexcept {
   const u64 block = items != 0
                         ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
                         : s.block.load(std::memory_order_relaxed);
-  const u64 length = items != 0 ? 0 : s.length.load(std::memory_order_relaxed);
-  if (block != 0) owner->give_back_block(word, block, length);
+  if (block != 0) owner->give_back_block(word, block);
 }
 
 const std::byte* pool::result_bytes(u64 word, u64 offset, u64 length) {
@@ -204,12 +204,21 @@ const std::byte* pool::result_bytes(u64 word, u64 offset, u64 length) {
     known_size_.store(size, std::memory_order_relaxed);
     if (offset + length > size) fail_damaged();
   }
+  // Nor where the worker has never written: it would be memory that is made for being read.
+  if (!view_.may_be_value(offset, length)) fail_damaged();
   return view_.at(offset, length);
 }
 
-void pool::give_back_block(u64 word, u64 offset, u64 length) noexcept {
+const std::byte* pool::published_bytes(u64 word, u64 offset, u64 length) {
+  const std::byte* bytes = result_bytes(word, offset, length);
+  // relaxed: who calls has acquired DONE
+  if (view_.header(offset).in_use.load(std::memory_order_relaxed) == 0) fail_damaged();
+  return bytes;
+}
+
+void pool::give_back_block(u64 word, u64 offset) noexcept {
   try {
-    result_bytes(word, offset, length);
+    result_bytes(word, offset, 0);
     // release: our reading before the worker's next writing
     view_.header(offset).in_use.store(0, std::memory_order_release);
   } catch (...) {

@@ -11,6 +11,7 @@
 #include "parent/callbacks.hpp"
 #include "parent/exit_hook.hpp"
 #include "parent/inline_pool.hpp"
+#include "parent/kept_error.hpp"
 #include "parent/report.hpp"
 #include "procpool/errors.hpp"
 
@@ -24,6 +25,7 @@ using namespace std::chrono_literals;
 // A process that was killed is dead in milliseconds, or after seconds where it has much memory.
 constexpr std::chrono::seconds shutdown_grace{5};
 constexpr std::chrono::milliseconds longest_slice{500};
+constexpr std::size_t few_deaths = 8;
 
 struct registry {
   std::mutex mutex;
@@ -81,6 +83,9 @@ pool::pool(pool_options options)
   h.cycles_per_us = base::cycles_per_us();
   h.cpus = cpus_;
   h.tasks_per_worker = static_cast<u32>(options_.max_tasks_per_child.value_or(0));
+  idle_deaths_.reserve(2 * seats_.size() + few_deaths);  // judge() needs no memory
+  // relaxed: nobody else knows of it; it is never in use
+  lost_slot_.references.store(0, std::memory_order_relaxed);
   set_hook(options_.initializer, h.initializer_code, h.initializer_block, h.initializer_length);
   set_hook(options_.finalizer, h.finalizer_code, h.finalizer_block, h.finalizer_length);
   if (options_.capture_stderr) stderr_ = stderr_relay::make();
@@ -141,10 +146,8 @@ void pool::set_hook(const invocation& hook, u64& code, u64& block, u64& length) 
 task_record* pool::first_unresolved(u32& from) {
   for (; from < region_.allocated_slots(); ++from) {
     task_record* r = record_at(from);
-    u64 word = 0;
-    if (r->load(word) && !shm::is_resolved(word) && shm::phase_of(word) != shm::task_phase::free) {
-      return r;
-    }
+    // acquire: what is in use is so since the mutex was taken, or longer
+    if (r->references.load(std::memory_order_acquire) != 0 && !r->resolved()) return r;
   }
   return nullptr;
 }
@@ -157,6 +160,7 @@ bool pool::wait_until_drained(const time_point* deadline) {
     {
       const std::lock_guard lock(mutex_);
       r = first_unresolved(from);
+      if (r != nullptr) look_at(*r);
     }
     if (r == nullptr) return true;
     // Bounded: the record may be another task's by the time we sleep, and its slot another
@@ -174,7 +178,8 @@ void pool::cancel_pending() {
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     task_record* r = record_at(i);
     u64 word = 0;
-    if (r->load(word) && shm::phase_of(word) == shm::task_phase::ready) r->cancel(false);
+    if (r->references.load() == 0 || !r->load(word)) continue;
+    if (shm::phase_of(word) == shm::task_phase::ready) r->cancel(false);
   }
 }
 
@@ -258,13 +263,22 @@ void pool::kill_worker_of(task_record& r, u64 before) noexcept {
   // Swept in the meantime: the worker is dead.
   if (!r.load(word) || shm::phase_of(word) != shm::task_phase::kill) return;
   const u32 index = shm::worker_of(before);
-  if (index >= seats_.size()) return;
+  if (!is_possible(r, word)) {
+    // A task has overwritten which worker it is.
+    lose(r, kept_error([] { return cancelled_error(); }, out_of_memory_));
+    return;
+  }
   server_->signal_worker({index, seats_[index].incarnation}, SIGKILL);
 }
 
-void pool::note_death(const death_record& r) {
-  if (options_.on_worker_death) reports_.push_back(r);
+void pool::note_death(const death_record& r) noexcept {
   ++crashed_;
+  if (!options_.on_worker_death) return;
+  try {
+    reports_.push_back(r);
+  } catch (const std::bad_alloc&) {
+    // The task's own future says it; the report is lost.
+  }
 }
 
 void pool::send_reports() {
@@ -274,14 +288,18 @@ void pool::send_reports() {
     reports.swap(reports_);
   }
   for (const death_record& r : reports) {
-    const auto report = [call = options_.on_worker_death, on_error = options_.on_error, r] {
-      try {
-        call(worker_crashed(r));
-      } catch (...) {
-        report_to(on_error, std::current_exception());
-      }
-    };
-    if (!post(report)) report();  // also a thread of the pool
+    try {
+      const auto report = [call = options_.on_worker_death, on_error = options_.on_error, r] {
+        try {
+          call(worker_crashed(r));
+        } catch (...) {
+          report_to(on_error, std::current_exception());
+        }
+      };
+      if (!post(report)) report();  // also a thread of the pool
+    } catch (const std::bad_alloc&) {
+      continue;  // as in note_death
+    }
   }
 }
 

@@ -7,6 +7,7 @@
 //   completions.cpp many at once
 //   supervisor.cpp  one thread, asleep until a worker starts or dies, or the pool closes
 //   sweep.cpp       what happens when a worker has died
+//   doubts.cpp      what a task may have overwritten: found, and put right or given up
 //   task_objects.cpp  shared objects that tasks and outcomes name
 //   meeting.cpp     a task for each worker, all at the same time
 //   pool.cpp        from constructor to shutdown
@@ -94,15 +95,18 @@ class pool final : public detail::completion_source {
   void drop(task_record& r) noexcept;       // its future is gone before it is done
   // Bytes that a worker says are in its partition. Throws codec_error if they are not.
   const std::byte* result_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
-  void give_back_block(shm::u64 word, shm::u64 offset, shm::u64 length) noexcept;
+  // The same, of an outcome that is DONE: a block is there.
+  const std::byte* published_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
+  void give_back_block(shm::u64 word, shm::u64 offset) noexcept;
   void kill_worker_of(task_record& r, shm::u64 word) noexcept;
   // Once for each outcome that names shared objects, before it is read or let go.
   void take_over_objects(task_record& r, shm::u64 word);
   std::unique_ptr<object_refs> release_outcome_objects(task_record& r) noexcept;
   // After the parent resolved a task: who sleeps on it or listens hears of it.
   void announce(task_record& r) noexcept;
-  // Its hint may be held by a worker that was stopped: another one gets a hint, too.
-  void hint_again(task_record& r) noexcept;
+  // Nothing was heard of it for a while. Its hint may be held by a worker that was stopped: another
+  // one gets a hint, too. Or a task has overwritten its word: then it is resolved with an error.
+  void look_after(task_record& r) noexcept;
   // Who reads results in the order of submission will want the slots behind this one.
   void prefetch_behind(const task_record& r) const noexcept;
   shm::u64 behind(const task_record& r) const noexcept;
@@ -133,8 +137,9 @@ class pool final : public detail::completion_source {
   // The part of the arena that one life of one worker writes its large results to.
   struct partition_use {
     std::atomic<std::uint32_t> seat{0};
-    bool taken = false;  // by a live worker, or by results of a dead one that are being read
+    bool taken = false;  // by a live worker, or by results of a dead one that are not read yet
     bool retired = false;
+    bool read = false;  // used by reclaim_partitions
   };
   struct death {
     launch::seat_id id;
@@ -152,7 +157,9 @@ class pool final : public detail::completion_source {
   void grow_if_possible() noexcept;
   void make_record();
   void harvest();
-  bool harvest_one(task_record& r);
+  enum class without_memory { leave, give_up };
+  bool harvest_one(task_record& r, without_memory what);
+  void charge_saving(shm::u64 bytes);
   void give_slot_away(task_record& r) noexcept;
   void check_open() const;
   bool admit(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait);
@@ -168,28 +175,30 @@ class pool final : public detail::completion_source {
   void supervise();
   bool handle_events();
   void tend_blocks();
-  bool try_handle(const launch::server_event& e);
+  void handle(const launch::server_event& e) noexcept;
   void want(shm::u32 index, duration pause) noexcept;
   void start_wanted();
   void start_seat(shm::u32 index);
   bool may_start() const;
   void on_started(const launch::server_event& e);
-  void on_exited(const launch::server_event& e);
-  void on_server_gone(std::unique_lock<os::short_mutex>& lock);
+  void on_exited(const launch::server_event& e) noexcept;
+  void on_server_gone(std::unique_lock<os::short_mutex>& lock) noexcept;
   bool has_descriptors() const noexcept;
   // Under mutex_: whatever the workers do, every task is resolved now, and the pool broken. Nothing
   // that a worker may still write to is used again.
   void give_up(const char* cause) noexcept;
   void give_up_in_time() noexcept;
-  void judge(shm::u32 index, const death& d, bool had_task);
+  void judge(shm::u32 index, const death& d, bool had_task) noexcept;
   void note_start_failure(int error) noexcept;
-  void break_pool(const std::string& cause);
+  template <class Text>
+  void break_pool(Text cause) noexcept;
+  void break_pool_with(std::string cause) noexcept;
   bool wind_down();
   bool anybody_runs() const;
   std::size_t tasks_done() const;
   void wake_supervisor() noexcept;
   std::chrono::milliseconds next_timeout();
-  void note_death(const death_record& r);
+  void note_death(const death_record& r) noexcept;
   void send_reports();
   bool stopped_by_force() const { return doomed_with_ != 0 || !broken_.empty(); }
   std::string initializer_failure(shm::u32 index) const;
@@ -207,18 +216,38 @@ class pool final : public detail::completion_source {
   void release_row(shm::u32 seat_index) noexcept;
   void look_after_objects() noexcept;
 
-  // sweep.cpp, under mutex_
-  bool sweep(shm::u32 index, const death& d);
-  void crash(task_record& r, shm::u64 word, const death& d);
-  void crash_item(task_record& r, shm::u64 word, const death& d);
-  void put_back(task_record& r, shm::u64 word);
-  void resolve_killed(task_record& r, shm::u64 word);
-  void resolve_with(task_record& r, shm::u64 word, std::exception_ptr e);
-  void save_items(task_record& r, shm::u64 word, std::uint32_t finished);
-  shm::u64 take_partition(shm::u32 seat_index);  // 0: none is free
-  void retire_partition(shm::u64 p);
-  void reclaim_partitions();
-  death_record describe(task_record& r, const death& d, int attempt) const;
+  // sweep.cpp, under mutex_. None of them needs memory: without any, the outcome that needed some
+  // is out_of_memory_.
+  bool sweep(shm::u32 index, const death& d) noexcept;
+  void keep_outcome(task_record& r, shm::u64 word) noexcept;
+  void crash(task_record& r, shm::u64 word, const death& d) noexcept;
+  void crash_item(task_record& r, shm::u64 word, const death& d) noexcept;
+  void settle_item(task_record& r, task_extras& more, const death& d) noexcept;
+  void settle_finished(task_record& r, shm::u64 word, shm::u64 progress) noexcept;
+  void put_back(task_record& r, shm::u64 word) noexcept;
+  void resolve_killed(task_record& r, shm::u64 word) noexcept;
+  void resolve_with(task_record& r, shm::u64 word, std::exception_ptr e) noexcept;
+  chunk_piece copy_items(task_record& r, shm::u64 word, shm::u64 progress);
+  shm::u64 take_partition(shm::u32 seat_index) noexcept;  // 0: none is free
+  shm::u64 find_partition(shm::u32 seat_index) noexcept;
+  void retire_partition(shm::u64 p) noexcept;
+  void reclaim_partitions() noexcept;
+  // Outcomes in partitions of dead workers move to private memory, or are given up.
+  void clear_partitions() noexcept;
+  // Where the outcome lies; below the arena if it has no block.
+  shm::u64 outcome_block(const task_record& r) const noexcept;
+  death_record describe(task_record& r, const death& d, int attempt) const noexcept;
+  std::exception_ptr crash_error(const death_record& record) const noexcept;
+
+  // doubts.cpp, under mutex_
+  bool is_possible(const task_record& r, shm::u64 word) const noexcept;
+  bool runs_elsewhere(task_record& r, shm::u64 word) const noexcept;
+  bool look_at(task_record& r) noexcept;
+  void lose(task_record& r, std::exception_ptr e) noexcept;
+  void abandon_slot(task_record& r) noexcept;
+  void mend_control() noexcept;
+  void deliver_lost() noexcept;
+  std::exception_ptr damage_error() const noexcept;
 
   // pool.cpp
   bool wait_until_drained(const time_point* deadline);
@@ -279,6 +308,13 @@ class pool final : public detail::completion_source {
   bool abandoned_ = false;  // the executor is gone
   bool server_lost_ = false;
   std::vector<death_record> reports_;  // for on_worker_death
+  // Made in time, for outcomes that there is no memory for.
+  const std::exception_ptr out_of_memory_ = std::make_exception_ptr(std::bad_alloc());
+  // So much may be copied out of the region in one sweep or harvest: what it has.
+  shm::u64 may_save_ = 0;
+  // Stands for slots that are not used any more, since a worker that nobody knows may write there.
+  task_record lost_slot_{*this};
+  std::size_t lost_slots_ = 0;
 
   // Records that came back, most recent first; pushed without the mutex. closed_list after
   // abandon(): then they are counted instead.

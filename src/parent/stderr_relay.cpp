@@ -48,10 +48,14 @@ void stderr_relay::pump() {
   for (int i = 0; i < 64 && backlog_.empty() && read_some(); ++i) write_backlog();
 }
 
-std::string stderr_relay::take_tail(pid_t pid) {
+std::string stderr_relay::take_tail(pid_t pid) noexcept {
   if (!reader_.is_ours()) return {};
-  // The others may write on meanwhile: not more than what can be the dead one's.
-  while (backlog_.size() < most_backlog && read_some()) {
+  try {
+    // The others may write on meanwhile: not more than what can be the dead one's.
+    while (backlog_.size() < most_backlog && read_some()) {
+    }
+  } catch (const std::bad_alloc&) {
+    // Without memory for it the end is missing.
   }
   const auto at = tails_.find(pid);
   if (at == tails_.end()) return {};
@@ -64,7 +68,11 @@ void stderr_relay::finish() {
   if (!reader_.is_ours()) return;
   const auto end = std::chrono::steady_clock::now() + last_wait;
   do {
-    pump();
+    try {
+      pump();
+    } catch (const std::bad_alloc&) {
+      return;  // the rest is lost
+    }
     if (backlog_.empty()) return;
     os::poll_one(stderr_fd, os::poll_for::output, std::chrono::milliseconds(50));
   } while (std::chrono::steady_clock::now() < end);

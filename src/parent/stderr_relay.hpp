@@ -31,7 +31,7 @@ class stderr_relay {
   // stays where it is: in the end a worker that writes on waits, as it would without us.
   void pump();
   // Of a worker that is dead: all that it has written is noted, and forgotten here.
-  std::string take_tail(pid_t pid);
+  std::string take_tail(pid_t pid) noexcept;
   // At the end of the pool: waits a moment for a slow reader of standard error.
   void finish();
 

@@ -8,6 +8,7 @@
 #include "os/futex.hpp"
 #include "parent/exit_hook.hpp"
 #include "parent/inline_pool.hpp"
+#include "parent/kept_error.hpp"
 #include "parent/objects.hpp"
 #include "parent/pool.hpp"
 #include "procpool/errors.hpp"
@@ -121,6 +122,7 @@ inline void pool::fill(task_record& r, const task_image& image) noexcept {
   if (image.items != 0) {
     auto& progress = *new (s.bytes) shm::chunk_progress{};
     progress.count = image.items;
+    r.first_item = 0;
   }
 }
 
@@ -142,6 +144,7 @@ void pool::put_hint(task_record& r) {
   if (tail_ - head_ >= shm::ring_entries) {
     // Only now: workers write that line with each task, and it only grows.
     head_ = region_.control().head.load(std::memory_order_relaxed);
+    if (tail_ - head_ > shm::ring_entries) mend_control();
     if (tail_ - head_ >= shm::ring_entries) compact_ring();
   }
   // relaxed: others use it under the mutex, or to guess what comes next
@@ -171,16 +174,14 @@ void pool::compact_ring() {
   }
 }
 
-void pool::hint_again(task_record& r) noexcept {
+void pool::look_after(task_record& r) noexcept {
+  bool hinted = false;
   {
     const std::lock_guard lock(mutex_);
-    u64 word = 0;
-    if (!r.load(word) || shm::phase_of(word) != shm::task_phase::ready) return;
-    // relaxed: it changes under the mutex only
-    if (r.hint_position.load(std::memory_order_relaxed) >= region_.control().head.load()) return;
-    put_hint(r);
+    mend_control();
+    hinted = look_at(r);
   }
-  kick();
+  if (hinted) kick();
 }
 
 // A worker that was stopped may hold the hints of tasks that others could run.
@@ -191,16 +192,11 @@ void pool::revive() noexcept {
     const time_point now = std::chrono::steady_clock::now();
     if (now - last_revival_ < revival_pause) return;
     last_revival_ = now;
-    const u64 head = region_.control().head.load();
+    mend_control();
     for (u32 i = 0; i < region_.allocated_slots(); ++i) {
-      task_record& r = *record_at(i);
-      u64 word = 0;
-      if (!r.load(word) || shm::phase_of(word) != shm::task_phase::ready) continue;
-      // relaxed: as in hint_again
-      if (r.hint_position.load(std::memory_order_relaxed) >= head) continue;
-      put_hint(r);
-      any = true;
+      if (look_at(*record_at(i))) any = true;
     }
+    deliver_lost();
   }
   if (any) kick();
 }
@@ -239,6 +235,8 @@ std::size_t pool::collect_freed() noexcept {
   while (r != nullptr) {
     task_record* next = r->next;
     if (r->arguments) blocks_.release(std::exchange(r->arguments, {}));
+    if (std::exchange(r->damaged, false)) [[unlikely]]
+      abandon_slot(*r);
     // relaxed: the exchange has acquired it
     if (r->slot.load(std::memory_order_relaxed) != nullptr) {
       r->next = std::exchange(free_, r);
@@ -304,16 +302,36 @@ void pool::make_record() {
   r->next = std::exchange(slotless_, r);
 }
 
-// All slots are taken: outcomes that nobody has read yet move to private memory.
+// All slots are taken: outcomes that nobody has read yet move to private memory. Throws if there is
+// none for any of them.
 void pool::harvest() {
+  may_save_ = view_.most_bytes();
+  bool any = false;
+  std::exception_ptr failed;
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     task_record* r = record_at(i);
-    if (r->items == 0) harvest_one(*r);
+    if (r->items != 0) continue;
+    try {
+      if (harvest_one(*r, without_memory::leave)) any = true;
+    } catch (const std::exception&) {
+      // It stays where it is; what comes may be smaller.
+      failed = std::current_exception();
+    }
   }
+  if (failed && !any) std::rethrow_exception(failed);
 }
 
-// True if the outcome is in private memory now, and the slot is free.
-bool pool::harvest_one(task_record& r) {
+// The outcomes of one sweep, or of one harvest, have no more bytes than the region together: who
+// says so has written lengths where it must not.
+void pool::charge_saving(u64 bytes) {
+  if (bytes > may_save_) throw codec_error(damaged_text);
+  may_save_ -= bytes;
+}
+
+// True if the outcome is in private memory now, and the slot is free. Without memory: throws
+// std::bad_alloc or std::system_error, and it stays where it is; or it is given up, if there is
+// memory for the next record of the slot.
+bool pool::harvest_one(task_record& r, without_memory what) {
   u64 word = 0;
   if (r.references.load() == 0 || !r.load(word) || !shm::is_resolved(word)) return false;
   // A slot on a done-list is a link of it.
@@ -329,25 +347,43 @@ bool pool::harvest_one(task_record& r) {
     r.pins.store(0, std::memory_order_relaxed);
     return false;
   }
-  if (shm::phase_of(word) == shm::task_phase::cancelled) r.was_cancelled.store(true);
+  const auto without = [&] {
+    if (what == without_memory::give_up) {
+      r.error = out_of_memory_;
+      return;
+    }
+    // Who has begun to wait meanwhile finds it in its place. release: as below
+    r.pins.fetch_sub(harvesting, std::memory_order_release);
+    throw;
+  };
   try {
+    if (r.names_objects(word)) take_over_objects(r, word);
     if (r.items != 0) {
       const auto* progress = reinterpret_cast<shm::chunk_progress*>(r.slot.load()->bytes);
       if (shm::phase_of(word) == shm::task_phase::done) {
-        save_items(r, word, shm::progress_finished(progress->progress.load()));
+        std::vector<chunk_piece>& pieces = r.more().pieces;
+        pieces.reserve(pieces.size() + 1);
+        chunk_piece piece = copy_items(r, word, progress->progress.load());
+        if (piece.items != 0) pieces.push_back(std::move(piece));
         r.error = r.error_of_rest();
       }
     } else {
-      if (r.names_objects()) take_over_objects(r, word);
       // As bytes: decoding an exception runs code of the user, and this is under the mutex.
       const raw_outcome o = r.find_outcome(word);
+      charge_saving(o.size);
+      std::vector<std::byte> copy(o.data, o.data + o.size);
       r.error = o.error;
-      r.saved.assign(o.data, o.data + o.size);
+      r.saved = std::move(copy);
       r.saved_exception = o.is_exception;
     }
+  } catch (const std::bad_alloc&) {
+    without();
+  } catch (const std::system_error&) {
+    without();  // no address space to map it
   } catch (...) {
-    r.error = std::current_exception();
+    r.error = kept_current_error(out_of_memory_);
   }
+  if (shm::phase_of(word) == shm::task_phase::cancelled) r.was_cancelled.store(true);
   r.give_back_result();
   shm::slot& s = *r.slot.load();
   give_slot_away(r);

@@ -8,6 +8,7 @@
 #include "launch/thread_gate.hpp"
 #include "os/event_fd.hpp"
 #include "os/poll.hpp"
+#include "parent/kept_error.hpp"
 #include "parent/pool.hpp"
 #include "procpool/errors.hpp"
 #include "shm/worker_argument.hpp"
@@ -34,6 +35,8 @@ constexpr std::chrono::milliseconds retry_pause{10};
 constexpr std::chrono::milliseconds blind_pause{100};  // nothing wakes the thread up any more
 constexpr duration nudge_pause = 500ms;
 constexpr duration shutdown_grace = 5s;  // after descriptors are gone: see pool.cpp
+// Slots that are not used any more, since a task has overwritten their words.
+constexpr std::size_t most_lost_slots = 1024;
 
 time_point now() { return std::chrono::steady_clock::now(); }
 
@@ -68,8 +71,8 @@ void pool::supervise() {
     try {
       more = handle_events();
       stderr_.pump();
-    } catch (const std::bad_alloc&) {
-      // What is left to do is found in the next round.
+    } catch (const std::exception&) {
+      // Without memory, or descriptors. What is left to do is found in the next round.
       const launch::blocking_scope forks_may_happen;
       os::poll_items({}, retry_pause);
       wake_supervisor();
@@ -83,6 +86,7 @@ void pool::supervise() {
     drain();
   }
   std::unique_lock lock(mutex_);
+  deliver_lost();
   ended_ = true;
   ended_cv_.notify_all();
   const bool abandoned = abandoned_;
@@ -122,16 +126,19 @@ bool pool::handle_events() {
     return !wind_down();
   }
   while (const std::optional<launch::server_event> e = server_->next_event()) {
-    // A death that is not swept leaves tasks that nobody resolves: without memory, later.
-    while (!try_handle(*e)) {
-      const launch::blocking_scope forks_may_happen;
-      os::poll_items({}, retry_pause);
-    }
+    handle(*e);
   }
   send_reports();
   look_after_objects();
   tend_blocks();
   const std::lock_guard lock(mutex_);
+  if (lost_slots_ > most_lost_slots && broken_.empty()) {
+    break_pool([] {
+      return std::string(
+          "tasks have damaged the shared memory of this pool again and again: they write where "
+          "they must not");
+    });
+  }
   start_wanted();
   return !wind_down();
 }
@@ -150,30 +157,26 @@ void pool::tend_blocks() {
   tend_at_ = now() + tend_pause;
 }
 
-bool pool::try_handle(const launch::server_event& e) {
+// Whatever memory there is: a death that is not swept leaves tasks that nobody resolves.
+void pool::handle(const launch::server_event& e) noexcept {
   std::unique_lock lock(mutex_);
-  try {
-    switch (e.what) {
-      case launch::server_event::kind::started:
-        on_started(e);
-        break;
-      case launch::server_event::kind::exited:
-        on_exited(e);
-        break;
-      case launch::server_event::kind::start_failed:
-        seats_[e.id.seat].phase = seat_phase::empty;
-        retire_partition(seats_[e.id.seat].partition);
-        release_row(e.id.seat);
-        want(e.id.seat, duration::zero());
-        judge(e.id.seat, {e.id, 0, 0, 0, e.error}, false);
-        break;
-      case launch::server_event::kind::server_gone:
-        on_server_gone(lock);
-        break;
-    }
-    return true;
-  } catch (const std::bad_alloc&) {
-    return false;
+  switch (e.what) {
+    case launch::server_event::kind::started:
+      on_started(e);
+      break;
+    case launch::server_event::kind::exited:
+      on_exited(e);
+      break;
+    case launch::server_event::kind::start_failed:
+      seats_[e.id.seat].phase = seat_phase::empty;
+      retire_partition(seats_[e.id.seat].partition);
+      release_row(e.id.seat);
+      want(e.id.seat, duration::zero());
+      judge(e.id.seat, {e.id, 0, 0, 0, e.error}, false);
+      break;
+    case launch::server_event::kind::server_gone:
+      on_server_gone(lock);
+      break;
   }
 }
 
@@ -196,7 +199,12 @@ void pool::want(u32 index, duration pause) noexcept {
 void pool::start_wanted() {
   for (u32 i = 0; i < seats_.size(); ++i) {
     if (!may_start()) seats_[i].wanted = false;
-    if (seats_[i].wanted && seats_[i].start_at <= now()) start_seat(i);
+    if (!seats_[i].wanted || seats_[i].start_at > now()) continue;
+    try {
+      start_seat(i);
+    } catch (const std::exception&) {
+      want(i, first_pause);  // without memory, later
+    }
   }
 }
 
@@ -210,6 +218,8 @@ void pool::start_seat(u32 index) {
     return;
   }
   shm::worker_line& line = region_.line(index);
+  // What a task may have overwritten would end the new worker, too.
+  region_.control().stopping.store(0);
   line.futex.store(1);
   line.ready.store(0);
   line.tasks.store(0);
@@ -248,12 +258,13 @@ void pool::on_started(const launch::server_event& e) {
   }
 }
 
-void pool::on_exited(const launch::server_event& e) {
+void pool::on_exited(const launch::server_event& e) noexcept {
   seat& s = seats_[e.id.seat];
   if (s.incarnation != e.id.incarnation || s.phase == seat_phase::empty) return;
   const death d{e.id, e.pid, e.exit_kind, e.exit_status, e.error, stderr_.take_tail(e.pid)};
   const bool had_task = sweep(e.id.seat, d);
-  const std::size_t tasks = region_.line(e.id.seat).tasks.load();
+  // The worker counts by itself: not more than there were.
+  const std::size_t tasks = std::min<std::size_t>(region_.line(e.id.seat).tasks, submitted_);
   s.tasks_before += tasks;
   s.phase = seat_phase::empty;
   s.pid = 0;
@@ -268,16 +279,18 @@ void pool::on_exited(const launch::server_event& e) {
 
 // What a death means for the pool: a task died with its worker, or the worker left in order, or
 // the pool itself is in trouble.
-void pool::judge(u32 index, const death& d, bool progress) {
+void pool::judge(u32 index, const death& d, bool progress) noexcept {
   if (drained_ || doomed_with_ != 0 || !broken_.empty()) return;
   const shm::worker_line& line = region_.line(index);
   const bool start_failed = d.pid == 0 && d.error != 0;
-  const bool hook_failed = !start_failed && options_.initializer && line.ready.load() != 1;
-  if (!start_failed && line.ready.load() == 2) {
-    break_pool(initializer_failure(index));
+  // A worker that has had a task was initialised, whatever its line says.
+  const u32 ready = line.ready.load();
+  const bool hook_failed = !start_failed && !progress && options_.initializer && ready != 1;
+  if (hook_failed && ready == 2) {
+    break_pool([&] { return initializer_failure(index); });
     return;
   }
-  if (progress && !hook_failed) {
+  if (progress) {
     idle_deaths_.clear();
     pause_ = duration::zero();
   } else if (start_failed && anybody_runs()) {
@@ -294,7 +307,7 @@ void pool::judge(u32 index, const death& d, bool progress) {
     const std::size_t most =
         hook_failed ? least_deaths : std::max(least_deaths, std::size_t{2} * seats_.size());
     if (idle_deaths_.size() > most) {
-      break_pool(idle_death_text(d, hook_failed));
+      break_pool([&] { return idle_death_text(d, hook_failed); });
       return;
     }
     // The first one may be bad luck; the next wait longer and longer.
@@ -370,16 +383,18 @@ std::string pool::idle_death_text(const death& d, bool in_initializer) const {
 // The fork server is gone, and each of its workers has been reported as dead before. With spawn
 // and forkserver there can be another one; a forked server cannot be made again in a program that
 // has moved on.
-void pool::on_server_gone(std::unique_lock<os::short_mutex>& lock) {
+void pool::on_server_gone(std::unique_lock<os::short_mutex>& lock) noexcept {
   if (drained_ || doomed_with_ != 0 || !broken_.empty()) {
     server_lost_ = true;
     return;
   }
   if (options_.start == start_method::fork) {
     server_lost_ = true;
-    break_pool(
-        "the pool's fork server died, and a forked one cannot be made again: use "
-        "start_method::spawn, or make a new pool");
+    break_pool([] {
+      return std::string(
+          "the pool's fork server died, and a forked one cannot be made again: use "
+          "start_method::spawn, or make a new pool");
+    });
     return;
   }
   try {
@@ -400,19 +415,32 @@ void pool::on_server_gone(std::unique_lock<os::short_mutex>& lock) {
     lock.lock();
   } catch (const std::exception& e) {
     server_lost_ = true;
-    break_pool(std::string("the pool's fork server died and cannot be started again: ") + e.what());
+    break_pool([&] {
+      return std::string("the pool's fork server died and cannot be started again: ") + e.what();
+    });
+  }
+}
+
+template <class Text>
+void pool::break_pool(Text cause) noexcept {
+  try {
+    break_pool_with(cause());
+  } catch (const std::bad_alloc&) {
+    break_pool_with("out of memory");  // so short that it takes none
   }
 }
 
 // No progress is possible: everything that waits gets the cause.
-void pool::break_pool(const std::string& cause) {
-  broken_ = cause;
+void pool::break_pool_with(std::string cause) noexcept {
+  broken_ = std::move(cause);
   usual_ = false;
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     task_record& r = *record_at(i);
     shm::u64 word = 0;
+    // acquire: as in first_unresolved
+    if (r.references.load(std::memory_order_acquire) == 0) continue;
     while (r.load(word) && shm::phase_of(word) == shm::task_phase::ready) {
-      r.error = std::make_exception_ptr(broken_process_pool(cause));
+      r.error = kept_error([this] { return broken_process_pool(broken_); }, out_of_memory_);
       if (r.slot.load()->word.compare_exchange_strong(
               word, shm::with_phase(word, shm::task_phase::crashed))) {
         r.let_arguments_go();  // as in resolve_with
@@ -460,7 +488,13 @@ void pool::give_up(const char* cause) noexcept {
 // Called after each round: true once all processes are gone and nothing is left to do.
 bool pool::wind_down() {
   if (!stopping_) return false;
-  if (!drained_ && first_unresolved(drained_to_) == nullptr) {
+  task_record* left = drained_ ? nullptr : first_unresolved(drained_to_);
+  if (left != nullptr) {
+    mend_control();
+    if (look_at(*left)) roster_.wake_all();
+    return false;
+  }
+  if (!drained_) {
     drained_ = true;
     region_.control().stopping.store(1);
     roster_.wake_all();

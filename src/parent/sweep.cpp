@@ -9,7 +9,13 @@
 //      KILL                    -> CRASHED with cancelled_error: who asked for the kill gets it
 //      DONE, somebody sleeps   -> woken: the worker may have died before it did that
 //      READY, hint already taken -> a new hint: the dead worker may have taken it and nothing more
-//   3. large results move to private memory, so that its partition can be used again
+//   3. large results move to private memory, so that its partition can be used again; without
+//   memory
+//      for them they stay, and so does the partition
+//
+// A task whose word cannot be true (see doubts.cpp) has crashed with this worker: who writes where
+// it must not dies of it, sooner or later. Nothing here needs memory: what cannot be kept or said
+// without any is std::bad_alloc, of that task or of those items.
 //
 // Exactly the tasks that it had started are concerned; everybody else goes on.
 #include <algorithm>
@@ -17,6 +23,7 @@
 #include <limits>
 
 #include "os/futex.hpp"
+#include "parent/kept_error.hpp"
 #include "parent/pool.hpp"
 #include "procpool/errors.hpp"
 
@@ -32,10 +39,12 @@ constexpr u32 descriptors_closed = 3;  // worker_line::ready
 }  // namespace
 
 // True if the worker died in a task.
-bool pool::sweep(u32 index, const death& d) {
+bool pool::sweep(u32 index, const death& d) noexcept {
   bool had_task = false;
+  may_save_ = view_.most_bytes();
   roster_.drop_roles(index);
   roster_.clear_asleep(index);
+  mend_control();
   {
     const std::lock_guard hub(completion_hub::instance().mutex());
     drain();
@@ -43,9 +52,19 @@ bool pool::sweep(u32 index, const death& d) {
   const u64 head = region_.control().head.load();
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     task_record& r = *record_at(i);
-    u64 word = 0;
-    if (!r.load(word)) continue;
+    // acquire: as in first_unresolved
+    if (r.references.load(std::memory_order_acquire) == 0) continue;
+    const shm::slot* s = r.slot.load();
+    if (s == nullptr) continue;
+    // acquire: with DONE comes the outcome
+    const u64 word = s->word.load(std::memory_order_acquire);
     const task_phase phase = shm::phase_of(word);
+    if (!is_possible(r, word) || (phase == task_phase::claimed && shm::worker_of(word) != index &&
+                                  runs_elsewhere(r, word))) {
+      had_task = true;
+      lose(r, crash_error(describe(r, d, 1)));
+      continue;
+    }
     if (phase == task_phase::ready) {
       if (r.hint_position < head) {
         // Claimed in this moment by a live worker? Then the new hint is a harmless duplicate.
@@ -67,14 +86,7 @@ bool pool::sweep(u32 index, const death& d) {
         crash(r, word, d);
       }
     } else if (phase == task_phase::done) {
-      if (r.names_objects()) take_over_objects(r, word);
-      if ((word & shm::waiter_flag) != 0) {
-        os::futex_wake(region_.at(i).word, std::numeric_limits<int>::max());
-      }
-      // relaxed: load() has acquired DONE
-      if (r.items != 0 || region_.at(i).block.load(std::memory_order_relaxed) != 0) {
-        harvest_one(r);
-      }
+      keep_outcome(r, word);
     }
   }
   {
@@ -84,27 +96,61 @@ bool pool::sweep(u32 index, const death& d) {
     drain();
     hub.ring();
   }
+  deliver_lost();
   return had_task;
 }
 
-death_record pool::describe(task_record& r, const death& d, int attempt) const {
+// The dead worker's task is done.
+void pool::keep_outcome(task_record& r, u64 word) noexcept {
+  bool complete = true;
+  try {
+    if (r.names_objects(word)) take_over_objects(r, word);
+  } catch (const std::exception&) {
+    complete = false;  // what it names goes with the worker
+  }
+  shm::slot& s = region_.at(r.index);
+  if ((word & shm::waiter_flag) != 0) {
+    os::futex_wake(s.word, std::numeric_limits<int>::max());
+  }
+  if (!complete) {
+    lose(r, out_of_memory_);
+    return;
+  }
+  // relaxed: the sweep has acquired DONE
+  if (r.items == 0 && s.block.load(std::memory_order_relaxed) == 0) return;
+  try {
+    harvest_one(r, without_memory::leave);
+  } catch (const std::exception&) {
+    // It stays where it lies: reclaim_partitions() finds it there.
+  }
+}
+
+death_record pool::describe(task_record& r, const death& d, int attempt) const noexcept {
   const shm::worker_line& line = region_.line(d.id.seat);
   death_record record;
-  record.label = r.label();
   record.pid = d.pid;
   record.signal = d.exit_kind == CLD_EXITED ? 0 : d.exit_status;
   record.exit_code = d.exit_kind == CLD_EXITED ? d.exit_status : 0;
   record.core_dumped = d.exit_kind == CLD_DUMPED;
   record.with_pool = doomed_with_ != 0 && record.signal == doomed_with_;
   record.attempt = attempt;
-  record.trace.assign(line.trace,
-                      std::min<std::size_t>(line.trace_length.load(), shm::trace_bytes));
-  record.stderr_tail = d.stderr_tail;
-  if (line.ready.load() == descriptors_closed) record.cause = report_of(d.id.seat);
+  try {
+    record.label = r.label();
+    record.trace.assign(line.trace,
+                        std::min<std::size_t>(line.trace_length.load(), shm::trace_bytes));
+    record.stderr_tail = d.stderr_tail;
+    if (line.ready.load() == descriptors_closed) record.cause = report_of(d.id.seat);
+  } catch (const std::bad_alloc&) {
+    // The numbers say the most.
+  }
   return record;
 }
 
-void pool::crash(task_record& r, u64 word, const death& d) {
+std::exception_ptr pool::crash_error(const death_record& record) const noexcept {
+  return kept_error([&] { return worker_crashed(record); }, out_of_memory_);
+}
+
+void pool::crash(task_record& r, u64 word, const death& d) noexcept {
   if (r.items != 0) {
     crash_item(r, word, d);
     return;
@@ -113,10 +159,10 @@ void pool::crash(task_record& r, u64 word, const death& d) {
   const bool again = r.extras && r.extras->retries > 0 && !stopped_by_force();
   death_record record = describe(r, d, attempt);
   record.will_retry = again;
-  // Before the death is noted, since it may throw. Not in the call: copies of an exception share
-  // their text, and this one is to be gone before anybody can read the other.
+  // Not in the call below: copies of an exception share their text, and this one is to be gone
+  // before anybody can read the other.
   std::exception_ptr e;
-  if (!again) e = std::make_exception_ptr(worker_crashed(record));
+  if (!again) e = crash_error(record);
   note_death(record);
   if (!again) {
     resolve_with(r, word, std::move(e));
@@ -129,89 +175,109 @@ void pool::crash(task_record& r, u64 word, const death& d) {
 
 // The items before the one that ran are delivered, that one has crashed or is tried again, the
 // rest go on in another worker: the chunk begins anew behind what is settled.
-void pool::crash_item(task_record& r, u64 word, const death& d) {
-  auto& line = *reinterpret_cast<shm::chunk_progress*>(r.slot.load()->bytes);
-  const u32 finished = std::max(line.first, shm::progress_finished(line.progress.load()));
+void pool::crash_item(task_record& r, u64 word, const death& d) noexcept {
+  const auto& line = *reinterpret_cast<const shm::chunk_progress*>(r.slot.load()->bytes);
+  // Loaded once, and believed as far as it can be. acquire: the outcomes that it vouches for
+  const u64 progress = line.progress.load(std::memory_order_acquire);
   const u32 begun = line.begun.load(std::memory_order_relaxed);
-  task_extras& more = r.more();
-  save_items(r, word, finished);
-  if (finished >= r.items) {
-    // It died between its last item and DONE.
-    resolve_with(r, word, nullptr);
-    return;
+  const u32 before = r.first_item, finished = shm::progress_finished(progress);
+  task_extras* more = nullptr;
+  try {
+    more = &r.more();
+    more->pieces.reserve(more->pieces.size() + 2);
+  } catch (const std::bad_alloc&) {
+    more = nullptr;
   }
-  u32 next = finished;
-  if (begun == finished + 1 || begun == 0) {
-    // begun == 0: it died while it decoded the function; the first item takes the blame.
-    if (more.attempted != finished + 1) {
-      more.attempted = finished + 1;
-      more.attempt = 1;
-    }
-    death_record record = describe(r, d, more.attempt);
-    record.will_retry = more.attempt <= more.retries && !stopped_by_force();
-    chunk_piece lost;
-    lost.items = 1;
-    if (!record.will_retry) lost.error = std::make_exception_ptr(worker_crashed(record));
-    more.pieces.reserve(more.pieces.size() + 1);
+  if (more == nullptr || finished < before || finished > r.items) {
+    // No room for the books of the chunk, or which items have run is not known: its rest is lost.
+    const death_record record = describe(r, d, 1);
+    std::exception_ptr e = more == nullptr ? out_of_memory_ : crash_error(record);
     note_death(record);
-    // From here on nothing throws.
-    if (record.will_retry) {
-      ++more.attempt;
-    } else {
-      more.pieces.push_back(std::move(lost));
-      next = finished + 1;
-    }
+    resolve_with(r, word, std::move(e));
+    return;
   }
-  if (next == r.items) {
+  settle_finished(r, word, progress);
+  // Between two items nothing ran. With 0 it died while it decoded the function: the first item
+  // takes the blame. So each death settles something, or costs an attempt.
+  const bool between = begun == finished && finished > before;
+  if (finished < r.items && !between) settle_item(r, *more, d);
+  if (r.first_item == r.items) {
     resolve_with(r, word, nullptr);
     return;
   }
-  line.first = next;
   put_back(r, word);
 }
 
-// Copies the outcomes of the items [line.first, finished) out of the dead worker's partition.
-void pool::save_items(task_record& r, u64 word, u32 finished) {
-  auto& line = *reinterpret_cast<shm::chunk_progress*>(r.slot.load()->bytes);
-  const u32 first = line.first;
-  if (finished <= first || finished > r.items) return;
-  std::vector<chunk_piece>& pieces = r.more().pieces;
-  // Without memory for all of it nothing happens, and the sweep begins again later.
-  pieces.reserve(pieces.size() + (finished - first));
-  chunk_piece piece;
-  piece.items = finished - first;
-  try {
-    if (r.names_objects()) take_over_objects(r, word);
-    const u64 bytes = u64{shm::progress_units(line.progress.load())} * 8;
-    const std::byte* data = result_bytes(word, line.outcomes.load(), bytes);
-    piece.outcomes.assign(data, data + bytes);
-    if (shm::phase_of(word) != task_phase::done && line.objects.load() != 0) {
-      take_over_piece(r, word, piece);
-    }
-    pieces.push_back(std::move(piece));
-  } catch (const std::bad_alloc&) {
-    throw;
-  } catch (const std::exception&) {
-    for (u32 i = first; i < finished; ++i) pieces.push_back({1, {}, std::current_exception()});
+// The item r.first_item ran when its worker died. There is room for a piece.
+void pool::settle_item(task_record& r, task_extras& more, const death& d) noexcept {
+  if (more.attempted != r.first_item + 1) {
+    more.attempted = r.first_item + 1;
+    more.attempt = 1;
   }
-  line.first = finished;
+  death_record record = describe(r, d, more.attempt);
+  record.will_retry = more.attempt <= more.retries && !stopped_by_force();
+  chunk_piece lost;
+  lost.items = 1;
+  if (!record.will_retry) lost.error = crash_error(record);
+  note_death(record);
+  if (record.will_retry) {
+    ++more.attempt;
+    return;
+  }
+  more.pieces.push_back(std::move(lost));
+  ++r.first_item;
+}
+
+// The outcomes of the items [r.first_item, finished) are taken out of the dead worker's partition.
+// There is room for a piece.
+void pool::settle_finished(task_record& r, u64 word, u64 progress) noexcept {
+  const u32 finished = shm::progress_finished(progress);
+  if (finished == r.first_item) return;
+  chunk_piece piece;
+  try {
+    piece = copy_items(r, word, progress);
+    const auto& line = *reinterpret_cast<const shm::chunk_progress*>(r.slot.load()->bytes);
+    if (line.objects.load() != 0) take_over_piece(r, word, piece);
+  } catch (const std::bad_alloc&) {
+    piece = {finished - r.first_item, {}, out_of_memory_};
+  } catch (...) {
+    piece = {finished - r.first_item, {}, kept_current_error(out_of_memory_)};
+  }
+  r.extras->pieces.push_back(std::move(piece));
+  r.first_item = finished;
+}
+
+// Copies the outcomes of the items [r.first_item, finished): nothing, if there are none. Throws
+// codec_error if they are not where the worker says, std::bad_alloc, and std::system_error.
+chunk_piece pool::copy_items(task_record& r, u64 word, u64 progress) {
+  const u32 finished = shm::progress_finished(progress);
+  chunk_piece piece;
+  if (finished <= r.first_item || finished > r.items) return piece;
+  const auto& line = *reinterpret_cast<const shm::chunk_progress*>(r.slot.load()->bytes);
+  const u64 bytes = u64{shm::progress_units(progress)} * 8;
+  const std::byte* data = result_bytes(word, line.outcomes.load(), bytes);
+  charge_saving(bytes);
+  piece.outcomes.assign(data, data + bytes);
+  piece.items = finished - r.first_item;
+  return piece;
 }
 
 // Ready once more, as submit left it. The flags of those who wait stay.
-void pool::put_back(task_record& r, u64 word) {
+void pool::put_back(task_record& r, u64 word) noexcept {
   if (stopped_by_force()) {
-    std::exception_ptr e = broken_.empty() ? std::make_exception_ptr(cancelled_error())
-                                           : std::make_exception_ptr(broken_process_pool(broken_));
+    std::exception_ptr e =
+        broken_.empty() ? kept_error([] { return cancelled_error(); }, out_of_memory_)
+                        : kept_error([&] { return broken_process_pool(broken_); }, out_of_memory_);
     resolve_with(r, word, std::move(e));
     return;
   }
   shm::slot& s = *r.slot.load();
   if (r.items != 0) {
-    auto& line = *reinterpret_cast<shm::chunk_progress*>(s.bytes);
-    // relaxed, all of these: the word that says READY releases them
-    line.begun.store(0, std::memory_order_relaxed);
-    line.progress.store(shm::make_progress(line.first, 0), std::memory_order_relaxed);
-    line.outcomes.store(0, std::memory_order_relaxed);
+    // All of it anew, as the parent knows it: the word that says READY releases it.
+    auto& line = *new (s.bytes) shm::chunk_progress{};
+    line.first = r.first_item;
+    line.count = r.items;
+    line.progress.store(shm::make_progress(r.first_item, 0), std::memory_order_relaxed);
   } else if (r.extras && !r.extras->inline_payload.empty()) {
     std::copy(r.extras->inline_payload.begin(), r.extras->inline_payload.end(), s.bytes);
   }
@@ -219,6 +285,7 @@ void pool::put_back(task_record& r, u64 word) {
   s.block.store(r.payload_block, std::memory_order_relaxed);
   s.started.store(0, std::memory_order_relaxed);
   r.off_list.store(false, std::memory_order_relaxed);
+  r.doubted_word = 0;
   {
     // The dead worker pushed it before it was done: its next worker will push it again.
     const std::lock_guard hub(completion_hub::instance().mutex());
@@ -227,7 +294,7 @@ void pool::put_back(task_record& r, u64 word) {
   // A flag may appear at any time; nothing else changes the word of a dead worker's task, but for
   // a cancel that turns CLAIMED into KILL: then there is nothing to put back.
   while (!s.word.compare_exchange_strong(
-      word, shm::make_word(word, task_phase::ready, 0, word & shm::flags_mask))) {
+      word, shm::make_word(r.generation, task_phase::ready, 0, word & shm::flags_mask))) {
     if (shm::phase_of(word) == task_phase::kill) {
       resolve_killed(r, word);
       return;
@@ -236,15 +303,16 @@ void pool::put_back(task_record& r, u64 word) {
   put_hint(r);
 }
 
-void pool::resolve_killed(task_record& r, u64 word) {
+void pool::resolve_killed(task_record& r, u64 word) noexcept {
   // release: before the word, for status()
   r.was_cancelled.store(true, std::memory_order_release);
-  std::exception_ptr e = std::make_exception_ptr(
-      cancelled_error("the task was cancelled while it ran: its worker was killed"));
-  resolve_with(r, word, std::move(e));
+  const auto error = [] {
+    return cancelled_error("the task was cancelled while it ran: its worker was killed");
+  };
+  resolve_with(r, word, kept_error(error, out_of_memory_));
 }
 
-void pool::resolve_with(task_record& r, u64 word, std::exception_ptr e) {
+void pool::resolve_with(task_record& r, u64 word, std::exception_ptr e) noexcept {
   shm::slot& s = *r.slot.load();
   r.error = std::move(e);
   // release: the error before the word that says it is there
@@ -256,8 +324,19 @@ void pool::resolve_with(task_record& r, u64 word, std::exception_ptr e) {
   announce(r);
 }
 
-u64 pool::take_partition(u32 seat_index) {
+u64 pool::take_partition(u32 seat_index) noexcept {
   reclaim_partitions();
+  u64 p = find_partition(seat_index);
+  if (p == 0 && retired_ != 0) {
+    // Outcomes that a sweep had no memory for: a worker is worth more.
+    clear_partitions();
+    reclaim_partitions();
+    p = find_partition(seat_index);
+  }
+  return p;
+}
+
+u64 pool::find_partition(u32 seat_index) noexcept {
   for (u64 p = 1; p < partitions_.size(); ++p) {
     partition_use& use = partitions_[p];
     if (use.taken) continue;
@@ -269,35 +348,57 @@ u64 pool::take_partition(u32 seat_index) {
   return 0;
 }
 
-void pool::retire_partition(u64 p) {
+void pool::retire_partition(u64 p) noexcept {
   if (p == 0 || partitions_[p].retired) return;
   partitions_[p].retired = true;
   ++retired_;
 }
 
+u64 pool::outcome_block(const task_record& r) const noexcept {
+  const shm::slot& s = region_.at(r.index);
+  return r.items != 0 ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
+                      : s.block.load();
+}
+
 // A dead worker's partition can be used again once nobody reads a result in it.
-void pool::reclaim_partitions() {
+void pool::reclaim_partitions() noexcept {
   if (retired_ == 0) return;
-  std::vector<bool> read(partitions_.size());
+  for (partition_use& use : partitions_) use.read = false;
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     const task_record& r = *record_at(i);
     u64 word = 0;
     // acquire: the reader's last look, before its memory is used again
     if (r.references.load(std::memory_order_acquire) == 0 || !r.load(word)) continue;
     if (shm::phase_of(word) != task_phase::done) continue;
-    const shm::slot& s = region_.at(i);
-    const u64 block = r.items != 0
-                          ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
-                          : s.block.load();
+    const u64 block = outcome_block(r);
     if (block < region_.arena_offset()) continue;
     const u64 p = region_.partition_of(block);
-    if (p < read.size()) read[p] = true;
+    if (p < partitions_.size()) partitions_[p].read = true;
   }
   for (u64 p = 1; p < partitions_.size(); ++p) {
     partition_use& use = partitions_[p];
-    if (!use.taken || !use.retired || read[p]) continue;
+    if (!use.taken || !use.retired || use.read) continue;
     use.taken = use.retired = false;
     --retired_;
+  }
+}
+
+void pool::clear_partitions() noexcept {
+  may_save_ = view_.most_bytes();
+  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+    task_record& r = *record_at(i);
+    u64 word = 0;
+    if (r.references.load() == 0 || !r.load(word)) continue;
+    if (shm::phase_of(word) != task_phase::done) continue;
+    const u64 block = outcome_block(r);
+    if (block < region_.arena_offset()) continue;
+    const u64 p = region_.partition_of(block);
+    if (p >= partitions_.size() || !partitions_[p].retired) continue;
+    try {
+      harvest_one(r, without_memory::give_up);
+    } catch (const std::bad_alloc&) {
+      lose(r, out_of_memory_);  // no memory for the next record of the slot: it has none
+    }
   }
 }
 

@@ -20,9 +20,10 @@ constexpr std::chrono::milliseconds first_look{5}, last_look{1000};
 
 }  // namespace
 
-bool task_record::names_objects() const noexcept {
-  u64 word = 0;
-  if (!load(word) || shm::phase_of(word) != shm::task_phase::done) return false;
+bool task_record::names_objects(u64 word) const noexcept {
+  if (shm::generation_of(word) != generation || shm::phase_of(word) != shm::task_phase::done) {
+    return false;
+  }
   // relaxed: load() has acquired it
   const shm::slot& s = *slot.load(std::memory_order_relaxed);
   // relaxed: DONE was acquired
@@ -43,6 +44,8 @@ void pool::take_over_objects(task_record& r, u64 word) {
   try {
     take_over_outcome(r, word);
   } catch (const std::bad_alloc&) {
+    // Again later, if none was taken; else what is left goes with its worker.
+    if (r.outcome_objects->empty()) r.objects_of = ~u64{0};
     throw;
   } catch (const std::exception&) {
     // Damaged, or not to be mapped: who reads it says so.
@@ -58,7 +61,7 @@ void pool::take_over_outcome(task_record& r, u64 word) {
     const u64 length = s.length.load(std::memory_order_relaxed);
     const u64 block = s.block.load(std::memory_order_relaxed);
     if (block == 0 && length > shm::inline_bytes) return;
-    const std::byte* bytes = block == 0 ? s.bytes : result_bytes(word, block, length);
+    const std::byte* bytes = block == 0 ? s.bytes : published_bytes(word, block, length);
     objects::instance().take_over(row, wire::object_list(bytes, length), *r.outcome_objects);
     return;
   }
@@ -68,7 +71,7 @@ void pool::take_over_outcome(task_record& r, u64 word) {
   const u64 offset = line.outcomes.load(std::memory_order_relaxed);
   const u64 bytes = u64{shm::progress_units(progress)} * 8;
   const u32 finished = shm::progress_finished(progress);
-  const u32 first = detail::loaded_once(line.first);
+  const u32 first = r.first_item;
   if (finished > r.items || first >= finished) return;
   take_over_items(r, row, result_bytes(word, offset, bytes), bytes, finished - first);
 }
@@ -111,10 +114,9 @@ void task_record::let_arguments_go() noexcept {
   delete argument_objects.exchange(nullptr, std::memory_order_acquire);
 }
 
-void task_record::let_outcome_go() noexcept {
-  u64 word = 0;
+void task_record::let_outcome_go(u64 word) noexcept {
   try {
-    if (names_objects() && load(word)) owner->take_over_objects(*this, word);
+    if (names_objects(word)) owner->take_over_objects(*this, word);
   } catch (...) {
     // What cannot be taken over goes with its worker.
   }

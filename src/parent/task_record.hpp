@@ -32,7 +32,7 @@ inline constexpr std::uint32_t harvested = 1U << 31U;   // in `saved` or `pieces
 struct chunk_piece {
   std::uint32_t items = 0;
   std::vector<std::byte> outcomes;
-  std::exception_ptr error;  // for one item that has no bytes
+  std::exception_ptr error;  // of all of them, instead of bytes
 };
 
 // What few tasks need.
@@ -44,6 +44,9 @@ struct task_extras {
   std::vector<std::byte> inline_payload;  // kept for a retry: the outcome is written over it
   std::vector<chunk_piece> pieces;
 };
+
+inline constexpr char damaged_text[] =
+    "the outcome of this task was damaged in shared memory: a task wrote where it must not";
 
 using run_sink = std::function<void(const detail::outcome_run&)>;
 
@@ -87,8 +90,8 @@ class task_record final : public detail::task_state {
   void read_pieces(const run_sink& out) const;
   void read_items(shm::u64 word, const run_sink& out);
   std::exception_ptr error_of_rest() const;
-  // Resolved: its outcome lies there, and shared objects are named in it.
-  bool names_objects() const noexcept;
+  // Resolved by DONE: its outcome lies there, and shared objects are named in it.
+  bool names_objects(shm::u64 word) const noexcept;
   // Whoever waits for what they name hears now that it will not come. Once for each task: the
   // second call does nothing.
   void let_arguments_go() noexcept;
@@ -114,6 +117,8 @@ class task_record final : public detail::task_state {
   shm::u64 payload_block = 0;  // 0: the payload was inline
   shm::u64 payload_length = 0;
   std::uint32_t items = 0;  // of a chunk; 0: a plain task
+  // Of a chunk: the items before it are settled; its worker has begun with this one.
+  std::uint32_t first_item = 0;
   std::unique_ptr<task_extras> extras;
   // The shared objects that the arguments name: set by submit, taken once, by whoever ends the
   // task. Null for most tasks.
@@ -124,7 +129,7 @@ class task_record final : public detail::task_state {
 
   std::atomic<shm::slot*> slot{nullptr};
   std::atomic<std::uint32_t> pins{0};
-  std::atomic<std::uint32_t> references{1};
+  std::atomic<std::uint32_t> references{1};  // 0 while the record is free
   // Set by the sweep before the word says CRASHED, and by a harvest.
   std::exception_ptr error;
   // What the word does not say: its worker was killed for it, or it is harvested.
@@ -142,6 +147,13 @@ class task_record final : public detail::task_state {
   bool not_done_yet = false;     // that list is pool::not_done_yet_
 
   task_record* next = nullptr;  // on a free list
+  // Its word made no sense when its future went: a worker may still be at work on the slot.
+  bool damaged = false;
+
+  // By the pool, under its mutex, when it doubts that the worker in the word runs the task: the
+  // word as it was, and how many tasks that worker had done.
+  shm::u64 doubted_word = 0;
+  shm::u64 doubted_tasks = 0;
 
  private:
   // Counts a reader; true if the outcome is in private memory. Waits while it is being moved there.
@@ -149,7 +161,7 @@ class task_record final : public detail::task_state {
   bool rest(std::chrono::nanoseconds pause, const time_point* deadline) noexcept;
   detail::outcome_view pin_unusual(bool is_saved);
   void finish_release() noexcept;
-  void let_outcome_go() noexcept;
+  void let_outcome_go(shm::u64 word) noexcept;
 };
 
 // The outcomes of `items` items that lie one after the other in `data`. Throws codec_error at the

@@ -204,6 +204,26 @@ void block_allocator::back(u64 begin, u64 end) {
   backed_ = end;
 }
 
+bool arena_view::may_be_value(u64 offset, u64 bytes) const noexcept {
+  // In steps of this size memory is allocated anyway, and copying so much takes a moment.
+  if (bytes <= growth_step) return true;
+  try {
+    return !os::has_unwritten_page(file_.get(), offset, bytes);
+  } catch (const disowned_file&) {
+    return true;  // not known: the mapping is as good as ever
+  }
+}
+
+u64 arena_view::most_bytes() const noexcept {
+  try {
+    const u64 bytes = os::allocated_bytes(file_.get());
+    if (bytes != 0) return bytes;
+  } catch (const disowned_file&) {
+    // Not known, as above.
+  }
+  return ~u64{0};
+}
+
 std::byte* arena_view::at(u64 offset, u64 bytes) {
   const std::lock_guard lock(mutex_);
   if (offset >= last_begin_ && offset + bytes <= last_begin_ + last_size_) {

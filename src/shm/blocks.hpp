@@ -129,6 +129,11 @@ class arena_view {
   block_header& header(u64 offset) {
     return *reinterpret_cast<block_header*>(at(offset - sizeof(block_header), 1));
   }
+  // False if no value can lie there: reading it would only make pages that are not there. Looks at
+  // long ranges only.
+  bool may_be_value(u64 offset, u64 bytes) const noexcept;
+  // What all that lies in the file can have together, at most.
+  u64 most_bytes() const noexcept;
 
  private:
   checked_file file_;

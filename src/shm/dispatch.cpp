@@ -102,6 +102,22 @@ void roster::seize_hot(u32 seat) const {
   } while (!roles.compare_exchange_weak(r, next));
 }
 
+void roster::drop_impossible_roles() const {
+  std::atomic<u64>& roles = region_->control().roles;
+  u64 r = roles.load();
+  u64 good = 0;
+  do {
+    good = r & (hot_mask | sentinel_mask);
+    if ((good & hot_mask) > region_->workers()) good &= ~hot_mask;
+    if ((good & sentinel_mask) >> sentinel_shift > region_->workers()) good &= ~sentinel_mask;
+  } while (good != r && !roles.compare_exchange_weak(r, good));
+}
+
+bool roster::is_asleep(u32 seat) const {
+  // seq_cst: between two looks at a state word
+  return (region_->control().asleep[seat / 64].load() >> (seat % 64) & 1U) != 0;
+}
+
 void roster::drop_roles(u32 seat) const {
   drop(hot_shift, seat);
   drop(sentinel_shift, seat);
@@ -155,6 +171,11 @@ slot* work_source::try_claim() {
       // submit; the hints up to there and the slots behind them are visible.
       tail_ = c.tail.load(std::memory_order_acquire);
       if (head >= tail_) return nullptr;
+      if (tail_ - head > ring_entries) {
+        // A task wrote where it must not. The parent knows how it was, and puts it right.
+        tail_ = head;
+        return nullptr;
+      }
     }
     const u64 hint = region_->hint(head).load(std::memory_order_relaxed);
     // Losing is fine: another worker, or the parent's compaction, took this hint.

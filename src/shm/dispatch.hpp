@@ -57,6 +57,11 @@ class roster {
   void seize_hot(u32 seat) const;  // from whoever has it; gives up sentinel
   void drop_roles(u32 seat) const;
 
+  // Parent. Those of seats that do not exist.
+  void drop_impossible_roles() const;
+  // Its worker has no task: it says so before it sleeps, and takes it back before it claims.
+  bool is_asleep(u32 seat) const;
+
  private:
   bool appoint() const;
   // seq_cst: read after set_asleep, it must see an appointment that found no bit to clear
@@ -66,7 +71,10 @@ class roster {
     for (u32 group = 0; group * 64 < region_->workers(); ++group) {
       // relaxed: a hint; wake() decides with its own atomic operation
       const u64 bits = c.asleep[group].load(std::memory_order_relaxed);
-      if (bits != 0) return group * 64 + static_cast<u32>(std::countr_zero(bits));
+      if (bits == 0) continue;
+      // A bit of a seat that does not exist was written by mistake.
+      const u32 seat = group * 64 + static_cast<u32>(std::countr_zero(bits));
+      if (seat < region_->workers()) return seat;
     }
     return std::nullopt;
   }

@@ -113,6 +113,15 @@ void object_table::extend(u32 count) const {
   }
 }
 
+u64 object_table::most_bytes() const noexcept {
+  try {
+    const u64 bytes = os::allocated_bytes(file_.get());
+    return bytes == 0 ? plan_.stride : std::min(bytes, plan_.stride);
+  } catch (const disowned_file&) {
+    return plan_.stride;  // not known
+  }
+}
+
 void object_table::check_size(u64 bytes) const {
   if (plan_.ids == 0) {
     fail(EFBIG, "no room for shared objects: the file size limit is too low: raise ulimit -f");

@@ -140,6 +140,8 @@ class object_table {
   bool punch(u32 id) const noexcept;
   // Empty with errno set when nothing can be mapped any more (ulimit -v).
   os::mapping map(u32 id, u64 bytes, os::access mode) const noexcept;
+  // What all objects together can have: no one of them has more.
+  u64 most_bytes() const noexcept;
   void check_size(u64 bytes) const;  // throws std::system_error: larger than any object may be
 
   // In the parent, before the row is given to a worker.

@@ -43,6 +43,7 @@ inline constexpr std::uint64_t phase_mask = 0xf;
 inline constexpr std::uint64_t waiter_flag = 1U << 4U;
 inline constexpr std::uint64_t notify_flag = 1U << 5U;
 inline constexpr std::uint64_t flags_mask = waiter_flag | notify_flag;
+inline constexpr std::uint64_t unused_mask = 0xc0;  // always 0
 inline constexpr unsigned worker_shift = 8;
 inline constexpr std::uint64_t worker_mask = 0xfffULL << worker_shift;
 inline constexpr unsigned generation_shift = 20;
@@ -68,11 +69,13 @@ constexpr std::uint64_t with_phase(std::uint64_t word, task_phase phase) {
 }
 
 // Done, crashed or cancelled: nothing but the parent touches the slot any more. A word that is no
-// state at all was damaged, and counts as resolved: who reads the outcome finds out, nobody waits.
+// state at all was damaged; the parent finds it when a worker dies or a wait takes long, and
+// resolves the task itself (pool::lose).
 constexpr bool is_resolved(std::uint64_t word) {
-  const task_phase p = phase_of(word);
-  return p != task_phase::free && p != task_phase::ready && p != task_phase::claimed &&
-         p != task_phase::kill;
+  constexpr auto bit = [](task_phase p) { return 1U << static_cast<unsigned>(p); };
+  constexpr unsigned resolved =
+      bit(task_phase::done) | bit(task_phase::crashed) | bit(task_phase::cancelled);
+  return (resolved >> (word & phase_mask) & 1U) != 0;
 }
 
 // The low 32 bits of a generation, as the worker stamps them when it begins the task. Never 0,
