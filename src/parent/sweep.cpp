@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <csignal>
 #include <limits>
+#include <new>
 
 #include "os/futex.hpp"
 #include "parent/pool.hpp"
