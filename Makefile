@@ -52,6 +52,7 @@ lint:
 	tools/install-deps.sh matrix
 	tools/check_layers.py
 	tools/check_banned.py
+	tools/check_includes.py
 	tools/format.sh --check
 	tools/tidy.sh
 

@@ -1,5 +1,6 @@
 // Loops over items: side by side, and procpool's automatic chunks next to sizes chosen by hand.
 #include <algorithm>
+#include <cstdio>
 #include <numeric>
 #include <optional>
 #include <vector>

@@ -2,6 +2,9 @@
 // says how long a work took.
 #include <unistd.h>
 
+#include <exception>
+#include <stdexcept>
+
 #include "conversation.hpp"
 #include "pooled.hpp"
 

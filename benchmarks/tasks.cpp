@@ -1,5 +1,6 @@
 // Tasks: empty ones, and such that compute for a known time.
 #include <algorithm>
+#include <cstdio>
 
 #include "works.hpp"
 

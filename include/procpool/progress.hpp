@@ -7,6 +7,7 @@
 // comparison per element. One thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstddef>
+#include <exception>
 #include <fstream>
 #include <iterator>
 #include <sstream>

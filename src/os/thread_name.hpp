@@ -1,6 +1,7 @@
 // The name under which a thread is shown by debuggers, ps and top.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 namespace procpool::os {

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <optional>
 #include <string_view>
+#include <system_error>
 
 #include "os/symbols.hpp"
 #include "procpool/errors.hpp"

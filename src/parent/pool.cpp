@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <new>
 
 #include "launch/role.hpp"
 #include "os/cpu_count.hpp"

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <new>
+#include <system_error>
 #include <utility>
 
 #include "launch/thread_gate.hpp"

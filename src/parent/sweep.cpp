@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <csignal>
 #include <limits>
+#include <new>
 
 #include "os/futex.hpp"
 #include "parent/kept_error.hpp"

@@ -4,6 +4,7 @@
 // no worker will ever receive them: a procpool::party of a task that has crashed or was cancelled
 // is missed at once, also by those who keep its future.
 #include <cstring>
+#include <new>
 
 #include "parent/pool.hpp"
 #include "procpool/detail/thunks.hpp"

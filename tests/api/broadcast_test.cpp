@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <set>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 

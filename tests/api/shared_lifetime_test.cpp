@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 #include <array>
+#include <cstdlib>
 
 #include <numeric>
 #include <stdexcept>

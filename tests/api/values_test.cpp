@@ -4,6 +4,7 @@
 #include <chrono>
 #include <complex>
 #include <cstdint>
+#include <cstdio>
 #include <deque>
 #include <filesystem>
 #include <list>

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <random>
+#include <system_error>
 #include <thread>
 
 #include "chaos/killer.hpp"

@@ -1,6 +1,7 @@
 #include "launch/fork_server_client.hpp"
 
 #include <algorithm>
+#include <system_error>
 
 #include "launch/harness.hpp"
 #include "os/sanitizers.hpp"

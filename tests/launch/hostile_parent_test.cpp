@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <atomic>
+#include <system_error>
 #include <thread>
 
 #include "launch/harness.hpp"

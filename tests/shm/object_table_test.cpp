@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cerrno>
 #include <limits>
+#include <system_error>
 #include <thread>
 #include <vector>
 

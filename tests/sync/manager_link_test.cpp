@@ -7,6 +7,7 @@
 
 #include <cstring>
 #include <span>
+#include <system_error>
 #include <thread>
 
 #include "os/local_socket.hpp"

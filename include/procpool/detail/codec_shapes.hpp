@@ -4,6 +4,7 @@
 // one of these, whatever their shape. No state.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <type_traits>
 #include <utility>
