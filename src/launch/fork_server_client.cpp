@@ -50,7 +50,8 @@ struct known_worker {
 struct fork_server_client::state {
   os::private_fd control;
   os::private_fd lifeline;
-  server_process server;
+  pid_t server = 0;
+  os::private_fd server_pidfd;  // empty where there are none
   pid_t spare = 0;
   std::vector<pid_t> adopted;  // workers that a dead server has left
   os::event_set events;
@@ -64,18 +65,15 @@ struct fork_server_client::state {
   std::map<std::uint32_t, known_worker> workers;
   std::deque<command> unsent;
 
-  ~state() {
-    os::remove_private_fd(events.fd());
-    os::remove_private_fd(server.pidfd.get());
-  }
-
   void greet(const server_config& config, os::unique_fd lifeline_writer);
   bool send(const command& message);
   bool send_or_keep(const command& message) noexcept;
   void flush();
   std::optional<server_event> translate(const report& message, os::unique_fd pidfd);
   void lose_server();
-  bool has_descriptors() const noexcept { return !lifeline || lifeline.is_ours(); }
+  bool has_descriptors() const noexcept {
+    return !lifeline || (lifeline.is_ours() && events.is_ours());
+  }
   void forget_descriptors() noexcept;
   void begin_silence() noexcept;
   bool all_dead(std::chrono::milliseconds max) const noexcept;
@@ -146,7 +144,6 @@ std::unique_ptr<fork_server_client> fork_server_client::start(const server_confi
   }
   install_fork_handlers();
   auto s = std::make_unique<state>();
-  os::add_private_fd(s->events.fd());
   os::socket_pair pair = os::make_socket_pair();
   s->control = os::private_fd(std::move(pair.first));
   os::private_fd server_end(std::move(pair.second));
@@ -155,8 +152,9 @@ std::unique_ptr<fork_server_client> fork_server_client::start(const server_confi
   s->lifeline = os::private_fd(std::move(lifeline.reader));
   s->greet(config, std::move(lifeline.writer));
 
-  s->server = start_server(config.start, std::move(server_end), s->control.get());
-  os::add_private_fd(s->server.pidfd.get());
+  server_process started = start_server(config.start, std::move(server_end), s->control.get());
+  s->server = started.pid;
+  s->server_pidfd = os::private_fd(std::move(started.pidfd));
   if (int error = s->events.add(s->control.get()); error != 0) {
     os::throw_error(error, "cannot watch the fork server");
   }
@@ -167,7 +165,7 @@ fork_server_client::fork_server_client(std::unique_ptr<state> s) noexcept : stat
 fork_server_client::~fork_server_client() { stop(default_grace); }
 
 int fork_server_client::event_fd() const noexcept { return state_->events.fd(); }
-pid_t fork_server_client::server_pid() const noexcept { return state_->server.pid; }
+pid_t fork_server_client::server_pid() const noexcept { return state_->server; }
 
 // --- requests
 // --------------------------------------------------------------------------------------
@@ -312,7 +310,7 @@ std::optional<server_event> fork_server_client::state::translate(const report& m
 }
 
 bool fork_server_client::server_lives() const noexcept {
-  const os::unique_fd& pidfd = state_->server.pidfd;
+  const os::private_fd& pidfd = state_->server_pidfd;
   return !pidfd || !os::pidfd_dead(pidfd.get());
 }
 
@@ -356,8 +354,8 @@ void fork_server_client::state::watch_silence() {
   const auto now = std::chrono::steady_clock::now();
   if (now - *silent_since < longest_silence) return;
   const bool given_up = now - in_debt_since >= longest_debt;
-  if (server.pidfd) {
-    os::pidfd_signal(server.pidfd.get(), given_up ? killed_signal : continue_signal);
+  if (server_pidfd) {
+    os::pidfd_signal(server_pidfd.get(), given_up ? killed_signal : continue_signal);
   }
   silent_since = now;
   if (given_up) lose_server();
@@ -395,9 +393,7 @@ void fork_server_client::state::lose_server() {
 void fork_server_client::state::forget_descriptors() noexcept {
   control.reset();
   for (auto& [seat, worker] : workers) static_cast<void>(worker.pidfd.release().release());
-  os::remove_private_fd(server.pidfd.get());
-  static_cast<void>(server.pidfd.release());
-  os::remove_private_fd(events.fd());
+  static_cast<void>(server_pidfd.release().release());
   events.forget();
   unsent.clear();
 }
@@ -479,16 +475,16 @@ void fork_server_client::stop(std::chrono::milliseconds grace) noexcept {
 
 void fork_server_client::state::wait_for_end(std::chrono::milliseconds grace) {
   if (!lifeline.is_ours()) return;
-  if (!server.pidfd) {
+  if (!server_pidfd) {
     all_dead(grace);
   } else {
-    if (!os::pidfd_dead(server.pidfd.get(), grace)) {
-      os::pidfd_signal(server.pidfd.get(), killed_signal);
+    if (!os::pidfd_dead(server_pidfd.get(), grace)) {
+      os::pidfd_signal(server_pidfd.get(), killed_signal);
       // Its workers get SIGKILL from the kernel with it.
-      os::pidfd_dead(server.pidfd.get(), default_grace);
+      os::pidfd_dead(server_pidfd.get(), default_grace);
       all_dead(default_grace);
     }
-    os::pidfd_reap(server.pidfd.get());
+    os::pidfd_reap(server_pidfd.get());
   }
   if (os::adopts_orphans() && all_dead(default_grace)) {
     for (const auto& [seat, worker] : workers) {

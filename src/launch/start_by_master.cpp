@@ -23,7 +23,7 @@ struct master {
   // The end of the socket ends it. Reaped where it belongs to this process.
   void forget() noexcept {
     control.reset();
-    if (process) {
+    if (process.is_ours()) {
       os::poll_one(process.get(), os::poll_for::input, std::chrono::seconds(2));
       os::pidfd_reap(process.get());
     }
@@ -82,6 +82,8 @@ pid_t start_by_master(int server_end) {
   master& m = the_master();
   const std::lock_guard lock(m.mutex);
   for (int attempt = 0; attempt < 2; ++attempt) {
+    // The program may have closed the socket: then the master has left.
+    if (m.control && !m.control.is_ours()) m.forget();
     if (!m.control) execute_master(m);
     if (const auto answer = ask(m.control.get(), server_end)) {
       if (answer->error != 0) os::throw_error(answer->error, "the fork server cannot fork");

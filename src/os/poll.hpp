@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <span>
 
-#include "os/unique_fd.hpp"
+#include "os/private_fds.hpp"
 
 namespace procpool::os {
 
@@ -43,6 +43,8 @@ class event_set {
  public:
   event_set();  // throws std::system_error
   int fd() const noexcept { return epoll_.get(); }
+  // False once the program has closed it.
+  bool is_ours() const noexcept { return epoll_.is_ours(); }
   // 0 or an errno value. A descriptor leaves the set when it is closed everywhere, so remove() it
   // first where processes may have been forked.
   int add(int fd) noexcept;
@@ -51,10 +53,10 @@ class event_set {
   void clear() noexcept;
   void remove(int fd) noexcept;
   // Without closing it: the program has, and the number may be another file's.
-  void forget() noexcept { static_cast<void>(epoll_.release()); }
+  void forget() noexcept { static_cast<void>(epoll_.release().release()); }
 
  private:
-  unique_fd epoll_;
+  private_fd epoll_;
 };
 
 }  // namespace procpool::os

@@ -167,6 +167,19 @@ std::chrono::nanoseconds time_until(time_point t) {
       std::clamp(left, duration::zero(), duration(1h)));
 }
 
+namespace {
+
+// A wait needs no memory.
+bool several_cpus() noexcept {
+  try {
+    return os::cpu_count() > 1;
+  } catch (const std::exception&) {
+    return true;
+  }
+}
+
+}  // namespace
+
 patience& patience::of_this_thread() {
   thread_local patience p;
   return p;
@@ -174,7 +187,7 @@ patience& patience::of_this_thread() {
 
 bool patience::begin(bool crowded) {
   // With one CPU the worker cannot run while we look.
-  static const bool pays = os::cpu_count() > 1;
+  static const bool pays = several_cpus();
   if (!pays) return false;
   if (skip_ != 0) {
     --skip_;

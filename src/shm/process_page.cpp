@@ -9,6 +9,7 @@
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
 #include "os/private_fds.hpp"
+#include "shm/blocks.hpp"
 #include "shm/object_table.hpp"
 
 namespace procpool::shm {
@@ -65,7 +66,9 @@ process_page& parent_page() {
 
 int parent_page_fd() {
   parent_page();
-  return storage().fd.get();
+  const os::private_fd& fd = storage().fd;
+  if (!fd.is_ours()) throw disowned_file(fd.get());
+  return fd.get();
 }
 
 int attach_page(int fd) noexcept {

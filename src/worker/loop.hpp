@@ -39,7 +39,7 @@ class loop {
   void run(shm::u64 most_tasks);
 
  private:
-  bool look_around();
+  [[gnu::noinline]] bool look_around();  // rare: not in the way of tasks
   void publish(shm::slot& s);
   void push_done(shm::slot& s);
 
