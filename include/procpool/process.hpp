@@ -53,8 +53,9 @@ class PROCPOOL_EXPORT process {
   // Blocks until the process is there: for about a millisecond, or, for the first one of a
   // program, for as long as executing it again takes. Throws std::system_error (EAGAIN: too many
   // processes; EMFILE: no file descriptor is left; EBADF: this program has closed those of the
-  // library; ETIMEDOUT: it did not start within a minute), unsafe_fork_error, nested_use_error in a task or another process,
-  // procpool::error when there can be no fork server, and what the arguments' codecs throw.
+  // library; ETIMEDOUT: it did not start within a minute), unsafe_fork_error, nested_use_error in a
+  // task or another process, procpool::error when there can be no fork server, and what the
+  // arguments' codecs throw.
   template <class F, class... Args>
     requires(!std::is_same_v<F, process> && !std::is_same_v<F, process_options>)
   explicit process(F f, Args&&... args)

@@ -149,8 +149,7 @@ client_link::channel_ptr client_link::join() const {
     throw;
   } catch (const std::system_error& e) {
     // Nothing is wrong with the server: once there is a descriptor the call can be made again.
-    if (e.code().category() == std::generic_category() &&
-        os::lacks_descriptors(e.code().value())) {
+    if (e.code().category() == std::generic_category() && os::lacks_descriptors(e.code().value())) {
       throw;
     }
     throw_lost(options_.address, std::string("cannot be reached: ") + e.what());

@@ -13,8 +13,9 @@
 //
 // Both ends belong to one build of one program. A client knows the manager by the user who has made
 // it: a name of this kind can be taken by anybody once its manager is dead. The manager knows a
-// client by the secret, whoever's process it is: a program may drop its rights. Neither believes a length: memory is
-// taken as bytes arrive. The end of the connection is the end of whatever was under way on it.
+// client by the secret, whoever's process it is: a program may drop its rights. Neither believes a
+// length: memory is taken as bytes arrive. The end of the connection is the end of whatever was
+// under way on it.
 #pragma once
 
 #include <cstddef>

@@ -25,6 +25,7 @@
 #include "os/unique_fd.hpp"
 #include "procpool/manager.hpp"
 #include "support/few_descriptors.hpp"
+#include "support/manager_socket.hpp"
 #include "support/pool_test.hpp"
 #include "support/tally.hpp"
 
@@ -386,11 +387,7 @@ TEST_F(manager_hostile_test, a_program_that_closes_all_descriptors) {
 TEST_F(manager_hostile_test, strangers_who_say_nothing) {
   manager m;
   const auto sum = m.make<long>(0);
-  std::string name;
-  std::ifstream sockets("/proc/net/unix");
-  for (std::string line; std::getline(sockets, line);) {
-    if (const auto at = line.find("@procpool-"); at != line.npos) name = line.substr(at + 1);
-  }
+  const std::string name = socket_name_of_manager(m.pid());
   ASSERT_FALSE(name.empty());
   sockaddr_un address{};
   address.sun_family = AF_UNIX;

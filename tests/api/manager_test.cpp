@@ -19,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/manager_socket.hpp"
 #include "support/pool_test.hpp"
 #include "support/tally.hpp"
 
@@ -361,16 +362,6 @@ TEST_F(manager_test, a_copy_of_the_program) {
   EXPECT_EQ(other.make<long>(0).call(get), 1);
 }
 
-// The abstract socket of the one manager that there is.
-std::string socket_name() {
-  std::ifstream sockets("/proc/net/unix");
-  for (std::string line; std::getline(sockets, line);) {
-    const auto at = line.find("@procpool-");
-    if (at != std::string::npos) return line.substr(at + 1);
-  }
-  return {};
-}
-
 // What somebody writes who knows the name. True if the manager hangs up.
 bool hangs_up_on(const std::string& name, const std::string& bytes) {
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -390,7 +381,7 @@ bool hangs_up_on(const std::string& name, const std::string& bytes) {
 TEST_F(manager_test, strangers_are_turned_away) {
   manager m;
   const auto sum = m.make<long>(0);
-  const std::string name = socket_name();
+  const std::string name = socket_name_of_manager(m.pid());
   ASSERT_FALSE(name.empty());
   EXPECT_TRUE(hangs_up_on(name, std::string(16, '\0')));
   EXPECT_TRUE(hangs_up_on(name, std::string(4096, 'x')));
