@@ -102,7 +102,9 @@ class PROCPOOL_EXPORT broken_executor : public error {
 };
 
 // The pool cannot make progress any more: its initializer fails, its workers die again and again
-// before any task, or its fork server cannot be started. The message carries the cause's own.
+// before any task, its fork server cannot be started, the program has closed descriptors of the
+// pool, or the workers of a pool that was ended cannot be killed. The message carries the cause's
+// own.
 class PROCPOOL_EXPORT broken_process_pool : public broken_executor {
  public:
   using broken_executor::broken_executor;

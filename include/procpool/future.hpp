@@ -71,7 +71,8 @@ class [[nodiscard]] future {
   bool cancelled() const { return status() == detail::task_status::cancelled; }
 
   // True if the task is cancelled now or was already. Does not block. With kill_running the task
-  // may resolve a moment later, when its worker is gone.
+  // may resolve a moment later, when its worker is gone: at the end of the task where the worker
+  // cannot be killed, since it runs as another user.
   bool cancel(cancel_mode mode = cancel_mode::pending) {
     return state().cancel(mode == cancel_mode::kill_running);
   }

@@ -90,7 +90,10 @@ struct shutdown_options {
   bool wait = true;
   // Cancel what has not started.
   bool cancel_futures = false;
-  // With wait: past it, what still runs is killed. Default: wait for as long as it takes.
+  // With wait: past it, what still runs is killed. shutdown comes back within 5 seconds after that,
+  // also when a worker cannot be killed or is not known to be dead (it runs as another user, it is
+  // frozen): then its task's future throws broken_process_pool, and its process and its memory stay
+  // until it ends. Default: wait for as long as it takes.
   std::optional<duration> timeout = {};
 };
 

@@ -33,6 +33,7 @@ void spoil() {
   std::string what;
   if (path == nullptr || !std::getline(std::ifstream(path), what)) return;
   if (what == "leave") _exit(7);
+  if (what == "wait") eventually([path] { return !exists(path); }, duration(40));
   if (what == "thread") std::thread([] { pause(); }).detach();
 }
 
@@ -156,6 +157,34 @@ TEST_P(broken_pool_test, the_fork_server_has_threads) {
   const std::string what = message_of<broken_process_pool>([&] { any_pool(); });
   EXPECT_NE(what.find("starts threads before main()"), std::string::npos) << what;
   EXPECT_NE(what.find("(1 run)"), std::string::npos) << what;
+}
+
+// The pool's own thread waits for the new server, and a shutdown does not wait for that thread.
+TEST_P(broken_pool_test, the_fork_server_takes_its_time_to_start_again) {
+  if (method() == start_method::fork) GTEST_SKIP() << "a forked server is not started again";
+  const int children = holdings::now().children;
+  {
+    process_pool_executor pool(options(1));
+    ASSERT_EQ(pool.submit(echo, 1).get(), 1);
+    ASSERT_TRUE(eventually([&] { return any_worker(pool) != 0; }));
+    const pid_t server = parent_of(any_worker(pool));
+    ASSERT_GT(server, 1);
+    spoil_servers("wait");
+    ASSERT_EQ(::kill(server, SIGKILL), 0);
+    auto queued = pool.submit(echo, 2);
+    EXPECT_EQ(queued.wait_for(duration(0.2)), std::future_status::timeout);
+    const auto before = std::chrono::steady_clock::now();
+    pool.shutdown({.timeout = duration(0.1)});
+    EXPECT_LT(std::chrono::steady_clock::now() - before, duration(20));
+    EXPECT_TRUE(queued.done());
+    spare_servers();
+  }
+  EXPECT_EQ(any_pool().submit(echo, 4).get(), 4);
+  EXPECT_TRUE(eventually([&] {
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    return holdings::now().children <= children;
+  }));
 }
 
 // A fork that would be unsafe is an error of its own.
