@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <new>
 #include <system_error>
+#include <utility>
 
 #include "os/available_memory.hpp"
 #include "os/memfd.hpp"
@@ -235,7 +236,14 @@ std::byte* arena_view::at(u64 offset, u64 bytes) {
   std::vector<os::mapping>& maps = windows_[begin];
   if (maps.empty() || maps.back().size() < need) {
     const u64 size = std::bit_ceil(std::max(need, window_bytes));
-    maps.push_back(os::mapping::shared(file_.get(), begin, size));
+    os::mapping map = os::mapping::try_shared(file_.get(), begin, size);
+    if (!map) {
+      throw std::system_error(errno, std::generic_category(),
+                              "procpool: cannot map " + std::to_string(size) +
+                                  " bytes for large arguments or results: free address space, or "
+                                  "raise ulimit -v");
+    }
+    maps.push_back(std::move(map));
     maps.back().exclude_from_fork();
     maps.back().exclude_from_core();
   }
