@@ -163,6 +163,24 @@ TEST_P(signals_test, a_stop_stops_the_workers_with_the_program) {
   EXPECT_EQ(end_of(pid), "exit 0\nfinished\n");
 }
 
+// The terminal of a shell, whose job the program is.
+TEST_P(signals_test, keys_and_hang_up_of_a_terminal) {
+  const auto run = [this](const char* scene) {
+    for (const auto& entry : std::filesystem::directory_iterator(at_(""))) {
+      std::filesystem::remove(entry.path());
+    }
+    return end_of(start("signals_terminal", scene));
+  };
+  const std::string well = "exit 0\nexit 5\nworkers gone: 1\n";
+  EXPECT_EQ(run("stop_default"), "exit 0\nworkers stopped: 1\nstopped\nexit 5\nworkers gone: 1\n");
+  EXPECT_EQ(run("stop_handled"), well);
+  EXPECT_EQ(run("stop_ignored"), well);
+  EXPECT_EQ(run("keys_handled"), well);
+  EXPECT_EQ(run("hangup_default"), "exit 0\nsignal 1\nworkers gone: 1\n");
+  EXPECT_EQ(run("hangup_handled"), well);
+  EXPECT_EQ(run("hangup_ignored"), well);
+}
+
 // --- ending workers all the same
 // -------------------------------------------------------------------
 
@@ -221,7 +239,7 @@ TEST_P(ending_test, terminate_workers_comes_at_once_after_a_signal_that_was_igno
     std::filesystem::remove(at_("begun"));
     process_pool_executor pool(options(1));
     auto busy = pool.submit(keep_busy, at_("begun"));
-    wait_for(at_("begun"));
+    ASSERT_TRUE(eventually([&] { return count_lines(at_("begun")) == 1; }));
     const pid_t worker = *pids_in(at_("begun")).begin();
     kill(worker, SIGSTOP);
     kill(worker, SIGTERM);
@@ -288,7 +306,7 @@ TEST_P(ending_test, a_task_can_handle_sigterm_itself) {
 // -----------------------------------------------------------------------
 
 void alarm_ends_it() {
-  alarm(1);
+  ualarm(1000, 0);
   wait_for_ever();
 }
 
