@@ -21,6 +21,7 @@
 #include "launch/protocol.hpp"
 #include "launch/role.hpp"
 #include "launch/start_server.hpp"
+#include "os/child_setup.hpp"
 #include "os/children.hpp"
 #include "os/error.hpp"
 #include "os/pidfd.hpp"
@@ -128,6 +129,7 @@ void fork_server_client::state::greet(const server_config& config, os::unique_fd
   greeting.has_stderr = config.stderr_fd >= 0;
   greeting.has_spare = config.spare;
   greeting.has_interrupts = config.interrupts;
+  greeting.parent = os::this_process();
   int fds[5] = {config.region_fd, config.page_fd, writer.get()};
   std::size_t count = 3;
   if (self) fds[count++] = self.get();
@@ -197,11 +199,13 @@ void fork_server_client::state::flush() {
   while (!unsent.empty() && send(unsent.front())) unsent.pop_front();
 }
 
-void fork_server_client::start_worker(seat_id id, std::uint64_t argument) {
+void fork_server_client::start_worker(seat_id id, std::uint64_t argument,
+                                      const os::signal_actions& signals) {
   command message;
   message.what = command::op::start;
   message.id = id;
   message.argument = argument;
+  message.signals = signals;
   const std::lock_guard lock(state_->mutex);
   if (id.seat >= max_seats || state_->workers.count(id.seat) != 0) {
     os::throw_error(EINVAL, "cannot start a worker on a seat that is taken or does not exist");

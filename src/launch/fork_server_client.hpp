@@ -21,6 +21,7 @@
 #include <optional>
 
 #include "launch/worker_context.hpp"
+#include "os/program_signals.hpp"
 #include "os/unique_fd.hpp"
 #include "procpool/options.hpp"
 
@@ -32,7 +33,7 @@ struct server_config {
   int page_fd = -1;
   int stderr_fd = -1;       // what the workers have as standard error; -1: what this process has
   bool spare = true;        // keep one worker forked ahead
-  bool interrupts = false;  // SIGINT and SIGQUIT end workers, from their first instruction on
+  bool interrupts = false;  // workers do about SIGINT and SIGQUIT what this process does
 };
 
 struct server_event {
@@ -83,8 +84,8 @@ class fork_server_client {
 
   // Asks for a worker and returns at once; answered by started or start_failed, or by an exited
   // with EOWNERDEAD if the server dies first. The seat must be free: its previous incarnation
-  // exited.
-  void start_worker(seat_id id, std::uint64_t argument);
+  // exited. `signals`: of this process, and what the worker begins with.
+  void start_worker(seat_id id, std::uint64_t argument, const os::signal_actions& signals = {});
 
   // True once the server is known to be dead: the next workers will be those of another client.
   bool lost() const noexcept;

@@ -21,12 +21,13 @@
 #include <type_traits>
 
 #include "launch/worker_context.hpp"
+#include "os/program_signals.hpp"
 #include "os/socket.hpp"
 
 namespace procpool::launch {
 
 inline constexpr char server_name[] = "procpool server";  // of its spare, too
-inline constexpr std::uint32_t protocol_version = 0x70'70'6c'02;
+inline constexpr std::uint32_t protocol_version = 0x70'70'6c'03;
 
 enum class server_kind : std::uint32_t { pool = 1, master = 2 };
 
@@ -39,7 +40,8 @@ struct hello {
   std::uint32_t has_parent_pidfd = 0;
   std::uint32_t has_stderr = 0;
   std::uint32_t has_spare = 1;       // one worker is forked ahead
-  std::uint32_t has_interrupts = 0;  // workers have the default actions of SIGINT and SIGQUIT
+  std::uint32_t has_interrupts = 0;  // workers do about SIGINT and SIGQUIT what the program does
+  pid_t parent = 0;
 };
 
 struct ready {
@@ -57,6 +59,7 @@ struct command {
   seat_id id;
   std::int32_t signal = 0;
   std::uint64_t argument = 0;
+  os::signal_actions signals;  // start: the parent's
 };
 
 struct report {

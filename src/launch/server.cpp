@@ -15,6 +15,7 @@
 #include "os/pidfd.hpp"
 #include "os/poll.hpp"
 #include "os/private_fds.hpp"
+#include "os/program_signals.hpp"
 #include "os/sanitizers.hpp"
 #include "os/thread_count.hpp"
 
@@ -32,7 +33,6 @@ struct server_fds {
   os::unique_fd errors;  // standard error of the workers; empty: what this process has
   os::unique_fd children;
   bool spare = true;
-  bool interrupts = false;
 };
 
 [[noreturn]] void refuse(int control, std::int32_t error, int threads = 0) noexcept {
@@ -52,7 +52,6 @@ hello receive_hello(server_fds& fds) noexcept {
   if (message.version != protocol_version) refuse(fds.control.get(), bad_hello);
   if (received.fds_lost) refuse(fds.control.get(), EMFILE);
   fds.spare = message.has_spare != 0;
-  fds.interrupts = message.has_interrupts != 0;
   std::size_t next = 0;
   if (message.kind == server_kind::pool) {
     fds.region = std::move(received.fds[next++]);
@@ -92,7 +91,7 @@ class pool_server {
       : fds_(std::move(fds)),
         own_fds_{fds_.control.get(), fds_.parent.get()},
         forker_(worker_template{fds_.region.get(), fds_.page.get(), fds_.errors.get(),
-                                os::this_process(), own_fds_, fds_.interrupts}) {}
+                                os::this_process(), own_fds_}) {}
 
   [[noreturn]] void run() noexcept {
     announce(fds_);
@@ -150,7 +149,7 @@ class pool_server {
   void start(const command& message) noexcept {
     seat_row* row = seats_.free_row(message.id);
     if (row == nullptr) return;
-    const os::forked worker = forker_.start(message.id, message.argument);
+    const os::forked worker = forker_.start({message.id, message.argument, message.signals});
     if (worker.error != 0) {
       seats_.failed(*row, message.id, worker.error);
     } else {
@@ -177,7 +176,8 @@ class pool_server {
   bool farewell_ = false;  // was the last command
 };
 
-[[noreturn]] void serve_pool(server_fds fds) noexcept {
+[[noreturn]] void serve_pool(server_fds fds, const hello& message) noexcept {
+  os::follow_program(message.parent, message.has_interrupts != 0);
   os::adopt_orphans();
   os::watch_children();
   os::set_process_name(server_name);
@@ -256,7 +256,7 @@ void run_executed_server(int control_socket) noexcept {
     refuse(fds.control.get(), too_many_threads, threads);
   }
   if (message.kind == server_kind::master) serve_master(std::move(fds));
-  serve_pool(std::move(fds));
+  serve_pool(std::move(fds), message);
 }
 
 void refuse_executed_server(int control_socket) noexcept {
@@ -275,8 +275,8 @@ void run_forked_server(int control_socket) noexcept {
   os::reset_signal_actions(os::address_sanitizer ? os::fault_handlers::keep
                                                  : os::fault_handlers::reset);
   if (!os::set_standard_streams()) refuse(fds.control.get(), errno);
-  receive_hello(fds);
-  serve_pool(std::move(fds));
+  const hello message = receive_hello(fds);
+  serve_pool(std::move(fds), message);
 }
 
 }  // namespace procpool::launch

@@ -26,9 +26,10 @@ struct worker_context {
   pid_t server_pid = 0;
 };
 
-// Runs in a fresh process with one thread, default signal dispositions (SIGINT and SIGQUIT
-// ignored, unless the server was told otherwise), an empty signal mask and /dev/null as stdin. When
-// it returns, the worker leaves with _exit(0); an exception that leaves it is std::terminate.
+// Runs in a fresh process with one thread and /dev/null as stdin. All signals are blocked until it
+// calls os::accept_signals(), and then do what os/program_signals.hpp says (SIGINT and SIGQUIT are
+// ignored, unless the server was told otherwise). When it returns, the worker leaves with _exit(0);
+// an exception that leaves it is std::terminate.
 using worker_entry = void (*)(const worker_context&);
 
 // The entry that the library is composed with; defined in src/main.

@@ -10,11 +10,6 @@
 namespace procpool::launch {
 namespace {
 
-struct order {
-  seat_id id;
-  std::uint64_t argument = 0;
-};
-
 // First thing in the new process, before anything that is about a pool.
 void set_up(const worker_template& common) noexcept {
   if (!os::die_with_parent(common.server_pid)) os::leave_process(0);
@@ -26,19 +21,17 @@ void set_up(const worker_template& common) noexcept {
   set_role(process_role::worker);
   os::stop_watching_children();
   os::use_exact_timers();
-  if (common.interrupts) os::accept_interrupts();
-  // The server has them all blocked: what has come since waits.
-  os::unblock_all_signals();
 }
 
-[[noreturn]] void run(const worker_template& common, const order& what) {
+[[noreturn]] void run(const worker_template& common, const worker_order& order) {
   // Only now: whoever finds a dead spare that it was never told of knows it by the server's name.
   os::set_process_name(os::program_name());
+  os::adopt_signal_actions(order.signals);
   worker_context context;
   context.region_fd = common.region_fd;
   context.page_fd = common.page_fd;
-  context.id = what.id;
-  context.argument = what.argument;
+  context.id = order.id;
+  context.argument = order.argument;
   context.server_pid = common.server_pid;
   current_worker_entry()(context);
   os::leave_process(0);
@@ -51,22 +44,21 @@ os::forked fork_own() noexcept {
 
 }  // namespace
 
-os::forked worker_forker::start(seat_id id, std::uint64_t argument) noexcept {
+os::forked worker_forker::start(const worker_order& order) noexcept {
   spare_failed_ = false;
-  if (wake_spare(id, argument)) return {std::exchange(spare_pid_, 0), 0};
+  if (wake_spare(order)) return {std::exchange(spare_pid_, 0), 0};
   const os::forked result = fork_own();
   if (result.pid == 0) {
     spare_order_.reset();
     set_up(common_);
-    run(common_, {id, argument});
+    run(common_, order);
   }
   return result;
 }
 
-bool worker_forker::wake_spare(seat_id id, std::uint64_t argument) noexcept {
+bool worker_forker::wake_spare(const worker_order& order) noexcept {
   if (spare_pid_ == 0) return false;
-  const order what{id, argument};
-  const bool written = os::write_pipe(spare_order_.get(), &what, sizeof(what));
+  const bool written = os::write_pipe(spare_order_.get(), &order, sizeof(order));
   spare_order_.reset();
   // A spare that is dead has not been reaped yet; its pid is forgotten when it is.
   return written;
@@ -79,10 +71,10 @@ pid_t worker_forker::prepare_spare() noexcept {
   if (result.pid == 0) {
     ends.writer.reset();
     set_up(common_);
-    order what;
-    if (!os::read_pipe(ends.reader.get(), &what, sizeof(what))) os::leave_process(0);
+    worker_order order;
+    if (!os::read_pipe(ends.reader.get(), &order, sizeof(order))) os::leave_process(0);
     ends.reader.reset();
-    run(common_, what);
+    run(common_, order);
   }
   if (result.pid < 0) {
     spare_failed_ = true;

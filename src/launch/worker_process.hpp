@@ -10,6 +10,7 @@
 
 #include "launch/worker_context.hpp"
 #include "os/children.hpp"
+#include "os/program_signals.hpp"
 #include "os/unique_fd.hpp"
 
 namespace procpool::launch {
@@ -23,7 +24,13 @@ struct worker_template {
   // The server's own descriptors, which a worker closes: while it holds the control socket, the
   // parent does not hear of the server's end.
   std::span<const int> server_fds;
-  bool interrupts = false;  // SIGINT and SIGQUIT end it
+};
+
+// What one worker is told.
+struct worker_order {
+  seat_id id;
+  std::uint64_t argument = 0;
+  os::signal_actions signals;  // the program's
 };
 
 class worker_forker {
@@ -31,7 +38,7 @@ class worker_forker {
   explicit worker_forker(const worker_template& common) noexcept : common_(common) {}
 
   // Wakes the spare, or forks. pid is never 0 here.
-  os::forked start(seat_id id, std::uint64_t argument) noexcept;
+  os::forked start(const worker_order& order) noexcept;
   // Forks a spare if there is none: its pid, or 0. Failure is no news: start() forks then, and
   // reports.
   pid_t prepare_spare() noexcept;
@@ -40,7 +47,7 @@ class worker_forker {
   void kill_spare(std::chrono::steady_clock::time_point end) noexcept;
 
  private:
-  bool wake_spare(seat_id id, std::uint64_t argument) noexcept;
+  bool wake_spare(const worker_order& order) noexcept;
 
   worker_template common_;
   pid_t spare_pid_ = 0;

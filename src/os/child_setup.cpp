@@ -29,13 +29,6 @@ bool is_fault(int signal) noexcept {
          signal == SIGABRT || signal == SIGTRAP || signal == SIGSYS;
 }
 
-void set_interrupts(void (*handler)(int)) noexcept {
-  struct sigaction action{};
-  action.sa_handler = handler;
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGQUIT, &action, nullptr);
-}
-
 }  // namespace
 
 void reset_signal_actions(fault_handlers faults) noexcept {
@@ -61,8 +54,12 @@ void use_default_signal_stack() noexcept {
   ::sigaltstack(&none, nullptr);
 }
 
-void accept_interrupts() noexcept { set_interrupts(SIG_DFL); }
-void ignore_interrupts() noexcept { set_interrupts(SIG_IGN); }
+void ignore_interrupts() noexcept {
+  struct sigaction action{};
+  action.sa_handler = SIG_IGN;
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGQUIT, &action, nullptr);
+}
 
 void block_all_signals() noexcept {
   sigset_t all;

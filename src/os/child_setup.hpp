@@ -15,9 +15,7 @@ enum class fault_handlers { reset, keep };
 // crash reporter that belongs to this very program.
 void reset_signal_actions(fault_handlers faults) noexcept;
 void use_default_signal_stack() noexcept;
-// SIGINT and SIGQUIT end this process again.
-void accept_interrupts() noexcept;
-// They do not.
+// SIGINT and SIGQUIT do nothing.
 void ignore_interrupts() noexcept;
 
 void block_all_signals() noexcept;

@@ -12,11 +12,13 @@
 #include <vector>
 
 #include "launch/worker_context.hpp"
+#include "os/mapping.hpp"
 #include "os/private_fds.hpp"
 #include "procpool/detail/process_start.hpp"
 #include "procpool/detail/shared_object.hpp"
 #include "procpool/options.hpp"
 #include "shm/blocks.hpp"
+#include "shm/process_image.hpp"
 
 namespace procpool::parent {
 
@@ -71,6 +73,8 @@ class child_process {
   process_group* group_ = nullptr;  // null: nothing runs (any more)
   launch::seat_id id_;
   shm::block block_;
+  os::mapping image_pages_;
+  shm::process_image* image_ = nullptr;  // in these pages, with the process's block
   shm::u32 row_ = 0;
   std::vector<detail::shared_object> objects_;  // that its arguments name
 };

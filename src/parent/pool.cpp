@@ -253,6 +253,7 @@ void pool::give_up_in_time() noexcept {
 void pool::signal_running(int signal) {
   for (u32 i = 0; i < seats_.size(); ++i) {
     if (seats_[i].phase != seat_phase::empty) {
+      os::announce_signal(region_.line(i).signals, signal);
       server_->signal_worker({i, seats_[i].incarnation}, signal);
     }
   }

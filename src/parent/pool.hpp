@@ -28,6 +28,7 @@
 
 #include "launch/fork_server_client.hpp"
 #include "os/event_fd.hpp"
+#include "os/program_signals.hpp"
 #include "os/short_mutex.hpp"
 #include "parent/completions.hpp"
 #include "parent/stderr_relay.hpp"
@@ -268,6 +269,7 @@ class pool final : public detail::completion_source {
   const shm::u32 cpus_;
   stderr_relay stderr_;
   worker_rows rows_;  // under objects_mutex_; outlives the workers, who end with the server
+  const os::signal_actions signals_ = os::current_signal_actions();  // when the pool was made
   std::unique_ptr<launch::fork_server_client> server_;
 
   mutable os::short_mutex mutex_;

@@ -16,6 +16,7 @@
 #include "os/limits.hpp"
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
+#include "os/program_signals.hpp"
 #include "parent/objects.hpp"
 #include "procpool/detail/code_ref.hpp"
 #include "procpool/errors.hpp"
@@ -170,11 +171,15 @@ void process_host::write_image(child_process& child, const shm::process_image& h
   try {
     child.row_ = image.row = objects::instance().take_row();
     const u64 in_page = child.block_.offset % os::page_size();
-    const os::mapping pages = os::mapping::shared(file_.get(), child.block_.offset - in_page,
-                                                  in_page + sizeof(image) + head.length);
+    os::mapping pages = os::mapping::shared(file_.get(), child.block_.offset - in_page,
+                                            in_page + sizeof(image) + head.length);
     std::byte* const to = pages.data() + in_page;
     std::memcpy(to, &image, sizeof(image));
     if (head.length != 0) std::memcpy(to + sizeof(image), task, head.length);
+    pages.exclude_from_fork();
+    pages.exclude_from_core();
+    child.image_ = reinterpret_cast<shm::process_image*>(to);
+    child.image_pages_ = std::move(pages);
   } catch (...) {
     release(child);
     throw;
@@ -195,7 +200,8 @@ void process_host::launch(process_group& group, const std::shared_ptr<child_proc
       group.seats.emplace_back();
     }
     child->id_ = {static_cast<std::uint32_t>(seat), ++group.incarnations[seat]};
-    group.client->start_worker(child->id_, shm::process_argument(child->block_.offset));
+    group.client->start_worker(child->id_, shm::process_argument(child->block_.offset),
+                               os::current_signal_actions());
     child->group_ = &group;
     group.seats[seat] = child;
   } catch (...) {
@@ -208,6 +214,8 @@ void process_host::launch(process_group& group, const std::shared_ptr<child_proc
 // Under mutex_. The process is dead, or was never there.
 void process_host::release(child_process& child) noexcept {
   child.group_ = nullptr;
+  child.image_ = nullptr;
+  child.image_pages_.reset();
   if (child.row_ != 0) objects::instance().release_row(std::exchange(child.row_, 0));
   if (child.block_) {
     blocks_.release(std::exchange(child.block_, {}));
@@ -218,7 +226,9 @@ void process_host::release(child_process& child) noexcept {
 
 bool process_host::signal(child_process& child, int number) noexcept {
   const std::lock_guard lock(mutex_);
-  return child.group_ == nullptr || child.group_->client->signal_worker(child.id_, number);
+  if (child.group_ == nullptr) return true;
+  os::announce_signal(child.image_->signals, number);
+  return child.group_->client->signal_worker(child.id_, number);
 }
 
 void process_host::require_file() const {

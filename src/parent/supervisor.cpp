@@ -227,9 +227,10 @@ void pool::start_seat(u32 index) {
   line.tasks.store(0);
   line.done_list.store(0);
   line.trace_length.store(0);
+  line.signals = 0;
   try {
     const shm::worker_argument given{partition, take_row(index)};
-    server_->start_worker({index, s.incarnation + 1}, given.pack());
+    server_->start_worker({index, s.incarnation + 1}, given.pack(), signals_);
   } catch (...) {
     release_row(index);
     retire_partition(partition);
@@ -249,7 +250,10 @@ void pool::on_started(const launch::server_event& e) {
   s.pid = e.pid;
   start_fails_since_.reset();
   start_error_.store(0, std::memory_order_relaxed);  // as below
-  if (doomed_with_ != 0) server_->signal_worker(e.id, doomed_with_);
+  if (doomed_with_ != 0) {
+    os::announce_signal(region_.line(e.id.seat).signals, doomed_with_);
+    server_->signal_worker(e.id, doomed_with_);
+  }
   // It may have begun a task, and that may have been cancelled, before we knew its pid.
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     shm::u64 word = 0;

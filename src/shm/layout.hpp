@@ -120,7 +120,8 @@ struct alignas(2 * cache_line) worker_line {
   // 1: the initializer is done; 2: it failed, see report; 3: a task has closed descriptors of the
   // pool, and the worker has left, see report
   std::atomic<u32> ready;
-  std::atomic<u64> tasks;                              // tasks done in this life; advisory
+  std::atomic<u64> tasks;  // tasks done in this life; advisory
+  u64 signals;             // that the parent ends the worker with: os/program_signals.hpp
   alignas(2 * cache_line) std::atomic<u32> done_list;  // index + 1 of the slot pushed last
   alignas(2 * cache_line) std::atomic<u32> report_length;
   std::byte report[report_bytes];  // the exception, encoded

@@ -9,14 +9,16 @@
 
 namespace procpool::shm {
 
-struct process_image {
+// The task comes behind it, at a multiple of 16.
+struct alignas(16) process_image {
   u64 code;     // of a detail::process_thunk; 0: `closure` is to be run
   u64 closure;  // address of a detail::process_body in the parent, of which this is a copy
   u64 length;   // of the task
   u32 row;      // of the table of shared objects; 0: none
   char name[20];
+  u64 signals;  // that the parent sends to the process: os/program_signals.hpp
 };
-static_assert(std::is_trivially_copyable_v<process_image> && sizeof(process_image) == 48);
+static_assert(std::is_trivially_copyable_v<process_image> && sizeof(process_image) == 64);
 
 inline constexpr u64 process_arena_begin = window_bytes;  // blocks want to begin at a window
 

@@ -9,6 +9,7 @@
 #include "os/crash_trace.hpp"
 #include "os/memfd.hpp"
 #include "os/private_fds.hpp"
+#include "os/program_signals.hpp"
 #include "os/terminal.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/invocation.hpp"
@@ -79,6 +80,7 @@ void run(const launch::worker_context& context) {
   const shm::region_header& header = region.header();
   shm::worker_line& line = region.line(seat);
   line_of_this_process = &line;
+  os::accept_signals(&line.signals);
   const auto given = shm::worker_argument::unpack(context.argument);
   set_objects(*new objects(context.page_fd, page, given.row));  // for the rest of the worker's life
   shm::keep_file_mappings();

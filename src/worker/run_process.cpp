@@ -9,6 +9,7 @@
 #include "launch/role.hpp"
 #include "os/child_setup.hpp"
 #include "os/private_fds.hpp"
+#include "os/program_signals.hpp"
 #include "os/terminal.hpp"
 #include "procpool/detail/code_ref.hpp"
 #include "procpool/detail/process_start.hpp"
@@ -65,8 +66,9 @@ void run_process(const launch::worker_context& context) {
   const shm::u64 offset = shm::image_offset(context.argument);
   const shm::u64 length =
       reinterpret_cast<shm::process_image*>(view.at(offset, sizeof(shm::process_image)))->length;
-  const auto& image =
+  auto& image =
       *reinterpret_cast<shm::process_image*>(view.at(offset, sizeof(shm::process_image) + length));
+  os::accept_signals(&image.signals);
   set_objects(*new objects(context.page_fd, *shm::current_page(), image.row));
   shm::keep_file_mappings();
   if (image.name[0] != '\0') os::set_process_name(image.name);

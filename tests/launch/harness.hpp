@@ -25,6 +25,7 @@
 #include "launch/start_server.hpp"
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
+#include "os/program_signals.hpp"
 #include "procpool/detail/code_ref.hpp"
 #include "shm/process_page.hpp"
 #include "support/leak_check.hpp"
@@ -99,6 +100,7 @@ inline void call(note& out, const launch::worker_context& context) {
 }
 
 inline void run_job(const launch::worker_context& context) {
+  os::accept_signals(nullptr);
   const auto value = static_cast<int>(context.argument >> 8);
   os::mapping region = os::mapping::shared(context.region_fd, 0, os::file_size(context.region_fd));
   note& out = reinterpret_cast<note*>(region.data())[context.id.seat];
