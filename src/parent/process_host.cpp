@@ -58,10 +58,11 @@ std::unique_ptr<launch::fork_server_client> start_server(bool copies, int file) 
 
 }  // namespace
 
-process_host& process_host::instance() {
-  static auto* const host = new process_host;
-  return *host;
+namespace {
+constinit base::per_process<process_host> hosts;
 }
+
+process_host& process_host::instance() { return hosts.get(); }
 
 process_host::process_host()
     : file_(make_file()),
