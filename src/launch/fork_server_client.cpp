@@ -142,7 +142,7 @@ std::unique_ptr<fork_server_client> fork_server_client::start(const server_confi
   if (current_role() != process_role::parent) {
     throw nested_use_error(
         "procpool: only the program itself can have worker processes, not a task "
-        "and not a process that was forked from it");
+        "and not a process that a task has forked");
   }
   install_fork_handlers();
   auto s = std::make_unique<state>();

@@ -7,16 +7,17 @@
 #include <optional>
 #include <utility>
 
+#include "launch/thread_gate.hpp"
 #include "os/child_setup.hpp"
 #include "os/environment.hpp"
 #include "os/file.hpp"
 #include "os/modules.hpp"
 #include "os/private_fds.hpp"
-#include "procpool/detail/task_state.hpp"
+#include "procpool/detail/home_process.hpp"
 
 namespace procpool {
 
-constinit std::atomic<bool> detail::in_other_process{false};
+constinit std::atomic<std::uint32_t> detail::parent_number{1};
 
 namespace launch {
 
@@ -93,7 +94,14 @@ process_role find_out() noexcept {
 void in_forked_child() {
   if (std::exchange(own_fork_under_way, false)) return;
   os::close_private_fds({});
-  set_role(process_role::forked_copy);
+  if (current_role() != process_role::parent) {
+    set_role(process_role::forked_copy);
+    return;
+  }
+  // A program like the one that it is a copy of: a daemon, say. What that one has is not its own.
+  // relaxed: there is one thread
+  procpool::detail::parent_number.fetch_add(1, std::memory_order_relaxed);
+  forget_other_threads();
 }
 
 }  // namespace
@@ -105,10 +113,11 @@ process_role detail::find_role() noexcept {
 }
 
 void set_role(process_role new_role) noexcept {
-  // release: for a thread that finds it set; relaxed: see in_parent_process
+  // release: for a thread that finds it set; relaxed: see this_parent_number
   detail::role.store(static_cast<int>(new_role), std::memory_order_release);
-  procpool::detail::in_other_process.store(new_role != process_role::parent,
-                                           std::memory_order_relaxed);
+  if (new_role != process_role::parent) {
+    procpool::detail::parent_number.store(0, std::memory_order_relaxed);
+  }
 }
 
 std::string this_copy() {

@@ -1,6 +1,6 @@
-// What this process is: the user's program, a fork server, a worker, or a process that somebody
-// forked from one of these. Each copy of procpool in a process keeps a role of its own. Known
-// before any constructor of the program runs, because static executors ask. Any thread.
+// What this process is: the user's program, a fork server, a worker, or a process that a task
+// forked. Each copy of procpool in a process keeps a role of its own. Known before any constructor
+// of the program runs, because static executors ask. Any thread.
 #pragma once
 
 #include <atomic>
@@ -12,7 +12,8 @@ enum class process_role {
   parent,       // the user's program: may have pools
   fork_server,  // between start and the first worker
   worker,
-  forked_copy,  // a process that the user (or a task) forked: pools that it sees are not its own
+  forked_copy,  // a process that a task forked: it can have no pools. One that the program itself
+                // forked is a parent, of pools of its own (procpool/detail/home_process.hpp)
 };
 
 namespace detail {
@@ -76,8 +77,8 @@ bool has_hook() noexcept;
 // --- forks
 // -----------------------------------------------------------------------------------------
 
-// Makes forked processes close our descriptors and know that they are copies. Once is enough; more
-// is harmless.
+// Makes forked processes close our descriptors and know that what they have inherited is not their
+// own. Once is enough; more is harmless.
 void install_fork_handlers() noexcept;
 
 // Forks of our own, which do neither. For the thread that forks.

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 
+#include "base/per_process.hpp"
 #include "launch/protocol.hpp"
 #include "launch/start_server.hpp"
 #include "os/error.hpp"
@@ -31,12 +32,9 @@ struct master {
   }
 };
 
-// Never destroyed: static executors may start pools until the very end. The master leaves when it
-// sees the end of this process.
-master& the_master() {
-  static auto* const m = new master;
-  return *m;
-}
+// The master leaves when it sees the end of this process. One that the program forks has its own.
+constinit base::per_process<master> masters;
+master& the_master() { return masters.get(); }
 
 void execute_master(master& m) {
   os::socket_pair pair = os::make_socket_pair();
@@ -95,9 +93,10 @@ pid_t start_by_master(int server_end) {
 }
 
 void stop_master() noexcept {
-  master& m = the_master();
-  const std::lock_guard lock(m.mutex);
-  m.forget();
+  master* const m = masters.existing();
+  if (m == nullptr) return;
+  const std::lock_guard lock(m->mutex);
+  m->forget();
 }
 
 }  // namespace procpool::launch

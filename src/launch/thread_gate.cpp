@@ -37,9 +37,9 @@ struct gate {
 };
 
 // Never destroyed: threads may end after static destructors have run.
+alignas(gate) std::byte gate_storage[sizeof(gate)];  // not on the heap: a thread begins here
 gate& the_gate() {
-  alignas(gate) static std::byte storage[sizeof(gate)];  // not on the heap: a thread begins here
-  static auto* const g = new (storage) gate;
+  static auto* const g = new (gate_storage) gate;
   return *g;
 }
 
@@ -52,6 +52,13 @@ bool alone(int registered) {
 }  // namespace
 
 bool on_own_thread() noexcept { return is_own; }
+
+void forget_other_threads() noexcept {
+  the_gate();
+  // Its mutex may be held by a thread that does not exist here.
+  auto* const g = new (gate_storage) gate;
+  g->registered = g->active = is_own ? 1 : 0;
+}
 
 own_thread::own_thread() {
   is_own = true;

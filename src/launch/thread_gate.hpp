@@ -17,6 +17,9 @@ class own_thread {
   own_thread& operator=(const own_thread&) = delete;
 };
 
+// In a process that was forked from one with such threads: only the calling one is left.
+void forget_other_threads() noexcept;
+
 // True on such a thread.
 bool on_own_thread() noexcept;
 

@@ -45,7 +45,7 @@ bool task_record::resolved() const noexcept {
 }
 
 task_status task_record::status() const {
-  detail::check_process();
+  detail::check_home(home());
   u64 word = 0;
   // acquire: it is stored before the word, and cleared when nobody asks any more
   if (was_cancelled.load(std::memory_order_acquire) && resolved()) return task_status::cancelled;
@@ -82,7 +82,7 @@ bool task_record::set_flag(u64 flag) noexcept {
 }
 
 bool task_record::wait_until(const time_point* deadline) {
-  detail::check_process();
+  detail::check_home(home());
   if (resolved()) return true;
   if (deadline != nullptr && *deadline <= std::chrono::steady_clock::now()) return resolved();
   const std::chrono::nanoseconds pause = owner->pause_for_backlog();
@@ -166,7 +166,7 @@ bool task_record::add_pin() noexcept {
 
 detail::outcome_view task_record::wait_and_pin() {
   u64 word = 0;
-  if (detail::in_parent_process() && load(word) && shm::is_resolved(word)) {
+  if (home().is_here() && load(word) && shm::is_resolved(word)) {
     owner->prefetch_behind(*this);
   } else {
     wait_until(nullptr);
@@ -203,7 +203,7 @@ std::uint32_t task_record::elapsed_ns() const noexcept {
 }
 
 bool task_record::cancel(bool kill_running) {
-  detail::check_process();
+  detail::check_home(home());
   // acquire: as in load()
   shm::slot* s = slot.load(std::memory_order_acquire);
   u64 word = 0;
@@ -232,7 +232,7 @@ bool task_record::cancel(bool kill_running) {
 }
 
 void task_record::release() noexcept {
-  if (!detail::in_parent_process()) [[unlikely]]
+  if (!home().is_here()) [[unlikely]]
     return;
   // acquire, and release for the others: what all owners did before is done before the record ends.
   // The last one leaves the count as it is, which says that the record is in use.

@@ -7,6 +7,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "base/per_process.hpp"
 #include "launch/thread_gate.hpp"
 #include "os/limits.hpp"
 #include "parent/completions.hpp"
@@ -24,14 +25,10 @@ constexpr duration linger =
 
 class callback_engine final : public detail::completion_listener {
  public:
-  static callback_engine& instance() {
-    // Never destroyed: futures in static objects use it until the very end.
-    static callback_engine* const engine = new callback_engine;
-    return *engine;
-  }
+  static callback_engine& instance();
 
   void run_when_done(detail::task_state& state, std::unique_ptr<detail::callback> what) {
-    detail::check_process();
+    detail::check_home(state.home());
     arm_exit_hook_once();  // a promise needs no pool
     std::list<entry> fresh(1);
     entry& e = fresh.front();
@@ -117,6 +114,7 @@ class callback_engine final : public detail::completion_listener {
     std::list<entry>::iterator self;
   };
 
+  friend base::per_process<callback_engine>;
   callback_engine() : hub_(completion_hub::instance()) {}
 
   // Under the hub's mutex, as is all state here. What it returns is to be joined without it: that
@@ -155,6 +153,8 @@ class callback_engine final : public detail::completion_listener {
       lock.unlock();
       run(next.front());
       next.clear();
+      // A callback has forked, and come back in the copy: nothing there is for this thread to do.
+      if (!home_.is_here()) return;
       lock.lock();
       busy_ = false;
     }
@@ -179,11 +179,15 @@ class callback_engine final : public detail::completion_listener {
   }
 
   completion_hub& hub_;
+  const detail::home_process home_;
   std::list<entry> waiting_, ready_;
   std::size_t watchers_ = 0;
   std::thread thread_;
   bool running_ = false, busy_ = false, leaving_ = false, over_ = false;
 };
+
+constinit base::per_process<callback_engine> engines;
+callback_engine& callback_engine::instance() { return engines.get(); }
 
 }  // namespace
 
@@ -197,7 +201,9 @@ bool post(const std::function<void()>& what) noexcept {
 }
 std::thread begin_watch() { return callback_engine::instance().begin_watch(); }
 void end_watch() noexcept { callback_engine::instance().end_watch(); }
-void finish_callbacks() noexcept { callback_engine::instance().finish(); }
+void finish_callbacks() noexcept {
+  if (callback_engine* const engine = engines.existing()) engine->finish();
+}
 
 }  // namespace procpool::parent
 
@@ -209,7 +215,7 @@ void run_when_done(task_state& state, std::unique_ptr<callback> what) {
 
 void wake_dropped(std::shared_ptr<sleeper> who) noexcept {
   // In a copy of the process, and once the program ends, there is nobody to go on with it.
-  if (!in_parent_process() || parent::callback_engine::instance().over()) return;
+  if (!who->is_here() || parent::callback_engine::instance().over()) return;
   const auto refuse = [](sleeper& s) {
     s.wake_with(std::make_exception_ptr(cancelled_error(
         "the executor that was to go on with this coroutine is gone, or was shut down")));

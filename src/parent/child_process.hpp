@@ -14,6 +14,7 @@
 #include "launch/worker_context.hpp"
 #include "os/mapping.hpp"
 #include "os/private_fds.hpp"
+#include "procpool/detail/home_process.hpp"
 #include "procpool/detail/process_start.hpp"
 #include "procpool/detail/shared_object.hpp"
 #include "procpool/options.hpp"
@@ -44,6 +45,8 @@ class child_process {
   pid_t pid() const noexcept { return pid_; }
   int sentinel() const noexcept { return sentinel_.get(); }
   const std::string& name() const noexcept { return name_; }
+  // False in a copy of the process that has started it.
+  bool is_here() const noexcept { return home_.is_here(); }
 
   // For a copy of this process: what it runs, until it has ended. Destroyed by the object's threads
   // only: it may be anything.
@@ -58,6 +61,7 @@ class child_process {
   void failed(int error) noexcept;
   void ended(int exit_code) noexcept;
 
+  const detail::home_process home_;
   const std::string name_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;

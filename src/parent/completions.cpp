@@ -31,12 +31,13 @@ constexpr std::chrono::nanoseconds longest_sleep = 100ms;
 
 }  // namespace
 
-completion_hub& completion_hub::instance() {
-  static completion_hub* const hub = new completion_hub;
-  return *hub;
+namespace {
+constinit base::per_process<completion_hub> hubs;
 }
 
-completion_hub::completion_hub() : page_(&shm::parent_page()) {}
+completion_hub& completion_hub::instance() { return hubs.get(); }
+
+completion_hub::completion_hub() : page_(&shm::parent_page()) { launch::install_fork_handlers(); }
 
 void completion_hub::attach(detail::completion_source& source) { sources_.push_back(&source); }
 
@@ -212,9 +213,7 @@ namespace procpool::detail {
 
 using parent::completion_hub;
 
-void check_process() {
-  if (in_parent_process()) [[likely]]
-    return;
+void throw_other_process() {
   throw nested_use_error("this future belongs to the process that submitted its task: wait there");
 }
 
@@ -222,7 +221,7 @@ void check_process() {
 struct completion_set::members final : completion_listener, parent::thread_pool::awaited {
   ~members() {
     // In a copy of the process the tasks are not there, and the mutex may be held for ever.
-    if (!in_parent_process()) {
+    if (!home.is_here()) {
       static_cast<void>(bell.release().release());  // it was closed when the copy was made
       return;
     }
@@ -304,6 +303,7 @@ struct completion_set::members final : completion_listener, parent::thread_pool:
   std::size_t outstanding = 0, ready = 0;
   os::private_fd bell;   // readable while something is ready
   bool watched = false;  // by the callback thread
+  home_process home;
 };
 
 completion_set::completion_set() : members_(std::make_unique<members>()) {}
@@ -312,8 +312,8 @@ completion_set::completion_set(completion_set&&) noexcept = default;
 completion_set& completion_set::operator=(completion_set&&) noexcept = default;
 
 void completion_set::add(task_state& state, std::uint64_t tag) {
-  check_process();
   members& m = *members_;
+  check_home(m.home);
   completion_hub& hub = completion_hub::instance();
   std::thread former;  // joined without the mutex
   {
@@ -338,14 +338,14 @@ void completion_set::add(task_state& state, std::uint64_t tag) {
 }
 
 std::size_t completion_set::outstanding() const {
-  check_process();
+  check_home(members_->home);
   const std::lock_guard lock(completion_hub::instance().mutex());
   return members_->outstanding;
 }
 
 std::optional<std::uint64_t> completion_set::next(const time_point* deadline) {
-  check_process();
   members& m = *members_;
+  check_home(m.home);
   const parent::thread_pool::waiting_scope not_the_last(m, deadline == nullptr);
   completion_hub& hub = completion_hub::instance();
   std::unique_lock lock(hub.mutex());
@@ -360,7 +360,7 @@ std::optional<std::uint64_t> completion_set::next(const time_point* deadline) {
 }
 
 std::optional<std::uint64_t> completion_set::try_next() {
-  check_process();
+  check_home(members_->home);
   completion_hub& hub = completion_hub::instance();
   const std::lock_guard lock(hub.mutex());
   if (members_->first_ready == nullptr) hub.drain();
@@ -371,8 +371,8 @@ std::optional<std::uint64_t> completion_set::try_next() {
 }
 
 int completion_set::descriptor() {
-  check_process();
   members& m = *members_;
+  check_home(m.home);
   std::thread former;  // joined without the mutex
   {
     const std::lock_guard lock(completion_hub::instance().mutex());

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/cycle_clock.hpp"
+#include "base/per_process.hpp"
 #include "procpool/detail/task_state.hpp"
 #include "shm/process_page.hpp"
 
@@ -45,7 +46,8 @@ namespace procpool::parent {
 
 class completion_hub {
  public:
-  // One per process, never destroyed: pools in static objects use it until the very end.
+  // One per process, also in those that the program forks, and never destroyed: pools in static
+  // objects use it until the very end.
   static completion_hub& instance();
 
   std::mutex& mutex() { return mutex_; }
@@ -85,6 +87,7 @@ class completion_hub {
   }
 
  private:
+  friend base::per_process<completion_hub>;
   completion_hub();
   bool look(std::unique_lock<std::mutex>& lock, const time_point* deadline,
             const std::vector<detail::completion_source*>& sources);

@@ -11,7 +11,7 @@ using shm::u32;
 using shm::u64;
 
 void task_record::subscribe(detail::subscription& s) {
-  detail::check_process();
+  detail::check_home(home());
   s.source = owner;
   s.next = listeners;
   listeners = &s;

@@ -39,6 +39,8 @@ class inline_pool {
   void disown() noexcept;
   int max_workers() const noexcept { return *options_.max_workers; }
   pool_stats stats() const;
+  // False in a copy of the process that has made it.
+  bool is_here() const noexcept { return home_.is_here(); }
 
  private:
   class run_scope;
@@ -47,6 +49,7 @@ class inline_pool {
   void finalize(std::unique_lock<std::mutex>& lock) noexcept;
   ~inline_pool() = default;
 
+  const detail::home_process home_;
   const pool_options options_;
   const detail::error_handler on_error_;
   std::atomic<int> owners_{1};

@@ -61,7 +61,7 @@ class this_process final : public completion_source {
 local_task::~local_task() = default;
 
 task_status local_task::status() const {
-  check_process();
+  check_home(home());
   return status_of(word_.load(std::memory_order_acquire));
 }
 
@@ -102,7 +102,7 @@ bool local_task::fail(std::exception_ptr e) noexcept {
 void local_task::notify(std::uint32_t word) noexcept {
   if ((word & waiter_flag) != 0) os::futex_wake(word_, std::numeric_limits<int>::max());
   // In a copy of the process nobody listens, and the mutex may be held for ever.
-  if ((word & listener_flag) == 0 || !in_parent_process()) return;
+  if ((word & listener_flag) == 0 || !home().is_here()) return;
   completion_hub& hub = completion_hub::instance();
   const std::lock_guard lock(hub.mutex());
   deliver();
@@ -110,7 +110,7 @@ void local_task::notify(std::uint32_t word) noexcept {
 }
 
 bool local_task::cancel(bool) {
-  check_process();
+  check_home(home());
   std::uint32_t word = word_.load(std::memory_order_acquire);
   do {
     // A thread that runs cannot be stopped.
@@ -123,7 +123,7 @@ bool local_task::cancel(bool) {
 }
 
 bool local_task::wait_until(const time_point* deadline) {
-  check_process();
+  check_home(home());
   std::uint32_t word = word_.load(std::memory_order_acquire);
   if (is_resolved(word)) return true;
   const awaited_task what(*this);
@@ -167,7 +167,7 @@ void local_task::pin_items(std::vector<outcome_run>& out) {
 void local_task::items(std::vector<outcome_run>& out) { out.push_back({value(), 1}); }
 
 void local_task::subscribe(subscription& s) {
-  check_process();
+  check_home(home());
   s.source = &this_process::instance();
   s.threads = pool_;
   s.next = listeners_;

@@ -29,6 +29,7 @@
 #include "os/poll.hpp"
 #include "os/private_fds.hpp"
 #include "os/socket.hpp"
+#include "parent/objects.hpp"
 #include "procpool/detail/code_ref.hpp"
 #include "procpool/errors.hpp"
 #include "sync/manager_link.hpp"
@@ -165,10 +166,13 @@ void require_caller(const shared_object& token) {
         "procpool: this proxy is empty: it was moved from, or never had an object");
   }
   const launch::process_role role = launch::current_role();
-  if (role == launch::process_role::parent || role == launch::process_role::worker) return;
+  if (role == launch::process_role::worker) return;
+  const auto* const here =
+      role == launch::process_role::parent ? parent::objects::existing() : nullptr;
+  if (here != nullptr && token.use()->home == here) return;
   throw nested_use_error(
       "procpool: a process that was forked from the program, or from one of its workers, cannot "
-      "call a manager");
+      "call the managers that it has inherited, nor have any in a task");
 }
 
 void manager_reply::state::ask(const shared_object& token, message_kind kind, const void* thunk,
@@ -263,6 +267,7 @@ void manager_reply::state::finish() noexcept {
 // -----------------------------------------------------------------------------------
 
 struct manager::state {
+  const detail::home_process home;
   std::string name;
   manager_secret secret;
   process child;
@@ -396,7 +401,7 @@ manager::~manager() { shutdown(); }
 
 void manager::shutdown() noexcept {
   if (!state_) return;
-  if (launch::current_role() != launch::process_role::parent) {
+  if (!state_->home.is_here()) {
     // Its descriptors are closed in a copy of the process.
     [[maybe_unused]] const state* kept = state_.release();
     return;
@@ -414,10 +419,11 @@ bool manager::is_alive() const { return use().child.is_alive(); }
 
 manager::state& manager::use() const {
   if (!state_) throw invalid_state_error("procpool: this manager is empty: it was moved from");
-  if (launch::current_role() == launch::process_role::parent) return *state_;
+  if (state_->home.is_here()) return *state_;
   throw nested_use_error(
-      "procpool: a manager belongs to the program that has made it: pass its proxies to tasks and "
-      "processes");
+      "procpool: a manager belongs to the process that has made it, not to one that was forked "
+      "since "
+      "nor to a task: pass its proxies to tasks and processes");
 }
 
 detail::shared_object manager::make_object(detail::make_thunk thunk,

@@ -20,32 +20,27 @@ using shm::u64;
 namespace {
 
 constexpr u32 parent_row = 0;
-constinit std::atomic<objects*> the_one{nullptr};
-
-bool in_parent() noexcept { return launch::current_role() == launch::process_role::parent; }
+constinit base::per_process<objects> all_objects;
 
 }  // namespace
 
-objects& objects::instance() {
-  static objects* const made = [] {
-    launch::install_fork_handlers();
-    auto* o = new objects;
-    // release, acquire: whoever finds it finds it complete
-    the_one.store(o, std::memory_order_release);
-    return o;
-  }();
-  return *made;
-}
+objects& objects::instance() { return all_objects.get(); }
+objects* objects::existing() noexcept { return all_objects.existing(); }
 
-// acquire: as above
-objects* objects::existing() noexcept { return the_one.load(std::memory_order_acquire); }
+bool objects::may_live(const object_ref& ref) noexcept {
+  // An object of the process that this one was forked from may have the same number.
+  return all_objects.latest() == nullptr ||
+         all_objects.holds_for_any([&](const objects& o) { return o.is_used(ref); });
+}
 
 bool objects::any_made() noexcept {
   const objects* o = existing();
   return o != nullptr && o->table_.allocated() != 0;
 }
 
-objects::objects() : table_(shm::parent_page_fd(), shm::parent_page()) {}
+objects::objects() : table_(shm::parent_page_fd(), shm::parent_page()) {
+  launch::install_fork_handlers();
+}
 
 void objects::grow_entries(u32 ids) {
   if (entries_.size() >= ids) return;
@@ -145,7 +140,7 @@ object_use* objects::adopt(const object_ref& ref) {
 void objects::check_lend(const object_use& use) { static_cast<void>(use); }
 
 void objects::drop(object_use& use) noexcept {
-  if (!in_parent()) return;  // inherited by a fork: the parent counts its own
+  if (!home_.is_here()) return;  // inherited by a fork: the parent counts its own
   std::unique_lock lock(mutex_);
   // acquire, release: everybody's last look at the memory before it is freed
   if (use.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
@@ -242,7 +237,7 @@ u32 objects::take_row() noexcept {
 }
 
 void objects::release_row(u32 row) noexcept {
-  if (row == 0 || !in_parent()) return;
+  if (row == 0 || !home_.is_here()) return;
   {
     const std::lock_guard lock(mutex_);
     row_use& r = rows_[row];

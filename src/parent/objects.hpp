@@ -10,7 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/per_process.hpp"
 #include "os/event_fd.hpp"
+#include "procpool/detail/home_process.hpp"
 #include "procpool/detail/shared_object.hpp"
 #include "shm/object_table.hpp"
 #include "wire/object_list.hpp"
@@ -21,10 +23,13 @@ using object_refs = std::vector<detail::shared_object>;
 
 class objects final : public shm::object_source {
  public:
-  // Never destroyed: static handles outlive everything. Throws std::system_error when it is made.
+  // One per process, never destroyed: static handles outlive everything. Throws std::system_error
+  // when it is made.
   static objects& instance();
   // Null if there never was one: then no outcome can hold a handle of it.
   static objects* existing() noexcept;
+  // Whether the object is there, or was there when this process was forked, as far as is known.
+  static bool may_live(const detail::object_ref& ref) noexcept;
   // Whether this process or one of its workers has ever made a shared object.
   static bool any_made() noexcept;
 
@@ -74,6 +79,7 @@ class objects final : public shm::object_source {
     shm::u32 pages = 0;  // allocated for certain
   };
 
+  friend base::per_process<objects>;
   objects();
   ~objects() = delete;
   shm::u32 claim();
@@ -87,6 +93,7 @@ class objects final : public shm::object_source {
   void finish_free(shm::u32 id) noexcept;
   shm::u32 next_orphan(shm::u32 row, shm::u32 from) noexcept;
 
+  const detail::home_process home_;
   std::mutex mutex_;
   shm::object_table table_;
   std::vector<entry> entries_;  // by id

@@ -6,6 +6,7 @@
 #include <exception>
 #include <new>
 
+#include "base/per_process.hpp"
 #include "launch/role.hpp"
 #include "os/cpu_count.hpp"
 #include "os/event_fd.hpp"
@@ -32,10 +33,8 @@ struct registry {
   std::mutex mutex;
   std::vector<pool*> pools;
 };
-registry& all_pools() {
-  static registry* const r = new registry;  // used until the very end of the process
-  return *r;
-}
+constinit base::per_process<registry> registries;
+registry& all_pools() { return registries.get(); }
 
 }  // namespace
 
@@ -345,6 +344,7 @@ pool_stats pool::stats() {
 }
 
 void pool::finish_all(bool cancel) noexcept {
+  if (registries.existing() == nullptr) return;
   registry& all = all_pools();
   std::vector<pool*> unwanted;
   for (;;) {
@@ -377,6 +377,32 @@ void pool::finish_all(bool cancel) noexcept {
 }  // namespace procpool::parent
 
 namespace procpool::detail {
+namespace {
+
+bool is_here(const task_target& to) noexcept {
+  if (to.pool != nullptr) return to.pool->is_here();
+  return to.here != nullptr && to.here->is_here();
+}
+
+}  // namespace
+
+void throw_unusable(bool inherited) {
+  if (!inherited) {
+    throw nested_use_error(
+        "this executor was made in a task, or in a process that a task has forked, where executors "
+        "do nothing: only the program itself has workers and threads; return what is to be done to "
+        "the program, which submits it");
+  }
+  if (launch::current_role() == launch::process_role::parent) {
+    throw nested_use_error(
+        "this executor belongs to the process that this one was forked from, whose workers and "
+        "threads are not here: make a new executor in this process");
+  }
+  throw nested_use_error(
+      "this executor belongs to another process, and tasks cannot use it: return what is to be "
+      "done "
+      "to the program, which submits it");
+}
 
 pool_ref::pool_ref(pool_options options, run_in where) : uncaught_(std::uncaught_exceptions()) {
   // A static executor is constructed in servers and workers too: there it does nothing.
@@ -390,7 +416,8 @@ pool_ref::pool_ref(pool_options options, run_in where) : uncaught_(std::uncaught
 }
 
 pool_ref::~pool_ref() {
-  if (launch::current_role() != launch::process_role::parent) return;
+  // In a copy of the process its threads and workers are not there.
+  if (!is_here(target_)) return;
   if (target_.here != nullptr) target_.here->abandon(!let_go_);
   if (target_.pool == nullptr) return;
   if (!let_go_) {
@@ -404,12 +431,8 @@ pool_ref::~pool_ref() {
 }
 
 task_target pool_ref::use() const {
-  const bool is_here = target_.pool != nullptr || target_.here != nullptr;
-  if (!is_here || launch::current_role() != launch::process_role::parent) {
-    throw nested_use_error(
-        "this executor belongs to another process: tasks, and processes that a program forks, "
-        "cannot use it; return what is to be done to the parent, which submits it");
-  }
+  if (!is_here(target_)) [[unlikely]]
+    throw_unusable(target_.pool != nullptr || target_.here != nullptr);
   return target_;
 }
 

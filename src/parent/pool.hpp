@@ -80,6 +80,8 @@ class pool final : public detail::completion_source {
   void disown() noexcept;
   void forget() noexcept;
   int max_workers() const { return static_cast<int>(region_.workers()); }
+  // False in a copy of the process that has made it.
+  bool is_here() const noexcept { return home_.is_here(); }
   pool_stats stats();
   void report(std::exception_ptr e) noexcept;
   // At exit: whatever is left runs (or is cancelled) and the workers end.
@@ -262,6 +264,7 @@ class pool final : public detail::completion_source {
     return by_slot_[index].load(std::memory_order_acquire);
   }
 
+  const detail::home_process home_;
   const pool_options options_;
   shm::region region_;
   shm::arena_view view_;

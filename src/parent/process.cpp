@@ -27,8 +27,8 @@ bool in_parent() noexcept { return launch::current_role() == launch::process_rol
 void require_parent() {
   if (in_parent()) return;
   throw nested_use_error(
-      "procpool: only the program itself can have process objects, not a task, not another "
-      "process, and not one that was forked from it");
+      "procpool: only the program itself can have process objects, not a task, not another such "
+      "process, and not one that a task has forked");
 }
 
 // A lack of descriptors comes with what to do about it.
@@ -99,7 +99,7 @@ process::~process() { end(); }
 
 void process::end() noexcept {
   if (child_ == nullptr) return;
-  if (!in_parent()) {
+  if (!child_->is_here()) {
     // A copy of the one that the parent has. Its descriptors are closed already, and its locks may
     // be held by threads that do not exist here: it is left as it is.
     new (std::nothrow) std::shared_ptr(std::move(child_));
@@ -129,7 +129,11 @@ parent::child_process& process::use() const {
     throw invalid_state_error(
         "procpool: this process object is empty: it was moved from, or never had a process");
   }
-  require_parent();
+  if (!child_->is_here()) {
+    throw nested_use_error(
+        "procpool: this process object belongs to the process that has made it, not to a task, nor "
+        "to a process that was forked since: use it there");
+  }
   return *child_;
 }
 

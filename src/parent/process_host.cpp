@@ -66,10 +66,11 @@ bool is_empty(const process_group& group) {
 
 }  // namespace
 
-process_host& process_host::instance() {
-  static auto* const host = new process_host;
-  return *host;
+namespace {
+constinit base::per_process<process_host> hosts;
 }
+
+process_host& process_host::instance() { return hosts.get(); }
 
 process_host::process_host()
     : file_(make_file()),

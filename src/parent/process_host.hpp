@@ -11,6 +11,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/per_process.hpp"
 #include "launch/fork_server_client.hpp"
 #include "os/poll.hpp"
 #include "os/private_fds.hpp"
@@ -33,7 +34,8 @@ struct process_group {
 
 class process_host {
  public:
-  // Never destroyed: static objects outlive everything. Throws std::system_error when it is made.
+  // One per process, never destroyed: static objects outlive everything. Throws std::system_error
+  // when it is made.
   static process_host& instance();
 
   // Both come back when the process runs; they throw as the constructor of procpool::process.
@@ -47,6 +49,7 @@ class process_host {
   void look() noexcept;
 
  private:
+  friend base::per_process<process_host>;
   process_host();
   ~process_host() = delete;
 

@@ -27,8 +27,8 @@ shm::object_source& source_here() {
   shm::object_source* worker = shm::worker_source();
   if (role == process_role::worker && worker != nullptr) return *worker;
   throw nested_use_error(
-      "shared objects belong to the program that has the pool and to its workers: a process that "
-      "one of them forks cannot make any, nor receive handles");
+      "shared objects belong to the program that has the pool and to its workers: a process that a "
+      "task forks cannot make any, nor receive handles");
 }
 
 void put_file(wire_writer& writer, const shm::file_name& name) {
@@ -101,8 +101,8 @@ shared_object shared_object::take(wire_reader& reader, object_access access) {
 }
 
 bool shared_object::lives(const object_ref& ref) noexcept {
+  if (launch::current_role() == process_role::parent) return parent::objects::may_live(ref);
   const shm::object_source* here = nullptr;
-  if (launch::current_role() == process_role::parent) here = parent::objects::existing();
   if (launch::current_role() == process_role::worker) here = shm::worker_source();
   return here == nullptr || here->is_used(ref);
 }
@@ -122,7 +122,8 @@ void shared_object::drop(object_use& use) noexcept {
       return;
     }
   }
-  // A copy of the process, made by fork: its locks may be held by threads that it does not have.
+  // A copy of the process, made by fork: its locks may be held by threads that it does not have. (A
+  // home that was inherited by a copy which has homes of its own does nothing, either.)
   if (launch::current_role() == process_role::forked_copy) return;
   use.home->drop(use);
 }

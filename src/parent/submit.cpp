@@ -511,11 +511,10 @@ pool_hold::pool_hold(task_target to) noexcept : target_(to) {
   }
 }
 pool_hold::~pool_hold() {
-  if (!in_parent_process()) return;
   if (target_.pool != nullptr) {
-    target_.pool->disown();
+    if (target_.pool->is_here()) target_.pool->disown();
   } else {
-    target_.here->disown();
+    if (target_.here->is_here()) target_.here->disown();
   }
 }
 int pool_hold::max_workers() const noexcept {

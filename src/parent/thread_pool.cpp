@@ -7,11 +7,13 @@
 #include <system_error>
 #include <utility>
 
+#include "base/per_process.hpp"
 #include "launch/role.hpp"
 #include "os/cpu_count.hpp"
 #include "os/limits.hpp"
 #include "os/thread_name.hpp"
 #include "parent/exit_hook.hpp"
+#include "procpool/detail/pool_access.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/outcome.hpp"
 
@@ -25,10 +27,8 @@ struct registry {
   std::vector<std::weak_ptr<thread_pool>> pools;
   int made = 0;
 };
-registry& all_thread_pools() {
-  static registry* const r = new registry;  // used until the very end of the process
-  return *r;
-}
+constinit base::per_process<registry> registries;
+registry& all_thread_pools() { return registries.get(); }
 
 // The pool that this thread belongs to.
 constinit thread_local thread_pool* pool_of_this_thread = nullptr;
@@ -291,6 +291,7 @@ pool_stats thread_pool::stats() const {
 }
 
 void thread_pool::finish_all(bool cancel) noexcept {
+  if (registries.existing() == nullptr) return;
   registry& all = all_thread_pools();
   for (;;) {
     std::shared_ptr<thread_pool> next;
@@ -313,7 +314,8 @@ void thread_pool::finish_all(bool cancel) noexcept {
 
 thread_pool::waiting_scope::waiting_scope(const awaited& what, bool for_ever) : what_(what) {
   thread_pool* const pool = pool_of_this_thread;
-  if (pool == nullptr || !for_ever) return;
+  // In a copy of the process, made by a task of that pool, nobody else waits.
+  if (pool == nullptr || !for_ever || !pool->is_here()) return;
   const std::lock_guard lock(pool->mutex_);
   next_ = std::exchange(pool->waiting_, this);
   ++pool->waiting_threads_;
@@ -361,11 +363,7 @@ void check(const task_options& o) {
 }  // namespace
 
 parent::thread_pool& use(const thread_hold& pool) {
-  if (pool == nullptr || launch::current_role() != launch::process_role::parent) {
-    throw nested_use_error(
-        "this executor belongs to another process: tasks, and processes that a program forks, "
-        "cannot use it; return what is to be done to the parent, which submits it");
-  }
+  if (pool == nullptr || !pool->is_here()) throw_unusable(pool != nullptr);
   return *pool;
 }
 
@@ -393,7 +391,7 @@ thread_pool_ref::thread_pool_ref(thread_pool_options options)
 
 thread_pool_ref::~thread_pool_ref() {
   if (pool_ == nullptr) return;
-  if (launch::current_role() != launch::process_role::parent) {
+  if (!pool_->is_here()) {
     // A copy of the process has none of the threads: their handles cannot be joined there.
     [[maybe_unused]] const auto* kept = new (std::nothrow) thread_hold(std::move(pool_));
     return;

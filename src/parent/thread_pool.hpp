@@ -47,6 +47,8 @@ class thread_pool : public std::enable_shared_from_this<thread_pool> {
   void shutdown(const shutdown_options& options);
   void abandon() noexcept;  // the executor is gone
   int max_workers() const noexcept { return max_workers_; }
+  // False in a copy of the process that has made it.
+  bool is_here() const noexcept { return home_.is_here(); }
   pool_stats stats() const;
   const detail::error_handler& on_error() const noexcept { return on_error_; }
   bool has_this_thread() const noexcept;
@@ -107,6 +109,7 @@ class thread_pool : public std::enable_shared_from_this<thread_pool> {
   void call_off(std::exception_ptr why) noexcept;
   void call_off_stuck() noexcept;
 
+  const detail::home_process home_;
   const thread_pool_options options_;
   const int max_workers_;
   const std::string name_;

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "base/per_process.hpp"
 #include "os/modules.hpp"
 #include "procpool/errors.hpp"
 #include "shm/process_page.hpp"
@@ -76,7 +77,7 @@ struct range {
   std::uint64_t unload_count = 0;  // of the moment when it was found
 };
 
-std::mutex table_mutex;  // one thread registers at a time
+constinit base::per_process_lockable<std::mutex> table_mutex;  // one thread registers at a time
 // The executable, which never goes away, and each thread's last library.
 constinit std::atomic<std::uintptr_t> executable_begin{0};
 constinit std::atomic<std::uintptr_t> executable_size{0};
@@ -162,7 +163,7 @@ struct resolved {
 };
 
 constinit std::array<resolved, max_modules> known{};
-std::mutex resolve_mutex;  // loading a library is rare and slow
+constinit base::per_process_lockable<std::mutex> resolve_mutex;  // loading is rare and slow
 
 std::string mismatch(const module_entry& entry, const os::module_info& module) {
   return "procpool: " + std::string(entry.path) +

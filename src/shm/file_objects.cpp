@@ -8,6 +8,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/per_process.hpp"
 #include "os/file.hpp"
 
 namespace procpool::shm {
@@ -38,12 +39,11 @@ class file_home final : public object_home {
   std::mutex mutex_;
   std::vector<std::unique_ptr<file_use>> uses_;  // idle ones in the order in which they became so
   std::size_t most_idle_ = 0;
+  detail::home_process home_;
 };
 
-file_home& files() {
-  static auto* const home = new file_home;  // static handles outlive everything
-  return *home;
-}
+constinit base::per_process<file_home> homes;
+file_home& files() { return homes.get(); }
 
 class private_home final : public object_home {
  public:
@@ -100,6 +100,8 @@ object_use* file_home::find_or_map(const file_name& name, object_access access) 
 }
 
 void file_home::drop(object_use& use) noexcept {
+  // In a copy of the process it stays mapped: threads that are not here may have the mutex.
+  if (!home_.is_like_here()) return;
   const std::lock_guard lock(mutex_);
   // acquire, release: the last looks of other threads
   if (use.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
@@ -137,7 +139,9 @@ object_use* map_file(const file_name& name, object_access access) {
 void keep_file_mappings() noexcept { files().keep(); }
 
 const file_name* file_of(const object_use& use) noexcept {
-  return use.home == &files() ? &static_cast<const file_use&>(use).name : nullptr;
+  // One that was inherited by a fork has the home of the process that was forked.
+  const bool is_file = dynamic_cast<const file_home*>(use.home) != nullptr;
+  return is_file ? &static_cast<const file_use&>(use).name : nullptr;
 }
 
 object_use* unshared(u64 bytes) {

@@ -1,9 +1,10 @@
 #include "shm/process_page.hpp"
 
+#include <algorithm>
 #include <cerrno>
-#include <mutex>
 #include <new>
 
+#include "base/per_process.hpp"
 #include "os/error.hpp"
 #include "os/limits.hpp"
 #include "os/mapping.hpp"
@@ -16,57 +17,56 @@ namespace procpool::shm {
 namespace {
 
 struct owned_page {
+  owned_page();
   os::private_fd fd;
   os::mapping bytes;
+  process_page* page = nullptr;
 };
 
-std::mutex mutex;  // only while the page is made
-constinit std::atomic<process_page*> own{nullptr};
+constinit base::per_process<owned_page> pages;
 constinit std::atomic<process_page*> attached{nullptr};
 
-// Never destroyed: static executors use the page until the last of them is gone.
-owned_page& storage() {
-  static auto* const page = new owned_page;
-  return *page;
+// The numbers of modules are cached in many places, so a process that the program forks goes on
+// with those that it has inherited. The older page is still mapped.
+std::uint32_t inherited_modules(const process_page* older) {
+  // acquire: with the count come the entries
+  return older == nullptr
+             ? 0
+             : std::min(older->module_count.load(std::memory_order_acquire), max_modules);
 }
 
-void make_page(owned_page& page) {
-  os::private_fd fd(os::create_memfd("procpool-page"));
+owned_page::owned_page() {
+  const owned_page* const older = pages.latest();
+  const std::uint32_t modules = inherited_modules(older == nullptr ? nullptr : older->page);
+  fd = os::private_fd(os::create_memfd("procpool-page"));
   // The head and the executable's entry now, further entries as modules come: a file that reaches
   // to the end of the tables and of all shared objects, of which only the first page takes memory.
   const object_plan plan = object_plan::make(os::file_size_limit());
   os::set_file_size(fd.get(), plan.file_size);
-  const auto head = offsetof(process_page, modules) + sizeof(module_entry);
+  const auto head = offsetof(process_page, modules) + std::max(modules, 1U) * sizeof(module_entry);
   if (int error = os::allocate_memfd(fd.get(), 0, head); error != 0) {
     os::throw_error(error, "cannot allocate shared memory");
   }
   os::forbid_resize(fd.get());
-  page.bytes = os::mapping::shared(fd.get(), 0, plan.fixed_bytes);
-  page.fd = std::move(fd);
-  auto* made = new (page.bytes.data()) process_page;
-  made->magic = process_page_magic;
-  made->version = process_page_version;
-  made->size = sizeof(process_page);
-  made->objects.ids = plan.ids;
-  made->objects.rows = plan.rows;
-  made->objects.stride = plan.stride;
-  // release: complete before anybody finds it; all loads acquire
-  own.store(made, std::memory_order_release);
+  bytes = os::mapping::shared(fd.get(), 0, plan.fixed_bytes);
+  page = new (bytes.data()) process_page;
+  page->magic = process_page_magic;
+  page->version = process_page_version;
+  page->size = sizeof(process_page);
+  page->objects.ids = plan.ids;
+  page->objects.rows = plan.rows;
+  page->objects.stride = plan.stride;
+  for (std::uint32_t i = 0; i < modules; ++i) page->modules[i] = older->page->modules[i];
+  // relaxed: whoever gets this page, or maps it, finds all of it complete
+  page->module_count.store(modules, std::memory_order_relaxed);
 }
 
 }  // namespace
 
-process_page& parent_page() {
-  // Acquire: what make_page wrote before it published the address.
-  if (process_page* page = own.load(std::memory_order_acquire)) return *page;
-  const std::lock_guard lock(mutex);
-  if (own.load(std::memory_order_relaxed) == nullptr) make_page(storage());
-  return *own.load(std::memory_order_relaxed);
-}
+process_page& parent_page() { return *pages.get().page; }
 
 int parent_page_fd() {
-  parent_page();
-  const os::private_fd& fd = storage().fd;
+  const os::private_fd& fd = pages.get().fd;
   if (!fd.is_ours()) throw disowned_file(fd.get());
   return fd.get();
 }
@@ -99,7 +99,10 @@ bool has_attached_page() noexcept { return attached.load(std::memory_order_acqui
 
 process_page* current_page() noexcept {
   if (process_page* page = attached.load(std::memory_order_acquire)) return page;
-  return own.load(std::memory_order_acquire);
+  // In a process that the program has forked, before it has its own: the inherited one, where the
+  // modules are that its own will have, too.
+  const owned_page* const own = pages.latest();
+  return own == nullptr ? nullptr : own->page;
 }
 
 void allocate_module_entry(std::uint32_t index) {

@@ -87,7 +87,8 @@ int attach_page(int fd) noexcept;
 // Whether this is a process that has attached one.
 bool has_attached_page() noexcept;
 
-// The worker's attached page, or the parent's own if there is one; nullptr otherwise.
+// The worker's attached page, or the parent's own if there is one (in a process that the program
+// has forked, the one of the program until then); nullptr otherwise.
 process_page* current_page() noexcept;
 
 // In the parent, by who registers modules: makes sure that the entry may be written without SIGBUS

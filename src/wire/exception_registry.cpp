@@ -10,6 +10,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/per_process.hpp"
+
 namespace procpool::wire {
 namespace {
 
@@ -23,7 +25,7 @@ struct registered {
 // Registrations come from static objects, in any order and up to the last moment of the program, so
 // this is made by whoever is first and never destroyed.
 struct registry {
-  std::mutex mutex;
+  base::per_process_lockable<std::mutex> mutex;
   std::vector<registered> added;                                    // guarded by mutex
   std::unordered_multimap<std::uint64_t, exception_entry> by_name;  // guarded by mutex
   bool indexed = false;                                             // guarded by mutex

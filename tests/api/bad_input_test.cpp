@@ -195,7 +195,7 @@ TEST_P(bad_input_test, use_inside_of_a_task) {
         return inner.submit(echo, 1).get();
       },
       method());
-  expect_error<nested_use_error>("belongs to another process", [&] { f.get(); });
+  expect_error<nested_use_error>("was made in a task", [&] { f.get(); });
   expect_error<nested_use_error>("", [&] {
     pool.submit([] {
           process_pool_executor inner(1);

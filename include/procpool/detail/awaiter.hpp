@@ -19,6 +19,7 @@ class sleeper {
  public:
   explicit sleeper(std::coroutine_handle<> coroutine) : coroutine_(coroutine) {}
   bool is_over() const noexcept { return over_; }
+  bool is_here() const noexcept { return home_.is_here(); }
   void wake() {
     if (!over_.exchange(true)) coroutine_.resume();
   }
@@ -36,6 +37,7 @@ class sleeper {
   std::coroutine_handle<> coroutine_;
   std::exception_ptr refusal_;  // of the target
   std::atomic<bool> over_{false};
+  home_process home_;
 };
 
 // An executor has dropped what was to wake it: co_await throws cancelled_error, on the callback

@@ -42,7 +42,7 @@ class map_source {
     handed_out = false;
     if constexpr (in_runs<T>::value) {
       // A copy of the process has no region to read from.
-      if (values_ != values_end_ && in_parent_process()) [[likely]] {
+      if (values_ != values_end_ && home_.is_here()) [[likely]] {
         take_into(index_++, {nullptr, std::exchange(values_, values_ + sizeof(T)), sizeof(T)});
         return;
       }
@@ -55,7 +55,9 @@ class map_source {
   // Reads everything and drops the values. The error of the lowest index, or null.
   virtual std::exception_ptr drain() = 0;
 
-  // The same, but throws the error of an item instead.
+  const home_process& home() const noexcept { return home_; }
+
+  // As fetch(), but throws the error of an item instead.
   void fetch_value() {
     fetch();
     if (current && !current->has_value()) {
@@ -84,6 +86,7 @@ class map_source {
   }
 
  private:
+  home_process home_;
   const std::byte *values_ = nullptr, *values_end_ = nullptr;  // not taken yet
   std::size_t index_ = 0;
 };
@@ -225,7 +228,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   ~map_feed() override { cancel_chunks(); }
 
   std::exception_ptr drain() override {
-    check_process();
+    check_home(this->home());
     std::exception_ptr first;
     while (run_ != runs_.size() || next_chunk()) {
       const outcome_run& run = runs_[run_++];
@@ -251,7 +254,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
  private:
   // One error of a run, one value that has a record of its own, or a run of values.
   void fetch_next() override {
-    check_process();
+    check_home(this->home());
     if (run_ == runs_.size() && !next_chunk()) return;
     const outcome_run& run = runs_[run_];
     const std::size_t index = reading_.first + before_run_ + taken_in_run_;
@@ -392,7 +395,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     completions_.reset();
     // A copy of the process has nothing to cancel.
     for (chunk& c : chunks_) {
-      if (in_parent_process()) c.state->cancel(false);
+      if (this->home().is_here()) c.state->cancel(false);
     }
     chunks_.clear();
     ids_.clear();

@@ -132,7 +132,7 @@ class reduction {
   }
   // What has not started is not wanted if this ends early.
   ~reduction() {
-    if (!in_parent_process()) return;
+    if (!home_.is_here()) return;
     for (chunk& c : chunks_) c.value.cancel();
     for (node& n : nodes_) {
       if (n.coming.valid()) n.coming.cancel();
@@ -255,6 +255,7 @@ class reduction {
   C combine_;
   zipped_input<Views...> input_;
   map_pace pace_;
+  home_process home_;
   std::optional<time_point> deadline_;
   bool input_over_ = false;
   std::size_t submitted_ = 0;

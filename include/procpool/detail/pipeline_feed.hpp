@@ -191,7 +191,7 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
   void cancel() noexcept override {
     input_over_ = ended_ = true;
     // A copy of the process has nothing to cancel.
-    if (in_parent_process()) run_->cancel();
+    if (this->home().is_here()) run_->cancel();
   }
 
   // In order, so the first error is that of the lowest index.
@@ -213,7 +213,7 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
 
  private:
   void fetch_next() override {
-    check_process();
+    check_home(this->home());
     if (ended_) return;
     refill();
     std::optional<pipeline_item> next;

@@ -28,6 +28,9 @@ struct task_target {
 
 enum class run_in { workers, caller };
 
+// Throws nested_use_error: an executor that this process has inherited, or that does nothing here.
+[[noreturn]] void throw_unusable(bool inherited);
+
 // The pool behind an executor; empty in a process that is not its parent, where use() throws
 // nested_use_error.
 class PROCPOOL_EXPORT pool_ref {

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "procpool/detail/home_process.hpp"
 #include "procpool/export.hpp"
 #include "procpool/options.hpp"
 
@@ -95,8 +96,13 @@ class PROCPOOL_EXPORT task_state {
   // An error that nobody will ask for goes where the executor's options say.
   virtual void report(std::exception_ptr error) noexcept = 0;
 
+  const home_process& home() const noexcept { return home_; }
+
  protected:
   ~task_state() = default;
+
+ private:
+  home_process home_;
 };
 
 struct state_release {
@@ -113,13 +119,11 @@ class PROCPOOL_EXPORT callback {
 // Queues it, and keeps `state` until it has run. Does not block.
 PROCPOOL_EXPORT void run_when_done(task_state& state, std::unique_ptr<callback> what);
 
-// Throws nested_use_error in every process but the one that this library's objects belong to: a
-// task, or a copy that the program forked.
-PROCPOOL_EXPORT void check_process();
-PROCPOOL_EXPORT extern std::atomic<bool> in_other_process;
-inline bool in_parent_process() noexcept {
-  // relaxed: it changes before the process has a second thread, or in the one that was forked
-  return !in_other_process.load(std::memory_order_relaxed);
+// Throws nested_use_error: a future, or what is made of futures, belongs to another process.
+[[noreturn]] PROCPOOL_EXPORT void throw_other_process();
+inline void check_home(const home_process& home) {
+  if (!home.is_here()) [[unlikely]]
+    throw_other_process();
 }
 
 // Now plus d; the end of time when that is further away, now when d is negative or not a number.

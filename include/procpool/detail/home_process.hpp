@@ -1,0 +1,38 @@
+// Which process an object of the library belongs to. A process that the program forks is a parent
+// of its own: what it makes is its own, and what it has inherited stays the other process's, whose
+// threads, sockets and workers it does not have.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "procpool/export.hpp"
+
+namespace procpool::detail {
+
+// 1 in the program, one more in each process forked from it; 0 in workers and fork servers, and in
+// what tasks fork: such processes are nobody's parent.
+PROCPOOL_EXPORT extern std::atomic<std::uint32_t> parent_number;
+
+inline std::uint32_t this_parent_number() noexcept {
+  // relaxed: it changes before the process has a second thread, or in the one that was forked
+  return parent_number.load(std::memory_order_relaxed);
+}
+inline bool in_parent_process() noexcept { return this_parent_number() != 0; }
+
+// A member of what belongs to the process that made it.
+class home_process {
+ public:
+  // False also in processes that are nobody's parent, for everything.
+  bool is_here() const noexcept {
+    const std::uint32_t now = this_parent_number();
+    return now == number_ && now != 0;
+  }
+  // The same, but a worker counts as the process that its fork server was.
+  bool is_like_here() const noexcept { return this_parent_number() == number_; }
+
+ private:
+  std::uint32_t number_ = this_parent_number();
+};
+
+}  // namespace procpool::detail
