@@ -21,6 +21,40 @@ namespace procpool::parent {
 using shm::task_phase;
 using shm::u32;
 using shm::u64;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr duration revival_pause = 500ms;
+
+}  // namespace
+
+void pool::look_after(task_record& r) noexcept {
+  bool hinted = false;
+  {
+    const std::lock_guard lock(mutex_);
+    mend_control();
+    hinted = look_at(r);
+  }
+  if (hinted) kick();
+}
+
+// A worker that was stopped may hold the hints of tasks that others could run.
+void pool::revive() noexcept {
+  bool any = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const time_point now = std::chrono::steady_clock::now();
+    if (now - last_revival_ < revival_pause) return;
+    last_revival_ = now;
+    mend_control();
+    for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+      if (look_at(*record_at(i))) any = true;
+    }
+    deliver_lost();
+  }
+  if (any) kick();
+}
 
 std::exception_ptr pool::damage_error() const noexcept {
   return kept_error([] { return codec_error(damaged_text); }, out_of_memory_);

@@ -189,7 +189,7 @@ void task_record::give_back_result() noexcept {
   if (block != 0) owner->give_back_block(word, block);
 }
 
-const std::byte* pool::result_bytes(u64 word, u64 offset, u64 length) {
+std::byte* pool::result_bytes(u64 word, u64 offset, u64 length) {
   const u64 arena = region_.arena_offset();
   if (offset < arena + sizeof(shm::block_header)) fail_damaged();
   const u64 p = region_.partition_of(offset);
@@ -206,21 +206,31 @@ const std::byte* pool::result_bytes(u64 word, u64 offset, u64 length) {
   }
   // Nor where the worker has never written: it would be memory that is made for being read.
   if (!view_.may_be_value(offset, length)) fail_damaged();
-  return view_.at(offset, length);
+  // With its header, which lies in the same window.
+  constexpr u64 header = sizeof(shm::block_header);
+  return view_.at(offset - header, length + header) + header;
 }
 
+namespace {
+
+shm::block_header& header_of(std::byte* bytes) {
+  return *reinterpret_cast<shm::block_header*>(bytes - sizeof(shm::block_header));
+}
+
+}  // namespace
+
 const std::byte* pool::published_bytes(u64 word, u64 offset, u64 length) {
-  const std::byte* bytes = result_bytes(word, offset, length);
+  std::byte* const bytes = result_bytes(word, offset, length);
   // relaxed: who calls has acquired DONE
-  if (view_.header(offset).in_use.load(std::memory_order_relaxed) == 0) fail_damaged();
+  if (header_of(bytes).in_use.load(std::memory_order_relaxed) == 0) fail_damaged();
   return bytes;
 }
 
 void pool::give_back_block(u64 word, u64 offset) noexcept {
   try {
-    result_bytes(word, offset, 0);
+    std::byte* const bytes = result_bytes(word, offset, 0);
     // release: our reading before the worker's next writing
-    view_.header(offset).in_use.store(0, std::memory_order_release);
+    header_of(bytes).in_use.store(0, std::memory_order_release);
   } catch (...) {
     // A damaged offset names no block that could be given back.
   }

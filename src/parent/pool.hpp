@@ -96,8 +96,9 @@ class pool final : public detail::completion_source {
   // await.cpp, outcome.cpp, done_lists.cpp
   void give_back(task_record& r) noexcept;  // the record is free again
   void drop(task_record& r) noexcept;       // its future is gone before it is done
-  // Bytes that a worker says are in its partition. Throws codec_error if they are not.
-  const std::byte* result_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
+  // Bytes that a worker says are in its partition. Throws codec_error if they are not, and
+  // std::system_error if they cannot be mapped.
+  std::byte* result_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
   // The same, of an outcome that is DONE: a block is there.
   const std::byte* published_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
   void give_back_block(shm::u64 word, shm::u64 offset) noexcept;

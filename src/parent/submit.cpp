@@ -24,7 +24,6 @@ constexpr u32 least_growth = 256;
 constexpr std::size_t collect_every = 256;
 constexpr std::size_t few = 16;
 constexpr u32 enough_slots = 16'384;
-constexpr duration revival_pause = 500ms;
 constexpr std::chrono::microseconds first_nap{50}, last_nap{2000};
 
 // freed_ holds this once the pool is abandoned.
@@ -44,7 +43,7 @@ void pool::check_open() const {
 
 // After the mutex was left. The hint is visible before the look who sleeps; a worker says first
 // that it sleeps and then looks for hints: one of the two sees the other.
-inline void pool::kick() noexcept {
+void pool::kick() noexcept {
   base::fence_after_exchange();
   roster_.kick();
 }
@@ -174,33 +173,6 @@ void pool::compact_ring() {
   }
 }
 
-void pool::look_after(task_record& r) noexcept {
-  bool hinted = false;
-  {
-    const std::lock_guard lock(mutex_);
-    mend_control();
-    hinted = look_at(r);
-  }
-  if (hinted) kick();
-}
-
-// A worker that was stopped may hold the hints of tasks that others could run.
-void pool::revive() noexcept {
-  bool any = false;
-  {
-    const std::lock_guard lock(mutex_);
-    const time_point now = std::chrono::steady_clock::now();
-    if (now - last_revival_ < revival_pause) return;
-    last_revival_ = now;
-    mend_control();
-    for (u32 i = 0; i < region_.allocated_slots(); ++i) {
-      if (look_at(*record_at(i))) any = true;
-    }
-    deliver_lost();
-  }
-  if (any) kick();
-}
-
 task_record* pool::take_free(std::unique_lock<os::short_mutex>& lock, bool may_wait) {
   std::chrono::microseconds nap = first_nap;
   for (;;) {
@@ -287,6 +259,7 @@ bool pool::grow() {
     r->index = i;
     r->generation = 0;
     r->objects_of = ~u64{0};  // the generations of this slot begin anew
+    r->doubted_word = 0;
     r->slot.store(&region_.at(i), std::memory_order_relaxed);
     by_slot_[i].store(r, std::memory_order_release);
     r->next = std::exchange(free_, r);
@@ -402,6 +375,7 @@ void pool::give_slot_away(task_record& r) noexcept {
   heir->index = r.index;
   heir->generation = r.generation;
   heir->objects_of = r.generation;  // the outcome that still lies there was taken over
+  heir->doubted_word = 0;
   heir->slot.store(r.slot.exchange(nullptr), std::memory_order_relaxed);
   by_slot_[r.index].store(heir, std::memory_order_release);
   heir->next = std::exchange(free_, heir);
