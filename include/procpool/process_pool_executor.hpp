@@ -50,8 +50,8 @@ class process_pool_executor : public basic_executor<process_pool_executor, detai
   // when it waits.
   void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }
   // Cancels what waits, ends the workers with SIGTERM (a task may catch it) or SIGKILL, and comes
-  // back at once. Tasks that ran throw worker_crashed, or broken_process_pool if their worker is not
-  // known to be dead 5 seconds after SIGKILL.
+  // back at once. Tasks that ran throw worker_crashed, or broken_process_pool if their worker is
+  // not known to be dead 5 seconds after SIGKILL.
   void terminate_workers() { pool_.signal_workers(SIGTERM); }
   void kill_workers() { pool_.signal_workers(SIGKILL); }
 

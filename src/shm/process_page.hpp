@@ -76,8 +76,8 @@ inline void ring_bell(process_page& page) noexcept {
 
 // This parent's page, made on first use. Throws std::system_error.
 process_page& parent_page();
-// Its memfd, for server_config. Throws std::system_error, and disowned_file (shm/blocks.hpp) when the
-// program has closed it.
+// Its memfd, for server_config. Throws std::system_error, and disowned_file (shm/blocks.hpp) when
+// the program has closed it.
 int parent_page_fd();
 
 // In a worker: maps the page of its parent, which current_page() is from then on; 0 or an errno
