@@ -54,6 +54,5 @@ TEST(role_test, stays_a_program) {
   EXPECT_EQ(::getenv("PROCPOOL_SERVER"), nullptr);
 }
 
-
 }  // namespace
 }  // namespace procpool::testing
