@@ -125,7 +125,8 @@ class PROCPOOL_EXPORT shutdown_error : public error {
   ~shutdown_error() override;
 };
 
-// An executor of the parent was used inside one of its tasks, or in a process that the user forked.
+// An executor or a future of another process was used: inside a task, or in a process that was
+// forked after it was made. Or an executor was made inside a task.
 class PROCPOOL_EXPORT nested_use_error : public error {
  public:
   using error::error;

@@ -62,8 +62,8 @@ class shared_array {
   // takes about a second for some GiB; touching it later never fails. In the program or in a task.
   // Throws std::system_error, which says what to do: ENOMEM or ENOSPC when the machine or its
   // control group has not enough memory, or all shared objects that a process can have (16,383) are
-  // in use; EFBIG past a file size limit (ulimit -f) or 1 TiB. nested_use_error in a process forked
-  // by the user.
+  // in use; EFBIG past a file size limit (ulimit -f) or 1 TiB. nested_use_error in a process that
+  // a task forked.
   explicit shared_array(std::size_t count)
     requires(!std::is_const_v<T>)
       : count_(count) {

@@ -111,7 +111,8 @@ std::vector<std::string> first_command() {
   std::vector<std::string> all;
   for (const char* at = notes.command; at != nullptr && at < notes.command + notes.command_size;
        at += all.back().size() + 1) {
-    all.emplace_back(at, ::strnlen(at, notes.command + notes.command_size - at));
+    all.emplace_back(
+        at, ::strnlen(at, notes.command_size - static_cast<std::size_t>(at - notes.command)));
   }
   return all;
 }
