@@ -16,6 +16,12 @@ mapping mapping::try_shared(int fd, std::uint64_t offset, std::size_t size, acce
 
 mapping mapping::shared(int fd, std::uint64_t offset, std::size_t size, access mode) {
   mapping result = try_shared(fd, offset, size, mode);
+  if (!result && errno == EAGAIN) {
+    // The program has called mlockall(MCL_FUTURE) and may not lock so much.
+    throw_errno(
+        "cannot map shared memory, which mlockall() wants to lock: raise RLIMIT_MEMLOCK (ulimit "
+        "-l)");
+  }
   if (!result) throw_errno("cannot map shared memory");
   return result;
 }

@@ -22,6 +22,7 @@ constexpr int followed[] = {SIGHUP,  SIGTERM, SIGUSR1, SIGUSR2,   SIGALRM, SIGVT
 // Written before any handler can run: in the fork server, and in a new worker whose signals are
 // blocked.
 char status_path[32];
+bool program_is_first = false;  // process 1 of its PID namespace
 signal_set with_handler = 0;
 signal_actions program_at_start;
 pid_t worker = 0;  // 0: none yet
@@ -129,6 +130,8 @@ bool is_announced(int signal) noexcept {
 }
 
 bool program_goes_on(int signal) noexcept {
+  // No signal from its own container ends or stops process 1 by a default action.
+  if (program_is_first) return true;
   const signal_set at_start = program_at_start.ignored | program_at_start.handled;
   return ((at_start | program_now()) & signal_bit(signal)) != 0;
 }
@@ -190,6 +193,7 @@ signal_actions current_signal_actions() noexcept {
 }
 
 void follow_program(pid_t program, bool interrupts) noexcept {
+  program_is_first = program == 1;
   std::snprintf(status_path, sizeof(status_path), "/proc/%d/status", program);
   for (const int signal : followed) with_handler |= signal_bit(signal);
   for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) with_handler |= signal_bit(signal);

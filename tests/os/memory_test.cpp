@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <csignal>
 #include <new>
+#include <string>
 #include <system_error>
 #include <thread>
 
@@ -21,6 +22,38 @@ namespace procpool::os {
 namespace {
 
 using namespace std::chrono_literals;
+
+// 0 if the message of a mapping that must be locked, and may not be, names the limit.
+int map_more_than_may_be_locked() {
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  return 0;  // the sanitizer's own mappings would fail
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+  return 0;
+#endif
+#endif
+  const unique_fd fd = create_memfd("test");
+  constexpr std::size_t size = std::size_t{8} << 20;
+  grow_memfd(fd.get(), size);
+  const rlimit limit{size / 8, size / 8};
+  if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0) return 2;
+  if (geteuid() == 0 && setuid(65534) != 0) return 3;  // which gives the right to lock up
+  if (mlockall(MCL_FUTURE) != 0) return 4;
+  try {
+    const mapping all = mapping::shared(fd.get(), 0, size);
+    return 5;
+  } catch (const std::system_error& e) {
+    return std::string(e.what()).find("RLIMIT_MEMLOCK") != std::string::npos ? 0 : 6;
+  }
+}
+
+TEST(mapping_test, a_mapping_that_must_be_locked_names_the_limit) {
+  const pid_t pid = fork();
+  if (pid == 0) _exit(map_more_than_may_be_locked());
+  int status = -1;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT_EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
+}
 
 TEST(memfd_test, grows_and_keeps_what_is_there) {
   const unique_fd fd = create_memfd("test");

@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <vector>
 
@@ -27,9 +29,9 @@ namespace {
 using namespace procpool;
 using namespace procpool::testing;
 
-volatile std::sig_atomic_t signals_seen = 0;
+std::atomic<int> signals_seen{0};  // its handler may interrupt itself
 
-void count_signal(int) { signals_seen = signals_seen + 1; }
+void count_signal(int) { ++signals_seen; }
 
 start_method method_named(const std::string& name) {
   return name == "fork"         ? start_method::fork
@@ -57,7 +59,7 @@ int job(const std::string& method, const std::string& scene, const std::string& 
   eventually([&] { return count_lines(folder + "begun") == 2; });
   touch(folder + "ready");
   if (scene.ends_with("handled")) {
-    const auto wanted = static_cast<std::sig_atomic_t>(signals.size());
+    const auto wanted = static_cast<int>(signals.size());
     if (!eventually([&] { return signals_seen >= wanted; })) return 1;
     touch(folder + "seen");
   }
@@ -99,7 +101,10 @@ int shell(const std::string& method, const std::string& scene, const std::string
   touch(folder + "shell");
   for (;;) {
     int status = 0;
-    if (waitpid(pid, &status, WUNTRACED) != pid) return 1;
+    if (waitpid(pid, &status, WUNTRACED) != pid) {
+      if (errno == EINTR) continue;
+      return 1;
+    }
     append_line(folder + "became", described(status));
     if (!WIFSTOPPED(status)) return 0;
     wait_for(folder + "continue");
