@@ -19,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/names.hpp"
 #include "support/pool_test.hpp"
 #include "support/tally.hpp"
 
@@ -361,16 +362,6 @@ TEST_F(manager_test, a_copy_of_the_program) {
   EXPECT_EQ(other.make<long>(0).call(get), 1);
 }
 
-// The abstract socket of the one manager that there is.
-std::string socket_name() {
-  std::ifstream sockets("/proc/net/unix");
-  for (std::string line; std::getline(sockets, line);) {
-    const auto at = line.find("@procpool-");
-    if (at != std::string::npos) return line.substr(at + 1);
-  }
-  return {};
-}
-
 // What somebody writes who knows the name. True if the manager hangs up.
 bool hangs_up_on(const std::string& name, const std::string& bytes) {
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -390,8 +381,9 @@ bool hangs_up_on(const std::string& name, const std::string& bytes) {
 TEST_F(manager_test, strangers_are_turned_away) {
   manager m;
   const auto sum = m.make<long>(0);
-  const std::string name = socket_name();
-  ASSERT_FALSE(name.empty());
+  const std::set<std::string> names = socket_names_of(m.pid());
+  ASSERT_EQ(names.size(), 1U);
+  const std::string name = names.begin()->substr(1);
   EXPECT_TRUE(hangs_up_on(name, std::string(16, '\0')));
   EXPECT_TRUE(hangs_up_on(name, std::string(4096, 'x')));
   EXPECT_EQ(sum.call(add, 1), 1);
