@@ -1,7 +1,7 @@
 #!/bin/bash
 # Configures, builds and tests each preset named, and totals them: tools/run-suites.sh dev clang ...
-# The results stay in build/results, one file for each preset. Goes on after a failure, so that one
-# run shows all of them.
+# The results stay in build/results, two files for each preset. Goes on after a failure, so that one
+# run shows all of them. JOBS says how many compilers and how many tests run at a time.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,15 +13,18 @@ mkdir -p "$results"
 status=0
 
 for preset in "$@"; do
-  rm -f "$results/$preset.xml"
+  rm -f "$results/$preset".{xml,times}
   SECONDS=0
+  # Notes the seconds of a step.
+  lap() { echo "$1 $SECONDS" >>"$results/$preset.times"; SECONDS=0; }
   cmake --preset "$preset" >"$results/$preset.configure.log" ||
     { cat "$results/$preset.configure.log"; status=1; continue; }
+  lap configure
   nice cmake --build "build/$preset" -j "$jobs" -- -k 0 || status=1
-  built=$SECONDS
-  ctest --preset "$preset" --output-junit "$PWD/$results/$preset.xml" || status=1
-  echo "$preset: built in ${built} s, tested in $((SECONDS - built)) s"
+  lap build
+  ctest --preset "$preset" -j "$jobs" --output-junit "$PWD/$results/$preset.xml" || status=1
+  lap test
 done
 
-tools/total-results.sh "$@" || status=1
+tools/total_results.py "$@" || status=1
 exit $status

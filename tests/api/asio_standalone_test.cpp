@@ -8,6 +8,7 @@
 #include <future>
 #include <string>
 
+#include "support/asio_threads.hpp"
 #include "support/pool_test.hpp"
 #include "support/tally.hpp"
 
@@ -103,6 +104,7 @@ TEST_P(asio_standalone_test, as_tuple) {
 
 TEST_P(asio_standalone_test, deferred) {
   process_pool_executor pool(options(1));
+  start_system_context(pool, [] { return asio::post(asio::system_executor(), asio::use_future); });
   auto later = async(pool.submit(echo, 3), asio::experimental::deferred);
   EXPECT_EQ(std::move(later)(asio::use_future).get(), 3);
 }

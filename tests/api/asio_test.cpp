@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include "support/asio_threads.hpp"
 #include "support/background.hpp"
 #include "support/pool_test.hpp"
 #include "support/tally.hpp"
@@ -118,23 +119,6 @@ TEST_P(asio_test, a_callback_without_an_executor_runs_on_the_callback_thread) {
         [&](std::exception_ptr) { where.set_value(std::this_thread::get_id()); });
   pool.submit(nothing).then([&](future<void>) { callbacks.set_value(std::this_thread::get_id()); });
   EXPECT_EQ(where.get_future().get(), callbacks.get_future().get());
-}
-
-TEST_P(asio_test, use_future) {
-  process_pool_executor pool(options(1));
-  EXPECT_EQ(async(pool.submit(echo, 3), asio::use_future).get(), 3);
-  async(pool.submit(nothing), asio::use_future).get();
-  std::future<int> failed = async(pool.submit(fail), asio::use_future);
-  EXPECT_THROW(failed.get(), std::out_of_range);
-}
-
-TEST_P(asio_test, results_that_can_only_be_moved_and_those_without_a_default) {
-  process_pool_executor pool(options(1));
-  const auto make = [](int x) { return std::make_unique<int>(x); };
-  EXPECT_EQ(*async(pool.submit(make, 3), asio::use_future).get(), 3);
-  const auto wrap = [](int x) { return no_default(x); };
-  std::optional<no_default> wrapped = async(pool.submit(wrap, 4), asio::use_future).get();
-  EXPECT_EQ(wrapped.value().value, 4);
 }
 
 TEST_P(asio_test, a_context_that_ends_before_the_task) {
@@ -309,6 +293,22 @@ TEST_P(asio_test, via_a_context_that_ends_with_the_coroutine_in_its_queue) {
 
 TEST_P(asio_test, a_future_without_a_task) {
   EXPECT_THROW(async(future<int>(), asio::use_future), invalid_state_error);
+}
+
+// The last test: Asio keeps the threads that it starts here, and then no pool can be forked.
+TEST_P(asio_test, use_future) {
+  process_pool_executor pool(options(1));
+  start_system_context(pool, [] { return asio::post(asio::system_executor(), asio::use_future); });
+  EXPECT_EQ(async(pool.submit(echo, 3), asio::use_future).get(), 3);
+  async(pool.submit(nothing), asio::use_future).get();
+  std::future<int> failed = async(pool.submit(fail), asio::use_future);
+  EXPECT_THROW(failed.get(), std::out_of_range);
+  // Results that can only be moved, and those without a default.
+  const auto make = [](int x) { return std::make_unique<int>(x); };
+  EXPECT_EQ(*async(pool.submit(make, 3), asio::use_future).get(), 3);
+  const auto wrap = [](int x) { return no_default(x); };
+  std::optional<no_default> wrapped = async(pool.submit(wrap, 4), asio::use_future).get();
+  EXPECT_EQ(wrapped.value().value, 4);
 }
 
 }  // namespace

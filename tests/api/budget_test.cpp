@@ -76,8 +76,9 @@ TEST_P(budget_test, try_submit_is_empty_where_submit_would_wait) {
     if (!f) break;
     accepted.push_back(std::move(*f));
   }
-  // 300 bytes, the path and a little more each: two or three of them fit.
-  EXPECT_GE(i, 2);
+  // 300 bytes, the path and a little more each: two or three of them fit, or one if the path is
+  // long.
+  EXPECT_GE(i, 1);
   EXPECT_LE(i, 3);
   for (int again = 0; again < 10; ++again) {
     EXPECT_FALSE(pool.try_submit(count_and_return, ran.path(), -1, argument));

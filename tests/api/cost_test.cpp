@@ -1,7 +1,11 @@
 // Waiting for many futures costs the same for each, however many are pending: instructions, counted
-// by callgrind.
+// by callgrind. It counts all threads of the process, so that what the others do meanwhile is in
+// the figures of a run; and where its counters overflow it prints a difference below zero, as a
+// number of 20 digits. So the least of several runs counts, and of what is impossible nothing.
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -15,6 +19,8 @@
 namespace {
 
 using costs = std::map<std::string, double>;
+
+constexpr double impossible = 1e12;  // instructions for one part of the program
 
 // Instructions per future in each part of the program pending_futures, run with `n` of them.
 costs count(int n) {
@@ -42,7 +48,8 @@ costs count(int n) {
         futures = std::stod(line.substr(space));
       }
       if (line.rfind("summary: ", 0) == 0 && !part.empty()) {
-        found[part] = std::stod(line.substr(9)) / futures;
+        const double all = std::stod(line.substr(9));
+        if (all < impossible) found[part] = all / futures;
       }
     }
     std::filesystem::remove(name);
@@ -50,6 +57,24 @@ costs count(int n) {
   std::filesystem::remove(out);
   std::filesystem::remove(out + ".err");
   return found;
+}
+
+void keep_the_least(costs& least, const costs& more) {
+  for (const auto& [part, cost] : more) {
+    const auto [at, is_new] = least.insert({part, cost});
+    if (!is_new) at->second = std::min(at->second, cost);
+  }
+}
+
+constexpr std::size_t parts = 6;
+// A hundred times as many futures: what looks at all of them would cost a hundred times as much.
+constexpr double most_growth = 1.5;
+
+bool is_flat(const costs& few, const costs& many) {
+  if (few.size() != parts || many.size() != parts) return false;
+  return std::ranges::all_of(few, [&](const auto& f) {
+    return many.contains(f.first) && many.at(f.first) < most_growth * f.second;
+  });
 }
 
 TEST(cost_test, instructions_per_future) {
@@ -65,17 +90,19 @@ TEST(cost_test, instructions_per_future) {
 #endif
   // A test that is skipped where a tool is missing says nothing where it should.
   ASSERT_EQ(std::system("valgrind --version > /dev/null 2>&1"), 0) << "no valgrind";
-  const costs few = count(1'000), many = count(100'000);
-  EXPECT_EQ(few.size(), 6U);
+  costs few, many;
+  for (int run = 0; run < 3 && !is_flat(few, many); ++run) {
+    keep_the_least(few, count(1'000));
+    keep_the_least(many, count(100'000));
+  }
+  EXPECT_EQ(few.size(), parts);
   for (const auto& [part, cost] : few) {
     const auto at = many.find(part);
     ASSERT_NE(at, many.end()) << part;
     std::printf("%-16s %6.0f instructions a future with 1,000, %6.0f with 100,000\n", part.c_str(),
                 cost, at->second);
     EXPECT_GT(cost, 30) << part << ": nothing was counted";
-    // Who reads waits for the worker, and either looks or sleeps, as its luck goes: half as many or
-    // twice as many instructions. What grew with the futures would be a hundred times as many.
-    EXPECT_LT(at->second, (part == "finished, read" ? 10 : 1.5) * cost) << part;
+    EXPECT_LT(at->second, most_growth * cost) << part;
   }
 }
 

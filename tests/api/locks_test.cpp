@@ -63,8 +63,8 @@ TEST_P(locks_test, a_mutex_of_a_dead_worker_is_handed_on_and_says_so) {
   const mutex m;
   const shared_counters c;
   EXPECT_THROW(pool.submit(die_within, m, c).get(), worker_crashed);
-  EXPECT_TRUE(pool.submit(repair, m, c).get_for(10s));
-  EXPECT_FALSE(pool.submit(repair, m, c).get_for(10s));
+  EXPECT_TRUE(pool.submit(repair, m, c).get_for(30s));
+  EXPECT_FALSE(pool.submit(repair, m, c).get_for(30s));
   EXPECT_EQ(c->b, 1);
 }
 
@@ -116,7 +116,7 @@ TEST_P(locks_test, permits_of_a_dead_worker_return) {
                         return of.available() == 0;
                       },
                       s)
-                  .get_for(10s));
+                  .get_for(30s));
   EXPECT_EQ(s.available(), 2);
   EXPECT_THROW(s.release(), invalid_state_error);
 }
@@ -175,7 +175,7 @@ TEST_P(locks_test, a_worker_that_dies_while_it_waits_takes_no_notification_along
   }
   first.cancel(cancel_mode::kill_running);
   changed.notify_one();
-  EXPECT_EQ(second.get_for(10s), 1);
+  EXPECT_EQ(second.get_for(30s), 1);
 }
 
 TEST_P(locks_test, an_event_for_all) {
@@ -223,7 +223,7 @@ TEST_P(locks_test, a_worker_that_dies_at_a_barrier_breaks_it) {
   auto dies = pool.submit(meet, b), waits = pool.submit(meet, b);
   EXPECT_TRUE(eventually([&] { return b.waiting() == 2; }));
   dies.cancel(cancel_mode::kill_running);
-  EXPECT_THROW(waits.get_for(10s), broken_barrier_error);
+  EXPECT_THROW(waits.get_for(30s), broken_barrier_error);
   EXPECT_TRUE(b.broken());
   EXPECT_THROW(b.wait(), broken_barrier_error);
   b.reset();

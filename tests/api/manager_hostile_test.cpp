@@ -70,7 +70,7 @@ TEST_F(manager_hostile_test, a_destructor_that_blocks_keeps_nobody_out) {
   await_tally(arrived.path(), 1);
   // A new connection, from a process of its own.
   process client([](const proxy<long>& s) { s.call(add, 5); }, sum);
-  EXPECT_TRUE(client.join_for(10s));
+  EXPECT_TRUE(client.join_for(30s));
   EXPECT_EQ(client.exit_code(), 0);
   EXPECT_EQ(sum.call(add, 0), 5);
   gate.add();
@@ -200,7 +200,7 @@ TEST_F(manager_hostile_test, a_copy_of_the_manager_keeps_no_caller_waiting) {
       sum, arrived.path(), gate.path());
   await_tally(arrived.path(), 1);
   ::kill(m.pid(), SIGKILL);
-  EXPECT_THROW(waiting.get_for(10s), manager_lost_error);
+  EXPECT_THROW(waiting.get_for(30s), manager_lost_error);
   EXPECT_THROW(sum.call(add, 1), manager_lost_error);
   gate.add();
   ::kill(copy, SIGKILL);

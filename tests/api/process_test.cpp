@@ -209,7 +209,7 @@ TEST_F(process_test, the_destructor_does_not_wait_for_ever) {
   }
   const auto took = std::chrono::steady_clock::now() - begin;
   EXPECT_GE(took, 5s);
-  EXPECT_LT(took, 15s);
+  EXPECT_LT(took, 60s);
 }
 
 process_pool_executor& static_pool() {

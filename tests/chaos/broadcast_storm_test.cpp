@@ -57,9 +57,9 @@ TEST_F(broadcast_storm, each_call_has_an_outcome) {
   {
     std::vector<std::jthread> callers;
     for (tally_of_calls& t : results) {
-      callers.emplace_back([&] { t = broadcast_until(pool, over); });
+      callers.push_back(storm_thread(over, [&] { t = broadcast_until(pool, over); }));
     }
-    k.run(kills, std::chrono::steady_clock::now() + longest);
+    k.run(kills, std::chrono::steady_clock::now() + longest, 50);
     over = true;
   }
   for (const tally_of_calls& t : results) {

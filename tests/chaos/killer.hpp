@@ -1,5 +1,8 @@
 // Kills workers of a pool at random moments, stops some of them before, lets some of those go on,
-// and notes what each was at when it died.
+// and notes what each was at when it died. And the threads of a storm.
+//
+// A pool whose workers die again and again before any of them has run a task gives up, and is
+// right. So the killer lets the workers run something now and then, however slow the machine is.
 #pragma once
 
 #include <signal.h>
@@ -8,12 +11,15 @@
 
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "chaos/region_window.hpp"
 #include "procpool/procpool.hpp"
@@ -28,17 +34,37 @@ inline void pause_up_to(std::mt19937_64& random, std::uint64_t microseconds) {
   std::this_thread::sleep_for(std::chrono::microseconds(random() % microseconds));
 }
 
+// A thread of a storm. What it throws is a failure, and not the end of the program.
+template <class Function>
+std::jthread storm_thread(std::atomic<bool>& over, Function function) {
+  return std::jthread([&over, f = std::move(function)] {
+    try {
+      f();
+    } catch (const std::exception& e) {
+      ADD_FAILURE() << "a thread of the storm: " << e.what();
+      over = true;
+    }
+  });
+}
+
 class killer {
  public:
   killer(process_pool_executor& pool, const std::atomic<bool>& over, std::uint64_t seed)
       : pool_(pool),
         over_(over),
         seats_(static_cast<std::uint32_t>(pool.max_workers())),
+        tasks_seen_(seats_),
         random_(seed),
         window_(seats_) {}
 
-  void run(std::uint64_t kills, time_point until) {
-    while (!over_ && killed_ < kills && std::chrono::steady_clock::now() < until) {
+  // Until so many are killed, or until that moment: then on a slow machine as long as less than
+  // `least` are killed, but not for ever.
+  void run(std::uint64_t kills, time_point until, std::uint64_t least = 0) {
+    const time_point latest = until + duration(60);
+    while (!over_ && killed_ < kills) {
+      const time_point now = std::chrono::steady_clock::now();
+      if (now >= latest || (now >= until && killed_ >= least)) break;
+      let_them_work(latest);
       strike();
       std::this_thread::sleep_for(std::chrono::microseconds(random_() % 4000));
     }
@@ -47,6 +73,22 @@ class killer {
   const std::map<std::string, int>& states() const { return states_; }
 
  private:
+  // After as many kills as there are workers: until one of them has run a task since the last time.
+  void let_them_work(time_point latest) {
+    if (killed_ - killed_at_work_ < seats_) return;
+    eventually(
+        [&] { return somebody_worked() || over_ || std::chrono::steady_clock::now() >= latest; });
+    killed_at_work_ = killed_;
+  }
+  bool somebody_worked() {
+    bool worked = false;
+    for (std::uint32_t i = 0; i < seats_; ++i) {
+      const std::uint64_t tasks = window_.line(i).tasks.load();  // of this seat's present worker
+      worked = worked || tasks > tasks_seen_[i];
+      tasks_seen_[i] = tasks;
+    }
+    return worked;
+  }
   void strike() {
     const auto seat = static_cast<std::uint32_t>(random_() % seats_);
     const auto pid_of = [&] { return pool_.stats().workers[seat].pid; };
@@ -110,9 +152,10 @@ class killer {
   process_pool_executor& pool_;
   const std::atomic<bool>& over_;
   std::uint32_t seats_;
+  std::vector<std::uint64_t> tasks_seen_;
   std::mt19937_64 random_;
   region_window window_;
-  std::uint64_t killed_ = 0;
+  std::uint64_t killed_ = 0, killed_at_work_ = 0;
   std::map<std::string, int> states_;
 };
 

@@ -22,7 +22,7 @@ inline void touch(const std::string& path) { std::ofstream(path).put('\n'); }
 
 // Polls until the file is there; a task that nobody lets through fails.
 inline void wait_for(const std::string& path) {
-  if (!eventually([&] { return exists(path); }, duration(40))) {
+  if (!eventually([&] { return exists(path); }, duration(60))) {
     throw std::runtime_error("nobody made " + path);
   }
 }

@@ -207,7 +207,7 @@ TEST_P(fork_server_client_test, stop_does_not_wait_for_a_stopped_server) {
   ASSERT_EQ(::kill(pool->server_pid(), SIGSTOP), 0);
   const auto begin = std::chrono::steady_clock::now();
   pool->stop(100ms);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 30s);
   for (const pid_t pid : pool.pids()) EXPECT_TRUE(eventually([&] { return is_gone(pid); })) << pid;
   reap_strangers();
 }

@@ -133,7 +133,7 @@ inline const bool entry_is_set = (launch::set_worker_entry(run_job), true);
 // -------------------------------------------------------------------------------------
 
 template <class Condition>
-bool eventually(Condition condition, std::chrono::milliseconds limit = 10s) {
+bool eventually(Condition condition, std::chrono::milliseconds limit = 30s) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
@@ -171,7 +171,7 @@ class test_pool {
   note& at(std::uint32_t seat) { return reinterpret_cast<note*>(notes_.data())[seat]; }
   const std::set<pid_t>& pids() const { return seen_; }
 
-  // The next event within ten seconds; server_gone, and a failure, if there is none.
+  // The next event within half a minute; server_gone, and a failure, if there is none.
   server_event next() {
     for (;;) {
       if (auto event = client_->next_event()) {
@@ -179,9 +179,9 @@ class test_pool {
         return *event;
       }
       pollfd item{client_->event_fd(), POLLIN, 0};
-      const int ready = ::poll(&item, 1, 10000);
+      const int ready = ::poll(&item, 1, 30'000);
       if (ready == 0) {
-        ADD_FAILURE() << "no event within 10 s";
+        ADD_FAILURE() << "no event within 30 s";
         return {};
       }
     }

@@ -54,7 +54,7 @@ TEST_F(net_socket_test, a_file_that_a_dead_server_left) {
   EXPECT_TRUE(std::filesystem::exists(path()));
   const unique_fd second = listen_on(path());
   const socket_file file = file_at(path());
-  const unique_fd client = connect_to(path(), in(5s));
+  const unique_fd client = connect_to(path(), in(30s));
   EXPECT_TRUE(accept_from(second.get()));
   EXPECT_FALSE(accept_from(second.get()));
   EXPECT_EQ(errno, EAGAIN);
@@ -68,7 +68,7 @@ TEST_F(net_socket_test, a_file_that_a_dead_server_left) {
 
 TEST_F(net_socket_test, deadlines) {
   const unique_fd server = listen_on("127.0.0.1:0");
-  const unique_fd client = connect_to(bound_address(server.get(), "127.0.0.1:0"), in(5s));
+  const unique_fd client = connect_to(bound_address(server.get(), "127.0.0.1:0"), in(30s));
   std::array<std::byte, 4> few{};
   EXPECT_EQ(receive_until(client.get(), few, in(20ms)), io_end::late);
   const std::string much(50'000'000, 'x');
@@ -88,7 +88,7 @@ int option(int socket, int level, int name) {
 // What the kernel does about a machine that has vanished.
 TEST_F(net_socket_test, peers_are_watched) {
   const unique_fd server = listen_on("127.0.0.1:0");
-  const unique_fd client = connect_to(bound_address(server.get(), "127.0.0.1:0"), in(5s));
+  const unique_fd client = connect_to(bound_address(server.get(), "127.0.0.1:0"), in(30s));
   watch_peer(client.get(), 30s);
   EXPECT_EQ(option(client.get(), IPPROTO_TCP, TCP_NODELAY), 1);
   EXPECT_EQ(option(client.get(), SOL_SOCKET, SO_KEEPALIVE), 1);
@@ -113,7 +113,7 @@ TEST_F(net_socket_test, a_server_that_lets_nobody_in) {
   }
   while (accept_from(server.get())) {
   }
-  EXPECT_TRUE(connect_to(path(), in(5s)));
+  EXPECT_TRUE(connect_to(path(), in(30s)));
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ struct sockets {
 
 bytes read_some(int fd, std::size_t n) {
   bytes all(n);
-  EXPECT_TRUE(os::receive_all_within(fd, all, 5s));
+  EXPECT_TRUE(os::receive_all_within(fd, all, 30s));
   return all;
 }
 void write_all(int fd, std::span<const std::byte> all) { EXPECT_TRUE(os::send_all(fd, all)); }
@@ -51,11 +51,11 @@ bool says_nothing(int fd) {
   return os::receive_until(fd, one, in(20ms)) != os::io_end::done;
 }
 
-greeting as_server(int fd, session_keys& keys, std::chrono::milliseconds limit = 5s,
+greeting as_server(int fd, session_keys& keys, std::chrono::milliseconds limit = 30s,
                    const std::string& own = key) {
   return greet_client(fd, own, detail::openssl_crypto(), in(limit), keys);
 }
-greeting as_client(int fd, session_keys& keys, std::chrono::milliseconds limit = 5s,
+greeting as_client(int fd, session_keys& keys, std::chrono::milliseconds limit = 30s,
                    const std::string& own = key) {
   return greet_server(fd, own, detail::openssl_crypto(), in(limit), keys);
 }
@@ -66,7 +66,7 @@ struct server {
   session_keys keys;
   greeting result = greeting::done;
   std::thread thread;
-  explicit server(std::chrono::milliseconds limit = 5s)
+  explicit server(std::chrono::milliseconds limit = 30s)
       : thread([this, limit] {
           result = as_server(s.a.get(), keys, limit);
           if (result != greeting::done) s.a.reset();
@@ -95,7 +95,7 @@ TEST(handshake_test, both_know_the_key) {
 TEST(handshake_test, another_key) {
   server there;
   session_keys keys;
-  EXPECT_EQ(as_client(there.s.b.get(), keys, 5s, other_key), greeting::refused);
+  EXPECT_EQ(as_client(there.s.b.get(), keys, 30s, other_key), greeting::refused);
   EXPECT_EQ(there.end(), greeting::refused);
 }
 
@@ -243,7 +243,7 @@ transfer receive_from(const bytes& travelled, side to = side::server) {
   write_all(at_server ? c.raw_client : c.raw_server, travelled);
   ::shutdown(at_server ? c.raw_client : c.raw_server, SHUT_WR);
   message m;
-  return (at_server ? c.server : c.client)->receive(m, in(5s));
+  return (at_server ? c.server : c.client)->receive(m, in(30s));
 }
 
 TEST(channel_test, messages_arrive) {
@@ -255,16 +255,16 @@ TEST(channel_test, messages_arrive) {
     EXPECT_EQ(c.client->send(message_kind::drop, {}), transfer::done);
   });
   message m;
-  EXPECT_EQ(c.server->receive(m, in(5s)), transfer::done);
+  EXPECT_EQ(c.server->receive(m, in(30s)), transfer::done);
   EXPECT_EQ(m.kind, message_kind::call);
   EXPECT_EQ(m.bytes, text("small"));
-  EXPECT_EQ(c.server->receive(m, in(5s)), transfer::done);
+  EXPECT_EQ(c.server->receive(m, in(30s)), transfer::done);
   EXPECT_EQ(m.bytes, large);
-  EXPECT_EQ(c.server->receive(m, in(5s)), transfer::done);
+  EXPECT_EQ(c.server->receive(m, in(30s)), transfer::done);
   EXPECT_TRUE(m.bytes.empty());
   sender.join();
   EXPECT_EQ(c.server->send(message_kind::value, text("back")), transfer::done);
-  EXPECT_EQ(c.client->receive(m, in(5s)), transfer::done);
+  EXPECT_EQ(c.client->receive(m, in(30s)), transfer::done);
   EXPECT_EQ(m.bytes, text("back"));
   EXPECT_EQ(c.client->receive(m, in(20ms)), transfer::late);
 }
@@ -291,8 +291,8 @@ TEST(channel_test, repeated_reordered_and_reflected_messages) {
   twice.insert(twice.end(), first.begin(), first.end());
   write_all(c.raw_client, twice);
   message m;
-  EXPECT_EQ(c.server->receive(m, in(5s)), transfer::done);
-  EXPECT_EQ(c.server->receive(m, in(5s)), transfer::forged);
+  EXPECT_EQ(c.server->receive(m, in(30s)), transfer::done);
+  EXPECT_EQ(c.server->receive(m, in(30s)), transfer::forged);
 }
 
 TEST(channel_test, lengths) {
@@ -307,7 +307,7 @@ TEST(channel_test, lengths) {
   head[12] = std::byte{64};
   write_all(many.raw_client, head);
   message m;
-  EXPECT_EQ(many.server->receive(m, in(5s)), transfer::late);
+  EXPECT_EQ(many.server->receive(m, in(30s)), transfer::late);
   EXPECT_LE(m.bytes.capacity(), std::size_t{1} << 20U);
 }
 

@@ -72,6 +72,14 @@ TEST(leak_check_test, a_thread) {
     [[maybe_unused]] const ssize_t n = read(hold[0], &c, 1);
   });
   EXPECT_THAT(left_since(before), HasSubstr("threads: 1 more"));
+  begin_leak_check(0ms);
+  std::thread second([] {
+    for (;;) pause();
+  });
+  second.detach();
+  EXPECT_THAT(end_leak_check(), HasSubstr("threads: 1 more"));
+  keep_threads(1);
+  EXPECT_EQ(end_leak_check(), "");
   close(hold[1]);
   thread.join();
   close(hold[0]);

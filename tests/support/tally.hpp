@@ -26,9 +26,9 @@ inline void add_to_tally(const std::string& path) {
   std::ofstream(path, std::ios::app | std::ios::binary).put('x');
 }
 
-// Task function: until the count is `least`, or the tally is gone; throws after half a minute.
+// Task function: until the count is `least`, or the tally is gone; throws after a minute.
 inline void await_tally(const std::string& path, int least) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   for (;;) {
     std::error_code missing;
     const auto count = std::filesystem::file_size(path, missing);

@@ -7,6 +7,7 @@
 
 #include <cstring>
 #include <span>
+#include <string>
 #include <system_error>
 #include <thread>
 
@@ -139,13 +140,15 @@ TEST(manager_link_test, a_list_of_objects_that_is_none) {
 }
 
 TEST(manager_link_test, names_are_private_to_their_listener) {
-  const os::unique_fd listener = os::listen_local("procpool-test");
-  EXPECT_THROW(os::listen_local("procpool-test"), std::system_error);
-  const os::unique_fd client = os::connect_local("procpool-test");
+  // The machine has one space of such names.
+  const std::string name = "procpool-test-" + std::to_string(getpid());
+  const os::unique_fd listener = os::listen_local(name);
+  EXPECT_THROW(os::listen_local(name), std::system_error);
+  const os::unique_fd client = os::connect_local(name);
   const os::unique_fd server = os::accept_local(listener.get());
   EXPECT_EQ(os::peer_user(server.get()), os::this_user());
   EXPECT_EQ(os::peer_pid(server.get()), getpid());
-  EXPECT_FALSE(os::connect_local("procpool-nobody"));
+  EXPECT_FALSE(os::connect_local(name + "-nobody"));
 }
 
 }  // namespace
