@@ -25,7 +25,7 @@
 #include "os/unique_fd.hpp"
 #include "procpool/manager.hpp"
 #include "support/few_descriptors.hpp"
-#include "support/manager_socket.hpp"
+#include "support/names.hpp"
 #include "support/pool_test.hpp"
 #include "support/tally.hpp"
 

@@ -19,7 +19,7 @@
 #include <thread>
 #include <vector>
 
-#include "support/manager_socket.hpp"
+#include "support/names.hpp"
 #include "support/pool_test.hpp"
 #include "support/tally.hpp"
 

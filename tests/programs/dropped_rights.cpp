@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "procpool/procpool.hpp"
-#include "support/manager_socket.hpp"
+#include "support/names.hpp"
 
 namespace {
 

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -61,6 +62,14 @@ inline std::set<std::string> socket_names_of(pid_t pid) {
     }
   }
   return names;
+}
+
+// The name under which a manager listens, without its @; empty if there is none.
+inline std::string socket_name_of_manager(pid_t pid) {
+  for (const std::string& name : socket_names_of(pid)) {
+    if (name.starts_with("@procpool-")) return name.substr(1);
+  }
+  return {};
 }
 
 // All of them, and files that a process has open or shares with others as memory. Files that this

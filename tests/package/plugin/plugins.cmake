@@ -61,7 +61,7 @@ function(add_plugins_test name)
   foreach(method IN ITEMS spawn forkserver fork)
     set(test package.plugins.${name}.${method})
     add_test(NAME ${test} COMMAND ${arg_COMMAND} ${method} ${arg_PLUGINS})
-    set_tests_properties(${test} PROPERTIES LABELS package TIMEOUT 60)
+    set_tests_properties(${test} PROPERTIES LABELS package TIMEOUT 180)
   endforeach()
 endfunction()
 
@@ -92,7 +92,7 @@ function(add_lost_plugin_test host how message)
   set(test package.plugins.${host}.${how})
   add_test(NAME ${test} COMMAND "${plugin_dir}/lose_plugin.sh" $<TARGET_FILE:package_${host}> ${how}
     ${static_1} "${CMAKE_CURRENT_BINARY_DIR}/${how}_for_${host}.so" ${message})
-  set_tests_properties(${test} PROPERTIES LABELS package TIMEOUT 60)
+  set_tests_properties(${test} PROPERTIES LABELS package TIMEOUT 180)
 endfunction()
 add_lost_plugin_test(host removed "cannot open the library")
 add_lost_plugin_test(static_host removed "cannot open the library")
@@ -105,7 +105,7 @@ set_target_properties(package_hidden_plugin PROPERTIES LINKER_LANGUAGE CXX)
 add_test(NAME package.plugins.hidden
   COMMAND package_host spawn $<TARGET_FILE:package_hidden_plugin>)
 set_tests_properties(package.plugins.hidden PROPERTIES
-  LABELS package TIMEOUT 60 PASS_REGULAR_EXPRESSION "does not export __libc_start_main")
+  LABELS package TIMEOUT 180 PASS_REGULAR_EXPRESSION "does not export __libc_start_main")
 
 add_test(NAME package.plugins.symbols COMMAND "${plugin_dir}/check_copies.sh"
   $<TARGET_FILE:${shared_library}> ${static_1} ${static_2})
@@ -113,4 +113,4 @@ add_test(NAME package.build_mode COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/check_buil
   "${CMAKE_CXX_COMPILER}" "${PROJECT_SOURCE_DIR}/include" $<TARGET_FILE:${static_library}>
   "${CMAKE_CURRENT_BINARY_DIR}/build_mode")
 set_tests_properties(package.plugins.symbols package.build_mode PROPERTIES
-  LABELS package TIMEOUT 60)
+  LABELS package TIMEOUT 180)
