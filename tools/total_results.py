@@ -33,6 +33,11 @@ def skip_reason(case):
     return last_line or (mark is not None and mark.get('message')) or 'no reason was given'
 
 
+def name_of(case):
+    """Without the bytes of a parameter, which GoogleTest's names say in words already."""
+    return case.get('name', '').split('  # GetParam')[0]
+
+
 class Suite:
     def __init__(self, name):
         self.name = name
@@ -60,7 +65,7 @@ class Suite:
         return [known.get(step) for step in ('configure', 'build', 'test')]
 
     def slowest(self):
-        timed = sorted(((float(c.get('time', 0)), c.get('name')) for c in self.cases), reverse=True)
+        timed = sorted(((float(c.get('time', 0)), name_of(c)) for c in self.cases), reverse=True)
         return [(t, name) for t, name in timed[:SLOWEST] if t > 0]
 
 
@@ -82,7 +87,7 @@ def print_failed(suites):
             print(f'failed: {suite.name} has no results')
         for case in suite.cases:
             if case.get('status') == 'fail':
-                print(f'failed: {suite.name}: {case.get("name")}')
+                print(f'failed: {suite.name}: {name_of(case)}')
 
 
 def print_skipped(suites):
@@ -90,7 +95,7 @@ def print_skipped(suites):
     for suite in suites:
         for case in suite.cases:
             if case.find('skipped') is not None or case.get('status') == 'disabled':
-                by_reason.setdefault(skip_reason(case), []).append(f'{suite.name}: {case.get("name")}')
+                by_reason.setdefault(skip_reason(case), []).append(f'{suite.name}: {name_of(case)}')
     for reason, names in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
         more = f' and {len(names) - EXAMPLES} more' if len(names) > EXAMPLES else ''
         print(f'skipped, {len(names)}: {reason} ({", ".join(names[:EXAMPLES])}{more})')

@@ -25,7 +25,7 @@ std::size_t available_gib() {
 // As leak_free_test, with more patience.
 class large_result_test : public ::testing::Test {
  protected:
-  large_result_test() : watchdog_(duration(270)) { adopt_orphans(); }
+  large_result_test() : watchdog_(duration(570)) { adopt_orphans(); }
   void SetUp() override {
     // What a process has once for all its pools.
     process_pool_executor({.max_workers = 1, .start = start_method::spawn}).submit([] {}).wait();

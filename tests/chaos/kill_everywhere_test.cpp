@@ -179,7 +179,7 @@ void play(sweep_bench& b, const script& s) {
 
 class kill_everywhere : public ::testing::Test {
  protected:
-  kill_everywhere() : watchdog_(duration(270)) {}
+  kill_everywhere() : watchdog_(duration(570)) {}
   void SetUp() override {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     GTEST_SKIP() << "a sanitizer's instructions are not the protocol's";

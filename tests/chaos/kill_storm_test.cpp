@@ -215,7 +215,7 @@ void run_storm(std::uint64_t kills, double seconds,
 
 class kill_storm : public ::testing::Test {
  protected:
-  kill_storm() : watchdog_(seconds() + 220s) { adopt_orphans(); }
+  kill_storm() : watchdog_(seconds() + 520s) { adopt_orphans(); }
   static duration seconds() {
     return duration(static_cast<double>(setting("PROCPOOL_KILL_SECONDS", 30)));
   }

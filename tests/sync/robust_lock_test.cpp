@@ -94,20 +94,26 @@ TEST_F(robust_lock_test, its_memory_goes_while_the_last_owner_but_one_leaves) {
     if (last) delete p;
     ++left;
   };
+  std::atomic<bool> over = false;
   std::thread other([&] {
-    for (int i = 0; i < rounds; ++i) {
-      page<counted>* p = nullptr;
-      while (p == nullptr) p = at.exchange(nullptr);
-      use(p);
+    while (!over) {
+      if (page<counted>* const p = at.exchange(nullptr)) {
+        use(p);
+      } else {
+        std::this_thread::yield();
+      }
     }
   });
-  for (int i = 0; i < rounds; ++i) {
+  // Fewer rounds where both have to wait for a CPU each time.
+  const auto latest = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  for (int i = 0; i < rounds && std::chrono::steady_clock::now() < latest; ++i) {
     auto* const p = new page<counted>;
     (*p)->users = 2;
     at = p;
     use(p);
     while (left < 2 * (i + 1)) std::this_thread::yield();
   }
+  over = true;
   other.join();
 }
 

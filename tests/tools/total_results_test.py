@@ -45,7 +45,7 @@ class TotalResults(unittest.TestCase):
         self.assertEqual((code, lines[-1]), (0, '12 passed, 0 failed, 3 skipped'))
 
     def test_failure(self):
-        code, lines = self.total({'a': SUITE.format(10, 2, 0, 0, case('x.y', 'fail'))}, 'a')
+        code, lines = self.total({'a': SUITE.format(10, 2, 0, 0, case('x.y  # GetParam() = 4-byte object', 'fail'))}, 'a')
         self.assertEqual((code, lines[-1]), (1, '8 passed, 2 failed, 0 skipped'))
         self.assertEqual(lines[-2], 'failed: a: x.y')
 
