@@ -65,10 +65,13 @@ bool pool::is_possible(const task_record& r, u64 word) const noexcept {
   if (shm::generation_of(word) != r.generation || (word & shm::unused_mask) != 0) return false;
   const u32 worker = shm::worker_of(word);
   switch (shm::phase_of(word)) {
-    case task_phase::ready:
-      // acquire: as long as it is READY nobody has begun it
-      return worker == 0 && region_.at(r.index).started.load(std::memory_order_acquire) !=
-                                shm::started_stamp(word);
+    case task_phase::ready: {
+      if (worker != 0) return false;
+      const shm::slot& s = region_.at(r.index);
+      // acquire: what is begun was claimed before, and the second look at the word finds that
+      if (s.started.load(std::memory_order_acquire) != shm::started_stamp(word)) return true;
+      return ((s.word.load() ^ word) & ~shm::flags_mask) != 0;
+    }
     case task_phase::claimed:
     case task_phase::kill:
       return worker < seats_.size() && seats_[worker].phase != seat_phase::empty;

@@ -285,8 +285,8 @@ void pool::put_back(task_record& r, u64 word) noexcept {
   s.length.store(r.payload_length, std::memory_order_relaxed);
   s.block.store(r.payload_block, std::memory_order_relaxed);
   s.started.store(0, std::memory_order_relaxed);
+  r.doubted_word = 0;  // the same worker may claim it again
   r.off_list.store(false, std::memory_order_relaxed);
-  r.doubted_word = 0;
   {
     // The dead worker pushed it before it was done: its next worker will push it again.
     const std::lock_guard hub(completion_hub::instance().mutex());

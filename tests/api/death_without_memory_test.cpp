@@ -25,7 +25,7 @@ std::atomic<int> allowed = -1;
 std::atomic<int> refused = 0;
 thread_local bool runs_tests = false;
 
-bool may_allocate() {
+[[maybe_unused]] bool may_allocate() {
   if (runs_tests || allowed.load() < 0) return true;
   for (int left = allowed.load(); left > 0;) {
     if (allowed.compare_exchange_weak(left, left - 1)) return true;

@@ -211,7 +211,7 @@ void refuse(const std::vector<refusal>& calls, int error) {
   }
 }
 
-constexpr std::uint32_t noexec_seal = 8, waitid_by_pidfd = 3;
+constexpr std::uint32_t noexec_seal = 8;
 const std::vector<refusal> new_calls{{SYS_pidfd_open},
                                      {SYS_pidfd_send_signal},
                                      {SYS_close_range},
