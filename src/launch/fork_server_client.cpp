@@ -14,6 +14,7 @@
 #include <exception>
 #include <map>
 #include <mutex>
+#include <new>
 #include <span>
 #include <utility>
 #include <vector>

@@ -5,6 +5,7 @@
 // the heap has something, and otherwise an error that was made in time stands for it. Any thread.
 #pragma once
 
+#include <cstddef>
 #include <exception>
 #include <memory>
 #include <new>

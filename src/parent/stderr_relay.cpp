@@ -1,5 +1,6 @@
 #include "parent/stderr_relay.hpp"
 
+#include <new>
 #include <utility>
 
 #include "os/poll.hpp"
