@@ -4,11 +4,14 @@
 
 #include "launch/role.hpp"
 #include "os/child_setup.hpp"
+#include "os/children.hpp"
 #include "os/pipe.hpp"
 #include "os/private_fds.hpp"
 
 namespace procpool::launch {
 namespace {
+
+constexpr int continue_signal = 18;
 
 // First thing in the new process, before anything that is about a pool.
 void set_up(const worker_template& common) noexcept {
@@ -59,6 +62,9 @@ os::forked worker_forker::start(const worker_order& order) noexcept {
 bool worker_forker::wake_spare(const worker_order& order) noexcept {
   if (spare_pid_ == 0) return false;
   const bool written = os::write_pipe(spare_order_.get(), &order, sizeof(order));
+  // A spare that was stopped, with all processes of a group perhaps, would take the order and never
+  // run.
+  os::signal_child(spare_pid_, continue_signal);
   spare_order_.reset();
   // A spare that is dead has not been reaped yet; its pid is forgotten when it is.
   return written;

@@ -4,7 +4,8 @@
 // stopped between two tasks:
 //
 //   1. its roles and its sleeping bit are cleared, its done-list is emptied
-//   2. CLAIMED, not started    -> READY again, with a new hint: nobody has seen anything of it
+//   2. CLAIMED, not started    -> READY again, with a new hint: nobody has seen anything of it; the
+//                                 third time CRASHED
 //      CLAIMED, started        -> CRASHED, or READY again if the task has retries left
 //      KILL                    -> CRASHED with cancelled_error: who asked for the kill gets it
 //      DONE, somebody sleeps   -> woken: the worker may have died before it did that
@@ -36,6 +37,17 @@ using shm::u32;
 using shm::u64;
 
 constexpr u32 descriptors_closed = 3;  // worker_line::ready
+// A worker dies between claim and start by a rare chance. A task whose workers do that again and
+// again clears the mark that it has started.
+constexpr u32 most_put_back = 2;
+
+u32 count_death_before_start(task_record& r) noexcept {
+  if (r.died_before_start != r.generation) {
+    r.died_before_start = r.generation;
+    r.deaths_before_start = 0;
+  }
+  return ++r.deaths_before_start;
+}
 
 }  // namespace
 
@@ -80,7 +92,8 @@ bool pool::sweep(u32 index, const death& d) noexcept {
       if (phase == task_phase::kill) {
         had_task = true;
         resolve_killed(r, word);
-      } else if (stamp != shm::started_stamp(word)) {
+      } else if (stamp != shm::started_stamp(word) &&
+                 count_death_before_start(r) <= most_put_back) {
         put_back(r, word);
       } else {
         had_task = true;

@@ -154,6 +154,10 @@ class task_record final : public detail::task_state {
   // word as it was, and how many tasks that worker had done.
   shm::u64 doubted_word = 0;
   shm::u64 doubted_tasks = 0;
+  // Under the pool's mutex: how many workers have died with the task of that generation claimed and
+  // not started.
+  shm::u64 died_before_start = 0;
+  std::uint32_t deaths_before_start = 0;
 
  private:
   // Counts a reader; true if the outcome is in private memory. Waits while it is being moved there.

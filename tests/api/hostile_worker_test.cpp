@@ -5,6 +5,7 @@
 #include <fstream>
 #include <numeric>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <vector>
 
@@ -117,6 +118,30 @@ TEST_P(hostile_worker_test, a_task_that_lies_about_its_state_and_crashes) {
     const auto before = std::chrono::steady_clock::now();
     pool.shutdown({.timeout = 1s});
     EXPECT_LT(std::chrono::steady_clock::now() - before, 20s);
+  }
+}
+
+int claim_not_to_have_started(int item) {
+  if (item != 3) return item;
+  each_slot_of_this_worker(task_phase::claimed, [](shm::slot& s) { s.started.store(0); });
+  return std::raise(SIGKILL);
+}
+
+// It would run in one worker after the other, until the pool gives up.
+TEST_P(hostile_worker_test, a_task_that_claims_not_to_have_started_and_crashes) {
+  for (const int workers : {1, 2}) {
+    process_pool_executor pool(options(workers));
+    future<int> liar = pool.submit(claim_not_to_have_started, 3);
+    expect_crash(error_of(liar, 0));
+    int lost = 0;
+    for (auto& o :
+         pool.map(map_options{.chunksize = 4}, claim_not_to_have_started, std::views::iota(0, 16))
+             .outcomes()) {
+      if (!o) ++lost;
+    }
+    EXPECT_GE(lost, 1);
+    EXPECT_LE(lost, 4);  // those of its chunk at most
+    EXPECT_EQ(pool.submit(twice, 2).get_for(30s), 4);
   }
 }
 
