@@ -152,6 +152,7 @@ pid_t start_by_exec(int server_end) {
   const server_environment variables(server_end, way_back.get(), library);
   std::vector<std::string> arguments = server_arguments();
   std::vector<char*> argument_pointers;
+  argument_pointers.reserve(arguments.size() + 1);
   for (std::string& s : arguments) argument_pointers.push_back(s.data());
   argument_pointers.push_back(nullptr);
 

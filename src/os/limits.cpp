@@ -29,7 +29,8 @@ std::string descriptor_advice(int error) {
 
 std::string thread_advice() {
   return "no thread can be started: end some, or raise the limits of processes and memory (ulimit "
-         "-u, ulimit -v, pids.max of a container)";
+         "-u, ulimit -v, pids.max of a container); a process that has called "
+         "unshare(CLONE_NEWPID) or setns can start none";
 }
 
 }  // namespace procpool::os

@@ -120,8 +120,8 @@ std::vector<std::string> first_command() {
 bool found_by_relative_name() {
   const std::vector<module_info> modules = loaded_modules();
   return std::any_of(modules.begin(), modules.end(), [](const module_info& m) {
-    // The kernel's own has a name without a slash.
-    return !m.path.starts_with('/') && m.path.find('/') != std::string::npos;
+    // The kernel's own has a name, too, which is that of no file.
+    return !m.path.empty() && !m.path.starts_with('/') && !m.path.starts_with("linux-");
   });
 }
 

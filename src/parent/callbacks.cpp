@@ -213,6 +213,8 @@ void run_when_done(task_state& state, std::unique_ptr<callback> what) {
   parent::callback_engine::instance().run_when_done(state, std::move(what));
 }
 
+// Its last reference may be the caller's, which is gone before the callback runs.
+// NOLINTNEXTLINE(performance-unnecessary-value-param)
 void wake_dropped(std::shared_ptr<sleeper> who) noexcept {
   // In a copy of the process, and once the program ends, there is nobody to go on with it.
   if (!who->is_here() || parent::callback_engine::instance().over()) return;

@@ -96,6 +96,8 @@ struct progress_meter::display {
   }
 };
 
+// By value, as other constructors take their options.
+// NOLINTNEXTLINE(performance-unnecessary-value-param)
 progress_meter::progress_meter(progress_options options, std::optional<std::size_t> total)
     : display_(std::make_unique<display>()) {
   display_->label = base::plain_line(options.label);
