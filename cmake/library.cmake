@@ -6,7 +6,7 @@ find_package(Threads REQUIRED)
 
 file(GLOB_RECURSE procpool_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/procpool/*.hpp")
 file(GLOB_RECURSE procpool_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*.cpp")
-list(FILTER procpool_sources EXCLUDE REGEX "/src/openssl/")  # procpool::remote: see remote.cmake
+list(FILTER procpool_sources EXCLUDE REGEX "/src/remote/openssl_")  # procpool::remote: see remote.cmake
 if(NOT procpool_sources)
   file(WRITE "${PROJECT_BINARY_DIR}/empty.cpp" "")
   set(procpool_sources "${PROJECT_BINARY_DIR}/empty.cpp")

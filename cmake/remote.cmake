@@ -10,7 +10,7 @@ if(NOT PROCPOOL_BUILD_REMOTE OR NOT TARGET OpenSSL::Crypto)
   return()
 endif()
 
-add_library(procpool_remote "${PROJECT_SOURCE_DIR}/src/openssl/remote_crypto.cpp")
+add_library(procpool_remote "${PROJECT_SOURCE_DIR}/src/remote/openssl_crypto.cpp")
 add_library(procpool::remote ALIAS procpool_remote)
 target_link_libraries(procpool_remote PUBLIC procpool PRIVATE OpenSSL::Crypto)
 set_target_properties(procpool_remote PROPERTIES

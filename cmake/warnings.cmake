@@ -2,6 +2,8 @@
 
 function(procpool_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+  # src/base/guarded.hpp: what a mutex guards is used only while it is held.
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
   if(PROCPOOL_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()

@@ -9,20 +9,28 @@ import re
 
 from source_text import includes, report, root_from_arguments, sources
 
-# What each layer of src/ may include, itself aside. wire is bytes only, so that it can be fuzzed
-# alone. launch knows neither side: it is handed the worker's entry function.
+# What each room of src/ may include, itself aside; tools/check_symbols.py holds the same table
+# against the calls in the objects. wire is bytes only, so that it can be fuzzed alone. launch knows
+# neither side: it is handed the worker's entry function.
+FOUNDATION = {'base', 'os', 'runtime', 'wire', 'shm'}
 BELOW = {
     'base': set(),
     'os': {'base'},
-    'shm': {'base', 'os'},
+    'runtime': {'base', 'os'},
     'wire': {'base'},
-    'sync': {'base', 'os', 'shm', 'wire'},
-    'launch': {'base', 'os', 'shm', 'wire'},
-    'remote': {'base', 'os', 'wire', 'launch'},
-    'openssl': set(),
-    'worker': {'base', 'os', 'shm', 'wire', 'sync', 'launch'},
-    'parent': {'base', 'os', 'shm', 'wire', 'sync', 'launch'},
-    'main': {'base', 'os', 'shm', 'wire', 'sync', 'launch', 'worker', 'parent'},
+    'shm': {'base', 'os', 'runtime', 'wire'},
+    'objects': FOUNDATION,
+    'sync': FOUNDATION | {'objects'},
+    'launch': FOUNDATION,
+    'futures': FOUNDATION,
+    'threads': FOUNDATION | {'futures', 'objects'},
+    'pool': FOUNDATION | {'objects', 'launch', 'futures'},
+    'worker': FOUNDATION | {'objects', 'sync', 'launch'},
+    'child': FOUNDATION | {'objects', 'launch', 'futures'},
+    'manager': FOUNDATION | {'objects', 'launch', 'child'},
+    'remote': FOUNDATION | {'manager'},
+    'main': FOUNDATION | {'objects', 'sync', 'launch', 'futures', 'threads', 'pool', 'worker',
+                          'child', 'manager'},
 }
 
 # C headers that anyone may use: no system call is in them.
@@ -36,8 +44,8 @@ HARMLESS = {
 # Public headers that exist to meet another library may include it.
 ADAPTERS = {'asio.hpp': r'(boost/)?asio[./]', 'cereal.hpp': r'cereal/'}
 
-# And a layer that does: procpool::remote.
-ADAPTER_LAYERS = {'openssl': r'openssl/'}
+# And the files of one room that do: procpool::remote.
+ADAPTER_FILES = (('remote', 'openssl_', r'openssl/'),)
 
 
 def layer_of(path):
@@ -63,8 +71,9 @@ def check_include(path, angled, name):
         return None
     if layer == 'public' and re.match(ADAPTERS.get(path.name, '$.'), name):
         return None
-    if re.match(ADAPTER_LAYERS.get(layer, '$.'), name):
-        return None
+    for room, prefix, adapted in ADAPTER_FILES:
+        if layer == room and path.name.startswith(prefix) and re.match(adapted, name):
+            return None
     if name.endswith('.h') or '/' in name:
         return 'only src/os includes system headers'
     return None

@@ -11,8 +11,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "procpool/detail/byte_tasks.hpp"
-#include "procpool/detail/thread_tasks.hpp"
+#include "procpool/detail/executor/byte_tasks.hpp"
+#include "procpool/detail/executor/thread_tasks.hpp"
 #include "procpool/executor.hpp"
 #include "procpool/stats.hpp"
 

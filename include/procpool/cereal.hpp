@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "procpool/codec.hpp"
-#include "procpool/detail/heap_writer.hpp"
+#include "procpool/detail/codec/heap_writer.hpp"
 #include "procpool/errors.hpp"
 
 namespace procpool::detail {

@@ -29,8 +29,8 @@
 
 #include <type_traits>
 
-#include "procpool/detail/codec_check.hpp"
-#include "procpool/detail/codec_hook.hpp"
+#include "procpool/detail/codec/codec_check.hpp"
+#include "procpool/detail/codec/codec_hook.hpp"
 
 namespace procpool {
 

@@ -17,8 +17,8 @@
 #include <utility>
 #include <vector>
 
-#include "procpool/detail/map_reduce.hpp"
-#include "procpool/detail/thunks.hpp"
+#include "procpool/detail/executor/map_reduce.hpp"
+#include "procpool/detail/task/thunks.hpp"
 #include "procpool/future.hpp"
 #include "procpool/map.hpp"
 #include "procpool/options.hpp"

@@ -15,9 +15,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "procpool/detail/awaiter.hpp"
-#include "procpool/detail/outcome_value.hpp"
-#include "procpool/detail/task_state.hpp"
+#include "procpool/detail/task/awaiter.hpp"
+#include "procpool/detail/task/outcome_value.hpp"
+#include "procpool/detail/task/task_state.hpp"
 
 namespace procpool {
 

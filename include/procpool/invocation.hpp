@@ -12,8 +12,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "procpool/detail/heap_writer.hpp"
-#include "procpool/detail/task_call.hpp"
+#include "procpool/detail/codec/heap_writer.hpp"
+#include "procpool/detail/task/task_call.hpp"
 #include "procpool/export.hpp"
 
 namespace procpool {

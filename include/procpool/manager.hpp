@@ -25,7 +25,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "procpool/detail/managed.hpp"
+#include "procpool/detail/rpc/managed.hpp"
 #include "procpool/export.hpp"
 #include "procpool/process.hpp"
 

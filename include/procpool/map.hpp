@@ -20,8 +20,8 @@
 #include <variant>
 #include <vector>
 
-#include "procpool/detail/completion_set.hpp"
-#include "procpool/detail/map_feed.hpp"
+#include "procpool/detail/executor/map_feed.hpp"
+#include "procpool/detail/task/completion_set.hpp"
 #include "procpool/outcome.hpp"
 
 namespace procpool {

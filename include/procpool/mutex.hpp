@@ -19,7 +19,7 @@
 
 #include <cstddef>
 
-#include "procpool/detail/sync_handle.hpp"
+#include "procpool/detail/shared/sync_handle.hpp"
 
 namespace procpool {
 

@@ -14,8 +14,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "procpool/detail/callable.hpp"
-#include "procpool/detail/stored.hpp"
+#include "procpool/detail/codec/stored.hpp"
+#include "procpool/detail/task/callable.hpp"
 
 namespace procpool {
 

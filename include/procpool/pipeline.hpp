@@ -23,7 +23,7 @@
 #include <variant>
 #include <vector>
 
-#include "procpool/detail/pipeline_feed.hpp"
+#include "procpool/detail/executor/pipeline_feed.hpp"
 #include "procpool/map.hpp"
 #include "procpool/options.hpp"
 

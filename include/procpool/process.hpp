@@ -32,7 +32,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "procpool/detail/process_start.hpp"
+#include "procpool/detail/rpc/process_start.hpp"
 #include "procpool/export.hpp"
 #include "procpool/options.hpp"
 

@@ -13,8 +13,8 @@
 #include <csignal>
 #include <utility>
 
-#include "procpool/detail/byte_tasks.hpp"
-#include "procpool/detail/pool_access.hpp"
+#include "procpool/detail/executor/byte_tasks.hpp"
+#include "procpool/detail/executor/pool_access.hpp"
 #include "procpool/executor.hpp"
 #include "procpool/options.hpp"
 #include "procpool/stats.hpp"

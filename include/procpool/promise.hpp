@@ -14,7 +14,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "procpool/detail/local_task.hpp"
+#include "procpool/detail/task/local_task.hpp"
 #include "procpool/future.hpp"
 
 namespace procpool {

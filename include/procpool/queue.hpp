@@ -23,8 +23,8 @@
 #include <optional>
 
 #include "procpool/codec.hpp"
-#include "procpool/detail/heap_writer.hpp"
-#include "procpool/detail/sync_handle.hpp"
+#include "procpool/detail/codec/heap_writer.hpp"
+#include "procpool/detail/shared/sync_handle.hpp"
 
 namespace procpool {
 namespace detail {

@@ -26,8 +26,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "procpool/detail/remote_call.hpp"
-#include "procpool/detail/remote_crypto.hpp"
+#include "procpool/detail/rpc/remote_call.hpp"
+#include "procpool/detail/rpc/remote_crypto.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/export.hpp"
 #include "procpool/options.hpp"

@@ -14,9 +14,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "procpool/detail/shareable.hpp"
-#include "procpool/detail/shared_object.hpp"
-#include "procpool/detail/task_call.hpp"
+#include "procpool/detail/codec/shareable.hpp"
+#include "procpool/detail/shared/shared_object.hpp"
+#include "procpool/detail/task/task_call.hpp"
 
 namespace procpool {
 

@@ -17,8 +17,8 @@
 
 #include <utility>
 
-#include "procpool/detail/thread_access.hpp"
-#include "procpool/detail/thread_tasks.hpp"
+#include "procpool/detail/executor/thread_access.hpp"
+#include "procpool/detail/executor/thread_tasks.hpp"
 #include "procpool/executor.hpp"
 #include "procpool/options.hpp"
 #include "procpool/stats.hpp"

@@ -13,8 +13,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "procpool/detail/awaiter.hpp"
-#include "procpool/detail/type_list.hpp"
+#include "procpool/detail/codec/type_list.hpp"
+#include "procpool/detail/task/awaiter.hpp"
 #include "procpool/future.hpp"
 
 namespace procpool {

@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "procpool/detail/completion_set.hpp"
+#include "procpool/detail/task/completion_set.hpp"
 #include "procpool/future.hpp"
 
 namespace procpool {

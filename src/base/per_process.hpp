@@ -12,7 +12,7 @@
 #include <memory>
 #include <thread>
 
-#include "procpool/detail/home_process.hpp"
+#include "procpool/detail/task/home_process.hpp"
 
 namespace procpool::base {
 

@@ -20,7 +20,6 @@
 #include <vector>
 
 #include "launch/protocol.hpp"
-#include "launch/role.hpp"
 #include "launch/start_server.hpp"
 #include "os/child_setup.hpp"
 #include "os/children.hpp"
@@ -30,6 +29,7 @@
 #include "os/poll.hpp"
 #include "os/private_fds.hpp"
 #include "procpool/errors.hpp"
+#include "runtime/process_role.hpp"
 
 namespace procpool::launch {
 namespace {
@@ -140,12 +140,12 @@ void fork_server_client::state::greet(const server_config& config, os::unique_fd
 }
 
 std::unique_ptr<fork_server_client> fork_server_client::start(const server_config& config) {
-  if (current_role() != process_role::parent) {
+  if (runtime::current_role() != runtime::process_role::parent) {
     throw nested_use_error(
         "procpool: only the program itself can have worker processes, not a task "
         "and not a process that a task has forked");
   }
-  install_fork_handlers();
+  runtime::install_fork_handlers();
   auto s = std::make_unique<state>();
   os::socket_pair pair = os::make_socket_pair();
   s->control = os::private_fd(std::move(pair.first));

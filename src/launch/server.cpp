@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "launch/protocol.hpp"
-#include "launch/role.hpp"
 #include "launch/seat_table.hpp"
 #include "launch/worker_process.hpp"
 #include "os/child_setup.hpp"
@@ -18,6 +17,7 @@
 #include "os/program_signals.hpp"
 #include "os/sanitizers.hpp"
 #include "os/thread_count.hpp"
+#include "runtime/process_role.hpp"
 
 namespace procpool::launch {
 namespace {
@@ -211,7 +211,7 @@ class pool_server {
     if (message.what == command::op::serve_pool && received.fd_count == 1) {
       os::forked server;
       {
-        const own_fork guard;
+        const runtime::own_fork guard;
         server = os::fork_child();
       }
       if (server.pid == 0) {
@@ -250,7 +250,7 @@ void run_executed_server(int control_socket) noexcept {
   // Handlers that constructors of this program have set for faults are a crash reporter's or a
   // sanitizer's, and stay.
   os::reset_signal_actions(os::fault_handlers::keep);
-  install_fork_handlers();
+  runtime::install_fork_handlers();
   const hello message = receive_hello(fds);
   if (const int threads = threads_that_stay(); threads > 1) {
     refuse(fds.control.get(), too_many_threads, threads);
@@ -269,7 +269,7 @@ void refuse_executed_server(int control_socket) noexcept {
 void run_forked_server(int control_socket) noexcept {
   server_fds fds;
   fds.control.reset(control_socket);
-  set_role(process_role::fork_server);
+  runtime::set_role(runtime::process_role::fork_server);
   os::block_all_signals();
   os::use_default_signal_stack();
   os::reset_signal_actions(os::address_sanitizer ? os::fault_handlers::keep

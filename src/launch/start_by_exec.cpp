@@ -4,7 +4,6 @@
 #include <string_view>
 #include <vector>
 
-#include "launch/role.hpp"
 #include "launch/start_server.hpp"
 #include "os/environment.hpp"
 #include "os/error.hpp"
@@ -12,6 +11,7 @@
 #include "os/orphan.hpp"
 #include "os/program_start.hpp"
 #include "procpool/errors.hpp"
+#include "runtime/process_role.hpp"
 
 namespace procpool::launch {
 namespace {
@@ -26,8 +26,8 @@ struct preloaded_library {
 // A program whose main() is not hooked (a plug-in host, an interpreter) runs our library's hook
 // when the library is loaded before everything else. Empty when the program has the hook.
 preloaded_library library_to_preload() {
-  if (has_hook()) return {};
-  const std::string self = this_copy();
+  if (runtime::has_hook()) return {};
+  const std::string self = runtime::this_copy();
   if (!self.empty() && !os::exports(self, "__libc_start_main")) {
     throw error("procpool: " + self +
                 " cannot be preloaded into a fork server, because it does not export "
@@ -62,20 +62,20 @@ class server_environment {
     const std::vector<std::string> first = os::initial_loader_variables();
     std::vector<std::string> now = os::environment();
     std::erase_if(now, [](const std::string& s) {
-      return s.starts_with(server_variable) || s.starts_with(kept_variable);
+      return s.starts_with(runtime::server_variable) || s.starts_with(runtime::kept_variable);
     });
     const bool exchange = !library.name.empty() || loader_part(now) != first;
     for (std::string& s : now) {
-      if (exchange && os::is_loader_variable(s)) s.insert(0, kept_variable);
+      if (exchange && os::is_loader_variable(s)) s.insert(0, runtime::kept_variable);
       strings_.push_back(std::move(s));
     }
     if (exchange) strings_.insert(strings_.end(), first.begin(), first.end());
     if (!library.name.empty()) add_preload(library.name);
-    std::string variable = server_variable + std::to_string(server_end) + ".";
+    std::string variable = runtime::server_variable + std::to_string(server_end) + ".";
     const std::size_t pid_at = variable.size();
     variable.append(os::pid_digits, '0');
     variable += "." + number_of(folder) + "." + number_of(library.file.get());
-    variable += (exchange ? ".1." : ".0.") + this_copy();
+    variable += (exchange ? ".1." : ".0.") + runtime::this_copy();
     strings_.push_back(std::move(variable));
     for (std::string& s : strings_) pointers_.push_back(s.data());
     pointers_.push_back(nullptr);

@@ -1,12 +1,12 @@
 #include <cstdio>
 
-#include "launch/role.hpp"
 #include "launch/server.hpp"
 #include "launch/start_server.hpp"
-#include "launch/thread_gate.hpp"
 #include "os/error.hpp"
 #include "os/orphan.hpp"
 #include "os/private_fds.hpp"
+#include "runtime/fork_gate.hpp"
+#include "runtime/process_role.hpp"
 
 namespace procpool::launch {
 namespace {
@@ -24,10 +24,10 @@ void become_server(void* argument) {
 
 pid_t start_by_fork(int server_end) {
   check_pid_namespace();
-  const exclusive_gate alone;
+  const runtime::fork_guard alone;
   // What is buffered now would be written once more by each worker that flushes.
   std::fflush(nullptr);
-  const own_fork guard;
+  const runtime::own_fork guard;
   const os::orphan server = os::fork_orphan(become_server, &server_end);
   if (server.error != 0) os::throw_error(server.error, "cannot fork the fork server");
   return server.pid;

@@ -8,7 +8,6 @@
 
 #include "launch/fork_server_client.hpp"
 #include "launch/protocol.hpp"
-#include "launch/role.hpp"
 #include "os/child_setup.hpp"
 #include "os/children.hpp"
 #include "os/environment.hpp"
@@ -16,6 +15,7 @@
 #include "os/pidfd.hpp"
 #include "os/poll.hpp"
 #include "procpool/errors.hpp"
+#include "runtime/process_role.hpp"
 
 namespace procpool::launch {
 namespace {
@@ -31,7 +31,7 @@ namespace {
     throw error("procpool: the fork server is another build than the program: restart the program");
   }
   if (answer.error == missing_copy) {
-    throw error("procpool: the fork server could not load " + this_copy() +
+    throw error("procpool: the fork server could not load " + runtime::this_copy() +
                 ", which this program has procpool from: the file must be where it was, and must "
                 "not need that the program has loaded something else before");
   }

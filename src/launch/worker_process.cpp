@@ -2,11 +2,11 @@
 
 #include <utility>
 
-#include "launch/role.hpp"
 #include "os/child_setup.hpp"
 #include "os/children.hpp"
 #include "os/pipe.hpp"
 #include "os/private_fds.hpp"
+#include "runtime/process_role.hpp"
 
 namespace procpool::launch {
 namespace {
@@ -21,7 +21,7 @@ void set_up(const worker_template& common) noexcept {
     os::remove_private_fd(common.stderr_fd);
     os::use_as_stderr(common.stderr_fd);
   }
-  set_role(process_role::worker);
+  runtime::set_role(runtime::process_role::worker);
   os::stop_watching_children();
   os::use_exact_timers();
 }
@@ -41,7 +41,7 @@ void set_up(const worker_template& common) noexcept {
 }
 
 os::forked fork_own() noexcept {
-  const own_fork guard;
+  const runtime::own_fork guard;
   return os::fork_child();
 }
 

@@ -1,16 +1,16 @@
 #include "main/become_server.hpp"
 
-#include "launch/role.hpp"
 #include "launch/server.hpp"
 #include "os/program_start.hpp"
 #include "procpool/init.hpp"
+#include "runtime/process_role.hpp"
 
 namespace procpool {
 
 void main_hook::become_server_if_asked() noexcept {
   os::note_program_start();  // in a program without the hook, whose main() calls init()
-  launch::note_hook();
-  const launch::server_order order = launch::take_server_order();
+  runtime::note_hook();
+  const runtime::server_order order = runtime::take_server_order();
   if (order.for_this_copy) launch::run_executed_server(order.control_socket);
   // Not the user's main a second time. The copy that is meant has its hook on the way there.
   if (order.for_missing_copy) launch::refuse_executed_server(order.control_socket);

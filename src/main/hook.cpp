@@ -8,24 +8,24 @@
 // one. So constructors run as in any start of the program, and main() does not.
 //
 // Where several copies of the library are in the process, the hook of each calls the next, and the
-// one that the variable names becomes the server (see launch/role.hpp).
+// one that the variable names becomes the server (see runtime/process_role.hpp).
 //
 // It is weak: in a fully static program the C library's own definition wins, and nothing is hooked;
 // procpool::init() does it there.
 
 #include <cstdlib>
 
-#include "launch/role.hpp"
+#include "child/child_image.hpp"
+#include "child/run_child.hpp"
 #include "launch/worker_context.hpp"
 #include "main/become_server.hpp"
+#include "manager/protocol.hpp"
+#include "manager/server.hpp"
 #include "os/environment.hpp"
 #include "os/program_start.hpp"
 #include "procpool/export.hpp"
-#include "shm/process_image.hpp"
-#include "sync/manager_link.hpp"
-#include "worker/manager_server.hpp"
+#include "runtime/process_role.hpp"
 #include "worker/run.hpp"
-#include "worker/run_process.hpp"
 
 namespace procpool::launch {
 namespace {
@@ -88,8 +88,8 @@ __attribute__((no_sanitize("undefined"))) int __libc_start_main(main_function pr
   procpool::os::note_program_start();
   // Asked here, before the constructors of the executable: an executor in static storage can start
   // its fork server, or sees that this is one.
-  procpool::launch::current_role();
-  procpool::launch::note_hook();
+  procpool::runtime::current_role();
+  procpool::runtime::note_hook();
   const auto real =
       reinterpret_cast<start_function>(procpool::os::next_symbol("__libc_start_main"));
   if (real == nullptr) std::abort();  // no C library: nothing could run

@@ -8,26 +8,28 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/guarded.hpp"
+
 namespace procpool::os {
 
-class short_mutex {
+class CAPABILITY("mutex") short_mutex {
  public:
   short_mutex() = default;
   short_mutex(const short_mutex&) = delete;
   short_mutex& operator=(const short_mutex&) = delete;
 
-  void lock() noexcept {
+  void lock() noexcept ACQUIRE() {
     if (!try_lock()) [[unlikely]] {
       lock_slowly();
     }
   }
-  bool try_lock() noexcept {
+  bool try_lock() noexcept TRY_ACQUIRE(true) {
     std::uint32_t expected = free;
     // acquire: what the last owner has done
     return state_.compare_exchange_strong(expected, taken, std::memory_order_acquire,
                                           std::memory_order_relaxed);
   }
-  void unlock() noexcept {
+  void unlock() noexcept RELEASE() {
     // release: for the next owner
     if (state_.exchange(free, std::memory_order_release) == wanted) [[unlikely]] {
       wake_one();

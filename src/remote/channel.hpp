@@ -17,7 +17,7 @@
 
 #include "os/net_socket.hpp"
 #include "os/private_fds.hpp"
-#include "procpool/detail/remote_crypto.hpp"
+#include "procpool/detail/rpc/remote_crypto.hpp"
 #include "remote/handshake.hpp"
 
 namespace procpool::remote {

@@ -14,7 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "launch/role.hpp"
 #include "os/child_setup.hpp"
 #include "os/error.hpp"
 #include "os/limits.hpp"
@@ -25,6 +24,7 @@
 #include "remote/channel.hpp"
 #include "remote/handshake.hpp"
 #include "remote/options.hpp"
+#include "runtime/process_role.hpp"
 #include "wire/exception_codec.hpp"
 
 namespace procpool {
@@ -90,7 +90,7 @@ class client_link final : public detail::remote_link {
 
 client_link::client_link(remote_client_options options, const detail::remote_crypto& crypto)
     : options_(remote::checked(std::move(options))), crypto_(crypto) {
-  launch::install_fork_handlers();
+  runtime::install_fork_handlers();
   own_ = connect();
   welcome_ = say_hello(*own_, message_kind::open, {});
 }

@@ -16,7 +16,7 @@
 #include <string>
 
 #include "os/net_socket.hpp"
-#include "procpool/detail/remote_crypto.hpp"
+#include "procpool/detail/rpc/remote_crypto.hpp"
 
 namespace procpool::remote {
 

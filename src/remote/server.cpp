@@ -16,7 +16,6 @@
 #include <thread>
 #include <utility>
 
-#include "launch/role.hpp"
 #include "os/child_setup.hpp"
 #include "os/event_fd.hpp"
 #include "os/local_socket.hpp"
@@ -29,6 +28,7 @@
 #include "remote/handshake.hpp"
 #include "remote/options.hpp"
 #include "remote/session.hpp"
+#include "runtime/process_role.hpp"
 #include "wire/exception_codec.hpp"
 
 namespace procpool {
@@ -101,7 +101,7 @@ remote_server::state::state(remote_server_options o, const detail::remote_crypto
       address(os::bound_address(listener.get(), options.address)),
       file(os::file_at(options.address)),
       wake(os::make_event_fd()) {
-  launch::install_fork_handlers();
+  runtime::install_fork_handlers();
 }
 
 remote_server::state::~state() {

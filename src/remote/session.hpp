@@ -9,8 +9,8 @@
 #include <mutex>
 #include <string>
 
-#include "procpool/detail/heap_writer.hpp"
-#include "procpool/detail/remote_call.hpp"
+#include "procpool/detail/codec/heap_writer.hpp"
+#include "procpool/detail/rpc/remote_call.hpp"
 #include "remote/channel.hpp"
 
 namespace procpool::remote {

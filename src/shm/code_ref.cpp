@@ -1,7 +1,7 @@
 // Functions by module and offset: the parent's side fills the module table of the process page, the
 // worker's side finds (or loads) the module that an entry describes.
 
-#include "procpool/detail/code_ref.hpp"
+#include "procpool/detail/task/code_ref.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,7 +1,7 @@
 // The process page: one small memfd of each parent process, shared by all its pools and mapped by
 // all its workers. It holds the bell on which the parent's threads wait for results, and the table
-// of modules, by which functions are named (see procpool/detail/code_ref.hpp). Behind it in the
-// same file lie the shared objects (see object_table.hpp).
+// of modules, by which functions are named (see procpool/detail/task/code_ref.hpp). Behind it in
+// the same file lie the shared objects (see object_table.hpp).
 //
 // parent_page() may be called from any thread of the parent, attach_page() once in a worker.
 #pragma once

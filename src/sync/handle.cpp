@@ -1,4 +1,4 @@
-#include "procpool/detail/sync_handle.hpp"
+#include "procpool/detail/shared/sync_handle.hpp"
 
 #include <atomic>
 #include <cstdint>

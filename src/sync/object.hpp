@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "procpool/detail/sync_handle.hpp"
+#include "procpool/detail/shared/sync_handle.hpp"
 #include "sync/waiting.hpp"
 
 namespace procpool::sync {

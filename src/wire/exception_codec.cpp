@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "procpool/codec.hpp"
-#include "procpool/detail/heap_writer.hpp"
+#include "procpool/detail/codec/heap_writer.hpp"
 #include "procpool/errors.hpp"
 #include "wire/exception_registry.hpp"
 

@@ -12,7 +12,7 @@
 #include <exception>
 #include <string_view>
 
-#include "procpool/detail/wire_io.hpp"
+#include "procpool/detail/codec/wire_io.hpp"
 
 namespace procpool::wire {
 

@@ -1,4 +1,4 @@
-#include "procpool/detail/heap_writer.hpp"
+#include "procpool/detail/codec/heap_writer.hpp"
 
 #include <algorithm>
 #include <new>

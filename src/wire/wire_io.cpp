@@ -1,4 +1,4 @@
-#include "procpool/detail/wire_io.hpp"
+#include "procpool/detail/codec/wire_io.hpp"
 
 #include <string>
 

@@ -2,8 +2,8 @@
 // Publishing it is the loop's business.
 #pragma once
 
-#include "procpool/detail/code_ref.hpp"
-#include "procpool/detail/wire_io.hpp"
+#include "procpool/detail/codec/wire_io.hpp"
+#include "procpool/detail/task/code_ref.hpp"
 #include "shm/blocks.hpp"
 #include "worker/outcome.hpp"
 

@@ -6,8 +6,8 @@
 #include <system_error>
 
 #include "base/cycle_clock.hpp"
+#include "objects/worker_registry.hpp"
 #include "worker/invoke.hpp"
-#include "worker/objects.hpp"
 
 namespace procpool::worker {
 namespace {

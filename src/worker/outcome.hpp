@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/cycle_clock.hpp"
-#include "procpool/detail/thunks.hpp"
+#include "procpool/detail/task/thunks.hpp"
 #include "shm/blocks.hpp"
 #include "shm/region.hpp"
 

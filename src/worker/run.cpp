@@ -4,7 +4,8 @@
 #include <iostream>
 #include <string>
 
-#include "launch/role.hpp"
+#include "objects/file_objects.hpp"
+#include "objects/worker_registry.hpp"
 #include "os/child_setup.hpp"
 #include "os/crash_trace.hpp"
 #include "os/memfd.hpp"
@@ -14,10 +15,9 @@
 #include "procpool/errors.hpp"
 #include "procpool/invocation.hpp"
 #include "procpool/this_worker.hpp"
-#include "shm/file_objects.hpp"
+#include "runtime/process_role.hpp"
 #include "shm/worker_argument.hpp"
 #include "worker/loop.hpp"
-#include "worker/objects.hpp"
 
 namespace procpool::worker {
 namespace {
@@ -69,7 +69,7 @@ void leave_disowned() noexcept {
 
 void run(const launch::worker_context& context) {
   // Processes that a task forks outlive it: they have neither the region nor its descriptor.
-  launch::install_fork_handlers();
+  runtime::install_fork_handlers();
   os::add_private_fd(context.region_fd);
   os::add_private_fd(context.page_fd);
   const auto seat = context.id.seat;

@@ -13,9 +13,9 @@
 #include <thread>
 
 #include "conformance/meeting_point.hpp"
-#include "launch/role.hpp"
 #include "launch/start_server.hpp"
 #include "os/sanitizers.hpp"
+#include "runtime/process_role.hpp"
 
 namespace {
 
@@ -39,7 +39,7 @@ void spoil() {
 
 // A program whose constructors spoil its fork server: this one, when it is executed as that.
 const bool spoilt = [] {
-  if (launch::current_role() == launch::process_role::fork_server) spoil();
+  if (runtime::current_role() == runtime::process_role::fork_server) spoil();
   return true;
 }();
 

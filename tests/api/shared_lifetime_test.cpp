@@ -10,8 +10,8 @@
 #include <stdexcept>
 #include <thread>
 
-#include "parent/objects.hpp"
-#include "shm/object_table.hpp"
+#include "objects/object_table.hpp"
+#include "objects/parent_registry.hpp"
 #include "support/shared_memory.hpp"
 
 namespace {

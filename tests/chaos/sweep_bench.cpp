@@ -17,7 +17,7 @@
 #include <utility>
 
 #include "os/futex.hpp"
-#include "procpool/detail/thunks.hpp"
+#include "procpool/detail/task/thunks.hpp"
 #include "shm/process_page.hpp"
 #include "support/pool_test.hpp"
 #include "worker/loop.hpp"

@@ -17,8 +17,8 @@
 #include <thread>
 #include <vector>
 
-#include "parent/pool.hpp"
-#include "procpool/detail/completion_set.hpp"
+#include "pool/pool.hpp"
+#include "procpool/detail/task/completion_set.hpp"
 #include "procpool/procpool.hpp"
 
 namespace procpool::testing {

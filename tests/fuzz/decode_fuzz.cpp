@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "procpool/codec.hpp"
-#include "procpool/detail/heap_writer.hpp"
+#include "procpool/detail/codec/heap_writer.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/exception.hpp"
 #include "wire/exception_codec.hpp"

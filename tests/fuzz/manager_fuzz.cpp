@@ -18,15 +18,15 @@
 #include <system_error>
 #include <vector>
 
+#include "manager/protocol.hpp"
 #include "os/local_socket.hpp"
 #include "os/private_fds.hpp"
-#include "procpool/detail/remote_call.hpp"
+#include "procpool/detail/rpc/remote_call.hpp"
 #include "procpool/errors.hpp"
 #include "remote/channel.hpp"
 #include "remote/handshake.hpp"
 #include "remote/options.hpp"
 #include "remote/session.hpp"
-#include "sync/manager_link.hpp"
 #include "wire/exception_codec.hpp"
 
 namespace {

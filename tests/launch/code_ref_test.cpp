@@ -1,4 +1,4 @@
-#include "procpool/detail/code_ref.hpp"
+#include "procpool/detail/task/code_ref.hpp"
 
 #include <dlfcn.h>
 

@@ -21,12 +21,12 @@
 #include <string>
 
 #include "launch/fork_server_client.hpp"
-#include "launch/role.hpp"
 #include "launch/start_server.hpp"
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
 #include "os/program_signals.hpp"
-#include "procpool/detail/code_ref.hpp"
+#include "procpool/detail/task/code_ref.hpp"
+#include "runtime/process_role.hpp"
 #include "shm/process_page.hpp"
 #include "support/leak_check.hpp"
 
@@ -76,7 +76,7 @@ inline std::string line_of(const std::string& text, const std::string& name) {
 inline void observe(note& out, const launch::worker_context& context) {
   const std::string status = read_file("/proc/self/status");
   char byte = 0;
-  std::string text = "role=" + std::to_string(static_cast<int>(launch::current_role()));
+  std::string text = "role=" + std::to_string(static_cast<int>(runtime::current_role()));
   text += " blocked=" + line_of(status, "SigBlk") + " caught=" + line_of(status, "SigCgt");
   text += " ignored=" + line_of(status, "SigIgn") + " threads=" + line_of(status, "Threads");
   text += " name=" + line_of("\n" + status, "Name");

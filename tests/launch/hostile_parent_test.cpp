@@ -9,9 +9,9 @@
 #include <thread>
 
 #include "launch/harness.hpp"
-#include "launch/thread_gate.hpp"
 #include "os/unique_fd.hpp"
 #include "procpool/errors.hpp"
+#include "runtime/fork_gate.hpp"
 
 namespace procpool::testing {
 namespace {
@@ -106,7 +106,7 @@ TEST_P(hostile_parent_test, a_process_that_the_user_forks_holds_nothing_of_the_p
     ::close(hold[1]);
     adopt_orphans();  // its own servers, which the test would find as zombies
     int faults = 0;
-    faults += launch::current_role() != launch::process_role::parent;
+    faults += runtime::current_role() != runtime::process_role::parent;
     faults += ::fcntl(event_fd, F_GETFD) >= 0 || errno != EBADF;
     {
       test_pool own(GetParam());
@@ -186,10 +186,10 @@ TEST_F(thread_gate_test, own_threads_wait_at_the_gate) {
   std::atomic<bool> stop{false};
   std::atomic<int> rounds{0};
   std::thread own([&] {
-    const launch::own_thread registered;
+    const runtime::library_thread registered;
     while (!stop) {
       ++rounds;
-      const launch::blocking_scope waiting;
+      const runtime::fork_safe_scope waiting;
       ::poll(nullptr, 0, 1);
     }
   });

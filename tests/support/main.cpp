@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "os/sanitizers.hpp"
-#include "procpool/detail/code_ref.hpp"
+#include "procpool/detail/task/code_ref.hpp"
 #include "support/leak_check.hpp"
 
 namespace {

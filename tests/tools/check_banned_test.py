@@ -23,9 +23,9 @@ class CheckBanned(PlantedTest):
         self.assert_caught('src/os/futex.cpp', 'int op = 0 | FUTEX_PRIVATE_FLAG;', 'private futex')
 
     def test_kill(self):
-        self.assert_caught('src/parent/a.cpp', 'void f() { ::kill(pid, 9); }', 'pid may be reused')
+        self.assert_caught('src/pool/a.cpp', 'void f() { ::kill(pid, 9); }', 'pid may be reused')
         self.assert_clean('src/launch/a.cpp', 'void f() { kill(pid, 9); }')
-        self.assert_clean('src/parent/a.cpp', 'void process::kill() { handle_.kill(9); }')
+        self.assert_clean('src/pool/a.cpp', 'void process::kill() { handle_.kill(9); }')
 
     def test_exit(self):
         for call in ('exit(1)', '::exit(1)', 'std::exit(1)', 'std::quick_exit(1)'):

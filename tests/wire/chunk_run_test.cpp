@@ -7,8 +7,8 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "parent/task_record.hpp"
-#include "procpool/detail/thunks.hpp"
+#include "pool/task_record.hpp"
+#include "procpool/detail/task/thunks.hpp"
 #include "wire/exception_codec.hpp"
 
 namespace {

@@ -19,7 +19,7 @@
 #include <typeinfo>
 #include <variant>
 
-#include "procpool/detail/heap_writer.hpp"
+#include "procpool/detail/codec/heap_writer.hpp"
 #include "procpool/errors.hpp"
 #include "wire/exception_codec.hpp"
 

@@ -1,6 +1,6 @@
 // What can be a task, and what its function gets. Packed and run in one process, as the worker
 // would.
-#include "procpool/detail/task_call.hpp"
+#include "procpool/detail/task/task_call.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,105 @@
+// How the tasks of a broadcast begin together: each worker that has taken one waits in it until all
+// workers have one, so that none can take two.
+//
+//   caller                                 worker
+//   submits a task for each place
+//   sleeps                                 takes one, says that it is there, rings, waits
+//   hears of each that comes, or dies      ...
+//   opens the gate                         calls the function
+//
+// Nothing depends on a worker: the caller sleeps on the bell of the process, which whoever comes
+// rings, and it is told of each task that ends too early. The task of a worker that died is
+// submitted again. A worker that dies is heard of by the fork server, and one that dies before it
+// has rung by that as well; the sleep is bounded all the same.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "procpool/detail/executor/pool_access.hpp"
+#include "procpool/detail/task/callable.hpp"
+#include "procpool/detail/task/task_state.hpp"
+#include "procpool/export.hpp"
+#include "procpool/shared_array.hpp"
+
+namespace procpool::detail {
+
+// Whether all may begin, and for each place whether its task is there.
+using meeting_words = shared_array<std::uint32_t>;
+enum class gate : std::uint32_t { closed = 0, open = 1, called_off = 2 };
+
+// In a task: blocks until the meeting is over. Throws std::runtime_error if it was called off.
+PROCPOOL_EXPORT void wait_at_meeting(const meeting_words& words, std::uint32_t place);
+
+// In the caller of a broadcast, one thread.
+class PROCPOOL_EXPORT meeting {
+ public:
+  // Blocks while there is another one in the pool: two at once would wait for each other. Throws
+  // what a shared_array throws.
+  explicit meeting(parent::pool& pool);
+  ~meeting() { close(gate::called_off); }  // unless it was held
+  meeting(const meeting&) = delete;
+  meeting& operator=(const meeting&) = delete;
+
+  const meeting_words& words() const { return words_; }
+  std::uint32_t places() const { return static_cast<std::uint32_t>(words_.size() - 1); }
+
+  // Blocks until each place is taken, then lets all begin. task(i) is the one for place i;
+  // again(i) submits another one, where a worker died before the meeting. Throws what again()
+  // throws; what a task has thrown that did not come to the meeting; worker_crashed if the workers
+  // of one place die again and again; std::system_error if one cannot be started.
+  void hold(const std::function<task_state&(std::uint32_t)>& task,
+            const std::function<void(std::uint32_t)>& again);
+
+ private:
+  void close(gate g) noexcept;
+
+  parent::pool* pool_;
+  std::unique_lock<std::mutex> turn_;
+  meeting_words words_;
+  bool closed_ = false;
+};
+
+// f, after the meeting. Travels as f does, and takes its arguments as f does.
+template <class F>
+struct after_meeting {
+  template <class... Args>
+  decltype(auto) operator()(const meeting_words& words, std::uint32_t place, Args&&... args) const {
+    wait_at_meeting(words, place);
+    return std::invoke(f, std::forward<Args>(args)...);
+  }
+  F f;
+};
+
+template <class F>
+struct wire<after_meeting<F>> : wire_composite<> {
+  static constexpr auto list_parts() {
+    if constexpr (is_stateless<F>) {
+      return type_list<>{};
+    } else {
+      return type_list<F>{};
+    }
+  }
+  static void put(wire_writer& writer, const after_meeting<F>& value) {
+    put_function(writer, value.f);
+  }
+  static after_meeting<F> take(wire_reader& reader) { return {take_function<F>(reader)}; }
+};
+
+template <class List>
+struct behind_place {
+  using type = unknown_parameters;
+};
+template <class... Ps>
+struct behind_place<type_list<Ps...>> {
+  using type = type_list<const meeting_words&, std::uint32_t, Ps...>;
+};
+template <class F>
+struct parameters_of<after_meeting<F>> {
+  using type = typename behind_place<typename parameters_of<F>::type>::type;
+};
+
+}  // namespace procpool::detail

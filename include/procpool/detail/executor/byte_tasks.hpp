@@ -1,0 +1,156 @@
+// Tasks as bytes: packed for another process, and by the same rules for this one where they run in
+// place. One of the two kinds of tasks that executors are made of; thread_tasks.hpp has the other.
+// Submitting may be done by any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <ranges>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "procpool/detail/executor/broadcast.hpp"
+#include "procpool/detail/executor/map_feed.hpp"
+#include "procpool/detail/executor/pool_access.hpp"
+#include "procpool/detail/task/code_ref.hpp"
+#include "procpool/detail/task/thunks.hpp"
+#include "procpool/future.hpp"
+
+namespace procpool::detail {
+
+// How the chunks of one map are packed. Belongs to the thread that reads the map.
+template <class F, class... Views>
+class byte_chunks {
+  using types = thunks<F, element_of<Views>...>;
+
+ public:
+  using result = typename types::result;
+
+  byte_chunks(task_target to, F f) : pool_(std::make_unique<pool_hold>(to)), f_(std::move(f)) {}
+  int max_workers() const noexcept { return pool_->max_workers(); }
+
+  // The items lie in memory as they will in the task: one range of plain bytes, one copy.
+  static constexpr bool is_one_block = [] {
+    if constexpr (sizeof...(Views) == 1 && types::plain_items) {
+      return (... &&
+              (std::ranges::contiguous_range<Views> &&
+               std::sized_sentinel_for<std::ranges::sentinel_t<Views>,
+                                       std::ranges::iterator_t<Views>> &&
+               std::is_same_v<stored_t<element_of<Views>>, std::ranges::range_value_t<Views>>));
+    } else {
+      return false;
+    }
+  }();
+  static constexpr std::size_t item_bytes = types::call::plain_size;
+
+  class packing {
+   public:
+    explicit packing(byte_chunks& map) : task_(map.pool_->get()) {
+      types::call::pack_function(task_, map.f_);
+    }
+    std::size_t size() const { return task_.size(); }
+
+    void add_block(const void* items, std::size_t count) { task_.write(items, count * item_bytes); }
+    // Arguments; where they are not plain with their length in front, and aligned. An item that
+    // throws while it is packed leaves no trace.
+    template <class... Iterators>
+    void add(Iterators&... at) {
+      if constexpr (types::plain_items) {
+        types::call::pack_arguments(task_, *at...);
+      } else {
+        add_with_length(at...);
+      }
+    }
+    state_ptr commit(const task_options& options, std::uint32_t count) {
+      return task_.commit(code_of<&types::run_chunk>(), &options, count, true);
+    }
+
+   private:
+    template <class... Iterators>
+    void add_with_length(Iterators&... at) {
+      const std::size_t start = task_.size();
+      task_.extend(sizeof(std::uint64_t));
+      task_.align(wire_alignment);
+      const std::size_t begin = task_.size();
+      try {
+        types::call::pack_arguments(task_, *at...);
+      } catch (...) {
+        task_.rewind(start);
+        throw;
+      }
+      const std::uint64_t length = task_.size() - begin;
+      std::memcpy(task_.data() + start, &length, sizeof length);
+    }
+    submission task_;
+  };
+
+ private:
+  std::unique_ptr<pool_hold> pool_;
+  F f_;
+};
+
+struct byte_tasks {
+  using target = task_target;
+  template <class F, class... Args>
+  using call = body_of<F, Args...>;
+  template <class F, class... Args>
+  using result = typename thunks<F, Args...>::result;
+
+  // Null if it would have to wait for room and may not.
+  template <class F, class... Args>
+  static state_ptr submit(const target& to, const task_options* options, bool may_wait, F& f,
+                          Args&&... args) {
+    return pack<thunks<F, Args...>>(to, options, may_wait, f, args...);
+  }
+
+  // One future for each worker; where tasks run in the caller, that is the one worker.
+  template <class F, class... Args>
+  static auto broadcast(const target& to, F& f, const Args&... args) {
+    // Of f itself, so that the compiler names it when something is wrong with it.
+    using call = typename thunks<F, Args...>::call;
+    using future_type = future<typename call::result_type>;
+    std::vector<future_type> futures;
+    if constexpr (call::is_valid) {
+      if (to.pool == nullptr) {
+        futures.emplace_back(pack<thunks<F, Args...>>(to, nullptr, true, f, args...));
+        return futures;
+      }
+      const after_meeting<F> after{std::move(f)};
+      meeting all(*to.pool);
+      const auto start = [&](std::uint32_t place) {
+        return future_type(
+            pack<thunks<after_meeting<F>, const meeting_words&, std::uint32_t, Args...>>(
+                to, nullptr, true, after, all.words(), place, args...));
+      };
+      futures.reserve(all.places());
+      for (std::uint32_t i = 0; i < all.places(); ++i) futures.push_back(start(i));
+      all.hold([&](std::uint32_t i) -> task_state& { return *futures[i].native_state(); },
+               [&](std::uint32_t i) { futures[i] = start(i); });
+    }
+    return futures;
+  }
+
+  template <class F, class... Views>
+  static auto make_source(const target& to, map_options options, F f, Views... views) {
+    using chunks = byte_chunks<F, Views...>;
+    std::unique_ptr<map_source<item_of<typename chunks::result>>> source =
+        std::make_unique<map_feed<chunks, Views...>>(chunks(to, std::move(f)), std::move(options),
+                                                     std::move(views)...);
+    return source;
+  }
+
+ private:
+  template <class Thunks, class F, class... Args>
+  static state_ptr pack(const target& to, const task_options* options, bool may_wait, const F& f,
+                        const Args&... args) {
+    const code_ref code = code_of<&Thunks::run_task>();
+    submission task(to);
+    Thunks::call::pack(task, f, args...);
+    return task.commit(code, options, 0, may_wait);
+  }
+};
+
+}  // namespace procpool::detail

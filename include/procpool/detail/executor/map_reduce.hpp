@@ -1,0 +1,299 @@
+// map_reduce: results are combined in a tree whose shape depends on the number of items alone.
+//
+//   0 1 2 3 4 5 6 | 7 ...     Two neighbours of one size make one of twice the size, as in a
+//   \ / \ / \ /   |           binary counter; what is left at the end is combined from the right.
+//    \   /   \    |           A chunk has 2^k items and begins at a multiple of 2^k, so it is a
+//      \      \   |           node of that tree, whichever k the pace has chosen.
+//
+// One task makes the value of one chunk.
+// Nodes that come from different chunks are combined by tasks of their own.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <ranges>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "procpool/detail/executor/thread_tasks.hpp"
+#include "procpool/future.hpp"
+#include "procpool/map.hpp"
+
+namespace procpool::detail {
+
+// A value, and how many nanoseconds it took.
+template <class T>
+using reduced = std::pair<T, std::uint32_t>;
+
+template <class T, class C>
+void combine_top(const C& combine, std::vector<T>& nodes) {
+  T right = std::move(nodes.back());
+  nodes.pop_back();
+  T left = std::move(nodes.back());
+  nodes.pop_back();
+  nodes.push_back(std::invoke(combine, std::move(left), std::move(right)));
+}
+
+// The task that makes one node: f over the items of a chunk, one list for each range.
+template <class T, class F, class C, class... Items>
+struct chunk_reducer {
+  F f;
+  C combine;
+
+  reduced<T> operator()(std::vector<Items>... items) const {
+    return reduce(std::index_sequence_for<Items...>{}, items...);
+  }
+
+ private:
+  template <std::size_t... I>
+  reduced<T> reduce(std::index_sequence<I...>, std::vector<Items>&... items) const {
+    const auto start = std::chrono::steady_clock::now();
+    const std::size_t count = std::min({items.size()...});
+    std::vector<T> nodes;
+    for (std::size_t i = 0; i < count; ++i) {
+      nodes.push_back(std::invoke(f, take<I>(items, i)...));
+      for (std::size_t n = i + 1; n % 2 == 0; n /= 2) combine_top(combine, nodes);
+    }
+    while (nodes.size() > 1) combine_top(combine, nodes);
+    const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - start;
+    return {std::move(nodes.front()),
+            static_cast<std::uint32_t>(std::clamp<std::int64_t>(
+                took.count(), 1, std::int64_t{std::numeric_limits<std::uint32_t>::max()}))};
+  }
+
+  // As the function wants it: text, for a function of C.
+  template <std::size_t I, class Item>
+  static auto take(std::vector<Item>& items, std::size_t i) {
+    using parameter = typename parameter_at<I, typename parameters_of<F>::type>::type;
+    if constexpr (std::is_same_v<Item, bool>) {
+      return static_cast<bool>(items[i]);
+    } else {
+      return kept<parameter, Item>::make(std::move(items[i]));
+    }
+  }
+};
+
+// The task that makes one node of two.
+template <class T, class C>
+struct pair_reducer {
+  C combine;
+  reduced<T> operator()(T left, T right) const {
+    return {std::invoke(combine, std::move(left), std::move(right)), 0};
+  }
+};
+
+template <class T, class F, class C, class... Items>
+struct wire<chunk_reducer<T, F, C, Items...>> : wire_composite<> {
+  static constexpr auto list_parts() { return type_list<>{}; }  // they are checked by themselves
+  static void put(wire_writer& writer, const chunk_reducer<T, F, C, Items...>& value) {
+    put_function(writer, value.f);
+    put_function(writer, value.combine);
+  }
+  static chunk_reducer<T, F, C, Items...> take(wire_reader& reader) {
+    F f = take_function<F>(reader);
+    return {std::move(f), take_function<C>(reader)};
+  }
+};
+
+template <class T, class C>
+struct wire<pair_reducer<T, C>> : wire_composite<> {
+  static constexpr auto list_parts() { return type_list<>{}; }
+  static void put(wire_writer& writer, const pair_reducer<T, C>& value) {
+    put_function(writer, value.combine);
+  }
+  static pair_reducer<T, C> take(wire_reader& reader) { return {take_function<C>(reader)}; }
+};
+
+// One map_reduce, in the thread of its caller.
+template <class Tasks, class T, class F, class C, class... Views>
+class reduction {
+  using node_future = future<reduced<T>>;
+  using chunk_task = chunk_reducer<T, F, C, stored_t<element_of<Views>>...>;
+  using target = typename Tasks::target;
+
+ public:
+  reduction(const target& to, int workers, const map_options& options, F f, C combine,
+            Views... views)
+      : to_(to),
+        options_(options),
+        f_(std::move(f)),
+        combine_(std::move(combine)),
+        input_(std::move(views)...),
+        pace_(options, workers, input_.size()) {
+    if (options_.timeout) deadline_ = deadline_after(*options_.timeout);
+  }
+  // What has not started is not wanted if this ends early.
+  ~reduction() {
+    if (!home_.is_here()) return;
+    for (chunk& c : chunks_) c.value.cancel();
+    for (node& n : nodes_) {
+      if (n.coming.valid()) n.coming.cancel();
+    }
+  }
+  reduction(const reduction&) = delete;
+  reduction& operator=(const reduction&) = delete;
+
+  std::optional<T> run() {
+    input_.begin();
+    for (refill(); !chunks_.empty(); refill()) take_chunk();
+    if (nodes_.empty()) return std::nullopt;
+    while (nodes_.size() > 1) combine_top_nodes();
+    return value_of(nodes_.back());
+  }
+
+ private:
+  struct chunk {
+    node_future value;
+    std::size_t count = 0, bytes = 0;
+  };
+  struct node {
+    std::size_t items = 0;
+    std::optional<T> value;  // or:
+    node_future coming;
+  };
+  static constexpr std::index_sequence_for<Views...> all{};
+
+  void refill() {
+    while (!input_over_) {
+      const std::size_t most = pace_.next_chunk();
+      if (most == 0) return;
+      // Input that never ends, of tasks that are always done in time.
+      if (deadline_ && std::chrono::steady_clock::now() >= *deadline_) give_up(0);
+      submit_chunk(std::bit_floor(most));
+    }
+  }
+
+  void submit_chunk(std::size_t most) {
+    if (submitted_ != 0) most = std::min(most, submitted_ & (0 - submitted_));
+    std::tuple<std::vector<stored_t<element_of<Views>>>...> items;
+    std::size_t count = 0;
+    while (count < most && !(input_over_ = input_.at_end())) {
+      take_items(items, all);
+      ++count;
+      // A smaller node will do.
+      if (std::has_single_bit(count) && pace_.chunk_is_full(count * item_bytes)) break;
+    }
+    if (count == 0) return;
+    chunk c{start(chunk_task{f_, combine_}, items, all), count, count * item_bytes};
+    submitted_ += count;
+    pace_.submitted(c.count, c.bytes);
+    chunks_.push_back(std::move(c));
+  }
+
+  static constexpr std::size_t item_bytes = (0 + ... + sizeof(stored_t<element_of<Views>>));
+
+  template <class Lists, std::size_t... I>
+  void take_items(Lists& items, std::index_sequence<I...>) {
+    input_.take([&](auto&... at) { (std::get<I>(items).push_back(element<Views>(at)), ...); });
+  }
+  template <class View, class Iterator>
+  static stored_t<element_of<View>> element(Iterator& at) {
+    if constexpr (owns_elements<View>) {
+      return make_stored<std::ranges::range_value_t<View>>(std::ranges::iter_move(at));
+    } else {
+      return make_stored<element_of<View>>(*at);
+    }
+  }
+
+  template <class Lists, std::size_t... I>
+  node_future start(chunk_task task, Lists& items, std::index_sequence<I...>) {
+    return node_future(Tasks::template submit<chunk_task, std::tuple_element_t<I, Lists>...>(
+        to_, &options_.task, true, task, std::move(std::get<I>(items))...));
+  }
+
+  void take_chunk() {
+    chunk c = std::move(chunks_.front());
+    chunks_.pop_front();
+    reduced<T> first = finish(c.value, c.count);
+    pace_.chunk_done(c.count, c.bytes, first.second);
+    pace_.taken(c.count);
+    refill();  // before the workers have nothing to do
+    nodes_.push_back({c.count, std::move(first.first), {}});
+    while (nodes_.size() > 1 && nodes_.back().items == nodes_[nodes_.size() - 2].items) {
+      combine_top_nodes();
+    }
+  }
+
+  void combine_top_nodes() {
+    using task_type = pair_reducer<T, C>;
+    T right = value_of(nodes_.back());
+    const std::size_t items = nodes_.back().items;
+    nodes_.pop_back();
+    T left = value_of(nodes_.back());
+    task_type task{combine_};
+    nodes_.back() = {items + nodes_.back().items, std::nullopt,
+                     node_future(Tasks::template submit<task_type, T, T>(
+                         to_, &options_.task, true, task, std::move(left), std::move(right)))};
+  }
+
+  T value_of(node& n) {
+    if (n.value) return *std::move(n.value);
+    return finish(n.coming, 0).first;
+  }
+  // Of so many items that were not read yet.
+  reduced<T> finish(node_future& f, std::size_t items) {
+    if (!deadline_ || f.wait_until(*deadline_) == std::future_status::ready) return f.get();
+    f.cancel();
+    give_up(items);
+  }
+  [[noreturn]] void give_up(std::size_t unread) const {
+    for (const chunk& c : chunks_) unread += c.count;
+    throw_map_timeout(unread);
+  }
+
+  const target& to_;
+  const map_options options_;
+  F f_;
+  C combine_;
+  zipped_input<Views...> input_;
+  map_pace pace_;
+  home_process home_;
+  std::optional<time_point> deadline_;
+  bool input_over_ = false;
+  std::size_t submitted_ = 0;
+  std::deque<chunk> chunks_;  // in input order
+  std::vector<node> nodes_;   // the larger ones first
+};
+
+template <class C, class T>
+struct reduce_does_not_fit {
+  static_assert(always_false<C>,
+                "procpool: map_reduce wants a second function that makes one result of two: it is "
+                "called as combine(T, T), where T is what the first one returns, and returns a T");
+};
+
+template <class Tasks, class F, class C, class... Ranges>
+auto run_map_reduce(const typename Tasks::target& to, int workers, const map_options& options, F f,
+                    C combine, Ranges&&... ranges) {
+  if constexpr (map_fits<Tasks, true, F, Ranges...>()) {
+    using T = typename map_call<Tasks, F, Ranges...>::result_type;
+    using call = typename Tasks::template call<C, T, T>;
+    // Whether it captures, or wants to change itself: what fits otherwise is asked for that.
+    if constexpr (std::is_invocable_r_v<T, C&, T, T>) {
+      static_assert(call::check());
+    } else {
+      static_cast<void>(sizeof(reduce_does_not_fit<C, T>));
+    }
+    if constexpr (std::is_invocable_r_v<T, const C&, T, T> && call::ok()) {
+      return reduction<Tasks, T, F, C, std::views::all_t<Ranges>...>(
+                 to, workers, options, std::move(f), std::move(combine),
+                 std::views::all(std::forward<Ranges>(ranges))...)
+          .run();
+    } else {
+      return std::optional<T>();
+    }
+  } else {
+    explain_map<Tasks, F, Ranges...>();
+    return std::optional<std::monostate>();
+  }
+}
+
+}  // namespace procpool::detail

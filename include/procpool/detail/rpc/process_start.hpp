@@ -1,0 +1,71 @@
+// What procpool::process needs of the compiled library: what to run, packed for another process or
+// kept for a copy of this one, and the calls that start it.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "procpool/detail/codec/heap_writer.hpp"
+#include "procpool/detail/shared/shared_object.hpp"
+#include "procpool/detail/task/task_call.hpp"
+#include "procpool/export.hpp"
+
+namespace procpool::parent {
+class child_process;
+}
+
+namespace procpool::detail {
+
+// Decodes and runs a task; what it returns is dropped.
+using process_thunk = void (*)(wire_reader&);
+
+template <class F, class... Args>
+void run_process_task(wire_reader& reader) {
+  static_cast<void>(task_call<F, Args...>::run(reader));
+}
+
+// An encoded task, and the shared objects that it names. One thread.
+class PROCPOOL_EXPORT process_payload final : public heap_writer {
+ public:
+  process_payload() : heap_writer(&process_payload::note) {}
+  std::vector<shared_object>& objects() { return objects_; }
+
+ private:
+  static void note(wire_writer& self, const shared_object& object);
+  std::vector<shared_object> objects_;
+};
+
+// What a copy of this process runs. The parent keeps its own until the process has ended and was
+// joined, and with it what the captures refer to.
+class PROCPOOL_EXPORT process_body {
+ public:
+  process_body() = default;
+  virtual ~process_body();
+  process_body(const process_body&) = delete;
+  process_body& operator=(const process_body&) = delete;
+  virtual void run() = 0;
+};
+
+template <class F, class... Args>
+class process_closure final : public process_body {
+  static_assert(std::is_invocable_v<F, Args...>,
+                "procpool: the function of this process cannot be called with these arguments, "
+                "which arrive as rvalues");
+
+ public:
+  template <class... Given>
+  explicit process_closure(F f, Given&&... args)
+      : f_(std::move(f)), args_(std::forward<Given>(args)...) {}
+  void run() override { std::apply(std::move(f_), std::move(args_)); }
+
+ private:
+  F f_;
+  std::tuple<Args...> args_;
+};
+
+}  // namespace procpool::detail

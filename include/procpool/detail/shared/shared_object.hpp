@@ -1,0 +1,110 @@
+// shared_object: a counted reference to memory that several processes share; what all handles of
+// the library are made of (shared_array, shared_value). Copies refer to the same memory.
+//
+// The object itself lives while any process refers to it: src/objects/object_table.hpp says how
+// that is known. Copying and destroying may be done by any thread at any time; one shared_object is
+// used by one thread at a time, as a shared_ptr is. In a process that merely inherited one by fork,
+// the memory stays readable while the inherited object exists elsewhere, and destroying it does
+// nothing.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "procpool/export.hpp"
+
+namespace procpool::shm {
+class object_home;
+}
+
+namespace procpool::detail {
+
+class wire_reader;
+class wire_writer;
+
+// Which object: a place in the table, and which of the objects that were there one after another.
+struct object_ref {
+  std::uint32_t id = 0;
+  std::uint32_t generation = 0;
+  friend bool operator==(const object_ref&, const object_ref&) = default;
+};
+
+enum class object_access : unsigned char { read_only = 0, read_write = 1 };
+
+// One object as this process has it mapped, shared by all handles here. Made and ended by the
+// object_home that it belongs to.
+struct object_use {
+  std::atomic<std::uint32_t> handles{0};
+  object_access access = object_access::read_write;
+  shm::object_home* home = nullptr;
+  std::byte* data = nullptr;
+  std::size_t bytes = 0;
+  object_ref ref = {};
+};
+
+class PROCPOOL_EXPORT shared_object {
+ public:
+  shared_object() noexcept = default;
+  // Adopts one count of the use.
+  explicit shared_object(object_use* counted) noexcept : use_(counted) {}
+  shared_object(const shared_object& other) noexcept : use_(other.use_) {
+    // relaxed: whoever copies has a count already
+    if (use_ != nullptr) use_->handles.fetch_add(1, std::memory_order_relaxed);
+  }
+  shared_object(shared_object&& other) noexcept : use_(std::exchange(other.use_, nullptr)) {}
+  shared_object& operator=(shared_object other) noexcept {
+    std::swap(use_, other.use_);
+    return *this;
+  }
+  ~shared_object() {
+    if (use_ != nullptr) drop(*use_);
+  }
+
+  // New zeroed memory, at least one byte. Throws std::system_error (ENOSPC, ENOMEM, EFBIG), with
+  // what to do about it; nested_use_error in a process that belongs to no pool.
+  static shared_object create(std::size_t bytes);
+  // A file's memory: all of it. Throws std::system_error.
+  static shared_object map_file(const std::string& path, object_access access,
+                                std::size_t element_size);
+
+  std::byte* data() const noexcept { return use_ != nullptr ? use_->data : nullptr; }
+  std::size_t bytes() const noexcept { return use_ != nullptr ? use_->bytes : 0; }
+  explicit operator bool() const noexcept { return use_ != nullptr; }
+  const object_use* use() const noexcept { return use_; }
+  friend bool operator==(const shared_object& a, const shared_object& b) noexcept {
+    return a.data() == b.data();
+  }
+
+  // Names it in an argument or a result, which keeps it. Throws codec_error where a handle cannot
+  // go: into bytes of which nobody knows when they are gone.
+  void put(wire_writer& writer) const;
+  // Throws codec_error for what is not there, std::system_error if it cannot be mapped.
+  static shared_object take(wire_reader& reader, object_access access);
+
+  // Whether there may be a handle of it anywhere: in a process, an argument or a result that nobody
+  // has read. True also where that is not known, in a copy of a process. Takes no lock.
+  static bool lives(const object_ref& ref) noexcept;
+
+  // For messages to and from a manager. Holds what another process names and holds; not to be
+  // looked into. Throws codec_error and std::system_error.
+  static shared_object adopt(const object_ref& ref);
+  // Throws codec_error if it cannot be named in one.
+  void check_lend() const;
+
+ private:
+  static void drop(object_use& use) noexcept;
+  object_use* use_ = nullptr;
+};
+
+// A stretch of `count` elements of `size` bytes from `offset` on, as a handle names it. Throws
+// codec_error unless it lies in the object and is aligned.
+PROCPOOL_EXPORT void check_stretch(const shared_object& object, std::uint64_t offset,
+                                   std::uint64_t count, std::size_t size, std::size_t alignment);
+[[noreturn]] PROCPOOL_EXPORT void fail_too_many_elements(std::size_t count, std::size_t size);
+[[noreturn]] PROCPOOL_EXPORT void fail_subarray(std::size_t first, std::size_t count,
+                                                std::size_t size);
+
+}  // namespace procpool::detail

@@ -1,0 +1,126 @@
+// A task of this process: what threads run, what runs in place, what a promise resolves. The
+// counterpart of the record that a process pool has of each of its tasks, with the same futures.
+//
+//   pending -> running (begin) -> finished (finish)
+//           -> cancelled
+//
+// One word says how far it is, and one CAS decides who resolves it. Futures and callbacks are its
+// owners, and the last of them ends the outcome that they have read; all of them together, and
+// whoever will resolve it, keep the object.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "procpool/detail/task/task_state.hpp"
+
+namespace procpool::parent {
+class thread_pool;
+}
+
+namespace procpool::detail {
+
+// Where errors go that nobody asks for; null, or an empty one: a line on stderr.
+using error_handler = std::shared_ptr<const std::function<void(std::exception_ptr)>>;
+
+class PROCPOOL_EXPORT local_task : public task_state {
+ public:
+  task_status status() const override;
+  bool wait_until(const time_point* deadline) override;
+  outcome_view wait_and_pin() override;
+  outcome_view pin() override;
+  void unpin() noexcept override {}
+  void pin_items(std::vector<outcome_run>& out) override;
+  std::uint32_t elapsed_ns() const noexcept override { return elapsed_ns_; }
+  bool cancel(bool kill_running) override;
+  void subscribe(subscription& s) override;
+  void unsubscribe(subscription& s) noexcept override;
+  void retain() noexcept override;
+  void release() noexcept override;
+  void report(std::exception_ptr e) noexcept override;
+
+  // Whoever will resolve it keeps it, too.
+  void keep() noexcept;
+  void let_go() noexcept;
+  // For whoever resolves it. False: it is cancelled, or somebody else has begun it.
+  bool begin() noexcept;
+  // Begun, and cannot be resolved after all: pending again.
+  void give_up() noexcept;
+  // Begun: runs it, and keeps its value or its error. Nobody sees that before finish().
+  virtual void run() noexcept {}
+  void set_error(std::exception_ptr e) noexcept { error_ = std::move(e); }
+  void finish() noexcept;
+  // It has run, and nobody will ask: the outcome ends here and now.
+  void drop_if_unwanted() noexcept;
+  // Whether a thread of this pool has yet to do it.
+  bool waits_for(const parent::thread_pool& pool) const noexcept;
+  // begin(), set_error() and finish(), if nobody was quicker.
+  bool fail(std::exception_ptr e) noexcept;
+
+ protected:
+  explicit local_task(error_handler on_error) noexcept : on_error_(std::move(on_error)) {}
+  virtual ~local_task();
+
+  // Finished without an error.
+  virtual outcome_view value() noexcept { return {}; }
+  virtual void items(std::vector<outcome_run>& out);
+  virtual std::uint32_t item_count() const noexcept { return 1; }
+  // Cancelled: what was to be run is not wanted any more.
+  virtual void drop_call() noexcept {}
+  // Resolved, and nobody will ask any more.
+  virtual void drop_outcome() noexcept { error_ = nullptr; }
+
+  std::exception_ptr error_;
+  std::uint32_t elapsed_ns_ = 0;
+
+ private:
+  friend class parent::thread_pool;
+
+  void notify(std::uint32_t word) noexcept;
+  void deliver() noexcept;  // under the hub's mutex
+
+  mutable std::atomic<std::uint32_t> word_{0};  // task_status, and the flags of local_task.cpp
+  std::atomic<std::uint32_t> owners_{1}, references_{1};
+  subscription* listeners_ = nullptr;  // under the hub's mutex
+  local_task* next_ = nullptr;         // in a thread pool's queue, under its mutex
+  parent::thread_pool* pool_ = nullptr;
+  error_handler on_error_;
+};
+
+// One that has a value of its own.
+template <class R>
+class local_value : public local_task {
+ public:
+  explicit local_value(error_handler on_error) noexcept : local_task(std::move(on_error)) {}
+
+  template <class... Args>
+  void set_value(Args&&... args) {
+    value_.emplace(std::forward<Args>(args)...);
+  }
+
+ protected:
+  outcome_view value() noexcept override {
+    if constexpr (std::is_void_v<R>) {
+      return {};
+    } else {
+      return {nullptr, nullptr, 0, std::addressof(*value_)};
+    }
+  }
+  void drop_outcome() noexcept override {
+    value_.reset();
+    local_task::drop_outcome();
+  }
+
+ private:
+  std::optional<std::conditional_t<std::is_void_v<R>, std::monostate, R>> value_;
+};
+
+}  // namespace procpool::detail

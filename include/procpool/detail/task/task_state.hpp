@@ -1,0 +1,135 @@
+// The narrow waist between futures and back ends: an opaque task goes in, an opaque outcome comes
+// out. future<T> knows how to read the outcome's bytes, or what its object is; a back end knows
+// where they are. One task_state exists per task, and exactly one future refers to it.
+//
+// Thread-safety: status() and cancel() may be called by any thread while another waits. The rest
+// belongs to the one owner of the future.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "procpool/detail/task/home_process.hpp"
+#include "procpool/export.hpp"
+#include "procpool/options.hpp"
+
+namespace procpool::parent {
+class thread_pool;
+}
+
+namespace procpool::detail {
+
+enum class task_status { pending, running, cancelled, finished };
+
+// One outcome as the owner of the future sees it. With an error the rest is empty. All of it is
+// valid until release() or unpin().
+struct outcome_view {
+  std::exception_ptr error;         // what get() throws; null if there is a value
+  const std::byte* data = nullptr;  // the encoded value
+  std::size_t size = 0;
+  void* object = nullptr;  // or the value itself, where the task ran in this process: the reader
+                           // moves from it
+};
+
+// Outcomes of several map items: `count` times the same error, or as many values that lie `size`
+// bytes apart.
+struct outcome_run {
+  outcome_view first;
+  std::uint32_t count = 1;
+};
+
+class task_state;
+class completion_listener;
+class completion_source;
+
+// One wish to hear that a task is done. Lives where the listener keeps it; linked by the back end.
+struct subscription {
+  completion_listener* listener = nullptr;
+  std::uint64_t tag = 0;
+  task_state* state = nullptr;          // null once delivered or withdrawn
+  completion_source* source = nullptr;  // where the completion will come from
+  subscription* next = nullptr;
+  const parent::thread_pool* threads = nullptr;  // that the task is for, if it is for threads
+};
+
+// Told about completions, under the lock of completions.hpp: it notes and returns.
+class PROCPOOL_EXPORT completion_listener {
+ public:
+  virtual void completed(subscription& s) noexcept = 0;
+
+ protected:
+  ~completion_listener() = default;
+};
+
+class PROCPOOL_EXPORT task_state {
+ public:
+  task_state() = default;
+  task_state(const task_state&) = delete;
+  task_state& operator=(const task_state&) = delete;
+
+  virtual task_status status() const = 0;
+  // Blocks until the task is done or the deadline has passed; null waits for as long as it takes.
+  virtual bool wait_until(const time_point* deadline) = 0;
+  // Waits for as long as it takes, then pin().
+  virtual outcome_view wait_and_pin() = 0;
+  // Once done: its outcome, which stays where it is until unpin() or release().
+  virtual outcome_view pin() = 0;
+  virtual void unpin() noexcept = 0;
+  // The same for a chunk of map items: the outcomes of all, appended in order.
+  virtual void pin_items(std::vector<outcome_run>& out) = 0;
+  // How long a chunk took in its worker, in nanoseconds; 0 if not known. Advisory.
+  virtual std::uint32_t elapsed_ns() const noexcept = 0;
+  // kill_running: also ends the worker of a task that runs.
+  virtual bool cancel(bool kill_running) = 0;
+  // Delivers to s.listener when done, at once if it is done already.
+  virtual void subscribe(subscription& s) = 0;
+  virtual void unsubscribe(subscription& s) noexcept = 0;
+  // One more owner (a callback), who releases as well.
+  virtual void retain() noexcept = 0;
+  // The owner is gone. When the last one is, nobody will ask for the outcome any more.
+  virtual void release() noexcept = 0;
+  // An error that nobody will ask for goes where the executor's options say.
+  virtual void report(std::exception_ptr error) noexcept = 0;
+
+  const home_process& home() const noexcept { return home_; }
+
+ protected:
+  ~task_state() = default;
+
+ private:
+  home_process home_;
+};
+
+struct state_release {
+  void operator()(task_state* s) const noexcept { s->release(); }
+};
+using state_ptr = std::unique_ptr<task_state, state_release>;
+
+// Code of a future's user that runs once its task is done, on the callback thread of the process.
+class PROCPOOL_EXPORT callback {
+ public:
+  virtual ~callback() = default;
+  virtual void run() = 0;
+};
+// Queues it, and keeps `state` until it has run. Does not block.
+PROCPOOL_EXPORT void run_when_done(task_state& state, std::unique_ptr<callback> what);
+
+// Throws nested_use_error: a future, or what is made of futures, belongs to another process.
+[[noreturn]] PROCPOOL_EXPORT void throw_other_process();
+inline void check_home(const home_process& home) {
+  if (!home.is_here()) [[unlikely]]
+    throw_other_process();
+}
+
+// Now plus d; the end of time when that is further away, now when d is negative or not a number.
+PROCPOOL_EXPORT time_point deadline_after(duration d);
+
+[[noreturn]] PROCPOOL_EXPORT void throw_no_state();
+[[noreturn]] PROCPOOL_EXPORT void throw_wait_timeout();
+
+}  // namespace procpool::detail

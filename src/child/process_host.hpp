@@ -1,0 +1,83 @@
+// Where the processes of procpool::process objects come from: one fork server for all that run task
+// functions, started with the first of them and kept until the program ends, and for each copy of
+// this process (captures, start_method::fork) one of its own, which forks once. A fork server is
+// nobody's child, so no wait loop of the program sees a process of ours or takes its status away.
+//
+// One thread hears of starts and deaths. It sleeps in poll() and holds nothing meanwhile, so that
+// the program can be forked. Any thread may call the members.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/per_process.hpp"
+#include "child/child_image.hpp"
+#include "child/child_process.hpp"
+#include "launch/fork_server_client.hpp"
+#include "os/poll.hpp"
+#include "os/private_fds.hpp"
+#include "shm/blocks.hpp"
+
+namespace procpool::parent {
+
+// A fork server and its processes, by seat. Under the host's mutex but for the client's own calls
+// that any thread may make.
+struct process_group {
+  std::unique_ptr<launch::fork_server_client> client;
+  std::vector<std::shared_ptr<child_process>> seats;
+  std::vector<std::uint32_t> incarnations;
+  bool copies = false;  // of this process: for one start only
+  bool used = false;    // that start was made
+  bool gone = false;    // the server has died; such a group is soon forgotten
+};
+
+class process_host {
+ public:
+  // One per process, never destroyed: static objects outlive everything. Throws std::system_error
+  // when it is made.
+  static process_host& instance();
+
+  // Both come back when the process runs; they throw as the constructor of procpool::process.
+  void start(const std::shared_ptr<child_process>& child, detail::process_thunk thunk,
+             detail::process_payload& task);
+  void start_copy(const std::shared_ptr<child_process>& child);
+
+  // False when neither this process nor the fork server can send it. True when it has ended.
+  bool signal(child_process& child, int number) noexcept;
+  // What its thread does whenever it wakes up. Any thread.
+  void look() noexcept;
+
+ private:
+  friend base::per_process<process_host>;
+  process_host();
+  ~process_host() = delete;
+
+  void require_file() const;
+  void ensure_thread();
+  void wake() const noexcept;
+  void watch();
+  std::chrono::milliseconds patience();
+  bool handle_events() noexcept;
+  void handle(process_group& group, const launch::server_event& event);
+  void remove_finished() noexcept;
+
+  std::shared_ptr<process_group> common_group();
+  std::shared_ptr<process_group> add_group(bool copies);
+  void write_image(child_process& child, const shm::process_image& head, const std::byte* task);
+  void launch(process_group& group, const std::shared_ptr<child_process>& child);
+  void release(child_process& child) noexcept;
+
+  std::mutex start_mutex_;  // one fork server is started at a time; never taken by the thread
+  bool has_thread_ = false;
+
+  std::mutex mutex_;
+  os::private_fd file_;
+  shm::block_allocator blocks_;
+  os::private_fd wake_;
+  os::event_set events_;
+  std::vector<std::shared_ptr<process_group>> groups_;
+  std::chrono::milliseconds linger_pause_{0};
+};
+
+}  // namespace procpool::parent

@@ -1,0 +1,246 @@
+#include "futures/callbacks.hpp"
+
+#include <algorithm>
+#include <list>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <unordered_map>
+
+#include "base/per_process.hpp"
+#include "futures/completion_hub.hpp"
+#include "os/limits.hpp"
+#include "procpool/detail/task/awaiter.hpp"
+#include "procpool/errors.hpp"
+#include "runtime/at_exit.hpp"
+#include "runtime/fork_gate.hpp"
+
+namespace procpool::parent {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr duration linger =
+    100ms;  // so that a stream of callbacks does not make a stream of threads
+
+void finish_callbacks(bool cancel) noexcept;
+
+void register_finisher_once() {
+  static const bool registered =
+      runtime::finish_at_exit(runtime::finish_order::callbacks, &finish_callbacks);
+  static_cast<void>(registered);
+}
+
+class callback_engine final : public detail::completion_listener {
+ public:
+  static callback_engine& instance();
+
+  void run_when_done(detail::task_state& state, std::unique_ptr<detail::callback> what) {
+    detail::check_home(state.home());
+    register_finisher_once();  // a promise needs no pool
+    std::list<entry> fresh(1);
+    entry& e = fresh.front();
+    e.of_future = std::move(what);
+    e.self = fresh.begin();
+    e.wish = {this, reinterpret_cast<std::uintptr_t>(&e), &state, nullptr, nullptr, nullptr};
+    std::thread former;
+    {
+      const std::lock_guard lock(hub_.mutex());
+      former = start_thread();  // if there can be none, nothing has happened yet
+      state.retain();
+      e.reporter.reset(&state);
+      waiting_.splice(waiting_.end(), fresh);
+      state.subscribe(e.wish);  // may deliver at once, and then `e` is gone
+      hub_.ring();
+    }
+    if (former.joinable()) former.join();
+  }
+
+  void post(std::function<void()> what) {
+    std::list<entry> fresh(1);
+    fresh.front().plain = std::move(what);
+    std::thread former;
+    {
+      const std::lock_guard lock(hub_.mutex());
+      former = start_thread();
+      ready_.splice(ready_.end(), fresh);
+      hub_.ring();
+    }
+    if (former.joinable()) former.join();
+  }
+
+  std::thread begin_watch() {
+    std::thread former = start_thread();
+    ++watchers_;
+    hub_.ring();  // it may be about to leave
+    return former;
+  }
+  void end_watch() noexcept {
+    if (--watchers_ == 0) hub_.ring();
+  }
+
+  void completed(detail::subscription& s) noexcept override {
+    auto& e = *reinterpret_cast<entry*>(s.tag);
+    ready_.splice(ready_.end(), waiting_, e.self);
+  }
+
+  // Until no callback is queued, running or waiting for a task; at exit. It does not wait for
+  // promises that nobody has kept.
+  void finish() noexcept {
+    // A callback that ends the program does not wait for itself.
+    if (runtime::on_library_thread()) return;
+    std::unique_lock lock(hub_.mutex());
+    // What waits for a promise may wait for ever.
+    const auto will_be_done = [this](const entry& e) {
+      return e.wish.threads != nullptr || hub_.has(e.wish.source);
+    };
+    while (running_) {
+      if (ready_.empty() && !busy_ && std::ranges::none_of(waiting_, will_be_done)) break;
+      lock.unlock();
+      std::this_thread::sleep_for(1ms);
+      lock.lock();
+      hub_.drain();
+    }
+    leaving_ = over_ = true;
+    hub_.ring();
+    lock.unlock();
+    if (thread_.joinable()) thread_.join();
+    lock.lock();
+    leaving_ = false;
+  }
+
+  // The program ends.
+  bool over() {
+    const std::lock_guard lock(hub_.mutex());
+    return over_;
+  }
+
+ private:
+  struct entry {
+    detail::subscription wish;
+    std::function<void()> plain;  // or:
+    std::unique_ptr<detail::callback> of_future;
+    detail::state_ptr reporter;  // alive until the callback has run: it hears of its errors
+    std::list<entry>::iterator self;
+  };
+
+  friend base::per_process<callback_engine>;
+  callback_engine() : hub_(completion_hub::instance()) {}
+
+  // Under the hub's mutex, as is all state here. What it returns is to be joined without it: that
+  // thread has left the mutex for the last time, but not the destructors of its thread_locals.
+  std::thread start_thread() {
+    if (running_) return {};
+    std::thread former;
+    try {
+      former = std::thread([this] { work(); });
+    } catch (const std::system_error& e) {
+      throw std::system_error(e.code(), "procpool: no callback can be run: " + os::thread_advice());
+    }
+    running_ = true;
+    former.swap(thread_);
+    // Such a destructor is what has called us.
+    if (former.get_id() == std::this_thread::get_id()) former.detach();
+    return former;
+  }
+
+  void work() {
+    const runtime::library_thread registered;
+    std::unique_lock lock(hub_.mutex());
+    for (;;) {
+      const time_point until = std::chrono::steady_clock::now() + linger;
+      const bool wanted = is_wanted();
+      const bool found = hub_.wait(lock, wanted ? nullptr : &until, {}, [&] {
+        return !ready_.empty() || leaving_ || wanted != is_wanted();
+      });
+      if (ready_.empty()) {
+        if ((found && leaving_) || (!found && !is_wanted())) break;
+        continue;
+      }
+      std::list<entry> next;
+      next.splice(next.end(), ready_, ready_.begin());
+      busy_ = true;
+      lock.unlock();
+      run(next.front());
+      next.clear();
+      // A callback has forked, and come back in the copy: nothing there is for this thread to do.
+      if (!home_.is_here()) return;
+      lock.lock();
+      busy_ = false;
+    }
+    running_ = false;
+  }
+
+  // Whether there is something to wait for.
+  bool is_wanted() const { return !waiting_.empty() || watchers_ != 0; }
+
+  static void run(entry& e) noexcept {
+    try {
+      if (e.plain) {
+        e.plain();
+      } else {
+        e.of_future->run();
+      }
+    } catch (...) {
+      if (e.reporter != nullptr) e.reporter->report(std::current_exception());
+    }
+    e.of_future.reset();
+    e.reporter.reset();
+  }
+
+  completion_hub& hub_;
+  const detail::home_process home_;
+  std::list<entry> waiting_, ready_;
+  std::size_t watchers_ = 0;
+  std::thread thread_;
+  bool running_ = false, busy_ = false, leaving_ = false, over_ = false;
+};
+
+constinit base::per_process<callback_engine> engines;
+callback_engine& callback_engine::instance() { return engines.get(); }
+
+}  // namespace
+
+bool post(const std::function<void()>& what) noexcept {
+  try {
+    callback_engine::instance().post(what);
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+std::thread begin_watch() { return callback_engine::instance().begin_watch(); }
+void end_watch() noexcept { callback_engine::instance().end_watch(); }
+
+namespace {
+void finish_callbacks(bool) noexcept {
+  if (callback_engine* const engine = engines.existing()) engine->finish();
+}
+}  // namespace
+
+}  // namespace procpool::parent
+
+namespace procpool::detail {
+
+void run_when_done(task_state& state, std::unique_ptr<callback> what) {
+  parent::callback_engine::instance().run_when_done(state, std::move(what));
+}
+
+// Its last reference may be the caller's, which is gone before the callback runs.
+// NOLINTNEXTLINE(performance-unnecessary-value-param)
+void wake_dropped(std::shared_ptr<sleeper> who) noexcept {
+  // In a copy of the process, and once the program ends, there is nobody to go on with it.
+  if (!who->is_here() || parent::callback_engine::instance().over()) return;
+  const auto refuse = [](sleeper& s) {
+    s.wake_with(std::make_exception_ptr(cancelled_error(
+        "the executor that was to go on with this coroutine is gone, or was shut down")));
+  };
+  try {
+    if (parent::post([who, refuse] { refuse(*who); })) return;
+  } catch (const std::bad_alloc&) {
+    // As when there can be no thread.
+  }
+  refuse(*who);  // in the thread that dropped it, rather than never
+}
+
+}  // namespace procpool::detail

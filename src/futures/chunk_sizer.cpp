@@ -1,0 +1,98 @@
+// How large the chunks of a map are, and how many are under way.
+#include <algorithm>
+#include <stdexcept>
+
+#include "procpool/detail/executor/map_feed.hpp"
+#include "procpool/errors.hpp"
+#include "procpool/wait.hpp"
+
+namespace procpool::detail {
+namespace {
+
+// Long against what a chunk costs (some microseconds), short against what a person notices.
+constexpr double usual_chunk_ns = 500'000;
+constexpr std::size_t largest_chunk = 65'536, growth = 8;
+constexpr std::size_t chunks_per_worker = 4;
+// With its results it stays in a CPU's own cache.
+constexpr std::size_t chunk_bytes = std::size_t{64} << 10U;
+constexpr std::size_t bytes_under_way = std::size_t{64} << 20U;
+
+}  // namespace
+
+map_pace::map_pace(const map_options& options, int workers, std::optional<std::size_t> total)
+    : chunksize_(options.chunksize),
+      buffersize_(options.buffersize),
+      workers_(static_cast<std::size_t>(workers)),
+      left_(total) {
+  if (chunksize_ && *chunksize_ == 0) {
+    throw std::invalid_argument("map_options::chunksize must be at least 1");
+  }
+  if (buffersize_ && *buffersize_ == 0) {
+    throw std::invalid_argument("map_options::buffersize must be at least 1");
+  }
+}
+
+std::size_t map_pace::next_chunk() const {
+  std::size_t most = std::min(chunksize_.value_or(size_), largest_chunk);
+  if (buffersize_) {
+    if (in_flight_ >= *buffersize_) return 0;
+    most = std::min(most, *buffersize_ - in_flight_);
+  } else {
+    if (chunks_ >= chunks_per_worker * workers_ + 2) return 0;
+    // Large items: enough for every worker to have a next one, whatever they weigh.
+    if (bytes_ >= bytes_under_way && chunks_ >= 2 * workers_) return 0;
+  }
+  if (!chunksize_) {
+    // Towards the end smaller, so that no worker is left with a large chunk alone.
+    if (left_) most = std::min(most, std::max<std::size_t>(1, *left_ / (2 * workers_)));
+    if (buffersize_) most = std::min(most, std::max<std::size_t>(1, *buffersize_ / (2 * workers_)));
+  }
+  return most;
+}
+
+bool map_pace::chunk_is_full(std::size_t bytes) const {
+  return !chunksize_ && bytes >= chunk_bytes;
+}
+
+std::size_t map_pace::most_items(std::size_t bytes) const {
+  return chunksize_ ? *chunksize_ : std::max<std::size_t>(1, chunk_bytes / bytes);
+}
+
+void map_pace::submitted(std::size_t items, std::size_t bytes) {
+  in_flight_ += items;
+  bytes_ += bytes;
+  ++chunks_;
+  if (left_) *left_ -= std::min(*left_, items);
+}
+
+void map_pace::chunk_done(std::size_t items, std::size_t bytes, std::uint32_t elapsed_ns) {
+  bytes_ -= bytes;
+  --chunks_;
+  if (elapsed_ns == 0 || items == 0) return;
+  const double each = static_cast<double>(elapsed_ns) / static_cast<double>(items);
+  ns_per_item_ = ns_per_item_ == 0 ? each : 0.7 * ns_per_item_ + 0.3 * each;
+  const double fit = std::clamp(usual_chunk_ns / ns_per_item_, 1.0, double{largest_chunk});
+  size_ = std::min(static_cast<std::size_t>(fit), size_ * growth);
+}
+
+void throw_map_timeout(std::size_t unread) {
+  throw timeout_error("the map did not finish in time: what " + std::to_string(unread) +
+                      " items still had to do is cancelled");
+}
+
+void throw_unfinished(std::size_t unfinished, std::size_t all) {
+  throw timeout_error(std::to_string(unfinished) + " (of " + std::to_string(all) +
+                      ") futures unfinished");
+}
+
+std::string describe(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    return e.what();
+  } catch (...) {
+    return "an exception that is not a std::exception";
+  }
+}
+
+}  // namespace procpool::detail

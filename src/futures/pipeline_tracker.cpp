@@ -1,0 +1,156 @@
+#include "procpool/detail/executor/pipeline_tracker.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <iterator>
+#include <list>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "futures/completion_hub.hpp"
+#include "procpool/errors.hpp"
+#include "runtime/fork_gate.hpp"
+#include "threads/thread_pool.hpp"
+
+namespace procpool::detail {
+
+namespace {
+
+constexpr std::chrono::nanoseconds longest_sleep = std::chrono::milliseconds(500);
+
+struct node : pipeline_item {
+  std::list<node>::iterator self;
+};
+
+}  // namespace
+
+struct pipeline_line::members final : parent::thread_pool::awaited {
+  explicit members(bool o) : ordered(o) {}
+
+  // Moves the next item that is done to the end of `taken`.
+  bool take(std::list<node>& taken) {
+    std::list<node>& from = ordered ? flying : settled;
+    if (from.empty() || !from.front().done) return false;
+    taken.splice(taken.end(), from, from.begin());
+    return true;
+  }
+  bool depends_on(const parent::thread_pool& pool) const noexcept override {
+    const auto stuck = [&pool](const pipeline_item& item) {
+      const auto* const task = dynamic_cast<const local_task*>(item.task.get());
+      return task != nullptr && task->waits_for(pool);
+    };
+    const std::lock_guard lock(mutex);
+    if (!settled.empty() || flying.empty()) return false;
+    return ordered ? stuck(flying.front()) : std::ranges::all_of(flying, stuck);
+  }
+
+  const bool ordered;
+  mutable std::mutex mutex;
+  std::condition_variable changed;
+  // In the order of the input; settled ones move over where that order does not matter.
+  std::list<node> flying, settled;
+  std::size_t inside = 0;  // between enter() and leave()
+  bool cancelled = false;
+};
+
+pipeline_line::pipeline_line(bool ordered) : members_(std::make_unique<members>(ordered)) {}
+pipeline_line::~pipeline_line() = default;
+
+pipeline_item& pipeline_line::add(std::size_t index) {
+  std::list<node> fresh;
+  node& item = fresh.emplace_back();
+  item.index = index;
+  item.self = fresh.begin();
+  const std::lock_guard lock(members_->mutex);
+  members_->flying.splice(members_->flying.end(), fresh);
+  return item;
+}
+
+void pipeline_line::withdraw() noexcept {
+  std::list<node> gone;  // freed without the mutex
+  const std::lock_guard lock(members_->mutex);
+  gone.splice(gone.end(), members_->flying, std::prev(members_->flying.end()));
+  if (gone.front().task) gone.front().task->cancel(false);
+}
+
+std::size_t pipeline_line::in_flight() const {
+  const std::lock_guard lock(members_->mutex);
+  return members_->flying.size() + members_->settled.size();
+}
+
+std::optional<pipeline_item> pipeline_line::next(const time_point* deadline) {
+  std::list<node> taken;
+  while (taken.empty()) {
+    // Again from time to time: items get stuck while we sleep.
+    const parent::thread_pool::waiting_scope not_the_last(*members_, deadline == nullptr);
+    std::unique_lock lock(members_->mutex);
+    if (members_->flying.empty() && members_->settled.empty()) return std::nullopt;
+    if (members_->take(taken)) break;
+    if (runtime::on_library_thread()) {
+      throw invalid_state_error(
+          "a callback, or a coroutine that goes on upon the callback thread, cannot wait for a "
+          "pipeline, whose items that thread moves on: read it on another thread, or go there "
+          "with co_await procpool::via(executor, future)");
+    }
+    std::chrono::nanoseconds left = longest_sleep;
+    if (deadline != nullptr) left = std::min(left, parent::time_until(*deadline));
+    if (left <= left.zero()) {
+      throw timeout_error("the pipeline did not finish in time: what " +
+                          std::to_string(members_->flying.size() + members_->settled.size()) +
+                          " items still had to do is cancelled");
+    }
+    members_->changed.wait_for(lock, left, [&] { return members_->take(taken); });
+  }
+  return std::move(taken.front());
+}
+
+void pipeline_line::cancel() noexcept {
+  std::list<node> settled;  // freed without the mutex
+  std::unique_lock lock(members_->mutex);
+  members_->cancelled = true;
+  for (node& item : members_->flying) {
+    if (item.task && !item.done) item.task->cancel(false);
+  }
+  settled.swap(members_->settled);
+  // One that is there may wait for room, and what was cancelled has made some. On the callback
+  // thread it would be ourselves.
+  if (!runtime::on_library_thread()) {
+    members_->changed.wait(lock, [this] { return members_->inside == 0; });
+  }
+}
+
+bool pipeline_line::enter() noexcept {
+  const std::lock_guard lock(members_->mutex);
+  if (members_->cancelled) return false;
+  ++members_->inside;
+  return true;
+}
+
+void pipeline_line::leave() noexcept {
+  const std::lock_guard lock(members_->mutex);
+  if (--members_->inside == 0 && members_->cancelled) members_->changed.notify_all();
+}
+
+void pipeline_line::under_way(pipeline_item& item, task_state* task) {
+  if (task != nullptr) task->retain();
+  state_ptr other(task);  // released without the mutex
+  const std::lock_guard lock(members_->mutex);
+  if (members_->cancelled && task != nullptr) task->cancel(false);
+  item.task.swap(other);
+}
+
+void pipeline_line::settle(pipeline_item& item, std::exception_ptr error) noexcept {
+  const std::lock_guard lock(members_->mutex);
+  if (members_->cancelled) return;
+  item.error = std::move(error);
+  item.done = true;
+  if (!members_->ordered) {
+    members_->settled.splice(members_->settled.end(), members_->flying,
+                             static_cast<node&>(item).self);
+  }
+  members_->changed.notify_all();
+}
+
+}  // namespace procpool::detail

@@ -1,0 +1,23 @@
+#include "futures/unobserved_error.hpp"
+
+#include <cstdio>
+#include <utility>
+
+namespace procpool::parent {
+
+void report_to(const std::function<void(std::exception_ptr)>& on_error,
+               std::exception_ptr e) noexcept {
+  try {
+    if (on_error) {
+      on_error(std::move(e));
+      return;
+    }
+    std::rethrow_exception(std::move(e));
+  } catch (const std::exception& x) {
+    std::fprintf(stderr, "procpool: an error that nobody asked for: %s\n", x.what());
+  } catch (...) {
+    std::fprintf(stderr, "procpool: an exception that nobody asked for\n");
+  }
+}
+
+}  // namespace procpool::parent

@@ -1,0 +1,362 @@
+// Objects are counted by nobody here: each has a token, a shared object of the program, which all
+// its proxies refer to (see manager/manager.cpp). When that is free, no proxy is left anywhere, and
+// the object goes. The table says so, and is looked at now and then.
+#include "manager/server.hpp"
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <span>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "manager/protocol.hpp"
+#include "objects/worker_registry.hpp"
+#include "os/child_setup.hpp"
+#include "os/error.hpp"
+#include "os/event_fd.hpp"
+#include "os/limits.hpp"
+#include "os/local_socket.hpp"
+#include "os/poll.hpp"
+#include "os/private_fds.hpp"
+#include "os/socket.hpp"
+#include "procpool/detail/task/code_ref.hpp"
+#include "procpool/errors.hpp"
+#include "wire/exception_codec.hpp"
+
+namespace procpool::worker {
+namespace {
+
+using detail::object_ref;
+using sync::message;
+using sync::message_head;
+using sync::message_kind;
+using namespace std::chrono_literals;
+
+constexpr std::chrono::milliseconds look_pause{250}, no_limit{-1}, retry_pause{10};
+constexpr std::chrono::milliseconds longest_sleep{1000};
+// For the secret of who connects.
+constexpr std::chrono::seconds secret_limit{10};
+// A client that has dropped its rights is another user, and so are strangers: those are let in
+// until they have shown the secret, which clients do at once, but few of them and not for long.
+constexpr int most_strangers = 128;
+constexpr std::chrono::seconds strangers_limit{1};
+// After so long without a descriptor for the next client, which others may give back, it is told.
+constexpr std::chrono::seconds lacking_limit{1};
+
+struct kept_object {
+  std::recursive_mutex mutex;  // a call may come back to the object that it began in
+  std::unique_ptr<detail::managed_object> object;
+  object_ref token;
+};
+
+class manager_server final : public sync::local_manager {
+ public:
+  manager_server(std::string name, sync::manager_secret secret, os::user_id maker)
+      : name_(std::move(name)), secret_(secret), maker_(maker), wake_(os::make_event_fd()) {}
+
+  // Throws std::system_error when there can be no thread.
+  void begin();
+  // Until the other end of `parent` is gone.
+  void run(os::private_fd listener, int parent);
+
+  const std::string& name() const noexcept override { return name_; }
+  void handle(const message& request, message_head& head, detail::message_writer& reply) override;
+
+ private:
+  void accept(int listener);
+  void cannot_accept(int listener, int error);
+  bool is_stranger(int connection) const noexcept;
+  bool knows_secret(int connection, bool stranger);
+  void serve(const os::private_fd& connection, bool stranger);
+  bool serve_one(int connection);
+  void act(const message& request, detail::message_writer& reply);
+  void make(const message_head& head, detail::wire_reader& in);
+  std::shared_ptr<kept_object> find(std::uint64_t number);
+  void require_going_on() const;
+  void collect();
+  std::vector<std::shared_ptr<kept_object>> take_dead();
+  std::vector<std::shared_ptr<kept_object>> take_all();
+  bool has_objects();
+
+  const std::string name_;
+  const sync::manager_secret secret_;
+  const os::user_id maker_;
+  const os::private_fd wake_;
+  // Given up for the moment in which a client hears that there is no other.
+  os::private_fd reserve_;
+  std::optional<std::chrono::steady_clock::time_point> lacking_since_;
+  std::atomic<int> strangers_{0};  // that have not shown the secret
+  std::mutex destroying_;          // held while destructors run
+  std::mutex mutex_;
+  bool ending_ = false;
+  std::map<std::uint64_t, std::shared_ptr<kept_object>> objects_;
+};
+
+// Destructors are the user's: one that blocks keeps nobody from being let in.
+void manager_server::begin() {
+  std::thread([this] { collect(); }).detach();
+}
+
+void manager_server::run(os::private_fd listener, int parent) {
+  reserve_ = os::private_fd(os::duplicate_fd(wake_.get()));
+  const pid_t starter = os::parent_process();
+  for (;;) {
+    std::array<os::poll_item, 2> items{};
+    items[0].fd = parent;
+    items[1].fd = listener.get();
+    os::poll_items(items, longest_sleep);
+    // A call may change the user, and then the kernel forgets that this process is to die with its
+    // parent: it is told again.
+    if (!os::die_with_parent(starter)) os::leave_process(0);
+    if (items[0].readable) break;
+    if (items[1].readable) accept(listener.get());
+  }
+  listener.reset();  // who comes now is refused, and does not wait for destructors
+  // Those that a call is using stay as they are: the process ends.
+  const std::lock_guard destroying(destroying_);
+  take_all();
+}
+
+// Destroys what nobody can call any more.
+void manager_server::collect() {
+  for (;;) {
+    std::array<os::poll_item, 1> item{};
+    item[0].fd = wake_.get();
+    os::clear_event_fd(wake_.get());  // before has_objects()
+    os::poll_items(item, has_objects() ? look_pause : no_limit);
+    try {
+      const std::lock_guard destroying(destroying_);
+      take_dead();
+    } catch (const std::bad_alloc&) {
+      // The next time.
+    }
+  }
+}
+
+bool manager_server::has_objects() {
+  const std::lock_guard lock(mutex_);
+  return !objects_.empty();
+}
+
+std::vector<std::shared_ptr<kept_object>> manager_server::take_dead() {
+  std::vector<std::shared_ptr<kept_object>> dead;
+  const std::lock_guard lock(mutex_);
+  for (auto at = objects_.begin(); at != objects_.end();) {
+    if (!objects_here().is_used(at->second->token)) {
+      dead.push_back(at->second);
+      at = objects_.erase(at);
+    } else {
+      ++at;
+    }
+  }
+  return dead;
+}
+
+std::vector<std::shared_ptr<kept_object>> manager_server::take_all() {
+  std::vector<std::shared_ptr<kept_object>> all;
+  const std::lock_guard lock(mutex_);
+  ending_ = true;
+  all.reserve(objects_.size());
+  for (const auto& [number, kept] : objects_) all.push_back(kept);
+  objects_.clear();
+  return all;
+}
+
+// What the answer to the first request is instead: the client is not served. It says nothing that
+// a stranger may not know.
+void decline(int connection, int error, const std::string& what) noexcept {
+  try {
+    const std::system_error why(error, std::generic_category(),
+                                "procpool: a manager cannot serve this client: " + what);
+    detail::message_writer reply;
+    message_head head;
+    head.kind = message_kind::exception;
+    wire::encode_exception(reply, std::make_exception_ptr(why), wire::origin::here(-1));
+    sync::send(connection, head, reply);
+  } catch (const std::exception&) {
+    // It is told by the end of the connection.
+  }
+}
+
+void manager_server::accept(int listener) {
+  auto connection = std::make_shared<os::private_fd>(os::accept_local(listener));
+  if (!*connection) {
+    cannot_accept(listener, errno);
+    return;
+  }
+  lacking_since_.reset();
+  const bool stranger = is_stranger(connection->get());
+  if (stranger && strangers_.fetch_add(1) >= most_strangers) {
+    --strangers_;
+    return decline(connection->get(), EAGAIN, "too many processes of other users connect at once");
+  }
+  try {
+    std::thread([this, connection, stranger] { serve(*connection, stranger); }).detach();
+  } catch (const std::exception&) {
+    if (stranger) --strangers_;
+    decline(connection->get(), EAGAIN,
+            "there are no threads or no memory for it: use fewer clients "
+            "at a time, or raise the limit of processes (ulimit -u)");
+  }
+}
+
+// Who waits stays in the queue, and the listener readable: hence the pause.
+void manager_server::cannot_accept(int listener, int error) {
+  if (os::accept_failure_of(error) == os::accept_failure::nobody) return;
+  os::poll_items({}, retry_pause);
+  if (!os::lacks_descriptors(error)) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (!lacking_since_) lacking_since_ = now;
+  if (now - *lacking_since_ < lacking_limit || !reserve_) return;
+  reserve_.reset();
+  {
+    const os::private_fd guest(os::accept_local(listener));
+    if (guest) decline(guest.get(), error, "in its process: " + os::descriptor_advice(error));
+  }
+  reserve_ = os::private_fd(os::duplicate_fd(wake_.get()));
+}
+
+bool manager_server::is_stranger(int connection) const noexcept {
+  const auto user = os::peer_user(connection);
+  return !user || (*user != os::this_user() && *user != maker_);
+}
+
+bool manager_server::knows_secret(int connection, bool stranger) {
+  sync::manager_secret given;
+  const bool told = os::receive_all_within(connection, std::as_writable_bytes(std::span(&given, 1)),
+                                           stranger ? strangers_limit : secret_limit);
+  if (stranger) --strangers_;
+  return told && given == secret_;
+}
+
+void manager_server::serve(const os::private_fd& connection, bool stranger) {
+  if (!knows_secret(connection.get(), stranger)) return;
+  try {
+    while (serve_one(connection.get())) {
+    }
+  } catch (const std::bad_alloc&) {
+    // The client hears of it by the end of the connection.
+  }
+}
+
+// With memory of its own: a client that waits does not keep that of its largest message.
+bool manager_server::serve_one(int connection) {
+  message request;
+  if (!sync::receive(connection, request)) return false;
+  message_head head;
+  detail::message_writer reply;
+  handle(request, head, reply);
+  if (!sync::send(connection, head, reply)) return false;
+  if (head.names_objects == 0) return true;
+  // What the reply names is held by `reply` until the client holds it.
+  return sync::receive_taken(connection);
+}
+
+void manager_server::handle(const message& request, message_head& head,
+                            detail::message_writer& reply) {
+  try {
+    act(request, reply);
+    head.kind = message_kind::value;
+    head.names_objects = reply.append_objects() ? 1 : 0;
+  } catch (...) {
+    reply.restart();
+    head.kind = message_kind::exception;
+    head.names_objects = 0;
+    wire::encode_exception(reply, std::current_exception(), wire::origin::here(-1));
+  }
+}
+
+void manager_server::act(const message& request, detail::message_writer& reply) {
+  std::size_t size = 0;
+  const auto named = sync::adopt_objects(request, size);
+  detail::wire_reader in(request.bytes.data(), size);
+  if (request.head.kind == message_kind::make) {
+    make(request.head, in);
+    return;
+  }
+  if (request.head.kind != message_kind::call) throw codec_error("a manager got no request");
+  const auto thunk =
+      reinterpret_cast<detail::call_thunk>(detail::from_code_ref({request.head.code}));
+  const std::shared_ptr<kept_object> kept = find(request.head.number);
+  const std::lock_guard one_at_a_time(kept->mutex);
+  thunk(*kept->object, in, reply);
+}
+
+void manager_server::make(const message_head& head, detail::wire_reader& in) {
+  const auto thunk = reinterpret_cast<detail::make_thunk>(detail::from_code_ref({head.code}));
+  auto kept = std::make_shared<kept_object>();
+  kept->object = thunk(in);
+  kept->token = head.token;
+  const std::lock_guard lock(mutex_);
+  require_going_on();
+  objects_[head.number] = std::move(kept);
+  os::signal_event_fd(wake_.get());  // it is to be looked after
+}
+
+std::shared_ptr<kept_object> manager_server::find(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  require_going_on();
+  const auto at = objects_.find(number);
+  if (at == objects_.end()) throw codec_error("a proxy names no object of its manager");
+  return at->second;
+}
+
+// With the lock.
+void manager_server::require_going_on() const {
+  if (!ending_) return;
+  throw manager_lost_error("procpool: this manager is ending, and its objects with it");
+}
+
+bool answer(int parent, std::int32_t error) noexcept {
+  return os::send_all(parent, std::as_bytes(std::span(&error, 1)));
+}
+
+// The listener comes from the parent, so that it is there before any proxy is. Empty when the
+// parent is gone, or was told why there is none.
+os::private_fd receive_listener(int parent) {
+  std::byte one{};
+  auto received = os::receive_message(parent, {&one, 1}, os::blocking::yes);
+  if (received.fds_lost) answer(parent, EMFILE);
+  if (received.size != 1 || received.fd_count != 1) return {};
+  return os::private_fd(std::move(received.fds[0]));
+}
+
+}  // namespace
+
+void serve_manager(const std::string& name, std::uint64_t secret0, std::uint64_t secret1,
+                   std::uint32_t user) {
+  os::ignore_interrupts();  // the program decides when it ends
+  const sync::manager_secret secret{{secret0, secret1}};
+  const os::private_fd parent(os::connect_local(name));
+  if (!parent && errno != ECONNREFUSED) os::throw_errno("a manager cannot reach its program");
+  if (!parent || os::peer_user(parent.get()) != user ||
+      !os::send_all(parent.get(), std::as_bytes(std::span(&secret, 1)))) {
+    return;  // the parent is gone
+  }
+  os::private_fd listener = receive_listener(parent.get());
+  if (!listener) return;
+  // Threads may still use it when the process ends.
+  manager_server* made = nullptr;
+  try {
+    made = new manager_server(name, secret, user);
+    made->begin();
+  } catch (const std::system_error& e) {
+    answer(parent.get(), e.code().value());
+    return;
+  }
+  manager_server& server = *made;
+  sync::set_this_manager(server);
+  if (!answer(parent.get(), 0)) return;
+  server.run(std::move(listener), parent.get());
+}
+
+}  // namespace procpool::worker

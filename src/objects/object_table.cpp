@@ -1,0 +1,235 @@
+#include "objects/object_table.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+#include "os/available_memory.hpp"
+#include "os/memfd.hpp"
+#include "procpool/errors.hpp"
+
+namespace procpool::shm {
+namespace {
+
+constexpr u32 usual_ids = 16384, least_ids = 64;
+constexpr u32 usual_rows = 8192, least_rows = 1024;
+constexpr u64 usual_stride = u64{1} << 40U;
+constexpr u64 range_alignment = u64{2} << 20U;  // so that huge pages fit
+constexpr u32 entries_at_once = 256;            // one page of them
+
+constexpr u64 round_up(u64 v, u64 to) { return (v + to - 1) / to * to; }
+
+constinit std::atomic<object_source*> source_of_worker{nullptr};
+
+[[noreturn]] void fail(int error, const std::string& what) {
+  throw std::system_error(error, std::generic_category(), "procpool: " + what);
+}
+
+}  // namespace
+
+object_plan object_plan::of(u32 ids, u32 rows, u64 stride) {
+  const u64 page = os::page_size();
+  object_plan p;
+  p.ids = ids;
+  p.rows = rows;
+  p.stride = stride;
+  p.entries_offset = round_up(sizeof(process_page), page);
+  p.heads_offset = p.entries_offset + round_up(u64{ids} * sizeof(object_entry), page);
+  p.fixed_bytes = p.heads_offset + round_up(u64{rows} * sizeof(row_head), page);
+  p.counts_offset = p.fixed_bytes;
+  p.row_stride = round_up(u64{ids} * sizeof(u32), page);
+  p.ranges_offset = p.counts_offset + rows * p.row_stride;
+  if (ids != 0) p.ranges_offset = round_up(p.ranges_offset, range_alignment);
+  p.file_size = p.ranges_offset + ids * stride;
+  return p;
+}
+
+// A file size limit (ulimit -f) counts offsets, not bytes: then there are fewer and smaller ranges.
+object_plan object_plan::make(u64 limit) {
+  const object_plan usual = of(usual_ids, usual_rows, usual_stride);
+  if (limit >= usual.file_size) return usual;
+  const u32 ids =
+      std::clamp<u32>(static_cast<u32>(std::bit_floor(limit >> 32U)), least_ids, usual_ids);
+  const u64 begin = of(ids, least_rows, 0).ranges_offset;
+  const u64 stride = limit <= begin ? 0 : (limit - begin) / ids / os::page_size() * os::page_size();
+  return stride == 0 ? of(0, 0, 0) : of(ids, least_rows, stride);
+}
+
+object_table::object_table(int fd, process_page& page)
+    : file_(fd),
+      plan_(object_plan::of(page.objects.ids, page.objects.rows, page.objects.stride)),
+      page_(&page) {
+  auto* begin = reinterpret_cast<std::byte*>(&page);
+  entries_ = reinterpret_cast<object_entry*>(begin + plan_.entries_offset);
+  heads_ = reinterpret_cast<row_head*>(begin + plan_.heads_offset);
+}
+
+u32 object_table::pages_of_row() const noexcept {
+  return static_cast<u32>(plan_.row_stride / os::page_size());
+}
+u32 object_table::page_of_count(u32 id) const noexcept {
+  return static_cast<u32>(id * sizeof(u32) / os::page_size());
+}
+
+u32 object_table::allocated() const noexcept {
+  // acquire: the entries were allocated before
+  return std::min(page_->objects.allocated.load(std::memory_order_acquire), plan_.ids);
+}
+
+bool object_table::is_used(const detail::object_ref& ref) const noexcept {
+  if (ref.id == 0 || ref.id >= allocated()) return false;
+  // relaxed: what was in it does not matter any more
+  const u64 word = entry(ref.id).word.load(std::memory_order_relaxed);
+  return object_state_of(word) == object_state::used &&
+         object_generation_of(word) == ref.generation;
+}
+
+void object_table::free(u32 id, u32 generation) noexcept {
+  // release: without pages and count before anybody takes it
+  entry(id).word.store(make_object_word(generation, object_state::free, 0),
+                       std::memory_order_release);
+  // relaxed: a hint
+  u32 lowest = lowest_free_.load(std::memory_order_relaxed);
+  while (id < lowest &&
+         !lowest_free_.compare_exchange_weak(lowest, id, std::memory_order_relaxed)) {
+  }
+}
+
+void object_table::extend(u32 count) const {
+  count = std::min(plan_.ids, (count + entries_at_once - 1) / entries_at_once * entries_at_once);
+  u32 known = allocated();
+  const u64 from = plan_.entries_offset + u64{known} * sizeof(object_entry);
+  const u64 to = plan_.entries_offset + u64{count} * sizeof(object_entry);
+  if (to <= from) return;
+  if (int error = os::allocate_memfd(file_.get(), from, to - from); error != 0) {
+    fail(error, "no memory for the table of shared objects");
+  }
+  std::atomic<u32>& allocated = page_->objects.allocated;
+  // release: pairs with the load above in other processes
+  while (known < count && !allocated.compare_exchange_weak(known, count, std::memory_order_release,
+                                                           std::memory_order_relaxed)) {
+  }
+}
+
+u64 object_table::most_bytes() const noexcept {
+  try {
+    const u64 bytes = os::allocated_bytes(file_.get());
+    return bytes == 0 ? plan_.stride : std::min(bytes, plan_.stride);
+  } catch (const disowned_file&) {
+    return plan_.stride;  // not known
+  }
+}
+
+void object_table::check_size(u64 bytes) const {
+  if (plan_.ids == 0) {
+    fail(EFBIG, "no room for shared objects: the file size limit is too low: raise ulimit -f");
+  }
+  if (bytes > plan_.stride) {
+    fail(EFBIG, "a shared object of " + std::to_string(bytes) + " bytes: none can be larger than " +
+                    std::to_string(plan_.stride) +
+                    " bytes: share several, or raise ulimit -f before the program starts");
+  }
+}
+
+void object_table::allocate(u32 id, u64 bytes) const {
+  const u64 begin = plan_.ranges_offset + id * plan_.stride;
+  // The kernel gives memory until it has to kill somebody for it.
+  int error = os::reserve_estimate(bytes) ? 0 : ENOMEM;
+  // Whoever wrote here through a span of an object that is gone has left pages.
+  if (error == 0 && !os::punch_hole(file_.get(), begin, plan_.stride)) error = errno;
+  if (error == 0) error = os::allocate_memfd(file_.get(), begin, bytes);
+  if (error == 0) return;
+  os::punch_hole(file_.get(), begin, plan_.stride);
+  const std::string size = std::to_string(bytes) + " bytes";
+  if (error == EFBIG) {
+    fail(error, "no shared object of " + size +
+                    " under this file size limit: raise ulimit -f before the program starts");
+  }
+  fail(error, "no shared memory for an object of " + size +
+                  ": let go of handles and read results that hold some, or free memory");
+}
+
+bool object_table::punch(u32 id) const noexcept {
+  try {
+    return os::punch_hole(file_.get(), plan_.ranges_offset + id * plan_.stride, plan_.stride);
+  } catch (const disowned_file&) {
+    return false;  // whoever needs the file next says so
+  }
+}
+
+os::mapping object_table::map(u32 id, u64 bytes, os::access mode) const noexcept {
+  try {
+    os::mapping m = os::mapping::try_shared(file_.get(), plan_.ranges_offset + id * plan_.stride,
+                                            round_up(bytes, os::page_size()), mode);
+    if (m) m.exclude_from_core();
+    return m;
+  } catch (const disowned_file&) {
+    errno = EBADF;
+    return {};
+  }
+}
+
+void object_table::allocate_heads() const {
+  const u64 bytes = plan_.fixed_bytes - plan_.heads_offset;
+  if (int error = os::allocate_memfd(file_.get(), plan_.heads_offset, bytes); error != 0) {
+    fail(error, "no memory for the table of shared objects");
+  }
+}
+
+os::mapping object_table::map_row(u32 row) const noexcept {
+  try {
+    os::mapping m = os::mapping::try_shared(
+        file_.get(), plan_.counts_offset + row * plan_.row_stride, plan_.row_stride);
+    // A process that a task forks must not count.
+    if (m) m.exclude_from_fork();
+    if (m) m.exclude_from_core();
+    return m;
+  } catch (const disowned_file&) {
+    errno = EBADF;
+    return {};
+  }
+}
+
+int object_table::allocate_row_page(u32 row, u32 page) const noexcept {
+  try {
+    const u64 size = os::page_size();
+    return os::allocate_memfd(file_.get(),
+                              plan_.counts_offset + row * plan_.row_stride + page * size, size);
+  } catch (const disowned_file&) {
+    return EBADF;
+  }
+}
+
+void object_table::clear_row(u32 row) const noexcept {
+  try {
+    os::punch_hole(file_.get(), plan_.counts_offset + row * plan_.row_stride, plan_.row_stride);
+  } catch (const disowned_file&) {
+    // The pool that finds it says so.
+  }
+  heads_[row].pages.store(0, std::memory_order_relaxed);  // its worker is dead, or not born yet
+}
+
+// release, acquire: it is complete
+object_source* worker_source() noexcept { return source_of_worker.load(std::memory_order_acquire); }
+void set_worker_source(object_source& source) noexcept {
+  source_of_worker.store(&source, std::memory_order_release);
+}
+
+void throw_no_objects_left(u32 ids) {
+  fail(ENOSPC, "all " + std::to_string(ids - 1) +
+                   " shared objects that a process can have are in use: let go of handles and read "
+                   "results that hold some, or put more into each");
+}
+
+void throw_unknown_object() {
+  throw codec_error("this handle names no shared object: it was damaged on its way");
+}
+
+void throw_cannot_map(int error, u64 bytes) {
+  fail(error, "cannot map a shared object of " + std::to_string(bytes) +
+                  " bytes: free address space, or raise ulimit -v");
+}
+
+}  // namespace procpool::shm

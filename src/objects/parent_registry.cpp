@@ -1,0 +1,373 @@
+#include "objects/parent_registry.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+#include <utility>
+
+#include "os/event_fd.hpp"
+#include "procpool/errors.hpp"
+#include "runtime/process_role.hpp"
+
+namespace procpool::parent {
+
+using detail::object_ref;
+using detail::object_use;
+using shm::object_state;
+using shm::u32;
+using shm::u64;
+
+namespace {
+
+constexpr u32 parent_row = 0;
+constinit base::per_process<objects> all_objects;
+
+}  // namespace
+
+objects& objects::instance() { return all_objects.get(); }
+objects* objects::existing() noexcept { return all_objects.existing(); }
+
+bool objects::may_live(const object_ref& ref) noexcept {
+  // An object of the process that this one was forked from may have the same number.
+  return all_objects.latest() == nullptr ||
+         all_objects.holds_for_any([&](const objects& o) { return o.is_used(ref); });
+}
+
+bool objects::any_made() noexcept {
+  const objects* o = existing();
+  return o != nullptr && o->table_.allocated() != 0;
+}
+
+objects::objects() : table_(shm::parent_page_fd(), shm::parent_page()) {
+  runtime::install_fork_handlers();
+}
+
+void objects::grow_entries(u32 ids) {
+  if (entries_.size() >= ids) return;
+  lingering_.reserve(ids);  // so that putting one on the list never fails
+  entries_.resize(ids);
+}
+
+// Under the mutex. 0: no id is free.
+u32 objects::claim() {
+  const auto may_take = [this](u32 id) { return id >= entries_.size() || !entries_[id].known; };
+  const u32 id = table_.claim(parent_row, may_take, [](u32) {});
+  if (id == 0) return 0;
+  try {
+    grow_entries(table_.allocated());
+  } catch (...) {
+    finish_free(id);
+    throw;
+  }
+  entry& e = entries_[id];
+  e.known = true;
+  e.generation = shm::object_generation_of(table_.entry(id).word.load());
+  e.bytes = 0;  // not there yet
+  return id;
+}
+
+object_use* objects::create(u64 bytes) {
+  table_.check_size(bytes);
+  collect();
+  u32 id = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    id = claim();
+  }
+  if (id == 0) shm::throw_no_objects_left(table_.ids());
+  try {
+    // Not under the mutex: this takes as long as it takes to find and clear so many pages.
+    table_.allocate(id, bytes);
+    os::mapping map = table_.map(id, bytes, os::access::read_write);
+    if (!map) shm::throw_cannot_map(errno, bytes);
+    const std::lock_guard lock(mutex_);
+    entries_[id].bytes = bytes;
+    // relaxed: workers hear of it through a task
+    table_.entry(id).bytes.store(bytes, std::memory_order_relaxed);
+    own_use& use = use_of(id);
+    use.map = std::move(map);
+    use.data = use.map.data();
+    // relaxed: handles begin under the mutex, and end with acquire and release
+    use.handles.fetch_add(1, std::memory_order_relaxed);
+    return &use;
+  } catch (...) {
+    {
+      const std::lock_guard lock(mutex_);
+      entries_[id].known = false;
+    }
+    finish_free(id);
+    throw;
+  }
+}
+
+// Under the mutex: the use that there is, or a new one, without handles and not mapped.
+objects::own_use& objects::use_of(u32 id) {
+  entry& e = entries_[id];
+  if (!e.use) {
+    e.use = std::make_unique<own_use>();
+    e.use->home = this;
+    e.use->ref = {id, e.generation};
+    e.use->bytes = e.bytes;
+    if (std::exchange(e.lingering, false)) std::erase(lingering_, id);
+  }
+  return *e.use;
+}
+
+object_use* objects::attach(const object_ref& ref, detail::object_access access) {
+  const std::lock_guard lock(mutex_);
+  static_cast<void>(access);  // one mapping serves both in the process that owns everything
+  if (ref.id >= entries_.size()) shm::throw_unknown_object();
+  entry& e = entries_[ref.id];
+  if (!e.use || e.generation != ref.generation) shm::throw_unknown_object();
+  if (!e.use->map) {
+    e.use->map = table_.map(ref.id, e.bytes, os::access::read_write);
+    if (!e.use->map) shm::throw_cannot_map(errno, e.bytes);
+    e.use->data = e.use->map.data();
+  }
+  // relaxed: as in create()
+  e.use->handles.fetch_add(1, std::memory_order_relaxed);
+  return e.use.get();
+}
+
+object_use* objects::adopt(const object_ref& ref) {
+  const std::lock_guard lock(mutex_);
+  if (!is_plausible(ref)) shm::throw_unknown_object();
+  own_use& use = use_of(ref.id);  // mapped when a handle is decoded
+  use.handles.fetch_add(1, std::memory_order_relaxed);
+  return &use;
+}
+
+void objects::check_lend(const object_use& use) { static_cast<void>(use); }
+
+void objects::drop(object_use& use) noexcept {
+  if (!home_.is_here()) return;  // inherited by a fork: the parent counts its own
+  std::unique_lock lock(mutex_);
+  // acquire, release: everybody's last look at the memory before it is freed
+  if (use.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  const u32 id = use.ref.id;
+  entry& e = entries_[id];
+  const std::unique_ptr<own_use> gone = std::move(e.use);
+  const bool free = begin_free(id);
+  lock.unlock();
+  gone->map.reset();
+  if (free) finish_free(id);
+}
+
+// True if nobody holds it, and it is ours to free. Otherwise it lingers.
+bool objects::begin_free(u32 id) noexcept {
+  entry& e = entries_[id];
+  if (anybody_holds(id)) {
+    if (!std::exchange(e.lingering, true)) {
+      lingering_.push_back(id);
+      // The supervisors that still run.
+      for (const int fd : wakers_) os::signal_event_fd(fd);
+      for (os::wake_socket* waker : wake_sockets_) waker->signal();
+    }
+    return false;
+  }
+  e.known = false;
+  // relaxed: only the value that the CAS expects
+  u64 word = table_.entry(id).word.load(std::memory_order_relaxed);
+  if (shm::object_generation_of(word) != e.generation) return false;  // somebody wrote there
+  // acq_rel: after the last count that was taken off, before the pages go
+  return table_.entry(id).word.compare_exchange_strong(
+      word, shm::make_object_word(e.generation, object_state::freeing, parent_row),
+      std::memory_order_acq_rel);
+}
+
+void objects::finish_free(u32 id) noexcept {
+  table_.punch(id);
+  // relaxed: nobody else changes it while it is FREEING
+  const u64 word = table_.entry(id).word.load(std::memory_order_relaxed);
+  table_.free(id, shm::object_generation_of(word));
+}
+
+// The count, or null if there certainly is none. Its page is allocated once more by us: the head
+// that says so is written by others.
+std::atomic<u32>* objects::count_of(u32 row, u32 id) noexcept {
+  row_use& r = rows_[row];
+  const u32 page = table_.page_of_count(id);
+  // acquire: the worker's allocation, and what it counted there before
+  if ((table_.pages(row).load(std::memory_order_acquire) >> page & 1U) == 0) return nullptr;
+  if (!r.counts) r.counts = table_.map_row(row);
+  if (!r.counts) return nullptr;
+  if ((r.pages >> page & 1U) == 0) {
+    if (table_.allocate_row_page(row, page) != 0) return nullptr;
+    r.pages |= 1U << page;
+  }
+  return reinterpret_cast<std::atomic<u32>*>(r.counts.data()) + id;
+}
+
+bool objects::anybody_holds(u32 id) noexcept {
+  // acquire: what was counted before a transfer is seen below
+  const u32 transfers = table_.transfers().load(std::memory_order_acquire);
+  const bool held = std::any_of(taken_rows_.begin(), taken_rows_.end(), [&](u32 row) {
+    const std::atomic<u32>* count = count_of(row, id);
+    if (count == nullptr) {
+      // Cannot be looked at for now: it may.
+      return (table_.pages(row).load(std::memory_order_relaxed) >> table_.page_of_count(id) & 1U) !=
+             0;
+    }
+    // acquire: the worker's last look at the memory
+    return count->load(std::memory_order_acquire) != 0;
+  });
+  // acquire above, then relaxed: whose count was seen at 0 after a transfer made that before
+  return held || table_.transfers().load(std::memory_order_relaxed) != transfers;
+}
+
+u32 objects::take_row() noexcept {
+  try {
+    const std::lock_guard lock(mutex_);
+    if (table_.rows() == 0) return 0;
+    if (rows_.empty()) {
+      table_.allocate_heads();
+      rows_.resize(1);  // row 0 is nobody's
+    }
+    u32 row = 1;
+    while (row < rows_.size() && rows_[row].taken) ++row;
+    if (row >= table_.rows()) return 0;
+    taken_rows_.reserve(taken_rows_.size() + 1);
+    if (row == rows_.size()) rows_.emplace_back();
+    rows_[row].taken = true;
+    taken_rows_.push_back(row);
+    return row;
+  } catch (const std::exception&) {
+    return 0;  // no memory, or no file any more: what needs the row says so
+  }
+}
+
+void objects::release_row(u32 row) noexcept {
+  if (row == 0 || !home_.is_here()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    row_use& r = rows_[row];
+    if (!r.taken) return;
+    // relaxed: the worker is dead
+    const bool used = table_.pages(row).load(std::memory_order_relaxed) != 0;
+    r.counts.reset();
+    r.pages = 0;
+    // In any case: it may have died between getting a page and saying so.
+    table_.clear_row(row);
+    if (!used) {
+      r.taken = false;
+      std::erase(taken_rows_, row);
+      return;
+    }
+  }
+  for (u32 id = next_orphan(row, 1); id != 0; id = next_orphan(row, id + 1)) finish_free(id);
+  {
+    const std::lock_guard lock(mutex_);
+    rows_[row].taken = false;
+    std::erase(taken_rows_, row);
+  }
+  collect();
+}
+
+// The next object that the dead worker had made and nobody has heard of; it is FREEING then.
+u32 objects::next_orphan(u32 row, u32 from) noexcept {
+  const std::lock_guard lock(mutex_);
+  for (u32 id = from; id < table_.allocated(); ++id) {
+    if (id < entries_.size() && entries_[id].known) continue;
+    // acquire: the dead worker's stores before its word
+    u64 word = table_.entry(id).word.load(std::memory_order_acquire);
+    if (shm::object_state_of(word) == object_state::free || shm::object_row_of(word) != row)
+      continue;
+    const u64 freeing =
+        shm::make_object_word(shm::object_generation_of(word), object_state::freeing, parent_row);
+    // acq_rel: as in begin_free
+    if (table_.entry(id).word.compare_exchange_strong(word, freeing, std::memory_order_acq_rel)) {
+      return id;
+    }
+  }
+  return 0;
+}
+
+// Believes nothing but what it knows itself of an object that it knows.
+bool objects::is_plausible(const object_ref& ref) {
+  if (ref.id == 0 || ref.id >= table_.allocated()) return false;
+  grow_entries(table_.allocated());
+  entry& e = entries_[ref.id];
+  if (e.known) return e.generation == ref.generation && e.bytes != 0;
+  const shm::object_entry& shared = table_.entry(ref.id);
+  // acquire, relaxed: the outcome that names it was acquired, and both are checked
+  const u64 word = shared.word.load(std::memory_order_acquire);
+  const u64 bytes = shared.bytes.load(std::memory_order_relaxed);
+  if (shm::object_state_of(word) != object_state::used) return false;
+  if (shm::object_generation_of(word) != ref.generation) return false;
+  if (bytes == 0 || bytes > table_.most_bytes()) return false;
+  e.known = true;
+  e.generation = ref.generation;
+  e.bytes = bytes;
+  return true;
+}
+
+void objects::take_over(u32 row, const wire::object_list& list, object_refs& out) {
+  const std::lock_guard lock(mutex_);
+  out.reserve(out.size() + list.count());
+  for (u32 i = 0; i < list.count(); ++i) {
+    const object_ref ref = list.at(i);
+    if (!is_plausible(ref)) continue;
+    own_use& use = use_of(ref.id);
+    // relaxed: as in create()
+    use.handles.fetch_add(1, std::memory_order_relaxed);
+    out.emplace_back(&use);
+    if (row == 0 || row >= rows_.size()) continue;
+    std::atomic<u32>* count = count_of(row, ref.id);
+    if (count == nullptr) continue;  // it goes with the worker
+    u32 n = count->load(std::memory_order_relaxed);
+    // relaxed: what the worker did before is ours with its outcome
+    while (n != 0 && !count->compare_exchange_weak(n, n - 1, std::memory_order_relaxed)) {
+    }
+  }
+}
+
+void objects::add_waker(int event_fd) {
+  const std::lock_guard lock(mutex_);
+  wakers_.push_back(event_fd);
+}
+
+void objects::remove_waker(int event_fd) noexcept {
+  const std::lock_guard lock(mutex_);
+  std::erase(wakers_, event_fd);
+}
+
+void objects::add_waker(os::wake_socket& waker) {
+  const std::lock_guard lock(mutex_);
+  wake_sockets_.push_back(&waker);
+}
+
+void objects::remove_waker(os::wake_socket& waker) noexcept {
+  const std::lock_guard lock(mutex_);
+  std::erase(wake_sockets_, &waker);
+}
+
+bool objects::has_lingering() noexcept {
+  const std::lock_guard lock(mutex_);
+  return !lingering_.empty();
+}
+
+void objects::collect() noexcept {
+  std::size_t looked_at = 0;
+  for (;;) {
+    u32 id = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      while (looked_at < lingering_.size() && anybody_holds(lingering_[looked_at])) ++looked_at;
+      if (looked_at >= lingering_.size()) return;
+      id = lingering_[looked_at];
+      lingering_[looked_at] = lingering_.back();
+      lingering_.pop_back();
+      entries_[id].lingering = false;
+      if (!begin_free(id)) continue;
+    }
+    finish_free(id);
+  }
+}
+
+worker_rows::~worker_rows() {
+  for (const u32 row : rows_) {
+    if (row != 0) objects::instance().release_row(row);
+  }
+}
+
+}  // namespace procpool::parent

@@ -1,0 +1,82 @@
+// A worker's side of shared objects: what it was given and what it makes, counted in its own row
+// (see objects/object_table.hpp). A range that was mapped once stays mapped for the next handle of
+// that id, so that tasks over the same array cost neither a mapping nor page faults.
+//
+// Threads of a task may copy and drop handles; outcomes are written by the worker's own thread.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "objects/object_table.hpp"
+#include "procpool/detail/codec/wire_io.hpp"
+#include "procpool/detail/shared/shared_object.hpp"
+
+namespace procpool::worker {
+
+class objects final : public shm::object_source {
+ public:
+  // row 0: the parent had none, and every use of a handle throws.
+  objects(int fd, shm::process_page& page, shm::u32 row) : table_(fd, page), row_(row) {}
+
+  detail::object_use* create(shm::u64 bytes) override;
+  detail::object_use* attach(const detail::object_ref& ref, detail::object_access access) override;
+  void drop(detail::object_use& use) noexcept override;
+  detail::object_use* adopt(const detail::object_ref& ref) override;
+  void check_lend(const detail::object_use& use) override;
+  bool is_used(const detail::object_ref& ref) const noexcept override {
+    return table_.is_used(ref);
+  }
+
+  // A handle was written into the outcome that is being made: that keeps the object from now on.
+  void note(const detail::shared_object& object);
+  // Nothing was written, after all.
+  void forget_noted() noexcept;
+  // Behind the value: what the parent takes over with it. Throws what the writer throws; what was
+  // noted stays noted then.
+  void append_noted(detail::wire_writer& out);
+
+ private:
+  // One id as this process knows it. At its address for good.
+  struct place {
+    struct own_use : detail::object_use {
+      os::mapping map;
+      bool listed = false;  // in idle_
+    };
+    own_use uses[2];  // by object_access
+    shm::u32 generation = 0;
+    shm::u32 noted = 0;      // in the outcome that is being made
+    bool made_here = false;  // and no outcome has told of it
+  };
+  struct idle_use {
+    shm::u32 id;
+    unsigned access;
+  };
+
+  place& place_of(shm::u32 id);
+  std::atomic<shm::u32>& count_of(shm::u32 id);
+  void add(shm::u32 id);
+  void take_off(shm::u32 id) noexcept;
+  detail::object_use* begin_use(shm::u32 id, shm::u64 bytes, detail::object_access access);
+  void map(place::own_use& use, shm::u32 id, shm::u64 bytes, detail::object_access access);
+  void unmap_idle(std::size_t keep) noexcept;
+  void let_go(shm::u32 id) noexcept;
+  void free(shm::u32 id) noexcept;
+
+  std::mutex mutex_;
+  shm::object_table table_;
+  shm::u32 row_;
+  os::mapping counts_;
+  shm::u32 pages_ = 0;  // of the row, allocated
+  std::vector<std::unique_ptr<place>> places_;
+  std::deque<idle_use> idle_;  // some are in use again
+  std::vector<detail::object_ref> noted_;
+};
+
+// This worker's; only the worker's own thread may ask.
+objects& objects_here();
+void set_objects(objects& o) noexcept;
+
+}  // namespace procpool::worker

@@ -1,0 +1,325 @@
+// An outcome comes out: the owner of a future looks at the state word, sleeps on it, holds the
+// outcome in place while it is read, and lets the task go.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "os/futex.hpp"
+#include "pool/pool.hpp"
+
+namespace procpool::parent {
+namespace {
+
+using detail::task_status;
+using shm::task_phase;
+using shm::u32;
+using shm::u64;
+using namespace std::chrono_literals;
+
+// A wake can be lost with the worker that was to send it.
+constexpr std::chrono::nanoseconds longest_sleep = 500ms;
+// A slot comes from a worker's cache: several on the way at once hide how long that takes.
+constexpr u64 prefetch_ahead = 4;
+constexpr u64 few_behind = 8;
+constexpr u64 quicker_than_reading_ns = 400;
+constexpr std::chrono::nanoseconds shortest_pause = 50us, longest_pause = 200us;
+
+}  // namespace
+
+bool task_record::load(u64& word) const noexcept {
+  const shm::slot* s = slot.load(std::memory_order_acquire);
+  if (s == nullptr) return false;
+  // acquire: with DONE comes the outcome
+  word = s->word.load(std::memory_order_acquire);
+  return shm::generation_of(word) == generation;
+}
+
+bool task_record::resolved() const noexcept {
+  // acquire, three times: as in load()
+  const shm::slot* s = slot.load(std::memory_order_acquire);
+  if (s == nullptr) return true;
+  const u64 word = s->word.load(std::memory_order_acquire);
+  if (shm::generation_of(word) == generation) return shm::is_resolved(word);
+  // Harvested meanwhile; or the word is damaged, and the pool has yet to find out.
+  return slot.load(std::memory_order_acquire) != s;
+}
+
+task_status task_record::status() const {
+  detail::check_home(home());
+  u64 word = 0;
+  // acquire: it is stored before the word, and cleared when nobody asks any more
+  if (was_cancelled.load(std::memory_order_acquire) && resolved()) return task_status::cancelled;
+  if (!load(word)) return task_status::finished;
+  switch (shm::phase_of(word)) {
+    case task_phase::ready:
+      return task_status::pending;
+    case task_phase::claimed: {
+      // acquire: as in load()
+      const shm::slot* s = slot.load(std::memory_order_acquire);
+      if (s == nullptr) return task_status::finished;  // harvested since
+      const u32 stamp = s->started.load(std::memory_order_relaxed);
+      return stamp == shm::started_stamp(word) ? task_status::running : task_status::pending;
+    }
+    case task_phase::kill:
+      return task_status::running;
+    case task_phase::cancelled:
+      return task_status::cancelled;
+    default:
+      return task_status::finished;
+  }
+}
+
+bool task_record::set_flag(u64 flag) noexcept {
+  // acquire, twice: as in load()
+  shm::slot* s = slot.load(std::memory_order_acquire);
+  if (s == nullptr) return false;
+  u64 word = s->word.load(std::memory_order_acquire);
+  do {
+    if (shm::generation_of(word) != generation || shm::is_resolved(word)) return false;
+    // seq_cst: before our sleep or drain; the worker's CAS to DONE sees the flag or fails
+  } while ((word & flag) == 0 && !s->word.compare_exchange_weak(word, word | flag));
+  return true;
+}
+
+bool task_record::wait_until(const time_point* deadline) {
+  detail::check_home(home());
+  if (resolved()) return true;
+  if (deadline != nullptr && *deadline <= std::chrono::steady_clock::now()) return resolved();
+  const std::chrono::nanoseconds pause = owner->pause_for_backlog();
+  if (pause != 0ns) {
+    if (rest(pause, deadline)) return true;
+  } else {
+    const auto check = [this] { return resolved(); };
+    const bool many = owner->behind(*this) > few_behind;
+    if (patience::of_this_thread().look(check, owner->crowded(), many)) return true;
+  }
+  for (;;) {
+    if (!set_flag(shm::waiter_flag) && resolved()) return true;
+    std::chrono::nanoseconds left = longest_sleep;
+    if (deadline != nullptr) {
+      const duration d = *deadline - std::chrono::steady_clock::now();
+      if (d <= duration::zero()) return resolved();
+      if (d < longest_sleep) left = std::chrono::duration_cast<std::chrono::nanoseconds>(d) + 1ns;
+    }
+    // Once: a sweep may give the slot away at any time. It stays mapped, and the sleep is bounded.
+    shm::slot* s = slot.load(std::memory_order_acquire);
+    if (s == nullptr) return true;
+    const u64 word = s->word.load(std::memory_order_acquire);
+    if (resolved()) return true;
+    const os::futex_result slept = os::futex_wait(s->word, static_cast<u32>(word), left);
+    if (slept == os::futex_result::timed_out) owner->look_after(*this);
+  }
+}
+
+void pool::prefetch_behind(const task_record& r) const noexcept {
+  // relaxed: only a guess. The hint may be old, or damaged: any address will do.
+  const u64 position = r.hint_position.load(std::memory_order_relaxed) + prefetch_ahead;
+  const u64 hint = region_.hint(position).load(std::memory_order_relaxed);
+  base::prefetch_to_write(&region_.at(static_cast<u32>(hint & shm::slot_index_mask)));
+}
+
+// Sleeps without asking to be woken. True if the task is resolved then.
+bool task_record::rest(std::chrono::nanoseconds pause, const time_point* deadline) noexcept {
+  if (deadline != nullptr) pause = std::min(pause, time_until(*deadline));
+  shm::slot* s = slot.load(std::memory_order_acquire);
+  if (s == nullptr || resolved()) return true;
+  const u64 word = s->word.load(std::memory_order_acquire);
+  if (shm::is_resolved(word)) return resolved();
+  os::futex_wait(s->word, static_cast<u32>(word), pause);
+  return resolved();
+}
+
+// Hints that were put after this task's.
+u64 pool::behind(const task_record& r) const noexcept {
+  // relaxed: both are guesses
+  return region_.control().tail.load(std::memory_order_relaxed) -
+         r.hint_position.load(std::memory_order_relaxed);
+}
+
+bool pool::crowded() const noexcept { return roster_.awake() >= cpus_; }
+
+// Where workers have all CPUs and many tasks are left to them, a thread that waits leaves them
+// alone for an eighth of the time that these take: if it looked, a worker would not run, and if it
+// were woken by each result, that would cost as much as a short task. 0: it may look.
+std::chrono::nanoseconds pool::pause_for_backlog() const noexcept {
+  if (!crowded()) return 0ns;
+  const shm::control_block& c = region_.control();
+  // relaxed: all of it is a guess
+  const u64 head = c.head.load(std::memory_order_relaxed);
+  const u64 tail = c.tail.load(std::memory_order_relaxed);
+  if (tail < head + few_behind) return 0ns;
+  const u64 usual = c.usual_ns.load(std::memory_order_relaxed);
+  if (usual < quicker_than_reading_ns) return 0ns;
+  const auto pause = std::chrono::nanoseconds((tail - head) * usual / cpus_ / 8);
+  return pause < shortest_pause ? 0ns : std::min(pause, longest_pause);
+}
+
+bool task_record::add_pin() noexcept {
+  // acquire: with `harvested` comes the copy
+  std::uint32_t before = pins.fetch_add(1, std::memory_order_acquire);
+  while ((before & harvesting) != 0) {
+    base::relax();
+    before = pins.load(std::memory_order_acquire);
+  }
+  return (before & harvested) != 0;
+}
+
+detail::outcome_view task_record::wait_and_pin() {
+  u64 word = 0;
+  if (home().is_here() && load(word) && shm::is_resolved(word)) {
+    owner->prefetch_behind(*this);
+  } else {
+    wait_until(nullptr);
+  }
+  return pin();
+}
+
+detail::outcome_view task_record::pin() {
+  const bool is_saved = add_pin();
+  u64 word = 0;
+  if (!is_saved && load(word) && shm::phase_of(word) == task_phase::done) [[likely]] {
+    // relaxed: load() has acquired the slot, and with DONE what is in it
+    const shm::slot& s = *slot.load(std::memory_order_relaxed);
+    // Each is loaded once, checked, and only the checked copy used.
+    const u64 length = s.length.load(std::memory_order_relaxed);
+    const bool is_value =
+        s.kind.load(std::memory_order_relaxed) == static_cast<u32>(shm::outcome_kind::value);
+    if (is_value && s.block.load(std::memory_order_relaxed) == 0 && length <= shm::inline_bytes) {
+      return {nullptr, s.bytes, length};
+    }
+  }
+  return pin_unusual(is_saved);
+}
+
+// release: our reading before a harvest, which finds no pins
+void task_record::unpin() noexcept { pins.fetch_sub(1, std::memory_order_release); }
+
+std::uint32_t task_record::elapsed_ns() const noexcept {
+  u64 word = 0;
+  // acquire: as in load(); relaxed: DONE has brought it
+  const shm::slot* s = slot.load(std::memory_order_acquire);
+  if (s == nullptr || !load(word) || shm::phase_of(word) != task_phase::done) return 0;
+  return s->elapsed.load(std::memory_order_relaxed);
+}
+
+bool task_record::cancel(bool kill_running) {
+  detail::check_home(home());
+  // acquire: as in load()
+  shm::slot* s = slot.load(std::memory_order_acquire);
+  u64 word = 0;
+  for (;;) {
+    if (s == nullptr || !load(word)) return status() == task_status::cancelled;
+    switch (shm::phase_of(word)) {
+      case task_phase::ready:
+        if (!s->word.compare_exchange_strong(word, shm::with_phase(word, task_phase::cancelled))) {
+          break;
+        }
+        let_arguments_go();
+        owner->announce(*this);
+        return true;
+      case task_phase::claimed:
+        if (!kill_running) return false;
+        // Only the winner of this CAS kills: the worker cannot take another task any more.
+        if (!s->word.compare_exchange_strong(word, shm::with_phase(word, task_phase::kill))) break;
+        owner->kill_worker_of(*this, word);
+        return true;
+      case task_phase::kill:
+        return true;
+      default:
+        return status() == task_status::cancelled;
+    }
+  }
+}
+
+void task_record::release() noexcept {
+  if (!home().is_here()) [[unlikely]]
+    return;
+  // acquire, and release for the others: what all owners did before is done before the record ends.
+  // The last one leaves the count as it is, which says that the record is in use.
+  u32 owners = references.load(std::memory_order_acquire);
+  while (owners != 1) {
+    if (references.compare_exchange_weak(owners, owners - 1, std::memory_order_acq_rel)) return;
+  }
+  u64 word = 0;
+  if (load(word) && !shm::is_resolved(word)) {
+    owner->drop(*this);
+    return;
+  }
+  if ((word & shm::notify_flag) != 0) leave_list(word);
+  finish_release();
+}
+
+// Whether an outcome may lie in a block.
+bool task_record::has_block() const noexcept {
+  const shm::slot* s = slot.load(std::memory_order_relaxed);
+  return s != nullptr && (items != 0 || s->block.load(std::memory_order_relaxed) != 0);
+}
+
+void task_record::finish_release() noexcept {
+  // Whoever is copying the outcome finishes first, and from here on nobody begins. Where there are
+  // pins they are ours: nobody else refers to the task any more.
+  u32 before = pins.load(std::memory_order_acquire);
+  if (before == 0) before = pins.fetch_add(1, std::memory_order_acquire);
+  while ((before & harvesting) != 0) {
+    base::relax();
+    before = pins.load(std::memory_order_acquire);
+  }
+  if (argument_objects.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+    let_arguments_go();
+  u64 word = 0;
+  if (!load(word) || !shm::is_resolved(word)) [[unlikely]]
+    damaged = slot.load(std::memory_order_relaxed) != nullptr;
+  if (names_objects(word) || outcome_objects) [[unlikely]]
+    let_outcome_go(word);
+  if (has_block()) give_back_result();
+  error = nullptr;
+  if (!saved.empty()) saved = {};
+  saved_exception = false;
+  extras.reset();
+  // relaxed: the next stores release it
+  was_cancelled.store(false, std::memory_order_relaxed);
+  // release: from here on a sweep finds nothing in use
+  references.store(0, std::memory_order_release);
+  // release: who harvests and finds no pins finds no references either
+  pins.store(0, std::memory_order_release);
+  owner->give_back(*this);
+}
+
+void task_record::report(std::exception_ptr e) noexcept { owner->report(std::move(e)); }
+
+// The future is gone, the task is not done. It will be freed by whoever drains.
+void pool::drop(task_record& r) noexcept {
+  // The record may be the last that keeps the pool, and the pool must not end under the mutex.
+  own();
+  {
+    const std::lock_guard lock(completion_hub::instance().mutex());
+    r.dropped = true;
+    // relaxed: counted under the hub's mutex; who looks without it only guesses
+    const bool first = dropped_.fetch_add(1, std::memory_order_relaxed) == 0;
+    if (first && objects::any_made())
+      wake_supervisor();  // it may keep some: see look_after_objects
+    if (!r.set_flag(shm::notify_flag)) {
+      // Done in the meantime; if its slot is on a list, that list is emptied here.
+      drain();
+      if (r.dropped) r.deliver();
+    }
+  }
+  disown();
+}
+
+void pool::announce(task_record& r) noexcept {
+  u64 word = 0;
+  if (!r.load(word)) return;
+  // A submit may harvest it at any time from here on; then it has no slot, and the harvest wakes.
+  shm::slot* s = r.slot.load();
+  if ((word & shm::waiter_flag) != 0 && s != nullptr) {
+    os::futex_wake(s->word, std::numeric_limits<int>::max());
+  }
+  if ((word & shm::notify_flag) == 0) return;
+  completion_hub& hub = completion_hub::instance();
+  const std::lock_guard lock(hub.mutex());
+  r.deliver();
+  hub.ring();
+}
+
+}  // namespace procpool::parent

@@ -1,0 +1,121 @@
+// Completions that somebody listens for. The workers push such tasks on done-lists, one for each
+// worker; whoever waits drains them all, and tells the listeners. All of it under the hub's mutex.
+#include <utility>
+
+#include "pool/pool.hpp"
+
+namespace procpool::parent {
+
+using shm::task_phase;
+using shm::u32;
+using shm::u64;
+
+void task_record::subscribe(detail::subscription& s) {
+  detail::check_home(home());
+  s.source = owner;
+  s.next = listeners;
+  listeners = &s;
+  if (!set_flag(shm::notify_flag)) deliver();
+}
+
+void task_record::unsubscribe(detail::subscription& s) noexcept {
+  for (detail::subscription** at = &listeners; *at != nullptr; at = &(*at)->next) {
+    if (*at == &s) {
+      *at = s.next;
+      s.state = nullptr;
+      return;
+    }
+  }
+}
+
+void task_record::deliver() noexcept {
+  // The list has the last one first, and they are told in the order in which they came.
+  detail::subscription* first = nullptr;
+  while (listeners != nullptr) {
+    detail::subscription* s = listeners;
+    listeners = s->next;
+    s->next = std::exchange(first, s);
+  }
+  while (first != nullptr) {
+    detail::subscription& s = *first;
+    first = s.next;
+    s.state = nullptr;
+    s.listener->completed(s);
+  }
+  if (dropped) {
+    dropped = false;
+    owner->dropped_one();
+    finish_release();
+  }
+}
+
+void task_record::leave_list(u64 word) noexcept {
+  if (shm::phase_of(word) != task_phase::done) return;
+  // acquire: who took it off the list is done with it
+  if (off_list.load(std::memory_order_acquire)) return;
+  const std::lock_guard lock(completion_hub::instance().mutex());
+  owner->drain();
+}
+
+void pool::drain() noexcept {
+  // Entries that were pushed before their word said DONE: looked at again each time.
+  for (task_record** at = &not_done_yet_; *at != nullptr;) {
+    task_record* r = *at;
+    if (r->resolved()) {
+      *at = r->chain;
+      r->not_done_yet = false;
+      r->deliver();
+    } else {
+      at = &r->chain;
+    }
+  }
+  for (u32 w = 0; w < region_.workers(); ++w) {
+    std::atomic<u32>& head = region_.line(w).done_list;
+    // relaxed: only whether there is anything; who pushes later rings later
+    if (head.load(std::memory_order_relaxed) == 0) continue;
+    // acquire: the links behind the head
+    u32 entry = head.exchange(0, std::memory_order_acquire);
+    // The links are bytes of the region: each is checked, and followed at most as often as there
+    // are slots. Slots that are not in use have no record, or one that nobody refers to.
+    task_record* first = nullptr;
+    for (u32 n = 0; entry != 0 && entry <= shm::max_slots && n < shm::max_slots; ++n) {
+      task_record* r = record_at(entry - 1);
+      if (r == nullptr) break;
+      // relaxed: the exchange has acquired the links
+      entry = region_.at(entry - 1).next.load(std::memory_order_relaxed);
+      if (r->references.load() == 0 || r->not_done_yet) continue;
+      if (r->off_list.exchange(true))
+        continue;  // twice on a list: somebody wrote where he must not
+      // The list has the last one first, and they are told in the order in which they came.
+      r->chain = std::exchange(first, r);
+    }
+    while (first != nullptr) {
+      task_record* r = std::exchange(first, first->chain);
+      if (r->resolved()) {
+        r->deliver();
+      } else {
+        r->chain = std::exchange(not_done_yet_, r);
+        r->not_done_yet = true;
+      }
+    }
+  }
+}
+
+void pool::forget_not_done(task_record& r) noexcept {
+  for (task_record** at = &not_done_yet_; *at != nullptr; at = &(*at)->chain) {
+    if (*at != &r) continue;
+    *at = r.chain;
+    r.not_done_yet = false;
+    return;
+  }
+}
+
+bool pool::anything_done() const noexcept {
+  for (u32 w = 0; w < region_.workers(); ++w) {
+    // relaxed: a hint
+    if (region_.line(w).done_list.load(std::memory_order_relaxed) != 0) return true;
+  }
+  return false;
+}
+
+}  // namespace procpool::parent

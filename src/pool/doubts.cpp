@@ -1,0 +1,219 @@
+// A task that writes where it must not may hit the words that the parent and its workers share.
+// What the parent knows itself decides whether a word can be true: which task the slot has, which
+// workers live, which hints it has put. It looks when a worker has died, when a wait has heard
+// nothing for half a second, and when the pool closes. Nothing on the usual way of a task asks.
+//
+//   the word of a task     cannot be true: the task has the death's error, or codec_error
+//   head, tail, roles      are put right, and READY tasks get new hints
+//   lists of done tasks    lose their ends: who listens for those tasks hears of them all the same
+//
+// The slot of such a task is not used again: a worker that still runs it will publish there.
+#include <csignal>
+#include <limits>
+
+#include "futures/kept_error.hpp"
+#include "os/futex.hpp"
+#include "pool/pool.hpp"
+#include "procpool/errors.hpp"
+
+namespace procpool::parent {
+
+using shm::task_phase;
+using shm::u32;
+using shm::u64;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr duration revival_pause = 500ms;
+
+}  // namespace
+
+void pool::look_after(task_record& r) noexcept {
+  bool hinted = false;
+  {
+    const std::lock_guard lock(mutex_);
+    mend_control();
+    hinted = look_at(r);
+  }
+  if (hinted) kick();
+}
+
+// A worker that was stopped may hold the hints of tasks that others could run.
+void pool::revive() noexcept {
+  bool any = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const time_point now = std::chrono::steady_clock::now();
+    if (now - last_revival_ < revival_pause) return;
+    last_revival_ = now;
+    mend_control();
+    for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+      if (look_at(*record_at(i))) any = true;
+    }
+    deliver_lost();
+  }
+  if (any) kick();
+}
+
+std::exception_ptr pool::damage_error() const noexcept {
+  return kept_error([] { return codec_error(damaged_text); }, out_of_memory_);
+}
+
+// Whether the task of a record in use can be in that state.
+bool pool::is_possible(const task_record& r, u64 word) const noexcept {
+  if (shm::generation_of(word) != r.generation || (word & shm::unused_mask) != 0) return false;
+  const u32 worker = shm::worker_of(word);
+  switch (shm::phase_of(word)) {
+    case task_phase::ready: {
+      if (worker != 0) return false;
+      const shm::slot& s = region_.at(r.index);
+      // acquire: what is begun was claimed before, and the second look at the word finds that
+      if (s.started.load(std::memory_order_acquire) != shm::started_stamp(word)) return true;
+      return ((s.word.load() ^ word) & ~shm::flags_mask) != 0;
+    }
+    case task_phase::claimed:
+    case task_phase::kill:
+      return worker < seats_.size() && seats_[worker].phase != seat_phase::empty;
+    case task_phase::done:
+    case task_phase::crashed:
+    case task_phase::cancelled:
+      return true;  // who reads the outcome checks the rest
+    case task_phase::free:
+      break;
+  }
+  return false;
+}
+
+// Whether the living worker that the word names certainly does not run this task: it sleeps, or it
+// has ended others meanwhile.
+bool pool::runs_elsewhere(task_record& r, u64 word) const noexcept {
+  const u32 worker = shm::worker_of(word);
+  const auto unchanged = [&] {
+    return ((r.slot.load()->word.load() ^ word) & ~shm::flags_mask) == 0;
+  };
+  if (roster_.is_asleep(worker) && unchanged()) return true;
+  // relaxed: it grows after each task, perhaps later than the next one is claimed, but for one
+  const u64 tasks = region_.line(worker).tasks.load(std::memory_order_relaxed);
+  const u64 claim = word & ~shm::flags_mask;
+  if (r.doubted_word == claim && tasks > r.doubted_tasks + 1) return unchanged();
+  if (r.doubted_word != claim) {
+    r.doubted_word = claim;
+    r.doubted_tasks = tasks;
+  }
+  return false;
+}
+
+// True if it has a new hint.
+bool pool::look_at(task_record& r) noexcept {
+  // acquire: as in first_unresolved
+  if (r.references.load(std::memory_order_acquire) == 0) return false;
+  shm::slot* s = r.slot.load();
+  if (s == nullptr) return false;
+  const u64 word = s->word.load();
+  if (!is_possible(r, word)) {
+    lose(r, damage_error());
+    return false;
+  }
+  switch (shm::phase_of(word)) {
+    case task_phase::ready:
+      // relaxed: it changes under the mutex only
+      if (r.hint_position.load(std::memory_order_relaxed) >= region_.control().head.load()) {
+        return false;
+      }
+      put_hint(r);
+      return true;
+    case task_phase::claimed:
+      if (runs_elsewhere(r, word)) lose(r, damage_error());
+      return false;
+    case task_phase::kill: {
+      if (runs_elsewhere(r, word)) {
+        lose(r, damage_error());
+        return false;
+      }
+      // Once more: a worker that finds the word so waits for it.
+      const u32 index = shm::worker_of(word);
+      server_->signal_worker({index, seats_[index].incarnation}, SIGKILL);
+      return false;
+    }
+    default:
+      return false;
+  }
+}
+
+// The task's own word says nothing any more.
+void pool::lose(task_record& r, std::exception_ptr e) noexcept {
+  std::uint32_t unpinned = 0;
+  // Whoever reads its outcome finds out, and the slot is left when the future goes.
+  if (!r.pins.compare_exchange_strong(unpinned, harvesting)) return;
+  if (r.references.load() == 0) {
+    // Its future went while we looked.
+    r.pins.store(0, std::memory_order_relaxed);
+    return;
+  }
+  r.error = std::move(e);
+  r.saved_exception = false;
+  shm::slot& s = *r.slot.load();
+  abandon_slot(r);
+  // release: the error before the mark, as in harvest_one
+  r.pins.fetch_add(harvested - harvesting, std::memory_order_release);
+  os::futex_wake(s.word, std::numeric_limits<int>::max());
+  r.let_arguments_go();
+  completion_hub& hub = completion_hub::instance();
+  const std::lock_guard lock(hub.mutex());
+  if (r.not_done_yet) forget_not_done(r);
+  r.deliver();
+  hub.ring();
+}
+
+void pool::abandon_slot(task_record& r) noexcept {
+  shm::slot* s = r.slot.exchange(nullptr);
+  if (s == nullptr) return;
+  by_slot_[r.index].store(&lost_slot_, std::memory_order_release);
+  // No hint fits it any more, and a worker that ends its task there goes on.
+  s->word.store(shm::make_word(0, task_phase::free));
+  ++lost_slots_;
+}
+
+// The words of the ring and of who sleeps, as the parent knows them.
+void pool::mend_control() noexcept {
+  shm::control_block& c = region_.control();
+  roster_.drop_impossible_roles();
+  // relaxed: only the parent writes it, under the mutex
+  if (c.tail.load(std::memory_order_relaxed) != tail_) c.tail.store(tail_);
+  const u64 head = c.head.load();
+  if (head <= tail_ && tail_ - head <= shm::ring_entries) return;
+  // The workers go on from here. What was waiting gets new hints.
+  c.head.store(tail_);
+  head_ = tail_;
+  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+    task_record& r = *record_at(i);
+    u64 word = 0;
+    if (r.references.load() == 0 || !r.load(word)) continue;
+    if (shm::phase_of(word) == task_phase::ready && is_possible(r, word)) put_hint(r);
+  }
+}
+
+// A worker pushes a slot on its list before its word says DONE. So what is done, and is on no list
+// after a look at all of them, was on one whose links or head were overwritten.
+void pool::deliver_lost() noexcept {
+  completion_hub& hub = completion_hub::instance();
+  const std::lock_guard lock(hub.mutex());
+  bool any = false;
+  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+    task_record& r = *record_at(i);
+    const auto is_due = [&r] {
+      return r.references.load() != 0 && (r.listeners != nullptr || r.dropped) && r.resolved();
+    };
+    if (!is_due()) continue;
+    drain();
+    if (!is_due()) continue;
+    r.off_list.store(true, std::memory_order_relaxed);
+    if (r.not_done_yet) forget_not_done(r);
+    r.deliver();
+    any = true;
+  }
+  if (any) hub.ring();
+}
+
+}  // namespace procpool::parent

@@ -1,0 +1,294 @@
+#include "pool/inline_pool.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "base/cycle_clock.hpp"
+#include "futures/unobserved_error.hpp"
+#include "objects/parent_registry.hpp"
+#include "pool/task_record.hpp"
+#include "procpool/detail/codec/heap_writer.hpp"
+#include "procpool/detail/task/thunks.hpp"
+#include "procpool/errors.hpp"
+#include "procpool/outcome.hpp"
+#include "wire/exception_codec.hpp"
+
+namespace procpool::parent {
+namespace {
+
+constexpr std::int64_t no_worker = -1;
+
+constinit thread_local bool in_a_task = false;
+
+// The initializer and the finalizer run under it, as a task does.
+class task_scope {
+ public:
+  task_scope() { in_a_task = true; }
+  ~task_scope() { in_a_task = false; }
+  task_scope(const task_scope&) = delete;
+  task_scope& operator=(const task_scope&) = delete;
+};
+
+void check_not_in_a_task() {
+  if (!in_a_task) return;
+  throw nested_use_error(
+      "an executor was used inside of a task: in a worker it could not be; return what is to be "
+      "done to whoever submitted the task");
+}
+
+void encode_current_exception(detail::wire_writer& out) {
+  wire::encode_exception(out, std::current_exception(), wire::origin::here(no_worker));
+}
+
+// Memory for a writer that has `size` bytes at `from`; the caller frees it.
+std::span<std::byte> grown(std::byte* from, std::size_t size, std::size_t need) {
+  const std::size_t bytes = std::max({size + need, 2 * size, std::size_t{128}});
+  auto* const to = static_cast<std::byte*>(::operator new(bytes));
+  if (size != 0) std::memcpy(to, from, size);
+  ::operator delete(from);
+  return {to, bytes};
+}
+
+// A writer to private memory, which also keeps the shared objects that are named in it.
+template <class Writer>
+class private_writer : public Writer {
+ public:
+  private_writer(const private_writer&) = delete;
+  private_writer& operator=(const private_writer&) = delete;
+
+ protected:
+  template <class... Hooks>
+  explicit private_writer(object_refs& objects, Hooks... hooks)
+      : Writer(nullptr, nullptr, &grow, hooks...), objects_(&objects) {}
+  ~private_writer() { ::operator delete(this->begin_); }
+
+  static void note(detail::wire_writer& base, const detail::shared_object& object) {
+    static_cast<private_writer&>(base).objects_->push_back(object);
+  }
+
+ private:
+  static void grow(detail::wire_writer& base, std::size_t need) {
+    auto& self = static_cast<private_writer&>(base);
+    const std::size_t used = self.size();
+    const std::span<std::byte> to = grown(self.begin_, used, need);
+    self.begin_ = to.data();
+    self.cur_ = to.data() + used;
+    self.end_ = to.data() + to.size();
+  }
+  object_refs* objects_;
+};
+
+// The outcome of a task.
+class value_writer final : public private_writer<detail::wire_writer> {
+ public:
+  explicit value_writer(object_refs& objects) : private_writer(objects, &note) {}
+  std::vector<std::byte> take() const { return {begin_, cur_}; }
+  void restart() { cur_ = begin_; }
+};
+
+// The same for the items of a map.
+class items_writer final : public private_writer<detail::chunk_run> {
+ public:
+  items_writer(std::uint32_t count, object_refs& objects)
+      : private_writer(objects, &write_exception, &note, &append) {
+    count_ = count;
+    begun_ = &begun_items_;
+    progress_ = &finished_;
+  }
+  std::uint32_t finished() const { return static_cast<std::uint32_t>(finished_.load() >> 32U); }
+  std::vector<std::byte> take() const {
+    const std::size_t bytes = (finished_.load() & 0xffffffffU) * 8;
+    return {begin_, begin_ + std::min(bytes, size())};
+  }
+
+ private:
+  // They are kept by the outcome as a whole.
+  static std::uint64_t append(chunk_run&) { return detail::item_value; }
+  static void write_exception(chunk_run& base) { encode_current_exception(base); }
+
+  std::atomic<std::uint32_t> begun_items_{0};
+  std::atomic<std::uint64_t> finished_{0};
+};
+
+class inline_outcome final : public detail::local_task {
+ public:
+  inline_outcome(detail::error_handler on_error, std::uint32_t items, const task_options* o)
+      : local_task(std::move(on_error)), items_(items), label_(o == nullptr ? "" : o->label) {}
+
+  void run_task(const inline_pool::packed_task& task) {
+    value_writer out(objects_);
+    try {
+      const auto thunk = reinterpret_cast<detail::task_thunk>(detail::from_code_ref(task.code));
+      detail::wire_reader in(task.payload.data(), task.payload.size());
+      thunk(in, out);
+      bytes_ = out.take();
+    } catch (...) {
+      out.restart();
+      encode_current_exception(out);
+      detail::wire_reader in(out.data(), out.size());
+      set_error(wire::decode_exception(in, label_));
+    }
+  }
+
+  void run_chunk(const inline_pool::packed_task& task) {
+    items_writer out(task.items, objects_);
+    const std::uint64_t start = base::monotonic_ns();
+    try {
+      const auto thunk = reinterpret_cast<detail::chunk_thunk>(detail::from_code_ref(task.code));
+      detail::wire_reader in(task.payload.data(), task.payload.size());
+      thunk(in, out);
+    } catch (...) {
+      rest_ = std::current_exception();
+    }
+    const std::uint64_t ns = base::monotonic_ns() - start;
+    elapsed_ns_ = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(ns, 1, UINT32_MAX));
+    finished_ = out.finished();
+    bytes_ = out.take();
+  }
+
+ protected:
+  detail::outcome_view value() noexcept override { return {nullptr, bytes_.data(), bytes_.size()}; }
+  std::uint32_t item_count() const noexcept override { return items_; }
+  void items(std::vector<detail::outcome_run>& out) override {
+    const auto add = [&out](const detail::outcome_run& run) { out.push_back(run); };
+    if (finished_ != 0) split_items(bytes_.data(), bytes_.size(), finished_, label_, add);
+    if (finished_ != items_) out.push_back({{rest_}, items_ - finished_});
+  }
+
+ private:
+  const std::uint32_t items_;
+  const std::string label_;
+  object_refs objects_;
+  std::vector<std::byte> bytes_;
+  std::uint32_t finished_ = 0;
+  std::exception_ptr rest_;  // of the items that did not finish
+};
+
+}  // namespace
+
+bool wants_inline() {
+  const char* text = std::getenv("PROCPOOL_INLINE");
+  return text != nullptr && std::string_view(text) == "1";
+}
+
+inline_pool::inline_pool(pool_options options)
+    : options_(std::move(options)),
+      on_error_(std::make_shared<std::function<void(std::exception_ptr)>>(options_.on_error)) {}
+
+void inline_pool::check_open() const {
+  if (!broken_.empty()) throw broken_process_pool(broken_);
+  if (stopping_) {
+    throw shutdown_error("this pool was shut down: submit before shutdown(), or make a new pool");
+  }
+}
+
+// Whoever comes while it runs waits for it.
+void inline_pool::initialize() {
+  std::call_once(initialized_, [this] {
+    std::string failure;
+    try {
+      options_.initializer();
+    } catch (...) {
+      failure =
+          "the initializer of this pool failed: " + detail::describe(std::current_exception());
+    }
+    const std::lock_guard lock(mutex_);
+    broken_ = failure;
+    used_ = true;
+  });
+  const std::lock_guard lock(mutex_);
+  if (!broken_.empty()) throw broken_process_pool(broken_);
+}
+
+// One task of those that shutdown waits for. It keeps the pool.
+class inline_pool::run_scope {
+ public:
+  explicit run_scope(inline_pool& pool) : pool_(pool) {
+    const std::lock_guard lock(pool_.mutex_);
+    pool_.check_open();
+    ++pool_.running_;
+    pool_.own();
+  }
+  ~run_scope() {
+    {
+      std::unique_lock lock(pool_.mutex_);
+      --pool_.running_;
+      pool_.done_ += done ? 1U : 0U;
+      pool_.finalize(lock);
+    }
+    pool_.disown();
+  }
+  run_scope(const run_scope&) = delete;
+  run_scope& operator=(const run_scope&) = delete;
+  bool done = false;
+
+ private:
+  inline_pool& pool_;
+};
+
+detail::state_ptr inline_pool::run(const packed_task& task) {
+  check_not_in_a_task();
+  run_scope scope(*this);
+  const task_scope like_a_worker;
+  auto* const outcome = new inline_outcome(on_error_, task.items, task.options);
+  detail::state_ptr owner(outcome);
+  initialize();
+  outcome->begin();
+  if (task.items == 0) {
+    outcome->run_task(task);
+  } else {
+    outcome->run_chunk(task);
+  }
+  outcome->finish();
+  scope.done = true;
+  return owner;
+}
+
+// Whoever finds that nothing runs and nothing will.
+void inline_pool::finalize(std::unique_lock<std::mutex>& lock) noexcept {
+  if (!stopping_ || running_ != 0) return;
+  if (std::exchange(used_, false) && broken_.empty()) {
+    ++running_;
+    lock.unlock();
+    try {
+      const task_scope like_a_worker;
+      options_.finalizer();
+    } catch (...) {
+      report_to(nullptr, std::current_exception());
+    }
+    lock.lock();
+    --running_;
+  }
+  ended_.notify_all();
+}
+
+void inline_pool::shutdown(bool wait) {
+  check_not_in_a_task();
+  std::unique_lock lock(mutex_);
+  stopping_ = true;
+  finalize(lock);
+  if (wait) ended_.wait(lock, [this] { return running_ == 0; });
+}
+
+void inline_pool::abandon(bool wait) {
+  // One that a task has made has run nothing.
+  if (!in_a_task) shutdown(wait);
+  disown();
+}
+
+void inline_pool::disown() noexcept {
+  if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+pool_stats inline_pool::stats() const {
+  const std::lock_guard lock(mutex_);
+  pool_stats out;
+  out.running = running_;
+  out.done = done_;
+  return out;
+}
+
+}  // namespace procpool::parent

@@ -1,0 +1,239 @@
+// What an outcome says: what a worker left is checked before it is believed, read where it lies,
+// and given back.
+#include <algorithm>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "objects/object_list.hpp"
+#include "os/memfd.hpp"
+#include "pool/pool.hpp"
+#include "procpool/detail/task/thunks.hpp"
+#include "procpool/errors.hpp"
+#include "wire/exception_codec.hpp"
+
+namespace procpool::parent {
+namespace {
+
+using shm::task_phase;
+using shm::u32;
+using shm::u64;
+
+// All loads of a slot here are relaxed: who calls has acquired DONE, and with it what is there.
+
+// Null unless the worker found no memory for the outcome.
+std::exception_ptr no_room_error(const shm::slot& s) {
+  if (s.kind.load(std::memory_order_relaxed) != static_cast<u32>(shm::outcome_kind::no_room)) {
+    return nullptr;
+  }
+  return std::make_exception_ptr(std::system_error(
+      static_cast<int>(s.length.load(std::memory_order_relaxed) & 0xffffU), std::generic_category(),
+      "procpool: no shared memory for the result of this task: read results, submit fewer at a "
+      "time, or free memory"));
+}
+
+[[noreturn]] void fail_damaged() { throw codec_error(damaged_text); }
+
+}  // namespace
+
+// Errors, what lies in a block, and what was harvested.
+detail::outcome_view task_record::pin_unusual(bool is_saved) {
+  u64 word = 0;
+  if (is_saved && saved_exception) {
+    detail::wire_reader reader(saved.data(), saved.size());
+    return {wire::decode_exception(reader, label()), nullptr, 0};
+  }
+  if (is_saved) return {error, saved.data(), saved.size()};
+  try {
+    if (!load(word)) fail_damaged();
+    if (names_objects(word)) owner->take_over_objects(*this, word);
+    return read_outcome(word);
+  } catch (...) {
+    return {std::current_exception(), nullptr, 0};
+  }
+}
+
+raw_outcome task_record::find_outcome(u64 word) {
+  if (shm::phase_of(word) == task_phase::cancelled) {
+    return {std::make_exception_ptr(cancelled_error()), nullptr, 0, false};
+  }
+  if (shm::phase_of(word) == task_phase::crashed) {
+    // Only the parent says so, and then there is an error.
+    if (!error) fail_damaged();
+    return {error, nullptr, 0, false};
+  }
+  if (shm::phase_of(word) != task_phase::done) fail_damaged();
+  const shm::slot& s = *slot.load(std::memory_order_relaxed);
+  // Each is loaded once, checked, and only the checked copy used.
+  const u64 length = s.length.load(std::memory_order_relaxed);
+  const u64 block = s.block.load(std::memory_order_relaxed);
+  const u32 kind = s.kind.load(std::memory_order_relaxed);
+  if (std::exception_ptr e = no_room_error(s)) return {std::move(e), nullptr, 0, false};
+  if (block == 0 && length > shm::inline_bytes) fail_damaged();
+  const std::byte* bytes = block == 0 ? s.bytes : owner->published_bytes(word, block, length);
+  if (kind == static_cast<u32>(shm::outcome_kind::value)) return {nullptr, bytes, length, false};
+  if (kind == static_cast<u32>(shm::outcome_kind::value_with_objects)) {
+    return {nullptr, bytes, wire::object_list(bytes, length).value_size(), false};
+  }
+  if (kind != static_cast<u32>(shm::outcome_kind::exception)) fail_damaged();
+  return {nullptr, bytes, length, true};
+}
+
+detail::outcome_view task_record::read_outcome(u64 word) {
+  const raw_outcome o = find_outcome(word);
+  if (!o.is_exception) return {o.error, o.data, o.size};
+  detail::wire_reader reader(o.data, o.size);
+  return {wire::decode_exception(reader, label()), nullptr, 0};
+}
+
+void task_record::pin_items(std::vector<detail::outcome_run>& out) {
+  const bool is_saved = add_pin();
+  std::exception_ptr rest = error;
+  u32 left = items;
+  u64 word = 0;
+  const auto add = [&](const detail::outcome_run& run) {
+    if (run.count > left) fail_damaged();
+    out.push_back(run);
+    left -= run.count;
+  };
+  try {
+    read_pieces(add);
+    if (!is_saved) {
+      if (!load(word)) fail_damaged();
+      if (shm::phase_of(word) == task_phase::done) {
+        if (names_objects(word)) owner->take_over_objects(*this, word);
+        read_items(word, add);
+        rest = no_room_error(*slot.load());
+      }
+      if (shm::phase_of(word) == task_phase::cancelled) {
+        rest = std::make_exception_ptr(cancelled_error());
+      }
+    }
+    if (!rest && left != 0) fail_damaged();
+  } catch (...) {
+    rest = std::current_exception();
+  }
+  // What has no outcome of its own has that of the whole chunk.
+  if (left != 0) out.push_back({{rest, nullptr, 0}, left});
+}
+
+void task_record::read_pieces(const run_sink& out) const {
+  if (!extras) return;
+  for (const chunk_piece& p : extras->pieces) {
+    if (p.error) {
+      out({{p.error, nullptr, 0}, p.items});
+    } else {
+      split_items(p.outcomes.data(), p.outcomes.size(), p.items, extras->label, out);
+    }
+  }
+}
+
+void task_record::read_items(u64 word, const run_sink& out) {
+  const auto& line = *reinterpret_cast<const shm::chunk_progress*>(slot.load()->bytes);
+  // acquire: for a chunk that is not DONE, the outcomes that it vouches for
+  const u64 progress = line.progress.load(std::memory_order_acquire);
+  const u64 offset = line.outcomes.load(std::memory_order_relaxed);
+  // The pieces hold what was before.
+  const u32 first = first_item;
+  const u32 finished = shm::progress_finished(progress);
+  if (finished > items || first > finished) fail_damaged();
+  const u64 bytes = u64{shm::progress_units(progress)} * 8;
+  if (finished == first) return;
+  split_items(owner->published_bytes(word, offset, bytes), bytes, finished - first,
+              std::string(label()), out);
+}
+
+void split_items(const std::byte* data, std::size_t size, std::uint32_t items,
+                 const std::string& label, const run_sink& out) {
+  std::size_t at = 0;
+  while (items != 0) {
+    if (size - at < sizeof(u64)) fail_damaged();
+    u64 header = 0;
+    std::memcpy(&header, data + at, sizeof header);
+    header = detail::loaded_once(header);
+    at += sizeof header;
+    const std::byte* bytes = data + at;
+    u64 length = header >> 8U;
+    u32 count = 1;
+    if ((header & 0xffU) == detail::item_run) {
+      const u32 stride = detail::run_stride(header);
+      count = detail::run_count(header) == 0 ? items : detail::run_count(header);
+      length = u64{count} * stride;
+      if (count > items || length > size - at) fail_damaged();
+      out({{nullptr, bytes, stride}, count});
+    } else if (length > size - at) {
+      fail_damaged();
+    } else if ((header & 0xffU) == detail::item_exception) {
+      detail::wire_reader reader(bytes, length);
+      out({{wire::decode_exception(reader, label), nullptr, 0}, 1});
+    } else if ((header & 0xffU) == detail::item_with_objects) {
+      out({{nullptr, bytes, wire::object_list(bytes, length).value_size()}, 1});
+    } else {
+      out({{nullptr, bytes, length}, 1});
+    }
+    items -= count;
+    at = std::min<std::size_t>(size, at + (length + 7) / 8 * 8);
+  }
+}
+
+// Resolved by DONE.
+std::exception_ptr task_record::error_of_rest() const { return no_room_error(*slot.load()); }
+
+void task_record::give_back_result() noexcept {
+  u64 word = 0;
+  if (!load(word) || shm::phase_of(word) != task_phase::done) return;
+  const shm::slot& s = *slot.load(std::memory_order_relaxed);
+  const u64 block = items != 0
+                        ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
+                        : s.block.load(std::memory_order_relaxed);
+  if (block != 0) owner->give_back_block(word, block);
+}
+
+std::byte* pool::result_bytes(u64 word, u64 offset, u64 length) {
+  const u64 arena = region_.arena_offset();
+  if (offset < arena + sizeof(shm::block_header)) fail_damaged();
+  const u64 p = region_.partition_of(offset);
+  if (p == 0 || p >= partitions_.size()) fail_damaged();
+  // acquire: whose it is, as its life began
+  if (partitions_[p].seat.load(std::memory_order_acquire) != shm::worker_of(word)) fail_damaged();
+  const u64 end = region_.partition(p) + region_.stride();
+  if (length > end - offset || offset % shm::cache_line != 0) fail_damaged();
+  // Past the end of the file there is nothing but SIGBUS.
+  if (offset + length > known_size_.load(std::memory_order_relaxed)) {
+    const u64 size = os::file_size(region_.fd());
+    known_size_.store(size, std::memory_order_relaxed);
+    if (offset + length > size) fail_damaged();
+  }
+  // Nor where the worker has never written: it would be memory that is made for being read.
+  if (!view_.may_be_value(offset, length)) fail_damaged();
+  // With its header, which lies in the same window.
+  constexpr u64 header = sizeof(shm::block_header);
+  return view_.at(offset - header, length + header) + header;
+}
+
+namespace {
+
+shm::block_header& header_of(std::byte* bytes) {
+  return *reinterpret_cast<shm::block_header*>(bytes - sizeof(shm::block_header));
+}
+
+}  // namespace
+
+const std::byte* pool::published_bytes(u64 word, u64 offset, u64 length) {
+  std::byte* const bytes = result_bytes(word, offset, length);
+  // relaxed: who calls has acquired DONE
+  if (header_of(bytes).in_use.load(std::memory_order_relaxed) == 0) fail_damaged();
+  return bytes;
+}
+
+void pool::give_back_block(u64 word, u64 offset) noexcept {
+  try {
+    std::byte* const bytes = result_bytes(word, offset, 0);
+    // release: our reading before the worker's next writing
+    header_of(bytes).in_use.store(0, std::memory_order_release);
+  } catch (...) {
+    // A damaged offset names no block that could be given back.
+  }
+}
+
+}  // namespace procpool::parent

@@ -1,0 +1,351 @@
+// The parent's side of one pool.
+//
+//   submit.cpp      a task goes in: record, slot, state word, hint, kick
+//   await.cpp       an outcome comes out: looking, sleeping, holding it in place, letting go
+//   outcome.cpp     what it says: checking, reading, giving its block back
+//   done_lists.cpp  completions that somebody listens for
+//   completions.cpp many at once
+//   supervisor.cpp  one thread, asleep until a worker starts or dies, or the pool closes
+//   sweep.cpp       what happens when a worker has died
+//   doubts.cpp      what a task may have overwritten: found, and put right or given up
+//   task_objects.cpp  shared objects that tasks and outcomes name
+//   meeting.cpp     a task for each worker, all at the same time
+//   pool.cpp        from constructor to shutdown
+//
+// Threads: any may submit, wait and cancel. `mutex_` guards the lists, the table of seats and all
+// changes that are not one atomic operation on a state word; it is held for nanoseconds, never
+// while code of the user runs. The word of a task decides who resolves it.
+//
+// Lifetime: the executor owns the pool until its destructor, then the futures that are left do:
+// abandon() counts them and the last one deletes it. Until then no future touches a count.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "futures/completion_hub.hpp"
+#include "launch/fork_server_client.hpp"
+#include "os/event_fd.hpp"
+#include "os/program_signals.hpp"
+#include "os/short_mutex.hpp"
+#include "pool/stderr_relay.hpp"
+#include "pool/task_record.hpp"
+#include "procpool/detail/executor/pool_access.hpp"
+#include "procpool/options.hpp"
+#include "procpool/stats.hpp"
+#include "shm/dispatch.hpp"
+#include "shm/region.hpp"
+
+namespace procpool::testing {
+class pool_test_access;  // the sweep, run by a test on states that a killed worker leaves
+}
+
+namespace procpool::parent {
+
+// What is to be submitted, as the template packed it.
+struct task_image {
+  shm::u64 code = 0;
+  const std::byte* inline_bytes = nullptr;  // payload, if there is no block
+  shm::u64 length = 0;
+  shm::block block;
+  std::uint32_t items = 0;
+  const task_options* options = nullptr;  // null: the defaults
+  object_refs** objects = nullptr;        // that the payload names; taken by commit()
+};
+
+// With the defaults filled in. Throws std::invalid_argument, whose message names the option.
+pool_options checked(pool_options options);
+
+class pool final : public detail::completion_source {
+ public:
+  explicit pool(pool_options options);
+  ~pool();
+
+  // submit.cpp. commit() throws shutdown_error, broken_process_pool; null if it would have to wait
+  // and may not. The image's block belongs to the pool afterwards, unless it throws or is null.
+  task_record* commit(const task_image& image, bool may_wait);
+  shm::block allocate_block(shm::u64 bytes);
+  void release_block(shm::block b) noexcept;
+  std::byte* address(shm::u64 offset, shm::u64 bytes) { return view_.at(offset, bytes); }
+
+  // pool.cpp
+  void shutdown(const shutdown_options& options);
+  void signal_workers(int signal);
+  void abandon() noexcept;
+  void own() noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
+  bool try_own() noexcept;  // false: it is being deleted
+  void disown() noexcept;
+  void forget() noexcept;
+  int max_workers() const { return static_cast<int>(region_.workers()); }
+  // False in a copy of the process that has made it.
+  bool is_here() const noexcept { return home_.is_here(); }
+  pool_stats stats();
+  void report(std::exception_ptr e) noexcept;
+  // At exit: whatever is left runs (or is cancelled) and the workers end.
+  static void finish_all(bool cancel) noexcept;
+
+  // meeting.cpp
+  std::mutex& broadcasting() noexcept { return broadcasting_; }
+  // Why a worker could not be started for some seconds, an errno value, while others run; or 0.
+  // relaxed: it says all by itself
+  int start_error() const noexcept { return start_error_.load(std::memory_order_relaxed); }
+
+  // await.cpp, outcome.cpp, done_lists.cpp
+  void give_back(task_record& r) noexcept;  // the record is free again
+  void drop(task_record& r) noexcept;       // its future is gone before it is done
+  // Bytes that a worker says are in its partition. Throws codec_error if they are not, and
+  // std::system_error if they cannot be mapped.
+  std::byte* result_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
+  // The same, of an outcome that is DONE: a block is there.
+  const std::byte* published_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
+  void give_back_block(shm::u64 word, shm::u64 offset) noexcept;
+  void kill_worker_of(task_record& r, shm::u64 word) noexcept;
+  // Once for each outcome that names shared objects, before it is read or let go.
+  void take_over_objects(task_record& r, shm::u64 word);
+  std::unique_ptr<object_refs> release_outcome_objects(task_record& r) noexcept;
+  // After the parent resolved a task: who sleeps on it or listens hears of it.
+  void announce(task_record& r) noexcept;
+  // Nothing was heard of it for a while. Its hint may be held by a worker that was stopped: another
+  // one gets a hint, too. Or a task has overwritten its word: then it is resolved with an error.
+  void look_after(task_record& r) noexcept;
+  // Who reads results in the order of submission will want the slots behind this one.
+  void prefetch_behind(const task_record& r) const noexcept;
+  shm::u64 behind(const task_record& r) const noexcept;
+  std::chrono::nanoseconds pause_for_backlog() const noexcept override;
+  bool crowded() const noexcept override;
+  void dropped_one() noexcept { dropped_.fetch_sub(1, std::memory_order_relaxed); }
+
+  // completion_source
+  void drain() noexcept override;
+  bool anything_done() const noexcept override;
+  void revive() noexcept override;
+  bool hold() noexcept override { return try_own(); }
+  void let_go() noexcept override { disown(); }
+
+ private:
+  friend class procpool::testing::pool_test_access;
+
+  enum class seat_phase { empty, starting, running, ended };
+  struct seat {
+    seat_phase phase = seat_phase::empty;
+    std::uint32_t incarnation = 0;
+    pid_t pid = 0;
+    shm::u64 partition = 0;
+    std::size_t tasks_before = 0;  // done by earlier workers of this seat
+    bool wanted = false;           // a worker is to be started at `start_at`
+    time_point start_at{};
+  };
+  // The part of the arena that one life of one worker writes its large results to.
+  struct partition_use {
+    std::atomic<std::uint32_t> seat{0};
+    bool taken = false;  // by a live worker, or by results of a dead one that are not read yet
+    bool retired = false;
+    bool read = false;  // used by reclaim_partitions
+  };
+  struct death {
+    launch::seat_id id;
+    pid_t pid;
+    int exit_kind, exit_status, error;
+    std::string stderr_tail = {};
+  };
+
+  // submit.cpp, all under mutex_
+  bool admit_unusual(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait);
+  task_record* take_free(std::unique_lock<os::short_mutex>& lock, bool may_wait);
+  task_record* pop_freed();
+  std::size_t collect_freed() noexcept;  // how many
+  bool grow();
+  void grow_if_possible() noexcept;
+  void make_record();
+  void harvest();
+  enum class without_memory { leave, give_up };
+  bool harvest_one(task_record& r, without_memory what);
+  void charge_saving(shm::u64 bytes);
+  void give_slot_away(task_record& r) noexcept;
+  void check_open() const;
+  bool admit(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait);
+  static void make_extras(task_record& r, const task_options& o, const task_image& image);
+  void fill(task_record& r, const task_image& image) noexcept;
+  void make_ready(task_record& r);
+  void put_hint(task_record& r);
+  void kick() noexcept;
+  void compact_ring();
+
+  // supervisor.cpp
+  std::unique_ptr<launch::fork_server_client> start_server();
+  void supervise();
+  bool handle_events();
+  void tend_blocks();
+  void handle(const launch::server_event& e) noexcept;
+  void want(shm::u32 index, duration pause) noexcept;
+  void start_wanted();
+  void start_seat(shm::u32 index);
+  bool may_start() const;
+  void on_started(const launch::server_event& e);
+  void on_exited(const launch::server_event& e) noexcept;
+  void on_server_gone(std::unique_lock<os::short_mutex>& lock) noexcept;
+  bool has_descriptors() const noexcept;
+  // Under mutex_: whatever the workers do, every task is resolved now, and the pool broken. Nothing
+  // that a worker may still write to is used again.
+  void give_up(const char* cause) noexcept;
+  void give_up_in_time() noexcept;
+  void judge(shm::u32 index, const death& d, bool had_task) noexcept;
+  void note_start_failure(int error) noexcept;
+  template <class Text>
+  void break_pool(Text cause) noexcept;
+  void break_pool_with(std::string cause) noexcept;
+  bool wind_down();
+  bool anybody_runs() const;
+  std::size_t tasks_done() const;
+  void wake_supervisor() noexcept;
+  std::chrono::milliseconds next_timeout();
+  void note_death(const death_record& r) noexcept;
+  void send_reports();
+  bool stopped_by_force() const { return doomed_with_ != 0 || !broken_.empty(); }
+  std::string initializer_failure(shm::u32 index) const;
+  std::string report_of(shm::u32 index) const;
+  std::string idle_death_text(const death& d, bool in_initializer) const;
+
+  void forget_not_done(task_record& r) noexcept;  // under the hub's mutex
+
+  // task_objects.cpp
+  void take_over_outcome(task_record& r, shm::u64 word);
+  void take_over_items(task_record& r, shm::u32 row, const std::byte* data, std::size_t size,
+                       std::uint32_t items);
+  void take_over_piece(task_record& r, shm::u64 word, const chunk_piece& piece);
+  shm::u32 take_row(shm::u32 seat_index);
+  void release_row(shm::u32 seat_index) noexcept;
+  void look_after_objects() noexcept;
+
+  // sweep.cpp, under mutex_. None of them needs memory: without any, the outcome that needed some
+  // is out_of_memory_.
+  bool sweep(shm::u32 index, const death& d) noexcept;
+  void keep_outcome(task_record& r, shm::u64 word) noexcept;
+  void crash(task_record& r, shm::u64 word, const death& d) noexcept;
+  void crash_item(task_record& r, shm::u64 word, const death& d) noexcept;
+  void settle_item(task_record& r, task_extras& more, const death& d) noexcept;
+  void settle_finished(task_record& r, shm::u64 word, shm::u64 progress) noexcept;
+  void put_back(task_record& r, shm::u64 word) noexcept;
+  void resolve_killed(task_record& r, shm::u64 word) noexcept;
+  void resolve_with(task_record& r, shm::u64 word, std::exception_ptr e) noexcept;
+  chunk_piece copy_items(task_record& r, shm::u64 word, shm::u64 progress);
+  shm::u64 take_partition(shm::u32 seat_index) noexcept;  // 0: none is free
+  shm::u64 find_partition(shm::u32 seat_index) noexcept;
+  void retire_partition(shm::u64 p) noexcept;
+  void reclaim_partitions() noexcept;
+  // Outcomes in partitions of dead workers move to private memory, or are given up.
+  void clear_partitions() noexcept;
+  // Where the outcome lies; below the arena if it has no block.
+  shm::u64 outcome_block(const task_record& r) const noexcept;
+  death_record describe(task_record& r, const death& d, int attempt) const noexcept;
+  std::exception_ptr crash_error(const death_record& record) const noexcept;
+
+  // doubts.cpp, under mutex_
+  bool is_possible(const task_record& r, shm::u64 word) const noexcept;
+  bool runs_elsewhere(task_record& r, shm::u64 word) const noexcept;
+  bool look_at(task_record& r) noexcept;
+  void lose(task_record& r, std::exception_ptr e) noexcept;
+  void abandon_slot(task_record& r) noexcept;
+  void mend_control() noexcept;
+  void deliver_lost() noexcept;
+  std::exception_ptr damage_error() const noexcept;
+
+  // pool.cpp
+  bool wait_until_drained(const time_point* deadline);
+  task_record* first_unresolved(shm::u32& from);
+  void cancel_pending();
+  void signal_running(int signal);
+  void doom(int signal);  // under mutex_
+  void set_hook(const invocation& hook, shm::u64& code, shm::u64& block, shm::u64& length);
+
+  task_record* record_at(shm::u32 index) const noexcept {
+    return by_slot_[index].load(std::memory_order_acquire);
+  }
+
+  const detail::home_process home_;
+  const pool_options options_;
+  shm::region region_;
+  shm::arena_view view_;
+  shm::roster roster_;
+  const shm::u32 cpus_;
+  stderr_relay stderr_;
+  worker_rows rows_;  // under objects_mutex_; outlives the workers, who end with the server
+  const os::signal_actions signals_ = os::current_signal_actions();  // when the pool was made
+  std::unique_ptr<launch::fork_server_client> server_;
+
+  mutable os::short_mutex mutex_;
+  // Under mutex_:
+  shm::block_allocator blocks_;
+  bool tends_ = false;  // there are large blocks, which the supervisor tends to
+  time_point tend_at_;  // then
+  static constexpr std::chrono::seconds tend_pause{1};
+  shm::u64 tail_ = 0;
+  shm::u64 head_ = 0;            // as it was when the ring seemed full
+  task_record* free_ = nullptr;  // with a slot
+  task_record* slotless_ = nullptr;
+  std::vector<std::unique_ptr<task_record>> records_;
+  std::vector<seat> seats_;
+  std::vector<partition_use> partitions_;
+  std::size_t retired_ = 0;     // of them
+  shm::u64 pending_bytes_ = 0;  // an upper bound; recounted when it matters
+  std::string broken_;          // why; empty: it is not
+  bool stopping_ = false;       // shutdown has begun: nothing is accepted
+  bool drained_ = false;        // all tasks are resolved: the workers may end
+  shm::u32 drained_to_ = 0;     // slots below hold none that is unresolved, since stopping_
+  int doomed_with_ = 0;         // signal of terminate_workers or kill_workers
+  // All workers were killed, or their descriptors are gone: then all is over, proven or not.
+  std::optional<time_point> give_up_at_;
+  bool given_up_ = false;
+  time_point nudge_at_{};  // idle workers that do not leave are told to go on, then
+  std::vector<time_point> idle_deaths_;
+  std::size_t done_at_idle_death_ = 0;
+  duration pause_{};
+  std::optional<time_point> start_fails_since_;
+  time_point last_revival_{};
+  std::size_t restarts_ = 0, submitted_ = 0, crashed_ = 0;
+  bool exit_hook_set_ = false;
+  std::size_t scarce_ = 0;  // how often few records had come back when one was needed
+  bool usual_ = false;      // a submit has nothing to look at: open, no budget, the exit hook set
+  std::condition_variable_any ended_cv_;
+  bool ended_ = false;      // the supervisor is done, no process is left
+  bool abandoned_ = false;  // the executor is gone
+  bool server_lost_ = false;
+  std::vector<death_record> reports_;  // for on_worker_death
+  // Made in time, for outcomes that there is no memory for.
+  const std::exception_ptr out_of_memory_ = std::make_exception_ptr(std::bad_alloc());
+  // So much may be copied out of the region in one sweep or harvest: what it has.
+  shm::u64 may_save_ = 0;
+  // Stands for slots that are not used any more, since a worker that nobody knows may write there.
+  task_record lost_slot_{*this};
+  std::size_t lost_slots_ = 0;
+
+  // Records that came back, most recent first; pushed without the mutex. closed_list after
+  // abandon(): then they are counted instead.
+  std::atomic<task_record*> freed_{nullptr};
+  std::unique_ptr<std::atomic<task_record*>[], void (*)(void*)> by_slot_;
+  // Who keeps the pool: the executor counts as `executor_share` until abandon() replaces that by
+  // the records in use and the supervisor, so the count cannot reach 0 before.
+  static constexpr std::int64_t executor_share = std::int64_t{1} << 40U;
+  std::atomic<std::int64_t> owners_{executor_share};
+  std::atomic<std::size_t> dropped_{0};
+  std::atomic<shm::u64> known_size_{0};  // of the region's file, at least
+
+  // Guards task_record::outcome_objects. Under mutex_ and the hub's.
+  std::mutex objects_mutex_;
+  std::chrono::milliseconds linger_pause_{0};  // by the supervisor; 0: nothing lingers
+  // Held by the caller of a broadcast, before all other mutexes.
+  std::mutex broadcasting_;
+  std::atomic<int> start_error_{0};
+
+  // Under the hub's mutex:
+  task_record* not_done_yet_ = nullptr;  // on a done-list before their word said DONE
+
+  std::optional<os::wake_socket> wake_;  // made when the server is forked, which would have a copy
+  std::thread supervisor_;
+};
+
+}  // namespace procpool::parent

@@ -1,0 +1,163 @@
+// Shared objects that tasks name: in their arguments, which the record holds from submit on, and in
+// their outcomes, which the worker's row holds until the parent takes them over (see
+// objects/object_table.hpp). Both are let go when the future is gone; those of arguments before,
+// when no worker will ever receive them: a procpool::party of a task that has crashed or was
+// cancelled is missed at once, also by those who keep its future.
+#include <cstring>
+#include <new>
+
+#include "pool/pool.hpp"
+#include "procpool/detail/task/thunks.hpp"
+#include "procpool/errors.hpp"
+
+namespace procpool::parent {
+namespace {
+
+using shm::u32;
+using shm::u64;
+using namespace std::chrono_literals;
+
+constexpr std::chrono::milliseconds first_look{5}, last_look{1000};
+
+}  // namespace
+
+bool task_record::names_objects(u64 word) const noexcept {
+  if (shm::generation_of(word) != generation || shm::phase_of(word) != shm::task_phase::done) {
+    return false;
+  }
+  // relaxed: load() has acquired it
+  const shm::slot& s = *slot.load(std::memory_order_relaxed);
+  // relaxed: DONE was acquired
+  if (items == 0) {
+    return s.kind.load(std::memory_order_relaxed) ==
+           static_cast<u32>(shm::outcome_kind::value_with_objects);
+  }
+  return reinterpret_cast<const shm::chunk_progress*>(s.bytes)->objects.load(
+             std::memory_order_relaxed) != 0;
+}
+
+void pool::take_over_objects(task_record& r, u64 word) {
+  const std::lock_guard lock(objects_mutex_);
+  if (r.objects_of == r.generation) return;
+  if (!r.outcome_objects) r.outcome_objects = std::make_unique<object_refs>();
+  // Whatever happens, not twice: the worker's counts are taken off as this goes on.
+  r.objects_of = r.generation;
+  try {
+    take_over_outcome(r, word);
+  } catch (const std::bad_alloc&) {
+    // Again later, if none was taken; else what is left goes with its worker.
+    if (r.outcome_objects->empty()) r.objects_of = ~u64{0};
+    throw;
+  } catch (const std::exception&) {
+    // Damaged, or not to be mapped: who reads it says so.
+  }
+}
+
+// Under objects_mutex_.
+void pool::take_over_outcome(task_record& r, u64 word) {
+  const u32 row = rows_.of(shm::worker_of(word));
+  const shm::slot& s = *r.slot.load(std::memory_order_relaxed);
+  if (r.items == 0) {
+    // relaxed: who calls has acquired DONE
+    const u64 length = s.length.load(std::memory_order_relaxed);
+    const u64 block = s.block.load(std::memory_order_relaxed);
+    if (block == 0 && length > shm::inline_bytes) return;
+    const std::byte* bytes = block == 0 ? s.bytes : published_bytes(word, block, length);
+    objects::instance().take_over(row, wire::object_list(bytes, length), *r.outcome_objects);
+    return;
+  }
+  const auto& line = *reinterpret_cast<const shm::chunk_progress*>(s.bytes);
+  // acquire: for a chunk that is not DONE, the outcomes that it vouches for
+  const u64 progress = line.progress.load(std::memory_order_acquire);
+  const u64 offset = line.outcomes.load(std::memory_order_relaxed);
+  const u64 bytes = u64{shm::progress_units(progress)} * 8;
+  const u32 finished = shm::progress_finished(progress);
+  const u32 first = r.first_item;
+  if (finished > r.items || first >= finished) return;
+  take_over_items(r, row, result_bytes(word, offset, bytes), bytes, finished - first);
+}
+
+// Under objects_mutex_. Bytes that make no sense end it; who reads them says so. There are no runs:
+// a value that names objects is not plain bytes.
+void pool::take_over_items(task_record& r, u32 row, const std::byte* data, std::size_t size,
+                           std::uint32_t items) {
+  std::size_t at = 0;
+  for (std::uint32_t i = 0; i < items; ++i) {
+    u64 header = 0;
+    if (size - at < sizeof header) return;
+    std::memcpy(&header, data + at, sizeof header);
+    header = detail::loaded_once(header);
+    at += sizeof header;
+    const u64 length = header >> 8U;
+    if (length > size - at) return;
+    if ((header & 0xffU) == detail::item_with_objects) {
+      objects::instance().take_over(row, wire::object_list(data + at, length), *r.outcome_objects);
+    }
+    at = std::min<std::size_t>(size, at + (length + 7) / 8 * 8);
+  }
+}
+
+// The finished items of a chunk whose worker has died.
+void pool::take_over_piece(task_record& r, u64 word, const chunk_piece& piece) {
+  const std::lock_guard lock(objects_mutex_);
+  if (!r.outcome_objects) r.outcome_objects = std::make_unique<object_refs>();
+  take_over_items(r, rows_.of(shm::worker_of(word)), piece.outcomes.data(), piece.outcomes.size(),
+                  piece.items);
+}
+
+std::unique_ptr<object_refs> pool::release_outcome_objects(task_record& r) noexcept {
+  const std::lock_guard lock(objects_mutex_);
+  return std::move(r.outcome_objects);
+}
+
+void task_record::let_arguments_go() noexcept {
+  // acquire: by submit; nobody else takes the same
+  delete argument_objects.exchange(nullptr, std::memory_order_acquire);
+}
+
+void task_record::let_outcome_go(u64 word) noexcept {
+  try {
+    if (names_objects(word)) owner->take_over_objects(*this, word);
+  } catch (...) {
+    // What cannot be taken over goes with its worker.
+  }
+  owner->release_outcome_objects(*this);  // freed here, without a lock
+}
+
+// 0 if there is none: then the worker's tasks cannot use shared objects.
+u32 pool::take_row(u32 seat_index) {
+  const u32 row = objects::instance().take_row();
+  const std::lock_guard lock(objects_mutex_);
+  rows_.exchange(seat_index, row);
+  return row;
+}
+
+// The worker is dead and swept, or was never started.
+void pool::release_row(u32 seat_index) noexcept {
+  u32 row = 0;
+  {
+    const std::lock_guard lock(objects_mutex_);
+    row = rows_.exchange(seat_index, 0);
+  }
+  if (row != 0) objects::instance().release_row(row);
+}
+
+// By the supervisor. A worker that lets go of what only it still holds (from a static variable of a
+// task, say) tells nobody, and neither does one that is done with a task whose future was dropped.
+// So it is looked for, less and less often.
+void pool::look_after_objects() noexcept {
+  if (!objects::any_made()) return;
+  // relaxed: a hint; it is asked again later
+  bool dropped = dropped_.load(std::memory_order_relaxed) != 0;
+  if (dropped) {
+    const std::lock_guard hub(completion_hub::instance().mutex());
+    drain();
+    dropped = dropped_.load(std::memory_order_relaxed) != 0;
+  }
+  objects& all = *objects::existing();
+  all.collect();
+  linger_pause_ =
+      dropped || all.has_lingering() ? std::clamp(linger_pause_ * 2, first_look, last_look) : 0ms;
+}
+
+}  // namespace procpool::parent

@@ -1,0 +1,417 @@
+#include "threads/thread_pool.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <new>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "base/per_process.hpp"
+#include "os/cpu_count.hpp"
+#include "os/limits.hpp"
+#include "os/thread_name.hpp"
+#include "procpool/detail/executor/pool_access.hpp"
+#include "procpool/errors.hpp"
+#include "procpool/outcome.hpp"
+#include "runtime/at_exit.hpp"
+#include "runtime/process_role.hpp"
+
+namespace procpool::parent {
+namespace {
+
+constexpr int most_by_default = 32, more_than_cpus = 4;
+
+struct registry {
+  std::mutex mutex;
+  std::vector<std::weak_ptr<thread_pool>> pools;
+  int made = 0;
+};
+constinit base::per_process<registry> registries;
+registry& all_thread_pools() { return registries.get(); }
+
+// The pool that this thread belongs to.
+constinit thread_local thread_pool* pool_of_this_thread = nullptr;
+
+int checked_workers(const std::optional<int>& wanted) {
+  if (wanted && *wanted < 1) {
+    throw std::invalid_argument("max_workers must be at least 1, not " + std::to_string(*wanted));
+  }
+  return wanted.value_or(std::min(most_by_default, os::cpu_count() + more_than_cpus));
+}
+
+[[noreturn]] void throw_deadlock() {
+  throw nested_use_error(
+      "every thread of this pool waits for a task of the same pool, so that none is left to run "
+      "one: return what is to be waited for, or use another pool for it");
+}
+
+std::string name_or_number(const std::string& name) {
+  if (!name.empty()) return name;
+  registry& all = all_thread_pools();
+  const std::lock_guard lock(all.mutex);
+  return "threads-" + std::to_string(++all.made);
+}
+
+}  // namespace
+
+thread_pool::thread_pool(thread_pool_options options)
+    : options_(std::move(options)),
+      max_workers_(checked_workers(options_.max_workers)),
+      name_(name_or_number(options_.name)),
+      on_error_(std::make_shared<std::function<void(std::exception_ptr)>>(options_.on_error)) {}
+
+thread_pool::~thread_pool() = default;
+
+bool thread_pool::has_this_thread() const noexcept { return pool_of_this_thread == this; }
+
+void thread_pool::check_open() const {
+  if (!broken_.empty()) throw broken_thread_pool(broken_);
+  if (stopping_) {
+    throw shutdown_error("this pool was shut down: submit before shutdown(), or make a new pool");
+  }
+}
+
+void thread_pool::commit(detail::local_task* task) {
+  const std::lock_guard lock(mutex_);
+  check_open();
+  if (!exit_hook_set_) {
+    registry& all = all_thread_pools();
+    const std::lock_guard inner(all.mutex);
+    std::erase_if(all.pools, [](const auto& p) { return p.expired(); });
+    all.pools.push_back(weak_from_this());
+    // Registered after the program's static objects, so that it runs before their destructors.
+    exit_hook_set_ =
+        runtime::finish_at_exit(runtime::finish_order::thread_pools, &thread_pool::finish_all);
+  }
+  // Before the task is in the queue: then nothing has happened if there can be no thread.
+  if (queued_ >= idle_ && alive_ < static_cast<std::size_t>(max_workers_)) {
+    try {
+      start_thread();
+    } catch (const std::exception&) {
+      if (alive_ == 0) throw;  // otherwise it waits for another one
+    }
+  }
+  task->pool_ = this;
+  task->next_ = nullptr;
+  (last_ == nullptr ? first_ : last_->next_) = task;
+  last_ = task;
+  ++queued_;
+  ++submitted_;
+  work_cv_.notify_one();
+}
+
+void thread_pool::start_thread() {
+  const std::size_t index = seats_.size();
+  seats_.reserve(index + 1);
+  auto s = std::make_unique<seat>();
+  try {
+    s->thread = std::thread([self = shared_from_this(), index] { self->work(index); });
+  } catch (const std::system_error& e) {
+    throw std::system_error(e.code(), "procpool: " + os::thread_advice());
+  }
+  s->alive = true;
+  seats_.push_back(std::move(s));
+  ++alive_;
+  ++idle_;  // it will take the task that it was started for
+}
+
+void thread_pool::work(std::size_t index) {
+  pool_of_this_thread = this;
+  const std::string number = "_" + std::to_string(index);
+  os::name_this_thread(name_.substr(0, os::longest_thread_name - number.size()) + number);
+  if (!initialize(index)) return;
+  std::unique_lock lock(mutex_);
+  seat& own = *seats_[index];
+  while (detail::local_task* task = take(lock, own)) {
+    lock.unlock();
+    const bool begun = task->begin();
+    if (begun) {
+      task->run();
+      task->drop_if_unwanted();  // code of the user, as long as the thread counts as busy
+    }
+    lock.lock();
+    own.busy = false;
+    own.done += begun ? 1U : 0U;
+    ++idle_;
+    lock.unlock();
+    if (begun) task->finish();
+    task->let_go();
+    lock.lock();
+  }
+  lock.unlock();
+  leave(index);
+}
+
+// The next task; null: there will be none. Whoever comes here counts as idle.
+detail::local_task* thread_pool::take(std::unique_lock<std::mutex>& lock, seat& own) {
+  work_cv_.wait(lock, [this] { return first_ != nullptr || stopping_; });
+  detail::local_task* task = first_;
+  if (task == nullptr) return nullptr;
+  first_ = task->next_;
+  if (first_ == nullptr) last_ = nullptr;
+  --queued_;
+  --idle_;
+  own.busy = true;
+  return task;
+}
+
+bool thread_pool::initialize(std::size_t index) noexcept {
+  if (!options_.initializer) return true;
+  try {
+    options_.initializer();
+    return true;
+  } catch (...) {
+    std::string why = "out of memory";  // which needs none
+    try {
+      why = "the initializer of this thread pool failed: " +
+            detail::describe(std::current_exception());
+    } catch (const std::bad_alloc&) {
+    }
+    break_with(std::move(why));
+  }
+  leave(index);
+  return false;
+}
+
+void thread_pool::break_with(std::string why) noexcept {
+  std::exception_ptr error;
+  try {
+    error = std::make_exception_ptr(broken_thread_pool(why));
+  } catch (const std::bad_alloc&) {
+    error = std::current_exception();
+  }
+  detail::local_task* lost = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    broken_ = std::move(why);
+    stopping_ = true;
+    lost = take_all();
+    call_off(error);
+    work_cv_.notify_all();
+  }
+  while (lost != nullptr) {
+    detail::local_task* task = std::exchange(lost, lost->next_);
+    task->fail(error);
+    task->let_go();
+  }
+}
+
+detail::local_task* thread_pool::take_all() noexcept {
+  queued_ = 0;
+  last_ = nullptr;
+  return std::exchange(first_, nullptr);
+}
+
+void thread_pool::leave(std::size_t index) noexcept {
+  const std::lock_guard lock(mutex_);
+  seat& own = *seats_[index];
+  own.alive = false;
+  --alive_;
+  --idle_;
+  // Whoever shuts down joins us, or has taken the handle to do so.
+  if (abandoned_ && own.thread.joinable()) own.thread.detach();
+  ended_cv_.notify_all();
+}
+
+void thread_pool::shutdown(const shutdown_options& o) {
+  if (o.timeout) {
+    throw std::invalid_argument(
+        "shutdown_options::timeout needs processes: a thread that runs cannot be stopped");
+  }
+  detail::local_task* dropped = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    if (o.cancel_futures) {
+      dropped = take_all();
+      call_off(std::make_exception_ptr(cancelled_error()));
+    } else if (o.wait && has_this_thread()) {
+      call_off(std::make_exception_ptr(shutdown_error(
+          "a task of this pool shuts it down, and waits for the threads that wait for it in a "
+          "broadcast: the broadcast was called off")));
+    }
+    work_cv_.notify_all();
+  }
+  while (dropped != nullptr) {
+    detail::local_task* task = std::exchange(dropped, dropped->next_);
+    task->cancel(false);
+    task->let_go();
+  }
+  if (o.wait) wait_for_the_end();
+}
+
+// Threads of the pool do not wait for themselves, nor for others that wait here.
+void thread_pool::wait_for_the_end() {
+  const std::size_t self = pool_of_this_thread == this ? 1 : 0;
+  std::vector<std::thread> ended;
+  {
+    std::unique_lock lock(mutex_);
+    closing_ += self;
+    if (self != 0 && deadlocked()) {
+      closing_ -= self;
+      throw_deadlock();
+    }
+    ended_cv_.notify_all();
+    ended_cv_.wait(lock, [&] { return alive_ <= self * closing_; });
+    closing_ -= self;
+    for (const auto& s : seats_) {
+      if (!s->alive && s->thread.joinable()) ended.push_back(std::move(s->thread));
+    }
+  }
+  for (std::thread& t : ended) t.join();
+}
+
+void thread_pool::abandon() noexcept {
+  const std::lock_guard lock(mutex_);
+  abandoned_ = true;
+  stopping_ = true;
+  for (const auto& s : seats_) {
+    if (!s->alive && s->thread.joinable()) s->thread.detach();
+  }
+  work_cv_.notify_all();
+}
+
+pool_stats thread_pool::stats() const {
+  const std::lock_guard lock(mutex_);
+  pool_stats out;
+  for (std::size_t i = 0; i < seats_.size(); ++i) {
+    const seat& s = *seats_[i];
+    worker_stats w;
+    w.index = static_cast<int>(i);
+    w.tasks_done = s.done;
+    w.state = !s.alive ? worker_state::ended : s.busy ? worker_state::busy : worker_state::idle;
+    if (s.busy) ++out.running;
+    out.workers.push_back(w);
+  }
+  for (const detail::local_task* t = first_; t != nullptr; t = t->next_) {
+    if (t->status() == detail::task_status::pending) ++out.pending;
+  }
+  out.done = submitted_ - out.pending - out.running;
+  return out;
+}
+
+void thread_pool::finish_all(bool cancel) noexcept {
+  if (registries.existing() == nullptr) return;
+  registry& all = all_thread_pools();
+  for (;;) {
+    std::shared_ptr<thread_pool> next;
+    {
+      const std::lock_guard lock(all.mutex);
+      if (all.pools.empty()) return;
+      next = all.pools.back().lock();
+      all.pools.pop_back();
+    }
+    if (next == nullptr) continue;
+    try {
+      next->shutdown({.cancel_futures = cancel});
+    } catch (...) {
+      return;  // the threads end with the process
+    }
+  }
+}
+
+// --- threads that wait for their own pool --------------------------------------------------------
+
+thread_pool::waiting_scope::waiting_scope(const awaited& what, bool for_ever) : what_(what) {
+  thread_pool* const pool = pool_of_this_thread;
+  // In a copy of the process, made by a task of that pool, nobody else waits.
+  if (pool == nullptr || !for_ever || !pool->is_here()) return;
+  const std::lock_guard lock(pool->mutex_);
+  next_ = std::exchange(pool->waiting_, this);
+  ++pool->waiting_threads_;
+  if (pool->deadlocked()) pool->call_off_stuck();
+  if (pool->deadlocked()) {
+    pool->waiting_ = next_;
+    --pool->waiting_threads_;
+    throw_deadlock();
+  }
+  pool_ = pool;
+}
+
+thread_pool::waiting_scope::~waiting_scope() {
+  if (pool_ == nullptr) return;
+  const std::lock_guard lock(pool_->mutex_);
+  waiting_scope** at = &pool_->waiting_;
+  while (*at != this) at = &(*at)->next_;
+  *at = next_;
+  --pool_->waiting_threads_;
+}
+
+// Under the mutex. One whose wait is over runs on as soon as it wakes.
+bool thread_pool::deadlocked() const noexcept {
+  const std::size_t meeting = gathering_ != nullptr ? gathering_->here : 0;
+  if (waiting_threads_ == 0 || waiting_threads_ + closing_ + meeting < alive_) return false;
+  for (const waiting_scope* w = waiting_; w != nullptr; w = w->next_) {
+    if (!w->what_.depends_on(*this)) return false;
+  }
+  return true;
+}
+
+}  // namespace procpool::parent
+
+namespace procpool::detail {
+namespace {
+
+void check(const task_options& o) {
+  if (o.retries != 0) {
+    throw std::invalid_argument(
+        "task_options::retries needs processes: a crash in a thread ends the program; use a "
+        "process_pool_executor");
+  }
+}
+
+}  // namespace
+
+parent::thread_pool& use(const thread_hold& pool) {
+  if (pool == nullptr || !pool->is_here()) throw_unusable(pool != nullptr);
+  return *pool;
+}
+
+state_ptr commit(const thread_hold& pool, local_ptr task, const task_options* options) {
+  if (options != nullptr) check(*options);
+  task->keep();
+  try {
+    use(pool).commit(task.get());
+  } catch (...) {
+    task->let_go();
+    throw;
+  }
+  return state_ptr(task.release());
+}
+
+const error_handler& on_error_of(const thread_hold& pool) { return use(pool).on_error(); }
+int max_workers_of(const thread_hold& pool) { return use(pool).max_workers(); }
+
+thread_pool_ref::thread_pool_ref(thread_pool_options options)
+    : uncaught_(std::uncaught_exceptions()) {
+  if (runtime::current_role() != runtime::process_role::parent) return;
+  runtime::install_fork_handlers();
+  pool_ = std::make_shared<parent::thread_pool>(std::move(options));
+}
+
+thread_pool_ref::~thread_pool_ref() {
+  if (pool_ == nullptr) return;
+  if (!pool_->is_here()) {
+    // A copy of the process has none of the threads: their handles cannot be joined there.
+    [[maybe_unused]] const auto* kept = new (std::nothrow) thread_hold(std::move(pool_));
+    return;
+  }
+  if (!let_go_) {
+    try {
+      pool_->shutdown({.cancel_futures = std::uncaught_exceptions() > uncaught_});
+    } catch (...) {
+      pool_->abandon();
+    }
+  }
+  pool_->abandon();
+}
+
+void thread_pool_ref::shutdown(const shutdown_options& options) {
+  let_go_ = !options.wait;
+  use(pool_).shutdown(options);
+}
+
+pool_stats thread_pool_ref::stats() const { return use(pool_).stats(); }
+
+}  // namespace procpool::detail
