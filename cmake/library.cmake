@@ -23,6 +23,17 @@ set_target_properties(procpool_objects PROPERTIES
   VISIBILITY_INLINES_HIDDEN ON
   POSITION_INDEPENDENT_CODE ON)
 procpool_warnings(procpool_objects)
+if(PROCPOOL_UNITY)
+  # A room is one translation unit: the names in its unnamed namespaces have to differ. Builds
+  # without this option warn of what hides a name within a file.
+  target_compile_options(procpool_objects PRIVATE -Wno-shadow)
+  set_target_properties(procpool_objects PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  foreach(source IN LISTS procpool_sources)
+    cmake_path(GET source PARENT_PATH folder)
+    cmake_path(GET folder FILENAME room)
+    set_source_files_properties("${source}" PROPERTIES UNITY_GROUP ${room})
+  endforeach()
+endif()
 if(PROCPOOL_BUILD_FUZZERS)
   # Fuzzers look for inputs that reach new code, so the library counts what it reaches.
   target_compile_options(procpool_objects PRIVATE -fsanitize=fuzzer-no-link)

@@ -12,6 +12,7 @@ set(PROCPOOL_BUILD_REMOTE AUTO CACHE STRING
     "Build procpool::remote, which needs OpenSSL 3: ON, OFF, or AUTO, where that is found")
 set_property(CACHE PROPERTY PROCPOOL_BUILD_REMOTE PROPERTY STRINGS AUTO ON OFF)
 set(PROCPOOL_TEST_OPTIONS "" CACHE STRING "Compiler options for the tests only, e.g. -O0")
+option(PROCPOOL_UNITY "Compile each room of src/ as one file: half the time, for a whole build" OFF)
 option(PROCPOOL_WERROR "Treat warnings as errors" OFF)
 set(PROCPOOL_SANITIZE "" CACHE STRING "Sanitizers for everything, e.g. address,undefined or thread")
 

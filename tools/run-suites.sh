@@ -1,11 +1,13 @@
 #!/bin/bash
 # Configures, builds and tests each preset named, and totals them: tools/run-suites.sh dev clang ...
 # The results stay in build/results, two files for each preset. Goes on after a failure, so that one
-# run shows all of them. JOBS says how many compilers run at a time, and half of how many tests: those
-# wait most of the time.
+# run shows all of them. JOBS says how many compilers run at a time, and half of how many tests.
+# Tests wait most of the time: while those of a preset run, the next preset is built, with what the
+# tests leave of the CPUs.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
+presets=("$@")
 jobs=${JOBS:-$(nproc)}
 results=build/results
 # Objects may come from another build folder's compilation: the package tests build the library again.
@@ -13,19 +15,37 @@ export CCACHE_NOHASHDIR=1
 mkdir -p "$results"
 status=0
 
-for preset in "$@"; do
-  rm -f "$results/$preset".{xml,times}
+# Notes the seconds of a step that began at SECONDS = 0.
+lap() { echo "$2 $SECONDS" >>"$results/$1.times"; SECONDS=0; }
+
+build() {
+  rm -f "$results/$1".{xml,times}
   SECONDS=0
-  # Notes the seconds of a step.
-  lap() { echo "$1 $SECONDS" >>"$results/$preset.times"; SECONDS=0; }
-  cmake --preset "$preset" >"$results/$preset.configure.log" ||
-    { cat "$results/$preset.configure.log"; status=1; continue; }
-  lap configure
-  nice cmake --build "build/$preset" -j "$jobs" -- -k 0 || status=1
-  lap build
+  cmake --preset "$1" >"$results/$1.configure.log" || { cat "$results/$1.configure.log"; return 1; }
+  lap "$1" configure
+  nice -n 19 cmake --build "build/$1" -j "$jobs" -- -k 0 || { lap "$1" build; return 1; }
+  lap "$1" build
+}
+
+building=
+for preset in "$@"; do
+  if [ -z "$building" ]; then
+    build "$preset" || status=1
+  elif ! wait "$building"; then
+    status=1
+    grep -vE '^\[[0-9]+/[0-9]+\] [A-Z]' "$results/$preset.build.log"  # what the compilers said
+  fi
+  shift
+  building=
+  if [ $# -gt 0 ]; then
+    build "$1" >"$results/$1.build.log" 2>&1 &
+    building=$!
+  fi
+  [ -f "build/$preset/CTestTestfile.cmake" ] || continue
+  SECONDS=0
   ctest --preset "$preset" -j "$((2 * jobs))" --output-junit "$PWD/$results/$preset.xml" || status=1
-  lap test
+  lap "$preset" test
 done
 
-tools/total_results.py "$@" || status=1
+tools/total_results.py "${presets[@]}" || status=1
 exit $status

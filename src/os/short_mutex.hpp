@@ -37,7 +37,8 @@ class CAPABILITY("mutex") short_mutex {
   }
 
  private:
-  void lock_slowly() noexcept;
+  // The analysis does not know that the exchange takes it.
+  void lock_slowly() noexcept ACQUIRE() NO_THREAD_SAFETY_ANALYSIS;
   void wake_one() noexcept;
 
   static constexpr std::uint32_t free = 0, taken = 1, wanted = 2;  // wanted: somebody may sleep
