@@ -4,10 +4,10 @@
 //   | monitor | parties | broken | waiting | turned | 2n seats   | n guests | journal |
 //   +---------+---------+--------+---------+--------+------------+----------+---------+
 //
-//   seat:  life of the thread, nobody when free
+//   seat:  owner of the thread, no_owner when free
 //          verdict: waits, passed or broke
 //   guest: the object of a procpool::party, 0 when free
-//          life of the process that has it
+//          owner of the process that has it
 //
 //   1. a party that comes takes a seat and waits for a verdict
 //   2. the last one of a turn passes all that wait, in one section, and goes on
@@ -40,7 +40,7 @@ constexpr std::size_t spare_records = 8;
 enum verdict : u64 { waits = 1, passed = 2, broke = 3 };
 
 struct seat {
-  std::atomic<u64> life;
+  std::atomic<u64> owner;
   std::atomic<u64> verdict;
 };
 static_assert(sizeof(seat) == 16 && std::is_standard_layout_v<seat>);
@@ -56,12 +56,12 @@ static_assert(sizeof(barrier_words) == 72 && std::is_standard_layout_v<barrier_w
 
 struct guest {
   std::atomic<u64> object;
-  std::atomic<u64> life;
+  std::atomic<u64> owner;
 };
 static_assert(sizeof(guest) == 16 && std::is_standard_layout_v<guest>);
 
 // Of no process: the one that had it has let go.
-constexpr os::life departed = os::life{1} << 63U;
+constexpr os::owner_id departed = os::owner_id{1} << 63U;
 
 // For each party: two seats, a guest, and two records, as a section may change every seat.
 constexpr std::size_t party_bytes =
@@ -115,7 +115,7 @@ struct view {
   }
   void leave(section& s, seat& mine) const {
     s.set(mine.verdict, 0);
-    s.set(mine.life, os::nobody);
+    s.set(mine.owner, os::no_owner);
   }
   void end_turn(u64 broken) const {
     {
@@ -136,10 +136,11 @@ struct view {
   }
   bool bury(seat& one) const {
     // relaxed: looked at again in the section
-    const os::life l = one.life.load(std::memory_order_relaxed);
-    if (l == os::nobody || l == os::this_thread_life() || !os::has_ended(l)) return false;
+    const os::owner_id owner = one.owner.load(std::memory_order_relaxed);
+    if (owner == os::no_owner || owner == os::this_thread_owner() || !os::has_ended(owner))
+      return false;
     section s(memory);
-    if (section::get(one.life) != l) return false;
+    if (section::get(one.owner) != owner) return false;
     if (section::get(one.verdict) != broke) {
       if (section::get(words.waiting) == 0) return false;  // for those that wait next
       break_it(s);
@@ -150,18 +151,18 @@ struct view {
   bool miss(guest& one) const {
     // relaxed: as above
     const u64 g = one.object.load(std::memory_order_relaxed);
-    const os::life l = one.life.load(std::memory_order_relaxed);
-    if (g == 0 || !is_gone(g, l)) return false;
+    const os::owner_id owner = one.owner.load(std::memory_order_relaxed);
+    if (g == 0 || !is_gone(g, owner)) return false;
     section s(memory);
-    if (section::get(one.object) != g || section::get(one.life) != l) return false;
+    if (section::get(one.object) != g || section::get(one.owner) != owner) return false;
     if (section::get(words.waiting) == 0) return false;
     s.set(one.object, 0);
     break_it(s);
     return true;
   }
-  static bool is_gone(u64 object, os::life l) {
-    if (l == departed || !detail::shared_object::lives(object_of(object))) return true;
-    return l != os::this_process_life() && os::has_ended(l);
+  static bool is_gone(u64 object, os::owner_id owner) {
+    if (owner == departed || !detail::shared_object::lives(object_of(object))) return true;
+    return owner != os::this_process_owner() && os::has_ended(owner);
   }
   guest* find(const detail::object_ref& one) const {
     const auto at = std::find_if(guests.begin(), guests.end(), [&](const guest& g) {
@@ -190,9 +191,9 @@ bool arrive(const view& v, section& s, arrival& a) {
     return true;
   }
   for (seat& one : v.seats) {
-    if (section::get(one.life) != os::nobody) continue;
+    if (section::get(one.owner) != os::no_owner) continue;
     a.mine = &one;
-    s.set(a.mine->life, os::this_thread_life());
+    s.set(a.mine->owner, os::this_thread_owner());
     s.set(a.mine->verdict, waits);
     s.set(v.words.waiting, a.place + 1);
     return true;
@@ -259,45 +260,45 @@ void barrier::expect(const detail::object_ref& one) const {
   // Or one that is gone, before anybody has missed it.
   const auto place = std::find_if(v.guests.begin(), v.guests.end(), [](const guest& g) {
     const u64 known = section::get(g.object);
-    return known == 0 || view::is_gone(known, section::get(g.life));
+    return known == 0 || view::is_gone(known, section::get(g.owner));
   });
   if (place == v.guests.end()) {
     throw invalid_state_error("a barrier of " + std::to_string(v.parties) +
                               " parties has a procpool::party for each of them already");
   }
   s.set(place->object, guest_of(one));
-  s.set(place->life, os::this_process_life());
+  s.set(place->owner, os::this_process_owner());
 }
 
 void barrier::accept(const detail::object_ref& one) const {
   const view v(memory(), bytes());
   section s(v.memory);
-  if (guest* g = v.find(one); g != nullptr) s.set(g->life, os::this_process_life());
+  if (guest* g = v.find(one); g != nullptr) s.set(g->owner, os::this_process_owner());
 }
 
 void barrier::dismiss(const detail::object_ref& one) const noexcept {
   const view v(memory(), bytes());
   section s(v.memory);
   guest* const g = v.find(one);
-  if (g != nullptr && section::get(g->life) == os::this_process_life()) s.set(g->life, departed);
+  if (g != nullptr && section::get(g->owner) == os::this_process_owner()) s.set(g->owner, departed);
 }
 
 party::party(barrier b)
     : barrier_(std::move(b)),
       self_(detail::shared_object::create(1)),
-      process_(os::this_process_life()) {
+      process_(os::this_process_owner()) {
   barrier_.expect(self_.use()->ref);
 }
 
 party::party(barrier b, detail::shared_object self)
-    : barrier_(std::move(b)), self_(std::move(self)), process_(os::this_process_life()) {
+    : barrier_(std::move(b)), self_(std::move(self)), process_(os::this_process_owner()) {
   if (barrier_ && self_) barrier_.accept(self_.use()->ref);
 }
 
 party::~party() {
   // What an argument or a result on its way holds counts as a handle here, too.
   if (!barrier_ || !self_ || self_.use()->handles.load(std::memory_order_relaxed) != 1) return;
-  if (process_ == os::this_process_life()) barrier_.dismiss(self_.use()->ref);
+  if (process_ == os::this_process_owner()) barrier_.dismiss(self_.use()->ref);
 }
 
 std::size_t barrier::parties() const { return view(memory(), bytes()).parties; }

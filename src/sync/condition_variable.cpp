@@ -4,7 +4,7 @@
 //   | monitor | next | used | seats: one for each waiter | journal |
 //   +---------+------+------+---------------------------+---------+
 //
-//   seat: life of the thread, nobody when free
+//   seat: owner of the thread, no_owner when free
 //         state: number << 1 | notified; each waiter has a higher number, and sleeps on this word
 //
 //   1. the waiter takes a seat, unlocks the mutex, and sleeps until its seat is notified
@@ -34,7 +34,7 @@ constexpr std::size_t no_seat = static_cast<std::size_t>(-1);
 constexpr u64 notified = 1;
 
 struct seat {
-  std::atomic<u64> life;
+  std::atomic<u64> owner;
   std::atomic<u64> state;
 };
 static_assert(sizeof(seat) == 16 && std::is_standard_layout_v<seat>);
@@ -66,12 +66,12 @@ struct view {
   std::size_t take_seat() const {
     section s(memory);
     std::size_t i = 0;
-    while (i < seat_count && section::get(seats[i].life) != os::nobody) ++i;
+    while (i < seat_count && section::get(seats[i].owner) != os::no_owner) ++i;
     if (i == seat_count) return no_seat;
     const u64 number = section::get(words.next);
     s.set(words.next, number + 1);
     s.set(seats[i].state, number << 1U);
-    s.set(seats[i].life, os::this_thread_life());
+    s.set(seats[i].owner, os::this_thread_owner());
     if (i >= section::get(words.used)) s.set(words.used, i + 1);
     return i;
   }
@@ -82,7 +82,7 @@ struct view {
     std::size_t oldest = no_seat;
     for (std::size_t i = 0, n = used(); i < n; ++i) {
       const u64 state = section::get(seats[i].state);
-      if (section::get(seats[i].life) == os::nobody || (state & notified) != 0) continue;
+      if (section::get(seats[i].owner) == os::no_owner || (state & notified) != 0) continue;
       if (state >> 1U >= limit) continue;
       if (oldest == no_seat || state < section::get(seats[oldest].state)) oldest = i;
     }
@@ -95,12 +95,12 @@ struct view {
   }
 
   // Frees the seat if it is that waiter's; a notification that nobody has received goes on.
-  void bury(std::size_t i, os::life dead) const {
+  void bury(std::size_t i, os::owner_id dead) const {
     std::size_t heir = no_seat;
     {
       section s(memory);
-      if (section::get(seats[i].life) != dead) return;
-      s.set(seats[i].life, os::nobody);
+      if (section::get(seats[i].owner) != dead) return;
+      s.set(seats[i].owner, os::no_owner);
       if ((section::get(seats[i].state) & notified) != 0) {
         heir = notify_oldest(s, section::get(words.next));
       }
@@ -112,8 +112,9 @@ struct view {
     if (!memory.as<sync::monitor>().is_time_to_patrol()) return;
     for (std::size_t i = 0, n = used(); i < n; ++i) {
       // relaxed: looked at again in the section
-      const os::life l = seats[i].life.load(std::memory_order_relaxed);
-      if (l != os::nobody && l != os::this_thread_life() && os::has_ended(l)) bury(i, l);
+      const os::owner_id owner = seats[i].owner.load(std::memory_order_relaxed);
+      if (owner != os::no_owner && owner != os::this_thread_owner() && os::has_ended(owner))
+        bury(i, owner);
     }
   }
 };
@@ -171,7 +172,7 @@ bool condition_variable::waiter::leave() {
   if (i == no_seat) return !over_;  // as if it were notified, which may happen
   const view v(of_.memory());
   section s(v.memory);
-  s.set(v.seats[i].life, os::nobody);
+  s.set(v.seats[i].owner, os::no_owner);
   return (section::get(v.seats[i].state) & notified) != 0;
 }
 

@@ -127,7 +127,7 @@ struct view {
     if (size != 0) read(head + header, out.data.get(), size);
     s.add(words.items, static_cast<u64>(-1));
     s.set(words.head, head + in_ring(size));
-    if (tally* mine = takers.of_or_new(s, os::this_process_life()); mine != nullptr) {
+    if (tally* mine = takers.of_or_new(s, os::this_process_owner()); mine != nullptr) {
       s.add(mine->count, 1);
     } else {
       finish(s, 1);  // nobody could know when
@@ -221,7 +221,7 @@ bool queue_base::finish_one() const {
   bool all = false;
   {
     section s(v.memory);
-    tally* mine = v.takers.of(os::this_process_life());
+    tally* mine = v.takers.of(os::this_process_owner());
     if (mine == nullptr || section::get(mine->count) == 0) return false;
     s.add(mine->count, static_cast<u64>(-1));
     v.finish(s, 1);

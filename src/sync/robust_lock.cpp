@@ -17,7 +17,7 @@ bool robust_lock::take(u64 from, u64 to) noexcept {
 
 acquired robust_lock::take_over(u64 from, u64 me) noexcept {
   const u64 owner = from & ~wanted;
-  if (owner == os::nobody || owner == me || !os::has_ended(owner >> 1U)) return acquired::no;
+  if (owner == os::no_owner || owner == me || !os::has_ended(owner >> 1U)) return acquired::no;
   if (!take(from, me | wanted)) return acquired::no;  // wanted: the dead one has woken nobody
   died.store(1, std::memory_order_relaxed);           // read by the owner only
   return acquired::from_the_dead;
@@ -25,27 +25,27 @@ acquired robust_lock::take_over(u64 from, u64 me) noexcept {
 
 acquired robust_lock::try_lock() noexcept {
   const u64 me = owned_by_me();
-  if (take(os::nobody, me)) return acquired::yes;
+  if (take(os::no_owner, me)) return acquired::yes;
   return take_over(word.load(std::memory_order_relaxed), me);
 }
 
 acquired robust_lock::lock(deadline end) noexcept {
   const u64 me = owned_by_me();
-  if (take(os::nobody, me)) [[likely]] {
+  if (take(os::no_owner, me)) [[likely]] {
     return acquired::yes;
   }
   for (int i = 0; i < looks; ++i) {
     base::relax();
     // relaxed: the CAS decides
-    if (word.load(std::memory_order_relaxed) == os::nobody && take(os::nobody, me)) {
+    if (word.load(std::memory_order_relaxed) == os::no_owner && take(os::no_owner, me)) {
       return acquired::yes;
     }
   }
   for (slices pause(end);;) {
     const bool over = pause.over();
     u64 seen = word.load(std::memory_order_relaxed);
-    if (seen == os::nobody) {
-      if (take(os::nobody, me | wanted)) return acquired::yes;
+    if (seen == os::no_owner) {
+      if (take(os::no_owner, me | wanted)) return acquired::yes;
       continue;
     }
     // Also when it is over: the one wake for those that sleep may have been ours.
@@ -65,7 +65,7 @@ acquired robust_lock::lock(deadline end) noexcept {
 void robust_lock::unlock() noexcept {
   if (died.load(std::memory_order_relaxed) != 0) died.store(0, std::memory_order_relaxed);
   // release: for the next owner. From here on the memory may be gone: a wake there finds nobody.
-  if ((word.exchange(os::nobody, std::memory_order_release) & wanted) != 0) {
+  if ((word.exchange(os::no_owner, std::memory_order_release) & wanted) != 0) {
     os::futex_wake(word, 1);
   }
 }

@@ -2,7 +2,7 @@
 // the owner still lives, and takes it over if not.
 //
 //    63                            1   0
-//   +------------------------------+---+   owner: the life of the thread that has it (os/life.hpp),
+//   +------------------------------+---+   owner: the thread that has it (os/owner_id.hpp),
 //   |            owner             | w |          0 when it is free
 //   +------------------------------+---+   w:     somebody may sleep on this word
 //
@@ -26,7 +26,7 @@
 #include <atomic>
 #include <type_traits>
 
-#include "os/life.hpp"
+#include "os/owner_id.hpp"
 #include "sync/waiting.hpp"
 
 namespace procpool::sync {
@@ -46,16 +46,16 @@ struct robust_lock {
   void unlock() noexcept;
 
   bool is_mine() const noexcept {
-    // relaxed: no other thread writes my life there, nor takes it away
+    // relaxed: no other thread writes my identity there, nor takes it away
     return (word.load(std::memory_order_relaxed) & ~wanted) == owned_by_me();
   }
-  bool is_locked() const noexcept { return word.load(std::memory_order_relaxed) != os::nobody; }
+  bool is_locked() const noexcept { return word.load(std::memory_order_relaxed) != os::no_owner; }
 
  private:
   static constexpr u64 wanted = 1;
 
-  // The highest bit of a thread's life is 0.
-  static u64 owned_by_me() noexcept { return os::this_thread_life() << 1U; }
+  // The highest bit of the identity of a thread is 0.
+  static u64 owned_by_me() noexcept { return os::this_thread_owner() << 1U; }
   bool take(u64 from, u64 to) noexcept;
   acquired take_over(u64 from, u64 me) noexcept;
 };

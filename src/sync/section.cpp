@@ -54,24 +54,24 @@ void section::roll_back() noexcept {
   }
 }
 
-tally* tallies::of(os::life l) const noexcept {
+tally* tallies::of(os::owner_id owner) const noexcept {
   // Where it is, unless another one was there before.
-  tally& home = first[l % size];
-  if (section::get(home.life) == l) return &home;
+  tally& home = first[owner % size];
+  if (section::get(home.owner) == owner) return &home;
   tally* const found =
-      std::find_if(begin(), end(), [&](const tally& t) { return section::get(t.life) == l; });
+      std::find_if(begin(), end(), [&](const tally& t) { return section::get(t.owner) == owner; });
   return found == end() ? nullptr : found;
 }
 
-tally* tallies::of_or_new(section& s, os::life l) const noexcept {
-  if (tally* known = of(l); known != nullptr) return known;
-  tally* place = &first[l % size];
-  if (section::get(place->life) != os::nobody) place = of(os::nobody);
+tally* tallies::of_or_new(section& s, os::owner_id owner) const noexcept {
+  if (tally* known = of(owner); known != nullptr) return known;
+  tally* place = &first[owner % size];
+  if (section::get(place->owner) != os::no_owner) place = of(os::no_owner);
   if (place == nullptr) {
     place = std::find_if(begin(), end(), [](const tally& t) { return section::get(t.count) == 0; });
   }
   if (place == end()) return nullptr;
-  s.set(place->life, l);
+  s.set(place->owner, owner);
   s.set(place->count, 0);
   return place;
 }

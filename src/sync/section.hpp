@@ -106,7 +106,7 @@ bool await(const guarded_memory& memory, channel& c, deadline end, Attempt attem
 
 // How much of something a process has. In shared memory, many in a row.
 struct tally {
-  std::atomic<u64> life;  // nobody: free
+  std::atomic<u64> owner;  // no_owner: free
   std::atomic<u64> count;
 };
 static_assert(sizeof(tally) == 16 && std::is_standard_layout_v<tally>);
@@ -119,9 +119,9 @@ struct tallies {
   tally* begin() const noexcept { return first; }
   tally* end() const noexcept { return first + size; }
   // Null if there is none.
-  tally* of(os::life l) const noexcept;
+  tally* of(os::owner_id owner) const noexcept;
   // Also one that is free, or whose process has nothing, which is l's then; null if there is none.
-  tally* of_or_new(section& s, os::life l) const noexcept;
+  tally* of_or_new(section& s, os::owner_id owner) const noexcept;
 
   // Takes away what dead processes have, and tells give_back(section, count) of it, each in the
   // same section. Says whether there was any; false if it is not time to look.
@@ -131,12 +131,13 @@ struct tallies {
     if (!memory.as<monitor>().is_time_to_patrol()) return any;
     for (tally& t : *this) {
       // relaxed: looked at again in the section
-      const os::life l = t.life.load(std::memory_order_relaxed);
-      if (l == os::nobody || l == os::this_process_life() || !os::has_ended(l)) continue;
+      const os::owner_id owner = t.owner.load(std::memory_order_relaxed);
+      if (owner == os::no_owner || owner == os::this_process_owner() || !os::has_ended(owner))
+        continue;
       section s(memory);
-      if (section::get(t.life) != l) continue;
+      if (section::get(t.owner) != owner) continue;
       give_back(s, section::get(t.count));
-      s.set(t.life, os::nobody);
+      s.set(t.owner, os::no_owner);
       s.set(t.count, 0);
       any = true;
     }

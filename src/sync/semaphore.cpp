@@ -85,7 +85,7 @@ struct view {
   }
   bool take_as_permit(section& s) const {
     if (section::get(words.available) == 0) return false;
-    tally* mine = permits.of_or_new(s, os::this_process_life());
+    tally* mine = permits.of_or_new(s, os::this_process_owner());
     if (mine == nullptr) return false;
     s.add(mine->count, 1);
     return take(s);
@@ -154,7 +154,7 @@ bool counting_semaphore::acquire_permit(const duration* limit) const {
 }
 
 void counting_semaphore::return_permit(std::uint64_t process) const noexcept {
-  if (process != os::this_process_life()) return;
+  if (process != os::this_process_owner()) return;
   const view v(memory(), bytes());
   {
     section s(v.memory);
@@ -162,19 +162,20 @@ void counting_semaphore::return_permit(std::uint64_t process) const noexcept {
     if (mine == nullptr || section::get(mine->count) == 0) return;  // somebody has written there
     const u64 left = section::get(mine->count) - 1;
     s.set(mine->count, left);
-    if (left == 0) s.set(mine->life, os::nobody);
+    if (left == 0) s.set(mine->owner, os::no_owner);
     v.give_back(s, 1);
   }
   // One that waits for a place among the processes may not be the one that is woken.
   v.words.freed.signal_all();
 }
 
-permit::permit(counting_semaphore s) : semaphore_(std::move(s)), process_(os::this_process_life()) {
+permit::permit(counting_semaphore s)
+    : semaphore_(std::move(s)), process_(os::this_process_owner()) {
   semaphore_->acquire_permit(nullptr);
 }
 
 permit::permit(counting_semaphore s, duration d)
-    : semaphore_(std::move(s)), process_(os::this_process_life()) {
+    : semaphore_(std::move(s)), process_(os::this_process_owner()) {
   if (!semaphore_->acquire_permit(&d)) semaphore_.reset();
 }
 

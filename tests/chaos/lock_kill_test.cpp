@@ -24,7 +24,7 @@
 #include <thread>
 #include <vector>
 
-#include "os/life.hpp"
+#include "os/owner_id.hpp"
 #include "os/sanitizers.hpp"
 #include "support/pool_test.hpp"
 
@@ -65,8 +65,8 @@ class victim {
     pid_ = fork();
     if (pid_ != 0) return;
     // What a thread finds out once about itself is not part of any operation.
-    os::this_thread_life();
-    os::this_process_life();
+    os::this_thread_owner();
+    os::this_process_owner();
     stage_->done = -1;
     while (!stage_->go) {
     }
@@ -452,7 +452,7 @@ TEST_F(lock_kill_test, queue_that_a_thousand_dead_processes_have_used) {
   const auto q = small_queue(2);
   constexpr std::size_t first_tally = 112, tallies = 1024;
   for (std::size_t i = 0; i < tallies; ++i) {
-    const std::uint64_t dead[2] = {os::this_process_life() - ((i + 1) << 22U), 1};
+    const std::uint64_t dead[2] = {os::this_process_owner() - ((i + 1) << 22U), 1};
     std::memcpy(const_cast<std::byte*>(memory_of(q).data()) + first_tally + i * sizeof dead, dead,
                 sizeof dead);
   }

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <thread>
 
-#include "os/life.hpp"
+#include "os/owner_id.hpp"
 #include "support/pool_test.hpp"
 
 namespace {
@@ -19,10 +19,10 @@ using namespace std::chrono_literals;
 constexpr std::size_t used = 6, first_seat = 7;  // words from the begin of the object
 constexpr std::size_t seats = (16384 - 56 - 8 * 16) / 16;
 
-std::atomic<os::life>* words_of(const condition_variable& c) {
+std::atomic<os::owner_id>* words_of(const condition_variable& c) {
   // Its only member.
   const auto& object = reinterpret_cast<const detail::shared_object&>(c);
-  return reinterpret_cast<std::atomic<os::life>*>(object.data());
+  return reinterpret_cast<std::atomic<os::owner_id>*>(object.data());
 }
 
 class condition_variable_test : public handle_test {};
@@ -32,7 +32,7 @@ TEST_F(condition_variable_test, waits_without_a_seat_end_all_the_same) {
   const condition_variable c;
   words_of(c)[used] = seats;
   for (std::size_t i = 0; i < seats; ++i) {
-    words_of(c)[first_seat + 2 * i] = os::this_process_life();  // that is somebody who lives
+    words_of(c)[first_seat + 2 * i] = os::this_process_owner();  // that is somebody who lives
   }
   std::unique_lock lock(m);
   EXPECT_EQ(c.wait_for(lock, 0s), std::cv_status::timeout);

@@ -130,15 +130,15 @@ TEST_F(section_test, tallies_of_the_dead) {
   const sync::guarded_memory around = memory;
   {
     section s(around);
-    sync::tally* mine = all.of_or_new(s, os::this_process_life());
+    sync::tally* mine = all.of_or_new(s, os::this_process_owner());
     ASSERT_NE(mine, nullptr);
-    EXPECT_EQ(all.of(os::this_process_life()), mine);
-    EXPECT_EQ(all.of_or_new(s, os::this_process_life()), mine);
+    EXPECT_EQ(all.of(os::this_process_owner()), mine);
+    EXPECT_EQ(all.of_or_new(s, os::this_process_owner()), mine);
   }
-  const os::life dead = os::this_process_life() - (os::life{1} << 22U);  // an older one
+  const os::owner_id dead = os::this_process_owner() - (os::owner_id{1} << 22U);  // an older one
   for (sync::tally& t : row) {
-    if (t.life == os::nobody) {
-      t.life = dead;
+    if (t.owner == os::no_owner) {
+      t.owner = dead;
       t.count = 7;
       break;
     }
@@ -147,22 +147,22 @@ TEST_F(section_test, tallies_of_the_dead) {
   EXPECT_TRUE(all.bury_the_dead(around, [&](section&, u64 n) { back += n; }));
   EXPECT_EQ(back, 7U);
   EXPECT_EQ(all.of(dead), nullptr);
-  EXPECT_NE(all.of(os::this_process_life()), nullptr);
+  EXPECT_NE(all.of(os::this_process_owner()), nullptr);
 }
 
 // The place of a process that lives, but has nothing any more, is for another one.
 TEST_F(section_test, tallies_of_those_that_have_nothing) {
   std::vector<sync::tally> row(2);
   const sync::tallies all{row.data(), row.size()};
-  const auto place_of = [&](os::life l) {
+  const auto place_of = [&](os::owner_id l) {
     section s(memory);
     return all.of_or_new(s, l);
   };
-  const os::life others[] = {os::this_thread_life(), os::this_thread_life() + 1};
-  for (const os::life l : others) place_of(l)->count = 1;
-  EXPECT_EQ(place_of(os::this_process_life()), nullptr);
+  const os::owner_id others[] = {os::this_thread_owner(), os::this_thread_owner() + 1};
+  for (const os::owner_id l : others) place_of(l)->count = 1;
+  EXPECT_EQ(place_of(os::this_process_owner()), nullptr);
   all.of(others[1])->count = 0;
-  EXPECT_EQ(place_of(os::this_process_life()), &row[others[1] % 2]);
+  EXPECT_EQ(place_of(os::this_process_owner()), &row[others[1] % 2]);
   EXPECT_EQ(all.of(others[1]), nullptr);
 }
 
