@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "launch/start_server.hpp"
+#include "os/detached_process.hpp"
 #include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/file.hpp"
-#include "os/detached_process.hpp"
 #include "os/program_start.hpp"
 #include "procpool/errors.hpp"
 #include "runtime/process_role.hpp"

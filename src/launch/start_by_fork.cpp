@@ -2,8 +2,8 @@
 
 #include "launch/server.hpp"
 #include "launch/start_server.hpp"
-#include "os/error.hpp"
 #include "os/detached_process.hpp"
+#include "os/error.hpp"
 #include "os/private_fds.hpp"
 #include "runtime/fork_gate.hpp"
 #include "runtime/process_role.hpp"

@@ -63,10 +63,11 @@ void loop::publish(shm::slot& s) {
       push_done(s);
       pushed = true;
     }
-    // seq_cst: releases the outcome, and orders DONE before the look at `armed` in ring_bell
+    // seq_cst: releases the outcome, and orders DONE before the look at `doorbell_armed` in
+    // ring_doorbell
   } while (!s.word.compare_exchange_weak(word, shm::with_phase(word, shm::task_phase::done)));
   if ((word & shm::waiter_flag) != 0) os::futex_wake(s.word, std::numeric_limits<int>::max());
-  if (pushed) shm::ring_bell(*page_);
+  if (pushed) shm::ring_doorbell(*page_);
 }
 
 // The worker pushes, the parent takes all at once by exchanging the head with 0: no ABA.

@@ -226,7 +226,7 @@ void somebody_waits_for_many() {
                    x.notify(x.submit(1));
                    x.notify(x.submit(1));
                    last = &x.submit(1);
-                   x.arm_bell();
+                   x.arm_doorbell();
                  },
              .meddle =
                  [&](sweep_bench& x, const stepper& s) {

@@ -277,7 +277,7 @@ void sweep_bench::submit_map(u32 items, u32 size, failing f, int retries) {
 
 void sweep_bench::notify(parent::task_record& r) { notices_.add(r, noticed_++); }
 
-void sweep_bench::arm_bell() { shm::parent_page().armed.store(1); }
+void sweep_bench::arm_doorbell() { shm::parent_page().doorbell_armed.store(1); }
 
 void sweep_bench::take_first() {
   tasks_.front().result.get();
@@ -316,7 +316,7 @@ bool sweep_bench::changed() {
   copy(now, &region().control(), sizeof(shm::control_block));
   for (u32 w = 0; w < region().workers(); ++w) copy(now, &region().line(w), 3 * 64);
   copy(now, &region().at(0), std::min(16U, region().allocated_slots()) * sizeof(shm::slot));
-  copy(now, &shm::parent_page().bell, 8);
+  copy(now, &shm::parent_page().doorbell, 8);
   if (now == seen_) return false;
   seen_ = std::move(now);
   return true;

@@ -107,7 +107,7 @@ class sweep_bench {
   enum class failing { none, last, all };  // all: the function cannot be decoded
   void submit_map(std::uint32_t items, std::uint32_t size, failing f, int retries = 0);
   void notify(parent::task_record& r);  // somebody waits for it among others
-  void arm_bell();
+  void arm_doorbell();
   // Of the task, or the map, that was submitted last.
   shm::slot& last_slot();
   // Instead of a value there may be an error that says this.

@@ -67,8 +67,8 @@ byte top[2];         /* slot + 1, the done-stack of each worker */
 
 chan ring = [RING] of { byte }; /* hints: generation * SLOTS + slot */
 
-bool armed; /* someone is about to sleep on the bell */
-bool rung;  /* the bell changed since it was read last */
+bool armed; /* someone is about to sleep on the doorbell */
+bool rung;  /* the doorbell changed since it was read last */
 #ifdef POLICY
 byte hot; /* worker + 1 */
 byte sentinel;
@@ -83,7 +83,7 @@ bool mutex;
 byte task_of[SLOTS];
 byte hinted[SLOTS];  /* hints of this generation that the head has not passed */
 bool pending[SLOTS]; /* taken from a done-stack, or by the sweep; counts once its word is final */
-byte sleeps_on;      /* the user's thread: slot + 1, SLOTS + 1 the bell, 0 awake */
+byte sleeps_on;      /* the user's thread: slot + 1, SLOTS + 1 the doorbell, 0 awake */
 bool dead[2];        /* proof of death; cleared when the next incarnation starts */
 
 /* ---- the checker's own book ---- */
@@ -795,7 +795,7 @@ collect: /* the word was seen final, and nobody sweeps */
 #endif
 
 #ifdef NOTIFY
-next_done: /* many futures: empties the done-stacks, sleeps on the bell */
+next_done: /* many futures: empties the done-stacks, sleeps on the doorbell */
 #ifndef M_ARM_AFTER_LOOKING
   armed = 1;
 #endif
