@@ -19,13 +19,13 @@
 #include "runtime/process_role.hpp"
 #include "threads/thread_pool.hpp"
 
-namespace procpool::parent {
+namespace procpool::futures {
 namespace {
 
 using namespace std::chrono_literals;
 
 // About what it costs to sleep and to be woken.
-constexpr std::uint64_t look_us = 50, short_look_us = 10;
+constexpr std::uint64_t spin_us = 50, short_spin_us = 10;
 // A wake can be lost with a process that dies between DONE and the bell; then we look again.
 constexpr std::chrono::nanoseconds longest_sleep = 100ms;
 
@@ -74,11 +74,11 @@ class held_sources {
   explicit held_sources(const std::vector<detail::completion_source*>& all) {
     for (detail::completion_source* s : all) {
       if (count_ == most) return;
-      if (s->hold()) held_[count_++] = s;
+      if (s->try_retain()) held_[count_++] = s;
     }
   }
   ~held_sources() {
-    for (detail::completion_source* s : get()) s->let_go();
+    for (detail::completion_source* s : get()) s->release();
   }
   held_sources(const held_sources&) = delete;
   held_sources& operator=(const held_sources&) = delete;
@@ -100,13 +100,13 @@ std::chrono::nanoseconds pause_for_backlog(std::span<detail::completion_source* 
   return sources.empty() ? 0ns : shortest;
 }
 
-bool crowded(std::span<detail::completion_source* const> sources) {
-  return std::ranges::any_of(sources, [](const auto* s) { return s->crowded(); });
+bool cpus_saturated(std::span<detail::completion_source* const> sources) {
+  return std::ranges::any_of(sources, [](const auto* s) { return s->cpus_saturated(); });
 }
 
 }  // namespace
 
-bool completion_hub::look(std::unique_lock<std::mutex>& lock, const time_point* deadline,
+bool completion_hub::spin(std::unique_lock<std::mutex>& lock, const time_point* deadline,
                           const std::vector<detail::completion_source*>& sources) {
   if (sources.empty()) return false;
   bool found = false;
@@ -122,7 +122,7 @@ bool completion_hub::look(std::unique_lock<std::mutex>& lock, const time_point* 
       os::futex_wait(page_->bell, page_->bell.load(), pause);
       found = anything();
     } else {
-      found = patience::of_this_thread().look(anything, crowded(watched.get()));
+      found = adaptive_spinner::of_this_thread().spin(anything, cpus_saturated(watched.get()));
     }
   }
   lock.lock();
@@ -132,10 +132,10 @@ bool completion_hub::look(std::unique_lock<std::mutex>& lock, const time_point* 
 void completion_hub::revive(std::unique_lock<std::mutex>& lock) {
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     detail::completion_source* s = sources_[i];
-    if (!s->hold()) continue;
+    if (!s->try_retain()) continue;
     lock.unlock();
     s->revive();
-    s->let_go();
+    s->release();
     lock.lock();
   }
 }
@@ -181,12 +181,12 @@ bool several_cpus() noexcept {
 
 }  // namespace
 
-patience& patience::of_this_thread() {
-  thread_local patience p;
+adaptive_spinner& adaptive_spinner::of_this_thread() {
+  thread_local adaptive_spinner p;
   return p;
 }
 
-bool patience::begin(bool crowded) {
+bool adaptive_spinner::begin(bool cpus_saturated) {
   // With one CPU the worker cannot run while we look.
   static const bool pays = several_cpus();
   if (!pays) return false;
@@ -194,11 +194,11 @@ bool patience::begin(bool crowded) {
     --skip_;
     return false;
   }
-  limit_ = base::cycles() + (crowded ? short_look_us : look_us) * base::cycles_per_us();
+  limit_ = base::cycles() + (cpus_saturated ? short_spin_us : spin_us) * base::cycles_per_us();
   return true;
 }
 
-void patience::end(bool found) {
+void adaptive_spinner::end(bool found) {
   if (found) {
     failed_ = failed_ > 1 ? failed_ - 2 : 0;
     return;
@@ -207,18 +207,18 @@ void patience::end(bool found) {
   skip_ = failed_ < 2 ? 0 : (1U << failed_) - 1;
 }
 
-}  // namespace procpool::parent
+}  // namespace procpool::futures
 
 namespace procpool::detail {
 
-using parent::completion_hub;
+using futures::completion_hub;
 
 void throw_other_process() {
   throw nested_use_error("this future belongs to the process that submitted its task: wait there");
 }
 
 // Guarded by the hub's mutex.
-struct completion_set::members final : completion_listener, parent::thread_pool::awaited {
+struct completion_set::members final : completion_listener, thread_pool::awaited {
   ~members() {
     // In a copy of the process the tasks are not there, and the mutex may be held for ever.
     if (!home.is_here()) {
@@ -229,7 +229,7 @@ struct completion_set::members final : completion_listener, parent::thread_pool:
     for (subscription& s : nodes) {
       if (s.state != nullptr) s.state->unsubscribe(s);
     }
-    if (watched) parent::end_watch();
+    if (watched) futures::end_watch();
   }
   // Allocates nothing: add() has made room.
   void completed(subscription& s) noexcept override {
@@ -254,14 +254,14 @@ struct completion_set::members final : completion_listener, parent::thread_pool:
   // With a descriptor nobody may be waiting who would see what is done: the callback thread does.
   std::thread begin_watch_if_due() {
     if (!bell || watched || outstanding == ready) return {};
-    std::thread former = parent::begin_watch();
+    std::thread former = futures::begin_watch();
     watched = true;
     return former;
   }
   void end_watch_if_idle() noexcept {
     if (!watched || outstanding != ready) return;
     watched = false;
-    parent::end_watch();
+    futures::end_watch();
   }
 
   // Sources are looked at without the mutex, so only those that a pending member keeps alive. One
@@ -279,7 +279,7 @@ struct completion_set::members final : completion_listener, parent::thread_pool:
     pending.erase(pending.begin() + static_cast<std::ptrdiff_t>(at));
   }
   // No more members come while its threads sleep: if they do, from elsewhere, it is too late.
-  bool depends_on(const parent::thread_pool& pool) const noexcept override {
+  bool depends_on(const thread_pool& pool) const noexcept override {
     const std::lock_guard lock(completion_hub::instance().mutex());
     return ready == 0 && pending.size() == 1 && pending.front().of == &pool;
   }
@@ -296,7 +296,7 @@ struct completion_set::members final : completion_listener, parent::thread_pool:
   subscription *first_ready = nullptr, *last_ready = nullptr;
   std::vector<completion_source*> sources;
   struct pending_members {
-    const parent::thread_pool* of;  // if they are for threads
+    const thread_pool* of;  // if they are for threads
     std::ptrdiff_t members;
   };
   std::vector<pending_members> pending;  // that each source has yet to deliver
@@ -346,7 +346,7 @@ std::size_t completion_set::outstanding() const {
 std::optional<std::uint64_t> completion_set::next(const time_point* deadline) {
   members& m = *members_;
   check_home(m.home);
-  const parent::thread_pool::waiting_scope not_the_last(m, deadline == nullptr);
+  const thread_pool::waiting_scope not_the_last(m, deadline == nullptr);
   completion_hub& hub = completion_hub::instance();
   std::unique_lock lock(hub.mutex());
   if (m.first_ready == nullptr) {

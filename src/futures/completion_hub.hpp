@@ -29,12 +29,12 @@ class completion_source {
   // Without it: how long it is better not to look or be woken; 0: not at all. A hint.
   virtual std::chrono::nanoseconds pause_for_backlog() const noexcept = 0;
   // Without it: whether its workers have all CPUs. A hint.
-  virtual bool crowded() const noexcept = 0;
+  virtual bool cpus_saturated() const noexcept = 0;
   // Without it, when nothing has happened for a while: takes care of tasks that are stuck.
   virtual void revive() noexcept = 0;
-  // Keeps it alive without the mutex; false if it is going. let_go() may end it.
-  virtual bool hold() noexcept = 0;
-  virtual void let_go() noexcept = 0;
+  // Keeps it alive without the mutex; false if it is going. release() may end it.
+  virtual bool try_retain() noexcept = 0;
+  virtual void release() noexcept = 0;
 
  protected:
   ~completion_source() = default;
@@ -42,7 +42,7 @@ class completion_source {
 
 }  // namespace procpool::detail
 
-namespace procpool::parent {
+namespace procpool::futures {
 
 class completion_hub {
  public:
@@ -68,7 +68,7 @@ class completion_hub {
     for (;;) {
       drain();
       if (ready()) return true;
-      if (look(lock, deadline, sources)) continue;
+      if (spin(lock, deadline, sources)) continue;
       // A task that finishes from here on rings, or is found by this drain.
       const std::uint32_t bell = arm();
       drain();
@@ -89,7 +89,7 @@ class completion_hub {
  private:
   friend base::per_process<completion_hub>;
   completion_hub();
-  bool look(std::unique_lock<std::mutex>& lock, const time_point* deadline,
+  bool spin(std::unique_lock<std::mutex>& lock, const time_point* deadline,
             const std::vector<detail::completion_source*>& sources);
   enum class rest { woken, silence, deadline };
   rest sleep(std::unique_lock<std::mutex>& lock, std::uint32_t bell, const time_point* deadline);
@@ -105,18 +105,18 @@ class completion_hub {
 // How long until then: at least 0, at most an hour.
 std::chrono::nanoseconds time_until(time_point t);
 
-// Looking for some microseconds before sleeping pays only where the answer comes soon. Backs off:
-// after k failures the next 2^k - 1 times are skipped. One per thread.
-class patience {
+// Spinning for some microseconds before sleeping pays only where the answer comes soon. Backs off:
+// after k failures the next 2^k - 1 spins are skipped. One per thread.
+class adaptive_spinner {
  public:
-  static patience& of_this_thread();
-  // Turns `check` over until it is true or the time for looking is over, which is short where the
-  // machine is crowded. Each look takes a line away from who writes it: where many results are on
-  // their way, it is better done rarely.
+  static adaptive_spinner& of_this_thread();
+  // Calls `check` until it is true or the time for spinning is over, which is short where workers
+  // have all CPUs. Each check takes a cache line away from its writer: where many results are under
+  // way, sparse checks are cheaper.
   template <class Check>
-  bool look(Check check, bool crowded, bool rarely = false) {
-    if (!begin(crowded)) return false;
-    const std::uint64_t gap = rarely ? rare_look_ns * base::cycles_per_us() / 1000 : 0;
+  bool spin(Check check, bool cpus_saturated, bool sparse = false) {
+    if (!begin(cpus_saturated)) return false;
+    const std::uint64_t gap = sparse ? sparse_check_ns * base::cycles_per_us() / 1000 : 0;
     bool found = false;
     std::uint64_t now = base::cycles();
     do {
@@ -132,11 +132,11 @@ class patience {
   }
 
  private:
-  bool begin(bool crowded);
+  bool begin(bool cpus_saturated);
   void end(bool found);
-  static constexpr std::uint64_t rare_look_ns = 600;
+  static constexpr std::uint64_t sparse_check_ns = 600;
   std::uint64_t limit_ = 0;
   unsigned failed_ = 0, skip_ = 0;
 };
 
-}  // namespace procpool::parent
+}  // namespace procpool::futures

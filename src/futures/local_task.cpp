@@ -16,7 +16,7 @@ namespace procpool::detail {
 namespace {
 
 using namespace std::chrono_literals;
-using parent::completion_hub;
+using futures::completion_hub;
 
 // The word: the task_status in the low byte, and who is to be told.
 constexpr std::uint32_t status_mask = 0xff, waiter_flag = 0x100, listener_flag = 0x200;
@@ -28,19 +28,17 @@ constexpr task_status status_of(std::uint32_t word) {
 constexpr std::uint32_t bits(task_status s) { return static_cast<std::uint32_t>(s); }
 constexpr bool is_resolved(std::uint32_t word) { return status_of(word) >= task_status::cancelled; }
 
-class awaited_task final : public parent::thread_pool::awaited {
+class awaited_task final : public thread_pool::awaited {
  public:
   explicit awaited_task(const local_task& task) : task_(task) {}
-  bool depends_on(const parent::thread_pool& pool) const noexcept override {
-    return task_.waits_for(pool);
-  }
+  bool depends_on(const thread_pool& pool) const noexcept override { return task_.waits_for(pool); }
 
  private:
   const local_task& task_;
 };
 
-// Tasks of this process tell the hub by themselves: there is nothing to look at. It is crowded, as
-// far as we know: their threads want the CPU that a look would take.
+// Tasks of this process tell the hub by themselves: a spin would find nothing. Their CPUs count as
+// saturated: their threads want the CPU that a look would take.
 class this_process final : public completion_source {
  public:
   static this_process& instance() {
@@ -50,10 +48,10 @@ class this_process final : public completion_source {
   void drain() noexcept override {}
   bool anything_done() const noexcept override { return false; }
   std::chrono::nanoseconds pause_for_backlog() const noexcept override { return 0ns; }
-  bool crowded() const noexcept override { return true; }
+  bool cpus_saturated() const noexcept override { return true; }
   void revive() noexcept override {}
-  bool hold() noexcept override { return true; }
-  void let_go() noexcept override {}
+  bool try_retain() noexcept override { return true; }
+  void release() noexcept override {}
 };
 
 }  // namespace
@@ -80,7 +78,7 @@ void local_task::drop_if_unwanted() noexcept {
   if (owners_.load(std::memory_order_acquire) == 0) drop_outcome();
 }
 
-bool local_task::waits_for(const parent::thread_pool& pool) const noexcept {
+bool local_task::waits_for(const thread_pool& pool) const noexcept {
   return pool_ == &pool && !is_resolved(word_.load(std::memory_order_acquire));
 }
 
@@ -127,7 +125,7 @@ bool local_task::wait_until(const time_point* deadline) {
   std::uint32_t word = word_.load(std::memory_order_acquire);
   if (is_resolved(word)) return true;
   const awaited_task what(*this);
-  const parent::thread_pool::waiting_scope not_the_last(what, deadline == nullptr);
+  const thread_pool::waiting_scope not_the_last(what, deadline == nullptr);
   for (;;) {
     while (!is_resolved(word) && (word & waiter_flag) == 0 &&
            !word_.compare_exchange_weak(word, word | waiter_flag, std::memory_order_acquire)) {
@@ -135,7 +133,7 @@ bool local_task::wait_until(const time_point* deadline) {
     if (is_resolved(word)) return true;
     std::chrono::nanoseconds left = longest_sleep;
     if (deadline != nullptr) {
-      left = std::min(left, parent::time_until(*deadline));
+      left = std::min(left, futures::time_until(*deadline));
       if (left <= 0ns) return false;
     }
     os::futex_wait(word_, word | waiter_flag, left);
@@ -208,17 +206,17 @@ void local_task::release() noexcept {
   if (owners_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   // Otherwise whoever resolves it is still busy with the outcome.
   if (is_resolved(word_.load(std::memory_order_acquire))) drop_outcome();
-  let_go();
+  release_object();
 }
 
-void local_task::keep() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+void local_task::retain_object() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
 
-void local_task::let_go() noexcept {
+void local_task::release_object() noexcept {
   if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
 void local_task::report(std::exception_ptr e) noexcept {
-  parent::report_to(on_error_ ? *on_error_ : nullptr, std::move(e));
+  futures::report_unobserved(on_error_ ? *on_error_ : nullptr, std::move(e));
 }
 
 void throw_no_object() {

@@ -18,6 +18,7 @@
 
 namespace procpool::parent {
 
+using futures::kept_error;
 using shm::task_phase;
 using shm::u32;
 using shm::u64;

@@ -20,6 +20,7 @@
 namespace procpool::parent {
 namespace {
 
+using futures::kept_error;
 using shm::u32;
 using shm::u64;
 using namespace std::chrono_literals;
@@ -294,17 +295,19 @@ void pool::send_reports() {
         try {
           call(worker_crashed(r));
         } catch (...) {
-          report_to(on_error, std::current_exception());
+          futures::report_unobserved(on_error, std::current_exception());
         }
       };
-      if (!post(report)) report();  // also a thread of the pool
+      if (!futures::post(report)) report();  // also a thread of the pool
     } catch (const std::bad_alloc&) {
       continue;  // as in note_death
     }
   }
 }
 
-void pool::report(std::exception_ptr e) noexcept { report_to(options_.on_error, std::move(e)); }
+void pool::report(std::exception_ptr e) noexcept {
+  futures::report_unobserved(options_.on_error, std::move(e));
+}
 
 pool_stats pool::stats() {
   const std::lock_guard lock(mutex_);

@@ -19,6 +19,7 @@
 namespace procpool::parent {
 namespace {
 
+using futures::kept_error;
 using shm::u32;
 using namespace std::chrono_literals;
 

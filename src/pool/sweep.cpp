@@ -32,6 +32,8 @@
 namespace procpool::parent {
 namespace {
 
+using futures::kept_current_error;
+using futures::kept_error;
 using shm::task_phase;
 using shm::u32;
 using shm::u64;

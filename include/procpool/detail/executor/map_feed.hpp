@@ -92,10 +92,10 @@ class map_source {
 };
 
 // Chooses sizes, and does what needs no types. Compiled.
-class PROCPOOL_EXPORT map_pace {
+class PROCPOOL_EXPORT chunk_sizer {
  public:
   // Throws std::invalid_argument for a chunksize or buffersize of 0.
-  map_pace(const map_options& options, int workers, std::optional<std::size_t> total);
+  chunk_sizer(const map_options& options, int workers, std::optional<std::size_t> total);
 
   // Items of the next chunk; 0: enough is under way.
   std::size_t next_chunk() const;
@@ -406,7 +406,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   map_options options_;
   zipped_input<Views...> input_;
   std::optional<std::size_t> total_;
-  map_pace pace_;
+  chunk_sizer pace_;
   std::optional<time_point> deadline_;
   std::exception_ptr feed_error_;
   bool input_over_ = false, ended_ = false;

@@ -254,7 +254,7 @@ class reduction {
   F f_;
   C combine_;
   zipped_input<Views...> input_;
-  map_pace pace_;
+  chunk_sizer pace_;
   home_process home_;
   std::optional<time_point> deadline_;
   bool input_over_ = false;

@@ -18,11 +18,9 @@
 #include "procpool/export.hpp"
 #include "procpool/options.hpp"
 
-namespace procpool::parent {
-class thread_pool;
-}
-
 namespace procpool::detail {
+
+class thread_pool;  // of src/threads
 
 enum class task_status { pending, running, cancelled, finished };
 
@@ -54,7 +52,7 @@ struct subscription {
   task_state* state = nullptr;          // null once delivered or withdrawn
   completion_source* source = nullptr;  // where the completion will come from
   subscription* next = nullptr;
-  const parent::thread_pool* threads = nullptr;  // that the task is for, if it is for threads
+  const thread_pool* threads = nullptr;  // that the task is for, if it is for threads
 };
 
 // Told about completions, under the lock of completions.hpp: it notes and returns.
