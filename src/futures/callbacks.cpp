@@ -92,7 +92,7 @@ class callback_engine final : public detail::completion_listener {
     std::unique_lock lock(hub_.mutex());
     // What waits for a promise may wait for ever.
     const auto will_be_done = [this](const entry& e) {
-      return e.wish.threads != nullptr || hub_.has(e.wish.source);
+      return e.wish.group != nullptr || hub_.has(e.wish.source);
     };
     while (running_) {
       if (ready_.empty() && !busy_ && std::ranges::none_of(waiting_, will_be_done)) break;

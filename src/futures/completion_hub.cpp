@@ -15,9 +15,9 @@
 #include "os/event_fd.hpp"
 #include "os/futex.hpp"
 #include "procpool/errors.hpp"
+#include "runtime/blocking_guard.hpp"
 #include "runtime/fork_gate.hpp"
 #include "runtime/process_role.hpp"
-#include "threads/thread_pool.hpp"
 
 namespace procpool::futures {
 namespace {
@@ -218,7 +218,7 @@ void throw_other_process() {
 }
 
 // Guarded by the hub's mutex.
-struct completion_set::members final : completion_listener, thread_pool::awaited {
+struct completion_set::members final : completion_listener, runtime::awaited {
   ~members() {
     // In a copy of the process the tasks are not there, and the mutex may be held for ever.
     if (!home.is_here()) {
@@ -268,10 +268,10 @@ struct completion_set::members final : completion_listener, thread_pool::awaited
   // that is delivered while it is added goes to -1 and back.
   void watch(const subscription& s, std::ptrdiff_t members_more) {
     std::size_t at = 0;
-    while (at < sources.size() && (sources[at] != s.source || pending[at].of != s.threads)) ++at;
+    while (at < sources.size() && (sources[at] != s.source || pending[at].of != s.group)) ++at;
     if (at == sources.size()) {
       sources.push_back(s.source);
-      pending.push_back({s.threads, 0});
+      pending.push_back({s.group, 0});
     }
     pending[at].members += members_more;
     if (pending[at].members != 0) return;
@@ -279,9 +279,9 @@ struct completion_set::members final : completion_listener, thread_pool::awaited
     pending.erase(pending.begin() + static_cast<std::ptrdiff_t>(at));
   }
   // No more members come while its threads sleep: if they do, from elsewhere, it is too late.
-  bool depends_on(const thread_pool& pool) const noexcept override {
+  bool depends_on(thread_group_id group) const noexcept override {
     const std::lock_guard lock(completion_hub::instance().mutex());
-    return ready == 0 && pending.size() == 1 && pending.front().of == &pool;
+    return ready == 0 && pending.size() == 1 && pending.front().of == group;
   }
   void make_room() {
     sources.reserve(sources.size() + 1);
@@ -296,7 +296,7 @@ struct completion_set::members final : completion_listener, thread_pool::awaited
   subscription *first_ready = nullptr, *last_ready = nullptr;
   std::vector<completion_source*> sources;
   struct pending_members {
-    const thread_pool* of;  // if they are for threads
+    thread_group_id of;  // if they are for threads
     std::ptrdiff_t members;
   };
   std::vector<pending_members> pending;  // that each source has yet to deliver
@@ -346,7 +346,7 @@ std::size_t completion_set::outstanding() const {
 std::optional<std::uint64_t> completion_set::next(const time_point* deadline) {
   members& m = *members_;
   check_home(m.home);
-  const thread_pool::waiting_scope not_the_last(m, deadline == nullptr);
+  const runtime::waiting_scope not_the_last(m, deadline == nullptr);
   completion_hub& hub = completion_hub::instance();
   std::unique_lock lock(hub.mutex());
   if (m.first_ready == nullptr) {

@@ -10,7 +10,7 @@
 #include "procpool/detail/task/outcome_value.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/promise.hpp"
-#include "threads/thread_pool.hpp"
+#include "runtime/blocking_guard.hpp"
 
 namespace procpool::detail {
 namespace {
@@ -28,10 +28,10 @@ constexpr task_status status_of(std::uint32_t word) {
 constexpr std::uint32_t bits(task_status s) { return static_cast<std::uint32_t>(s); }
 constexpr bool is_resolved(std::uint32_t word) { return status_of(word) >= task_status::cancelled; }
 
-class awaited_task final : public thread_pool::awaited {
+class awaited_task final : public runtime::awaited {
  public:
   explicit awaited_task(const local_task& task) : task_(task) {}
-  bool depends_on(const thread_pool& pool) const noexcept override { return task_.waits_for(pool); }
+  bool depends_on(thread_group_id group) const noexcept override { return task_.waits_for(group); }
 
  private:
   const local_task& task_;
@@ -78,8 +78,8 @@ void local_task::drop_if_unwanted() noexcept {
   if (owners_.load(std::memory_order_acquire) == 0) drop_outcome();
 }
 
-bool local_task::waits_for(const thread_pool& pool) const noexcept {
-  return pool_ == &pool && !is_resolved(word_.load(std::memory_order_acquire));
+bool local_task::waits_for(thread_group_id group) const noexcept {
+  return group_ == group && !is_resolved(word_.load(std::memory_order_acquire));
 }
 
 void local_task::give_up() noexcept { word_.fetch_and(~bits(task_status::running)); }
@@ -125,7 +125,7 @@ bool local_task::wait_until(const time_point* deadline) {
   std::uint32_t word = word_.load(std::memory_order_acquire);
   if (is_resolved(word)) return true;
   const awaited_task what(*this);
-  const thread_pool::waiting_scope not_the_last(what, deadline == nullptr);
+  const runtime::waiting_scope not_the_last(what, deadline == nullptr);
   for (;;) {
     while (!is_resolved(word) && (word & waiter_flag) == 0 &&
            !word_.compare_exchange_weak(word, word | waiter_flag, std::memory_order_acquire)) {
@@ -167,7 +167,7 @@ void local_task::items(std::vector<outcome_run>& out) { out.push_back({value(), 
 void local_task::subscribe(subscription& s) {
   check_home(home());
   s.source = &this_process::instance();
-  s.threads = pool_;
+  s.group = group_;
   s.next = listeners_;
   listeners_ = &s;
   // seq_cst is not needed: the same word says that it is resolved and that we want to hear of it

@@ -10,9 +10,10 @@
 #include <utility>
 
 #include "futures/completion_hub.hpp"
+#include "procpool/detail/task/local_task.hpp"
 #include "procpool/errors.hpp"
+#include "runtime/blocking_guard.hpp"
 #include "runtime/fork_gate.hpp"
-#include "threads/thread_pool.hpp"
 
 namespace procpool::detail {
 
@@ -26,7 +27,7 @@ struct node : pipeline_item {
 
 }  // namespace
 
-struct pipeline_tracker::members final : thread_pool::awaited {
+struct pipeline_tracker::members final : runtime::awaited {
   explicit members(bool o) : ordered(o) {}
 
   // Moves the next item that is done to the end of `taken`.
@@ -36,10 +37,10 @@ struct pipeline_tracker::members final : thread_pool::awaited {
     taken.splice(taken.end(), from, from.begin());
     return true;
   }
-  bool depends_on(const thread_pool& pool) const noexcept override {
-    const auto stuck = [&pool](const pipeline_item& item) {
+  bool depends_on(thread_group_id group) const noexcept override {
+    const auto stuck = [group](const pipeline_item& item) {
       const auto* const task = dynamic_cast<const local_task*>(item.task.get());
-      return task != nullptr && task->waits_for(pool);
+      return task != nullptr && task->waits_for(group);
     };
     const std::lock_guard lock(mutex);
     if (!settled.empty() || flying.empty()) return false;
@@ -84,7 +85,7 @@ std::optional<pipeline_item> pipeline_tracker::next(const time_point* deadline) 
   std::list<node> taken;
   while (taken.empty()) {
     // Again from time to time: items get stuck while we sleep.
-    const thread_pool::waiting_scope not_the_last(*members_, deadline == nullptr);
+    const runtime::waiting_scope not_the_last(*members_, deadline == nullptr);
     std::unique_lock lock(members_->mutex);
     if (members_->flying.empty() && members_->settled.empty()) return std::nullopt;
     if (members_->take(taken)) break;

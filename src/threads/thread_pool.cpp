@@ -30,9 +30,6 @@ struct registry {
 constinit base::per_process<registry> registries;
 registry& all_thread_pools() { return registries.get(); }
 
-// The pool that this thread belongs to.
-constinit thread_local thread_pool* pool_of_this_thread = nullptr;
-
 int checked_workers(const std::optional<int>& wanted) {
   if (wanted && *wanted < 1) {
     throw std::invalid_argument("max_workers must be at least 1, not " + std::to_string(*wanted));
@@ -63,8 +60,6 @@ thread_pool::thread_pool(thread_pool_options options)
 
 thread_pool::~thread_pool() = default;
 
-bool thread_pool::has_this_thread() const noexcept { return pool_of_this_thread == this; }
-
 void thread_pool::check_open() const {
   if (!broken_.empty()) throw broken_thread_pool(broken_);
   if (stopping_) {
@@ -92,7 +87,7 @@ void thread_pool::commit(local_task* task) {
       if (alive_ == 0) throw;  // otherwise it waits for another one
     }
   }
-  task->pool_ = this;
+  task->group_ = id();
   task->next_ = nullptr;
   (last_ == nullptr ? first_ : last_->next_) = task;
   last_ = task;
@@ -117,7 +112,7 @@ void thread_pool::start_thread() {
 }
 
 void thread_pool::work(std::size_t index) {
-  pool_of_this_thread = this;
+  runtime::enter_group(*this);
   const std::string number = "_" + std::to_string(index);
   os::name_this_thread(name_.substr(0, os::longest_thread_name - number.size()) + number);
   if (!initialize(index)) return;
@@ -242,7 +237,7 @@ void thread_pool::shutdown(const shutdown_options& o) {
 
 // Threads of the pool do not wait for themselves, nor for others that wait here.
 void thread_pool::wait_for_the_end() {
-  const std::size_t self = pool_of_this_thread == this ? 1 : 0;
+  const std::size_t self = has_this_thread() ? 1 : 0;
   std::vector<std::thread> ended;
   {
     std::unique_lock lock(mutex_);
@@ -312,39 +307,29 @@ void thread_pool::finish_all(bool cancel) noexcept {
 
 // --- threads that wait for their own pool --------------------------------------------------------
 
-thread_pool::waiting_scope::waiting_scope(const awaited& what, bool for_ever) : what_(what) {
-  thread_pool* const pool = pool_of_this_thread;
-  // In a copy of the process, made by a task of that pool, nobody else waits.
-  if (pool == nullptr || !for_ever || !pool->is_here()) return;
-  const std::lock_guard lock(pool->mutex_);
-  next_ = std::exchange(pool->waiting_, this);
-  ++pool->waiting_threads_;
-  if (pool->deadlocked()) pool->abort_stuck();
-  if (pool->deadlocked()) {
-    pool->waiting_ = next_;
-    --pool->waiting_threads_;
+bool thread_pool::begin_waiting(runtime::waiting_scope& scope) {
+  // In a copy of the process, made by a task of this pool, no other thread waits.
+  if (!is_here()) return false;
+  const std::lock_guard lock(mutex_);
+  waiting_.add(scope);
+  if (deadlocked()) abort_stuck();
+  if (deadlocked()) {
+    waiting_.remove(scope);
     throw_deadlock();
   }
-  pool_ = pool;
+  return true;
 }
 
-thread_pool::waiting_scope::~waiting_scope() {
-  if (pool_ == nullptr) return;
-  const std::lock_guard lock(pool_->mutex_);
-  waiting_scope** at = &pool_->waiting_;
-  while (*at != this) at = &(*at)->next_;
-  *at = next_;
-  --pool_->waiting_threads_;
+void thread_pool::end_waiting(runtime::waiting_scope& scope) noexcept {
+  const std::lock_guard lock(mutex_);
+  waiting_.remove(scope);
 }
 
 // Under the mutex. One whose wait is over runs on as soon as it wakes.
 bool thread_pool::deadlocked() const noexcept {
   const std::size_t meeting = rendezvous_ != nullptr ? rendezvous_->here : 0;
-  if (waiting_threads_ == 0 || waiting_threads_ + closing_ + meeting < alive_) return false;
-  for (const waiting_scope* w = waiting_; w != nullptr; w = w->next_) {
-    if (!w->what_.depends_on(*this)) return false;
-  }
-  return true;
+  if (waiting_.count() == 0 || waiting_.count() + closing_ + meeting < alive_) return false;
+  return waiting_.all_depend_on(id());
 }
 
 namespace {

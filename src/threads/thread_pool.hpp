@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "procpool/detail/executor/thread_access.hpp"
+#include "runtime/blocking_guard.hpp"
 
 namespace procpool::detail {
 
@@ -36,7 +37,8 @@ struct thread_rendezvous {
   std::exception_ptr abort_reason;  // why
 };
 
-class thread_pool : public std::enable_shared_from_this<thread_pool> {
+class thread_pool final : public runtime::thread_group,
+                          public std::enable_shared_from_this<thread_pool> {
  public:
   // Throws std::invalid_argument.
   explicit thread_pool(thread_pool_options options);
@@ -51,7 +53,7 @@ class thread_pool : public std::enable_shared_from_this<thread_pool> {
   bool is_here() const noexcept { return home_.is_here(); }
   pool_stats stats() const;
   const error_handler& on_error() const noexcept { return on_error_; }
-  bool has_this_thread() const noexcept;
+  bool has_this_thread() const noexcept { return runtime::current_group() == this; }
   // At exit: whatever is left runs, or is cancelled.
   static void finish_all(bool cancel) noexcept;
 
@@ -62,32 +64,9 @@ class thread_pool : public std::enable_shared_from_this<thread_pool> {
   void await_all(thread_rendezvous& m);
   void abort_if_open(thread_rendezvous& m) noexcept;
 
-  // What a thread may sleep for without an end.
-  class awaited {
-   public:
-    // Whether only threads of this pool could wake it. Under the pool's mutex.
-    virtual bool depends_on(const thread_pool& pool) const noexcept = 0;
-
-   protected:
-    ~awaited() = default;
-  };
-
-  // Around such a sleep. Throws nested_use_error if all threads of the pool that the caller belongs
-  // to sleep for what depends on that pool: nobody would ever wake them. If some of them wait for a
-  // broadcast instead, that is called off.
-  class waiting_scope {
-   public:
-    explicit waiting_scope(const awaited& what, bool for_ever = true);
-    ~waiting_scope();
-    waiting_scope(const waiting_scope&) = delete;
-    waiting_scope& operator=(const waiting_scope&) = delete;
-
-   private:
-    thread_pool* pool_ = nullptr;  // null: there is nothing to fear
-    const awaited& what_;
-    waiting_scope* next_ = nullptr;
-    friend thread_pool;
-  };
+  // If threads that come to a broadcast are all that is missing, the broadcast is aborted.
+  bool begin_waiting(runtime::waiting_scope& scope) override;
+  void end_waiting(runtime::waiting_scope& scope) noexcept override;
 
  private:
   struct seat {
@@ -121,8 +100,7 @@ class thread_pool : public std::enable_shared_from_this<thread_pool> {
   std::size_t queued_ = 0, submitted_ = 0, idle_ = 0, alive_ = 0;
   std::size_t closing_ = 0;  // threads of the pool that are in shutdown()
   std::vector<std::unique_ptr<seat>> seats_;
-  waiting_scope* waiting_ = nullptr;  // threads of the pool that wait, so many:
-  std::size_t waiting_threads_ = 0;
+  runtime::waiting_threads waiting_;
   thread_rendezvous* rendezvous_ = nullptr;  // that is not over
   std::string broken_;                       // why; empty: it is not
   bool stopping_ = false, abandoned_ = false, exit_hook_set_ = false;

@@ -58,8 +58,8 @@ class PROCPOOL_EXPORT local_task : public task_state {
   void finish() noexcept;
   // It has run, and nobody will ask: the outcome ends here and now.
   void drop_if_unwanted() noexcept;
-  // Whether a thread of this pool has yet to do it.
-  bool waits_for(const thread_pool& pool) const noexcept;
+  // Whether a thread of this group has yet to do it.
+  bool waits_for(thread_group_id group) const noexcept;
   // begin(), set_error() and finish(), if nobody was quicker.
   bool fail(std::exception_ptr e) noexcept;
 
@@ -89,7 +89,7 @@ class PROCPOOL_EXPORT local_task : public task_state {
   std::atomic<std::uint32_t> owners_{1}, references_{1};
   subscription* listeners_ = nullptr;  // under the hub's mutex
   local_task* next_ = nullptr;         // in a thread pool's queue, under its mutex
-  thread_pool* pool_ = nullptr;
+  thread_group_id group_ = nullptr;
   error_handler on_error_;
 };
 

@@ -20,7 +20,8 @@
 
 namespace procpool::detail {
 
-class thread_pool;  // of src/threads
+// Names a group of threads that run each other's tasks, a thread pool; null: none. Opaque.
+using thread_group_id = const void*;
 
 enum class task_status { pending, running, cancelled, finished };
 
@@ -52,7 +53,7 @@ struct subscription {
   task_state* state = nullptr;          // null once delivered or withdrawn
   completion_source* source = nullptr;  // where the completion will come from
   subscription* next = nullptr;
-  const thread_pool* threads = nullptr;  // that the task is for, if it is for threads
+  thread_group_id group = nullptr;  // whose threads run the task, if it is for threads
 };
 
 // Told about completions, under the lock of completions.hpp: it notes and returns.
