@@ -4,7 +4,6 @@
 
 #include "procpool/detail/executor/map_feed.hpp"
 #include "procpool/errors.hpp"
-#include "procpool/wait.hpp"
 
 namespace procpool::detail {
 namespace {
@@ -78,21 +77,6 @@ void chunk_sizer::chunk_done(std::size_t items, std::size_t bytes, std::uint32_t
 void throw_map_timeout(std::size_t unread) {
   throw timeout_error("the map did not finish in time: what " + std::to_string(unread) +
                       " items still had to do is cancelled");
-}
-
-void throw_unfinished(std::size_t unfinished, std::size_t all) {
-  throw timeout_error(std::to_string(unfinished) + " (of " + std::to_string(all) +
-                      ") futures unfinished");
-}
-
-std::string describe(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "an exception that is not a std::exception";
-  }
 }
 
 }  // namespace procpool::detail

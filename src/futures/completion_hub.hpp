@@ -12,29 +12,31 @@
 #include <mutex>
 #include <vector>
 
-#include "base/cycle_clock.hpp"
 #include "base/per_process.hpp"
 #include "procpool/detail/task/task_state.hpp"
 #include "shm/process_page.hpp"
 
 namespace procpool::detail {
 
-// A back end whose tasks complete by themselves.
+// Where completions come from: a back end. A process pool is one that the hub has to ask, and
+// overrides all of it. The defaults are those of tasks that run in this process, whose threads tell
+// the hub by themselves: asking finds nothing, and spinning takes the CPU from those threads.
 class completion_source {
  public:
   // Under the hub's mutex: delivers what is done.
-  virtual void drain() noexcept = 0;
+  virtual void drain() noexcept {}
   // Without it: whether a drain would find something. A hint.
-  virtual bool anything_done() const noexcept = 0;
-  // Without it: how long it is better not to look or be woken; 0: not at all. A hint.
-  virtual std::chrono::nanoseconds pause_for_backlog() const noexcept = 0;
+  virtual bool anything_done() const noexcept { return false; }
+  // Without it: how long a waiting thread had better sleep without being woken, since a backlog
+  // keeps its workers busy; 0: not at all. A hint.
+  virtual std::chrono::nanoseconds pause_for_backlog() const noexcept { return {}; }
   // Without it: whether its workers have all CPUs. A hint.
-  virtual bool cpus_saturated() const noexcept = 0;
+  virtual bool cpus_saturated() const noexcept { return true; }
   // Without it, when nothing has happened for a while: takes care of tasks that are stuck.
-  virtual void revive() noexcept = 0;
-  // Keeps it alive without the mutex; false if it is going. release() may end it.
-  virtual bool try_retain() noexcept = 0;
-  virtual void release() noexcept = 0;
+  virtual void revive() noexcept {}
+  // Keeps the source alive without the mutex; false if it is about to end. release() may end it.
+  virtual bool try_retain() noexcept { return true; }
+  virtual void release() noexcept {}
 
  protected:
   ~completion_source() = default;
@@ -104,39 +106,5 @@ class completion_hub {
 
 // How long until then: at least 0, at most an hour.
 std::chrono::nanoseconds time_until(time_point t);
-
-// Spinning for some microseconds before sleeping pays only where the answer comes soon. Backs off:
-// after k failures the next 2^k - 1 spins are skipped. One per thread.
-class adaptive_spinner {
- public:
-  static adaptive_spinner& of_this_thread();
-  // Calls `check` until it is true or the time for spinning is over, which is short where workers
-  // have all CPUs. Each check takes a cache line away from its writer: where many results are under
-  // way, sparse checks are cheaper.
-  template <class Check>
-  bool spin(Check check, bool cpus_saturated, bool sparse = false) {
-    if (!begin(cpus_saturated)) return false;
-    const std::uint64_t gap = sparse ? sparse_check_ns * base::cycles_per_us() / 1000 : 0;
-    bool found = false;
-    std::uint64_t now = base::cycles();
-    do {
-      const std::uint64_t next = now + gap;
-      do {
-        base::relax();
-        now = base::cycles();
-      } while (now < next);
-      found = check();
-    } while (!found && now < limit_);
-    end(found);
-    return found;
-  }
-
- private:
-  bool begin(bool cpus_saturated);
-  void end(bool found);
-  static constexpr std::uint64_t sparse_check_ns = 600;
-  std::uint64_t limit_ = 0;
-  unsigned failed_ = 0, skip_ = 0;
-};
 
 }  // namespace procpool::futures

@@ -2,14 +2,11 @@
 
 #include <limits>
 #include <mutex>
-#include <stdexcept>
 
 #include "futures/completion_hub.hpp"
 #include "futures/unobserved_error.hpp"
 #include "os/futex.hpp"
-#include "procpool/detail/task/outcome_value.hpp"
 #include "procpool/errors.hpp"
-#include "procpool/promise.hpp"
 #include "runtime/blocking_guard.hpp"
 
 namespace procpool::detail {
@@ -37,21 +34,14 @@ class awaited_task final : public runtime::awaited {
   const local_task& task_;
 };
 
-// Tasks of this process tell the hub by themselves: a spin would find nothing. Their CPUs count as
-// saturated: their threads want the CPU that a look would take.
+// The source of tasks that run in this process: their threads tell the hub, and there is nothing to
+// drain. So all of it is as in the base class.
 class this_process final : public completion_source {
  public:
   static this_process& instance() {
     static this_process* const s = new this_process;
     return *s;
   }
-  void drain() noexcept override {}
-  bool anything_done() const noexcept override { return false; }
-  std::chrono::nanoseconds pause_for_backlog() const noexcept override { return 0ns; }
-  bool cpus_saturated() const noexcept override { return true; }
-  void revive() noexcept override {}
-  bool try_retain() noexcept override { return true; }
-  void release() noexcept override {}
 };
 
 }  // namespace
@@ -103,7 +93,7 @@ void local_task::notify(std::uint32_t word) noexcept {
   if ((word & listener_flag) == 0 || !home().is_here()) return;
   completion_hub& hub = completion_hub::instance();
   const std::lock_guard lock(hub.mutex());
-  deliver();
+  listeners_.deliver();
   hub.ring();
 }
 
@@ -168,37 +158,14 @@ void local_task::subscribe(subscription& s) {
   check_home(home());
   s.source = &this_process::instance();
   s.group = group_;
-  s.next = listeners_;
-  listeners_ = &s;
+  listeners_.add(s);
   // seq_cst is not needed: the same word says that it is resolved and that we want to hear of it
-  if (is_resolved(word_.fetch_or(listener_flag, std::memory_order_acq_rel))) deliver();
-}
-
-void local_task::unsubscribe(subscription& s) noexcept {
-  for (subscription** at = &listeners_; *at != nullptr; at = &(*at)->next) {
-    if (*at == &s) {
-      *at = s.next;
-      s.state = nullptr;
-      return;
-    }
+  if (is_resolved(word_.fetch_or(listener_flag, std::memory_order_acq_rel))) {
+    listeners_.deliver();
   }
 }
 
-void local_task::deliver() noexcept {
-  // The list has the last one first, and they are told in the order in which they came.
-  subscription* first = nullptr;
-  while (listeners_ != nullptr) {
-    subscription* s = listeners_;
-    listeners_ = s->next;
-    s->next = std::exchange(first, s);
-  }
-  while (first != nullptr) {
-    subscription& s = *first;
-    first = s.next;
-    s.state = nullptr;
-    s.listener->completed(s);
-  }
-}
+void local_task::unsubscribe(subscription& s) noexcept { listeners_.remove(s); }
 
 void local_task::retain() noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
 
@@ -217,29 +184,6 @@ void local_task::release_object() noexcept {
 
 void local_task::report(std::exception_ptr e) noexcept {
   futures::report_unobserved(on_error_ ? *on_error_ : nullptr, std::move(e));
-}
-
-void throw_no_object() {
-  throw invalid_state_error("the value of this future is of a type that cannot travel");
-}
-
-void throw_misuse(promise_misuse what) {
-  switch (what) {
-    case promise_misuse::no_state:
-      throw invalid_state_error("this promise was moved from");
-    case promise_misuse::future_taken:
-      throw invalid_state_error("get_future() was called before: a promise has one future");
-    case promise_misuse::no_error:
-      throw std::invalid_argument(
-          "set_exception wants an exception: for a task without a value use promise<void>");
-    default:
-      throw invalid_state_error("this promise is set already, or its future was cancelled");
-  }
-}
-
-std::exception_ptr broken_promise() {
-  return std::make_exception_ptr(
-      invalid_state_error("the promise of this future was destroyed before it was set"));
 }
 
 }  // namespace procpool::detail

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "futures/adaptive_spinner.hpp"
 #include "os/futex.hpp"
 #include "pool/pool.hpp"
 

@@ -13,35 +13,14 @@ using shm::u64;
 void task_record::subscribe(detail::subscription& s) {
   detail::check_home(home());
   s.source = owner;
-  s.next = listeners;
-  listeners = &s;
+  listeners.add(s);
   if (!set_flag(shm::notify_flag)) deliver();
 }
 
-void task_record::unsubscribe(detail::subscription& s) noexcept {
-  for (detail::subscription** at = &listeners; *at != nullptr; at = &(*at)->next) {
-    if (*at == &s) {
-      *at = s.next;
-      s.state = nullptr;
-      return;
-    }
-  }
-}
+void task_record::unsubscribe(detail::subscription& s) noexcept { listeners.remove(s); }
 
 void task_record::deliver() noexcept {
-  // The list has the last one first, and they are told in the order in which they came.
-  detail::subscription* first = nullptr;
-  while (listeners != nullptr) {
-    detail::subscription* s = listeners;
-    listeners = s->next;
-    s->next = std::exchange(first, s);
-  }
-  while (first != nullptr) {
-    detail::subscription& s = *first;
-    first = s.next;
-    s.state = nullptr;
-    s.listener->completed(s);
-  }
+  listeners.deliver();
   if (dropped) {
     dropped = false;
     owner->dropped_one();

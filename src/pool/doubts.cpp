@@ -204,7 +204,7 @@ void pool::deliver_lost() noexcept {
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     task_record& r = *record_at(i);
     const auto is_due = [&r] {
-      return r.references.load() != 0 && (r.listeners != nullptr || r.dropped) && r.resolved();
+      return r.references.load() != 0 && (!r.listeners.empty() || r.dropped) && r.resolved();
     };
     if (!is_due()) continue;
     drain();

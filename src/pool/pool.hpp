@@ -27,6 +27,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/cycle_clock.hpp"
 #include "futures/completion_hub.hpp"
 #include "launch/fork_server_client.hpp"
 #include "os/event_fd.hpp"

@@ -83,12 +83,11 @@ class PROCPOOL_EXPORT local_task : public task_state {
   friend class thread_pool;
 
   void notify(std::uint32_t word) noexcept;
-  void deliver() noexcept;  // under the hub's mutex
 
   mutable std::atomic<std::uint32_t> word_{0};  // task_status, and the flags of local_task.cpp
   std::atomic<std::uint32_t> owners_{1}, references_{1};
-  subscription* listeners_ = nullptr;  // under the hub's mutex
-  local_task* next_ = nullptr;         // in a thread pool's queue, under its mutex
+  listener_list listeners_;     // under the hub's mutex
+  local_task* next_ = nullptr;  // in a thread pool's queue, under its mutex
   thread_group_id group_ = nullptr;
   error_handler on_error_;
 };

@@ -65,6 +65,23 @@ class PROCPOOL_EXPORT completion_listener {
   ~completion_listener() = default;
 };
 
+// The subscriptions of one task. Under the same lock.
+class listener_list {
+ public:
+  bool empty() const noexcept { return first_ == nullptr; }
+  void add(subscription& s) noexcept {
+    s.next = first_;
+    first_ = &s;
+  }
+  // The subscription is withdrawn, if it has not been delivered.
+  void remove(subscription& s) noexcept;
+  // Tells all listeners, in the order in which they subscribed, and is empty then.
+  void deliver() noexcept;
+
+ private:
+  subscription* first_ = nullptr;
+};
+
 class PROCPOOL_EXPORT task_state {
  public:
   task_state() = default;
