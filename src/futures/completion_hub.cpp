@@ -15,7 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A wake can be lost with a process that dies between DONE and the bell; then we look again.
+// A wake can be lost with a process that dies between DONE and the doorbell; then we look again.
 constexpr std::chrono::nanoseconds longest_sleep = 100ms;
 
 constinit base::per_process<completion_hub> hubs;
@@ -42,15 +42,15 @@ void completion_hub::drain() noexcept {
 
 void completion_hub::ring() noexcept {
   if (sleeping_ == 0) return;
-  page_->bell.fetch_add(1);
-  os::futex_wake(page_->bell, std::numeric_limits<int>::max());
+  page_->doorbell.fetch_add(1);
+  os::futex_wake(page_->doorbell, std::numeric_limits<int>::max());
 }
 
 std::uint32_t completion_hub::arm() {
-  const std::uint32_t bell = page_->bell.load();
+  const std::uint32_t doorbell = page_->doorbell.load();
   // seq_cst: before the drain that follows; the worker stores DONE before it reads this
-  page_->armed.store(1);
-  return bell;
+  page_->doorbell_armed.store(1);
+  return doorbell;
 }
 
 namespace {
@@ -106,7 +106,7 @@ bool completion_hub::spin(std::unique_lock<std::mutex>& lock, const time_point* 
     std::chrono::nanoseconds pause = pause_for_backlog(watched.get());
     if (deadline != nullptr) pause = std::min(pause, time_until(*deadline));
     if (pause > 0ns && !anything()) {
-      os::futex_wait(page_->bell, page_->bell.load(), pause);
+      os::futex_wait(page_->doorbell, page_->doorbell.load(), pause);
       found = anything();
     } else {
       found = adaptive_spinner::of_this_thread().spin(anything, cpus_saturated(watched.get()));
@@ -127,8 +127,8 @@ void completion_hub::revive(std::unique_lock<std::mutex>& lock) {
   }
 }
 
-completion_hub::rest completion_hub::sleep(std::unique_lock<std::mutex>& lock, std::uint32_t bell,
-                                           const time_point* deadline) {
+completion_hub::rest completion_hub::sleep(std::unique_lock<std::mutex>& lock,
+                                           std::uint32_t doorbell, const time_point* deadline) {
   std::chrono::nanoseconds left = longest_sleep;
   if (deadline != nullptr) {
     const duration d = *deadline - std::chrono::steady_clock::now();
@@ -141,7 +141,7 @@ completion_hub::rest completion_hub::sleep(std::unique_lock<std::mutex>& lock, s
   {
     std::optional<runtime::fork_safe_scope> forks_may_happen;
     if (runtime::on_library_thread()) forks_may_happen.emplace();
-    slept = os::futex_wait(page_->bell, bell, left);
+    slept = os::futex_wait(page_->doorbell, doorbell, left);
   }
   lock.lock();
   --sleeping_;

@@ -1,6 +1,6 @@
 // How the parent hears of many completions: the hub of the process.
 //
-//   worker:  slot on its done-list -> word DONE -> bell, if armed
+//   worker:  slot on its done-list -> word DONE -> doorbell, if armed
 //   hub:     whoever waits takes the done-lists of all pools (drain), and hands each task that is
 //            done to its listeners; one thread's drain serves all, and rings for the others
 //
@@ -72,10 +72,10 @@ class completion_hub {
       if (ready()) return true;
       if (spin(lock, deadline, sources)) continue;
       // A task that finishes from here on rings, or is found by this drain.
-      const std::uint32_t bell = arm();
+      const std::uint32_t doorbell = arm();
       drain();
       if (ready()) return true;
-      switch (sleep(lock, bell, deadline)) {
+      switch (sleep(lock, doorbell, deadline)) {
         case rest::woken:
           break;
         case rest::silence:
@@ -94,7 +94,8 @@ class completion_hub {
   bool spin(std::unique_lock<std::mutex>& lock, const time_point* deadline,
             const std::vector<detail::completion_source*>& sources);
   enum class rest { woken, silence, deadline };
-  rest sleep(std::unique_lock<std::mutex>& lock, std::uint32_t bell, const time_point* deadline);
+  rest sleep(std::unique_lock<std::mutex>& lock, std::uint32_t doorbell,
+             const time_point* deadline);
   void revive(std::unique_lock<std::mutex>& lock);
   std::uint32_t arm();
 

@@ -151,7 +151,7 @@ std::chrono::nanoseconds pool::pause_for_backlog() const noexcept {
   const u64 head = c.head.load(std::memory_order_relaxed);
   const u64 tail = c.tail.load(std::memory_order_relaxed);
   if (tail < head + few_behind) return 0ns;
-  const u64 usual = c.usual_ns.load(std::memory_order_relaxed);
+  const u64 usual = c.typical_task_ns.load(std::memory_order_relaxed);
   if (usual < quicker_than_reading_ns) return 0ns;
   const auto pause = std::chrono::nanoseconds((tail - head) * usual / cpus_ / 8);
   return pause < shortest_pause ? 0ns : std::min(pause, longest_pause);

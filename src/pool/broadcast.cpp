@@ -98,7 +98,7 @@ void rendezvous::await_all(const std::function<task_state&(uint32_t)>& task,
   // A place is not left again, but when its task ends: how far we have looked stays true.
   uint32_t there = 0;
   const auto all_there = [&] {
-    // seq_cst, after the bell was armed: see ring_bell
+    // seq_cst, after the doorbell was armed: see ring_doorbell
     while (there < places() && sync::place_of(words_, there).load() != 0) ++there;
     return there == places();
   };

@@ -49,7 +49,7 @@ void pool::drain() noexcept {
     }
   }
   for (u32 w = 0; w < region_.workers(); ++w) {
-    std::atomic<u32>& head = region_.line(w).done_list;
+    std::atomic<u32>& head = region_.worker(w).done_list;
     // relaxed: only whether there is anything; who pushes later rings later
     if (head.load(std::memory_order_relaxed) == 0) continue;
     // acquire: the links behind the head
@@ -92,7 +92,7 @@ void pool::forget_not_done(task_record& r) noexcept {
 bool pool::anything_done() const noexcept {
   for (u32 w = 0; w < region_.workers(); ++w) {
     // relaxed: a hint
-    if (region_.line(w).done_list.load(std::memory_order_relaxed) != 0) return true;
+    if (region_.worker(w).done_list.load(std::memory_order_relaxed) != 0) return true;
   }
   return false;
 }

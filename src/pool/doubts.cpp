@@ -95,7 +95,7 @@ bool pool::runs_elsewhere(task_record& r, u64 word) const noexcept {
   };
   if (roster_.is_asleep(worker) && unchanged()) return true;
   // relaxed: it grows after each task, perhaps later than the next one is claimed, but for one
-  const u64 tasks = region_.line(worker).tasks.load(std::memory_order_relaxed);
+  const u64 tasks = region_.worker(worker).tasks.load(std::memory_order_relaxed);
   const u64 claim = word & ~shm::flags_mask;
   if (r.doubted_word == claim && tasks > r.doubted_tasks + 1) return unchanged();
   if (r.doubted_word != claim) {

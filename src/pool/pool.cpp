@@ -253,7 +253,7 @@ void pool::give_up_in_time() noexcept {
 void pool::signal_running(int signal) {
   for (u32 i = 0; i < seats_.size(); ++i) {
     if (seats_[i].phase != seat_phase::empty) {
-      os::announce_signal(region_.line(i).signals, signal);
+      os::announce_signal(region_.worker(i).signals, signal);
       server_->signal_worker({i, seats_[i].incarnation}, signal);
     }
   }
@@ -332,7 +332,7 @@ pool_stats pool::stats() {
     w.tasks_done = s.tasks_before;
     w.state = worker_state::ended;
     if (s.phase != seat_phase::empty) {
-      const shm::worker_line& line = region_.line(i);
+      const shm::worker_block& line = region_.worker(i);
       w.tasks_done += line.tasks.load(std::memory_order_relaxed);
       w.state = s.phase == seat_phase::starting || line.ready.load() != 1 ? worker_state::starting
                 : busy[i]                                                 ? worker_state::busy
