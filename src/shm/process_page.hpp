@@ -1,7 +1,7 @@
-// The process page: one small memfd of each parent process, shared by all its pools and mapped by
-// all its workers. It holds the doorbell on which the parent's threads wait for results, and the
-// table of modules, by which functions are named (see procpool/detail/task/code_ref.hpp). Behind it
-// in the same file lie the shared objects (see object_table.hpp).
+// The process page: one small memfd of each parent process, which all its pools use and all its
+// workers map. It holds the doorbell on which the parent's threads wait for results, and the table
+// of modules, by which functions are named (see procpool/detail/task/code_ref.hpp). Behind it in
+// the same file lie the shared objects (see object_plan.hpp).
 //
 // parent_page() may be called from any thread of the parent, attach_page() once in a worker.
 #pragma once
@@ -37,7 +37,7 @@ struct module_entry {
 };
 static_assert(std::is_trivially_copyable_v<module_entry> && sizeof(module_entry) == 1056);
 
-// What decides where the shared objects lie: object_table.hpp. Constant but for `allocated`.
+// What decides where the shared objects lie: object_plan.hpp. Constant but for `allocated`.
 struct object_header {
   std::uint32_t ids;   // 0: the file may not be large enough for any
   std::uint32_t rows;  // 0 as well, then
@@ -51,8 +51,8 @@ struct process_page {
   std::uint32_t version;
   std::uint32_t size;
 
-  // The futex of the parent's waiting threads: counted up, then woken, by whoever publishes a
-  // result, or comes to a broadcast, while `doorbell_armed` is not zero.
+  // The futex of the parent's waiting threads. A worker that publishes a result, or arrives at a
+  // broadcast, counts it up and wakes them while `doorbell_armed` is not zero.
   alignas(64) std::atomic<std::uint32_t> doorbell;
   std::atomic<std::uint32_t> doorbell_armed;
 

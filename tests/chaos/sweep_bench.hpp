@@ -124,8 +124,9 @@ class sweep_bench {
 
   // The peer, as far as the victim can see.
   void peer_is_awake();
-  void set_roles(std::optional<std::uint32_t> hot, std::optional<std::uint32_t> sentinel) {
-    region().control().roles.store((hot ? *hot + 1 : 0U) | (sentinel ? *sentinel + 1 : 0U) << 16U);
+  void set_roles(std::optional<std::uint32_t> spinning, std::optional<std::uint32_t> watchdog) {
+    region().control().roles.store((spinning ? *spinning + 1 : 0U) | (watchdog ? *watchdog + 1 : 0U)
+                                                                         << 16U);
   }
   void peer_is_hot() { region().control().roles.store(peer + 1); }
   void cancel_first() { tasks_.front().result.cancel(); }

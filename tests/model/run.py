@@ -29,7 +29,7 @@ CONFIGURATIONS = {
     "notify": ("WAIT NOTIFY CRASHES=1", "done-stacks and the doorbell, beside waiting"),
     "notify-2": ("NOTIFY WAIT TASKS=2 CRASHES=2", "the same with two deaths"),
     "retry": ("WAIT NOTIFY RETRIES=1 TASKS=2 CRASHES=2", "a started task runs again"),
-    "sleep": ("WAIT POLICY SLOTS=1 TASKS=2 CRASHES=1", "hot, sentinel, sleepers; every wake is earned"),
+    "sleep": ("WAIT POLICY SLOTS=1 TASKS=2 CRASHES=1", "spinning, watchdog, sleepers; every wake is earned"),
     "bounded": ("WAIT POLICY BOUNDED TASKS=2 CRASHES=0", "the same; sleeps end by themselves"),
     "fan-out": ("WAIT POLICY LONG TASKS=2 CRASHES=0", "long tasks: a backlog finds the idle worker"),
     "long": ("WAIT POLICY LONG TASKS=2 CRASHES=1", "the same beside a death"),
