@@ -8,6 +8,7 @@
 
 #include "base/per_process.hpp"
 #include "futures/callbacks.hpp"
+#include "futures/future_errors.hpp"
 #include "futures/kept_error.hpp"
 #include "futures/unobserved_error.hpp"
 #include "os/cpu_count.hpp"
@@ -389,25 +390,7 @@ bool is_here(const task_target& to) noexcept {
 
 }  // namespace
 
-void throw_unusable(bool inherited) {
-  if (!inherited) {
-    throw nested_use_error(
-        "this executor was made in a task, or in a process that a task has forked, where executors "
-        "do nothing: only the program itself has workers and threads; return what is to be done to "
-        "the program, which submits it");
-  }
-  if (runtime::current_role() == runtime::process_role::parent) {
-    throw nested_use_error(
-        "this executor belongs to the process that this one was forked from, whose workers and "
-        "threads are not here: make a new executor in this process");
-  }
-  throw nested_use_error(
-      "this executor belongs to another process, and tasks cannot use it: return what is to be "
-      "done "
-      "to the program, which submits it");
-}
-
-pool_ref::pool_ref(pool_options options, run_in where) : uncaught_(std::uncaught_exceptions()) {
+owned_pool::owned_pool(pool_options options, run_in where) : uncaught_(std::uncaught_exceptions()) {
   // A static executor is constructed in servers and workers too: there it does nothing.
   if (runtime::current_role() != runtime::process_role::parent) return;
   runtime::install_fork_handlers();
@@ -418,7 +401,7 @@ pool_ref::pool_ref(pool_options options, run_in where) : uncaught_(std::uncaught
   }
 }
 
-pool_ref::~pool_ref() {
+owned_pool::~owned_pool() {
   // In a copy of the process its threads and workers are not there.
   if (!is_here(target_)) return;
   if (target_.here != nullptr) target_.here->abandon(!let_go_);
@@ -433,18 +416,18 @@ pool_ref::~pool_ref() {
   target_.pool->abandon();
 }
 
-task_target pool_ref::use() const {
+task_target owned_pool::use() const {
   if (!is_here(target_)) [[unlikely]]
     throw_unusable(target_.pool != nullptr || target_.here != nullptr);
   return target_;
 }
 
-int pool_ref::max_workers() const {
+int owned_pool::max_workers() const {
   const task_target to = use();
   return to.pool != nullptr ? to.pool->max_workers() : to.here->max_workers();
 }
 
-void pool_ref::shutdown(const shutdown_options& options) {
+void owned_pool::shutdown(const shutdown_options& options) {
   let_go_ = !options.wait;
   const task_target to = use();
   if (to.pool != nullptr) {
@@ -454,7 +437,7 @@ void pool_ref::shutdown(const shutdown_options& options) {
   }
 }
 
-void pool_ref::signal_workers(int signal) {
+void owned_pool::signal_workers(int signal) {
   const task_target to = use();
   if (to.pool != nullptr) {
     to.pool->signal_workers(signal);
@@ -463,24 +446,9 @@ void pool_ref::signal_workers(int signal) {
   }
 }
 
-pool_stats pool_ref::stats() const {
+pool_stats owned_pool::stats() const {
   const task_target to = use();
   return to.pool != nullptr ? to.pool->stats() : to.here->stats();
-}
-
-time_point deadline_after(duration d) {
-  const time_point now = std::chrono::steady_clock::now();
-  if (!(d > duration::zero())) return now;  // also not a number
-  const duration room = duration(4e9);      // steady_clock counts nanoseconds in 63 bits
-  return now + std::min(d, room);
-}
-
-void throw_no_state() {
-  throw invalid_state_error(
-      "this future holds no task: it was moved from, or its result was taken");
-}
-void throw_wait_timeout() {
-  throw timeout_error("the task is not done yet; it goes on, and the future stays valid");
 }
 
 }  // namespace procpool::detail

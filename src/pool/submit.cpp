@@ -481,21 +481,21 @@ void pool::disown() noexcept {
 
 namespace procpool::detail {
 
-pool_hold::pool_hold(task_target to) noexcept : target_(to) {
+pool_keepalive::pool_keepalive(task_target to) noexcept : target_(to) {
   if (target_.pool != nullptr) {
     target_.pool->own();
   } else {
     target_.here->own();
   }
 }
-pool_hold::~pool_hold() {
+pool_keepalive::~pool_keepalive() {
   if (target_.pool != nullptr) {
     if (target_.pool->is_here()) target_.pool->disown();
   } else {
     if (target_.here->is_here()) target_.here->disown();
   }
 }
-int pool_hold::max_workers() const noexcept {
+int pool_keepalive::max_workers() const noexcept {
   return target_.pool != nullptr ? target_.pool->max_workers() : target_.here->max_workers();
 }
 

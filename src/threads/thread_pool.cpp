@@ -8,10 +8,11 @@
 #include <utility>
 
 #include "base/per_process.hpp"
+#include "futures/future_errors.hpp"
 #include "os/cpu_count.hpp"
 #include "os/limits.hpp"
 #include "os/thread_name.hpp"
-#include "procpool/detail/executor/pool_access.hpp"
+
 #include "procpool/errors.hpp"
 #include "procpool/outcome.hpp"
 #include "runtime/at_exit.hpp"

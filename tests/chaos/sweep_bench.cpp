@@ -151,7 +151,7 @@ std::size_t pool_test_access::records_in_use() const {
 
 sweep_bench::sweep_bench(int workers, bool with_gate)
     : ref_((book(), answer(),
-            std::make_unique<detail::pool_ref>(pool_options{
+            std::make_unique<detail::owned_pool>(pool_options{
                 .max_workers = workers,
                 .start = start_method::fork,
 
