@@ -286,18 +286,18 @@ party::party(barrier b)
     : barrier_(std::move(b)),
       self_(detail::shared_object::create(1)),
       process_(os::this_process_life()) {
-  barrier_.expect(self_.use()->ref);
+  barrier_.expect(self_.mapping()->ref);
 }
 
 party::party(barrier b, detail::shared_object self)
     : barrier_(std::move(b)), self_(std::move(self)), process_(os::this_process_life()) {
-  if (barrier_ && self_) barrier_.accept(self_.use()->ref);
+  if (barrier_ && self_) barrier_.accept(self_.mapping()->ref);
 }
 
 party::~party() {
   // What an argument or a result on its way holds counts as a handle here, too.
-  if (!barrier_ || !self_ || self_.use()->handles.load(std::memory_order_relaxed) != 1) return;
-  if (process_ == os::this_process_life()) barrier_.dismiss(self_.use()->ref);
+  if (!barrier_ || !self_ || self_.mapping()->handles.load(std::memory_order_relaxed) != 1) return;
+  if (process_ == os::this_process_life()) barrier_.dismiss(self_.mapping()->ref);
 }
 
 std::size_t barrier::parties() const { return view(memory(), bytes()).parties; }
