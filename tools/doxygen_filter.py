@@ -6,7 +6,8 @@
   otherwise the file.
 * A block with nothing below it in a class belongs to the class.
 * Overloads that follow without a comment of their own get that of the first.
-* What is deleted or defaulted without a comment, and what is "For the library", is left out.
+* Friends, what is deleted or defaulted without a comment, and what is "For the library", are left
+  out.
 * All that a header has belongs to its group: tools/reference_pages.py.
 
 No line moves, so warnings name the right one.
@@ -21,6 +22,7 @@ from reference_pages import PAGES
 _COMMENT = re.compile(r'^(?P<code>(?:[^"/]|/(?!/)|"(?:\\.|[^"\\])*")*)//(?![/!])(?P<text>.*)$')
 _SUBJECT = re.compile(r'^ (?:procpool::)?(\w+)(?:<[^>]*>)?(?: and [\w:<>]+)?: ')
 _CLASS = re.compile(r'^(?:class|struct) (?:\[\[\w+\]\] |PROCPOOL_EXPORT )*(\w+)\b[^;]*$')
+_MOVE = re.compile(r'\b(\w+)\((?:const )?\1 ?&')
 _CALLS = {'requires', 'decltype', 'noexcept', 'explicit', 'alignas', 'sizeof', 'deprecated', 'nodiscard'}
 
 
@@ -163,15 +165,15 @@ class Filter:
             if not line.strip():
                 self._documented = None
             elif self._class and line.startswith('  ') and not line.startswith('   ') and \
-                    re.match(r'  [\w~\[]', line) and not re.match(r'  (?:public|private|friend|using)\b', line):
+                    re.match(r'  [\w~\[]', line) and not re.match(r'  (?:public|private|using)\b', line):
                 last = declaration_end(lines, i)
                 text = lines[i:last + 1]
-                if re.search(r'= (?:delete|default);', bare(text[-1])):
+                if line.startswith('  friend ') or re.search(r'= (?:delete|default);', bare(text[-1])):
                     self._hide(last, i)
                     i = last + 1
                     continue
                 name = function_name(text)
-                if self._documented and name == self._documented[0]:
+                if self._documented and name == self._documented[0] and not _MOVE.search(text[0]):
                     self._out.append(f'  /** {self._documented[1]} */ {line.lstrip()}')
                     i = self._declaration(i + 1, last)
                     continue

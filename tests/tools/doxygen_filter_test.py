@@ -34,17 +34,19 @@ class DoxygenFilter(unittest.TestCase):
 
     def test_overloads_share_a_comment(self):
         text = ('#include <a>\nclass box {\n  // Puts\n  // it.\n  void put(int a) {\n    f(a);\n  }\n'
-                '  template <class T>\n    requires ok<T>\n  void put(T&& a);\n  void take();\n\n  void put();\n};\n')
+                '  template <class T>\n    requires ok<T>\n  void put(T&& a);\n  void take();\n\n  void put();\n};\n'
+                'class bag {\n  // Makes.\n  bag(int a);\n  bag(bag&& b);\n};\n')
         out = self.filtered(text)
         self.assertIn('  /** Puts it. */ template <class T>\n    requires ok<T>\n  void put(T&& a);\n  void take();\n', out)
         self.assertIn('\n\n  void put();\n', out)
+        self.assertIn('  bag(int a);\n  bag(bag&& b);\n', out)
         self.assertEqual(out.count('\n'), text.count('\n'))
 
     def test_what_is_not_for_users_is_left_out(self):
-        text = ('#include <a>\nclass box {\n  box(const box&) = delete;\n  // Ends.\n  ~box() = default;\n'
+        text = ('#include <a>\nclass box {\n  friend class bag;\n  box(const box&) = delete;\n  // Ends.\n  ~box() = default;\n'
                 '  // For the library: all.\n  int native() {\n    return 0;\n  }\n};\n')
         self.assertEqual(self.filtered(text),
-                         '#include <a>\nclass box {\n/** @cond */   box(const box&) = delete; /** @endcond */\n'
+                         '#include <a>\nclass box {\n/** @cond */   friend class bag; /** @endcond */\n/** @cond */   box(const box&) = delete; /** @endcond */\n'
                          '  /// Ends.\n  ~box() = default;\n  // For the library: all.\n'
                          '/** @cond */   int native() {\n    return 0;\n  } /** @endcond */\n};\n')
 
