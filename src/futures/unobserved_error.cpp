@@ -3,10 +3,10 @@
 #include <cstdio>
 #include <utility>
 
-namespace procpool::parent {
+namespace procpool::futures {
 
-void report_to(const std::function<void(std::exception_ptr)>& on_error,
-               std::exception_ptr e) noexcept {
+void report_unobserved(const std::function<void(std::exception_ptr)>& on_error,
+                       std::exception_ptr e) noexcept {
   try {
     if (on_error) {
       on_error(std::move(e));
@@ -14,10 +14,10 @@ void report_to(const std::function<void(std::exception_ptr)>& on_error,
     }
     std::rethrow_exception(std::move(e));
   } catch (const std::exception& x) {
-    std::fprintf(stderr, "procpool: an error that nobody asked for: %s\n", x.what());
+    std::fprintf(stderr, "procpool: unobserved error: %s\n", x.what());
   } catch (...) {
-    std::fprintf(stderr, "procpool: an exception that nobody asked for\n");
+    std::fprintf(stderr, "procpool: unobserved exception\n");
   }
 }
 
-}  // namespace procpool::parent
+}  // namespace procpool::futures
