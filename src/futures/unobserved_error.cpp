@@ -14,9 +14,9 @@ void report_to(const std::function<void(std::exception_ptr)>& on_error,
     }
     std::rethrow_exception(std::move(e));
   } catch (const std::exception& x) {
-    std::fprintf(stderr, "procpool: an error that nobody asked for: %s\n", x.what());
+    std::fprintf(stderr, "procpool: unobserved error: %s\n", x.what());
   } catch (...) {
-    std::fprintf(stderr, "procpool: an exception that nobody asked for\n");
+    std::fprintf(stderr, "procpool: unobserved exception\n");
   }
 }
 

@@ -35,7 +35,7 @@ void thread_pool::come_to(thread_meeting& m) {
     }
     meeting_cv_.wait(lock, [&m] { return m.is_over(); });
   }
-  if (m.called_off) throw std::runtime_error("this broadcast was called off");
+  if (m.called_off) throw std::runtime_error("this broadcast was aborted");
 }
 
 void thread_pool::hold(thread_meeting& m) {

@@ -42,8 +42,8 @@ int checked_workers(const std::optional<int>& wanted) {
 
 [[noreturn]] void throw_deadlock() {
   throw nested_use_error(
-      "every thread of this pool waits for a task of the same pool, so that none is left to run "
-      "one: return what is to be waited for, or use another pool for it");
+      "every thread of this pool waits for a task of the same pool, so that no thread is left to "
+      "run one: return the future instead of waiting for it, or use another pool");
 }
 
 std::string name_or_number(const std::string& name) {
@@ -229,7 +229,7 @@ void thread_pool::shutdown(const shutdown_options& o) {
     } else if (o.wait && has_this_thread()) {
       call_off(std::make_exception_ptr(shutdown_error(
           "a task of this pool shuts it down, and waits for the threads that wait for it in a "
-          "broadcast: the broadcast was called off")));
+          "broadcast: the broadcast was aborted")));
     }
     work_cv_.notify_all();
   }

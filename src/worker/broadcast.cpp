@@ -26,7 +26,7 @@ void wait_at_meeting(const meeting_words& words, std::uint32_t place) {
     os::futex_wait(state, closed, longest_sleep);
   }
   if (state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(gate::open)) {
-    throw std::runtime_error("this broadcast was called off");
+    throw std::runtime_error("this broadcast was aborted");
   }
 }
 
