@@ -104,10 +104,10 @@ struct PROCPOOL_LOCAL exception_transport {
                                     sizeof(T) == sizeof(std::exception) &&
                                     std::is_default_constructible_v<T>;
   static_assert(by_codec || by_text || stateless,
-                "procpool: PROCPOOL_EXCEPTION wants a procpool::codec for this type, or a "
+                "procpool: PROCPOOL_EXCEPTION needs a procpool::codec for this type, or a "
                 "constructor from std::string");
   static_assert(std::is_copy_constructible_v<T>,
-                "procpool: PROCPOOL_EXCEPTION wants a type that can be copied");
+                "procpool: PROCPOOL_EXCEPTION needs a type that can be copied");
 
   static void encode([[maybe_unused]] wire_writer& writer,
                      [[maybe_unused]] const std::exception_ptr& in_flight) {

@@ -82,7 +82,7 @@ class [[nodiscard]] future {
   template <class F>
   void on_done(F f) const {
     static_assert(std::is_invocable_v<F&, const future&>,
-                  "on_done wants a callback that can be called with const future<T>&");
+                  "on_done needs a callback that can be called with const future<T>&");
     struct call final : detail::callback {
       call(detail::state_ptr s, F g) : alias(std::move(s)), fn(std::move(g)) {}
       void run() override { fn(std::as_const(alias)); }
@@ -99,7 +99,7 @@ class [[nodiscard]] future {
   template <class F>
   void then(F f) && {
     static_assert(std::is_invocable_v<F&, future>,
-                  "then wants a callback that can be called with future<T>");
+                  "then needs a callback that can be called with future<T>");
     struct call final : detail::callback {
       call(future s, F g) : source(std::move(s)), fn(std::move(g)) {}
       void run() override { fn(std::move(source)); }

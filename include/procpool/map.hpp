@@ -147,7 +147,7 @@ namespace detail {
 // The errors of map and for_each.
 template <class F>
 struct map_without_ranges {
-  static_assert(always_false<F>, "procpool: map and for_each want at least one range");
+  static_assert(always_false<F>, "procpool: map and for_each need at least one range");
 };
 template <class... Ranges>
 struct map_over_no_range {

@@ -139,7 +139,7 @@ class pipeline_of {
 // Stages one after the other; see stage().
 template <class... Executors, class... Functions>
 auto pipeline(detail::pipeline_stage<Executors, Functions>... stages) {
-  static_assert(sizeof...(stages) > 0, "procpool: a pipeline wants at least one stage");
+  static_assert(sizeof...(stages) > 0, "procpool: a pipeline needs at least one stage");
   return pipeline_of<detail::pipeline_stage<Executors, Functions>...>(std::move(stages)...);
 }
 

@@ -45,7 +45,7 @@ void resume_on(E& e, const wake_up& w) {
     e(w);
   } else {
     static_assert(always_false<E>,
-                  "procpool: via wants an executor: something with execute(f), post(f), "
+                  "procpool: via needs an executor: something with execute(f), post(f), "
                   "get_executor(), submit(f) or a call operator that takes a function");
   }
 }

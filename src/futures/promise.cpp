@@ -15,7 +15,7 @@ void throw_misuse(promise_misuse what) {
       throw invalid_state_error("get_future() was called before: a promise has one future");
     case promise_misuse::no_error:
       throw std::invalid_argument(
-          "set_exception wants an exception: for a task without a value use promise<void>");
+          "set_exception needs an exception: for a task without a value use promise<void>");
     default:
       throw invalid_state_error("this promise is set already, or its future was cancelled");
   }
