@@ -81,6 +81,7 @@ class any_executor : public basic_executor<any_executor, detail::any_tasks> {
   any_executor(E& executor) noexcept  // implicit, as a reference is
       : executor_(std::addressof(executor)), does_(&actions_of<E>) {}
 
+  using basic_executor::shutdown;
   void shutdown(shutdown_options options = {}) { does_->shutdown(executor_, options); }
   int max_workers() const { return does_->max_workers(executor_); }
   pool_stats stats() const { return does_->stats(executor_); }

@@ -38,6 +38,7 @@ class inline_executor : public basic_executor<inline_executor, detail::byte_task
 
   // submit throws shutdown_error from here on. Waits for what other threads run; there is nothing
   // to cancel. The finalizer runs behind the last task. Throws nested_use_error inside of a task.
+  using basic_executor::shutdown;
   void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }
 
   int max_workers() const { return pool_.max_workers(); }
