@@ -281,7 +281,7 @@ struct initiation {
 #endif
     if constexpr (!has_context<executor_type>) {
       auto work = lib::make_work_guard(executor);
-      std::move(f).then(
+      std::move(f).native_then(
           [work = std::move(work), handler = std::move(handler)](future<T> done) mutable {
             lib::dispatch(work.get_executor(),
                           delivery<T, handler_type>(std::move(handler), std::move(done)));
@@ -290,7 +290,7 @@ struct initiation {
       const auto operation =
           posted<executor_type, handler_type>::make(executor, std::move(handler));
       try {
-        std::move(f).then([operation](future<T> done) {
+        std::move(f).native_then([operation](future<T> done) {
           operation->post([&](handler_type& h) {
             return delivery<T, handler_type>(std::move(h), std::move(done));
           });

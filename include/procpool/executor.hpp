@@ -10,6 +10,7 @@
 // which refers to one of the others. All members may be called from several threads at once.
 #pragma once
 
+#include <chrono>
 #include <concepts>
 #include <initializer_list>
 #include <optional>
@@ -132,6 +133,12 @@ class basic_executor {
   [[nodiscard]] auto map_reduce(const map_options& options, F f, C combine,
                                 std::initializer_list<T> items) {
     return map_reduce(options, std::move(f), std::move(combine), std::vector<T>(items));
+  }
+
+  // shutdown({.timeout = timeout}).
+  template <class Rep, class Period>
+  void shutdown(std::chrono::duration<Rep, Period> timeout) {
+    self().shutdown(shutdown_options{.timeout = timeout});
   }
 
   // f(args...) once in every worker (thread), all at the same time, so that the calls may wait for

@@ -16,13 +16,26 @@
 #include <utility>
 
 #include "procpool/detail/task/awaiter.hpp"
+#include "procpool/detail/task/continuation.hpp"
 #include "procpool/detail/task/outcome_value.hpp"
 #include "procpool/detail/task/task_state.hpp"
 
 namespace procpool {
 
 template <class T>
+class future;
+template <class T>
 class shared_future;
+
+namespace detail {
+
+template <class T>
+class droppable_future;
+template <class Source, class F>
+concept returns_nothing =
+    continue_with<Source, F>::fits && std::is_void_v<typename continue_with<Source, F>::result>;
+
+}  // namespace detail
 
 enum class cancel_mode {
   pending,       // only what no worker has begun
@@ -95,25 +108,35 @@ class [[nodiscard]] future {
     detail::run_when_done(s, std::make_unique<call>(std::move(owner), std::move(f)));
   }
 
-  // Hands the future over: callback(future<T>) on the callback thread once the task is done.
+  // Goes on with the result on the callback thread, once the task is done, and returns the future
+  // of what f returns (references are copied). f takes the future<T>, and with it the task's value
+  // or error; or just the value (nothing for future<void>), and then an error of the task passes by
+  // f into the future that is returned. Where f returns nothing that future may be dropped: an
+  // error that nobody asks for goes to pool_options::on_error. Cancelling it keeps f from being
+  // called, and does not cancel the task. f delays other callbacks while it runs: long work it
+  // submits.
   template <class F>
-  void then(F f) && {
-    static_assert(std::is_invocable_v<F&, future>,
-                  "then needs a callback that can be called with future<T>");
-    struct call final : detail::callback {
-      call(future s, F g) : source(std::move(s)), fn(std::move(g)) {}
-      void run() override { fn(std::move(source)); }
-      future source;
-      F fn;
-    };
-    detail::task_state& s = state();
-    detail::run_when_done(s, std::make_unique<call>(std::move(*this), std::move(f)));
+    requires(!detail::returns_nothing<future, F>)
+  [[nodiscard]] auto then(F f) && {
+    using next = detail::continue_with<future, F>;
+    static_assert(next::fits,
+                  "then needs a callback that can be called with future<T>, or with its value");
+    state();
+    return future<typename next::result>(next::start(std::move(*this), std::move(f)));
+  }
+  template <class F>
+    requires detail::returns_nothing<future, F>
+  auto then(F f) && {
+    using next = detail::continue_with<future, F>;
+    state();
+    return detail::droppable_future<typename next::result>(
+        next::start(std::move(*this), std::move(f)));
   }
 
   // Nobody will ask: an error of the task goes to pool_options::on_error.
   void detach() && {
     detail::task_state* s = &state();
-    std::move(*this).then([s](future f) {
+    std::move(*this).native_then([s](future f) {
       if (std::exception_ptr e = f.exception()) s->report(std::move(e));
     });
   }
@@ -130,6 +153,18 @@ class [[nodiscard]] future {
 
   // For the library: what this future refers to.
   detail::task_state* native_state() const noexcept { return state_.get(); }
+  // For the library: calls f(future<T>) on the callback thread, and makes no future of it.
+  template <class F>
+  void native_then(F f) && {
+    struct call final : detail::callback {
+      call(future s, F g) : source(std::move(s)), fn(std::move(g)) {}
+      void run() override { fn(std::move(source)); }
+      future source;
+      F fn;
+    };
+    detail::task_state& s = state();
+    detail::run_when_done(s, std::make_unique<call>(std::move(*this), std::move(f)));
+  }
 
  private:
   detail::task_state& state() const {
@@ -146,6 +181,17 @@ class [[nodiscard]] future {
 
   detail::state_ptr state_;
 };
+
+namespace detail {
+
+// The future of a callback that returns nothing: a future<void> that may be dropped.
+template <class T>
+class droppable_future : public future<T> {
+ public:
+  using future<T>::future;
+};
+
+}  // namespace detail
 
 // Copyable; all members may be called from several threads. Blocks as future<T> does.
 template <class T>
@@ -186,6 +232,26 @@ class shared_future {
   bool running() const { return state().source.running(); }
   bool cancelled() const { return state().source.cancelled(); }
   bool cancel(cancel_mode mode = cancel_mode::pending) const { return state().source.cancel(mode); }
+
+  // As future<T>::then, for a callback that takes the shared_future<T>, or const T&, or nothing for
+  // shared_future<void>. This one stays valid.
+  template <class F>
+    requires(!detail::returns_nothing<shared_future, F>)
+  [[nodiscard]] auto then(F f) const {
+    using next = detail::continue_with<shared_future, F>;
+    static_assert(next::fits,
+                  "then needs a callback that can be called with shared_future<T>, or with its "
+                  "value");
+    state();
+    return future<typename next::result>(next::start(*this, std::move(f)));
+  }
+  template <class F>
+    requires detail::returns_nothing<shared_future, F>
+  auto then(F f) const {
+    using next = detail::continue_with<shared_future, F>;
+    state();
+    return detail::droppable_future<typename next::result>(next::start(*this, std::move(f)));
+  }
 
   // For the library: what it refers to; null if it holds no task.
   detail::task_state* native_state() const noexcept {

@@ -39,6 +39,7 @@ class inline_executor : public basic_executor<inline_executor, detail::byte_task
 
   // submit throws shutdown_error from here on. Waits for what other threads run; there is nothing
   // to cancel. The finalizer runs behind the last task. Throws nested_use_error inside of a task.
+  using basic_executor::shutdown;
   void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }
 
   // As in the options, or 1. It bounds nothing: each thread runs what it submits.

@@ -120,6 +120,9 @@ class [[nodiscard("dropping the results cancels the map: use for_each")]] map_re
     }
     std::default_sentinel_t end() const noexcept { return {}; }
 
+    // As map_results::total.
+    std::optional<std::size_t> total() const { return source_->total(); }
+
    private:
     std::unique_ptr<detail::map_source<R>> owned_;
     detail::map_source<R>* source_;

@@ -23,7 +23,8 @@ struct progress_options {
   // UTF-8. What is no text (line ends, control characters, escape sequences) is left out of it and
   // of the unit, and a line is cut between letters where the terminal is too narrow.
   std::string label = {};
-  // Elements in all; default: what the range knows of itself.
+  // Elements in all; default: what the range knows of itself, as do sized ranges,
+  // the results and the outcomes of a map or a pipeline, and as_completed.
   std::optional<std::size_t> total = {};
   // What an element is, in the plural: "files".
   std::string unit = {};
@@ -89,7 +90,7 @@ class progress_view {
     if constexpr (std::ranges::sized_range<V>) {
       return static_cast<std::size_t>(std::ranges::size(base));
     } else if constexpr (requires { base.base().total(); }) {
-      return base.base().total();  // map_results, moved in
+      return base.base().total();  // results of a map or a pipeline, as_completed
     } else {
       return std::nullopt;
     }

@@ -50,6 +50,7 @@ class thread_pool_executor : public basic_executor<thread_pool_executor, detail:
   // submit throws shutdown_error from here on. By default blocks until all tasks are done and all
   // threads are gone; called by a task of the pool, until it is the last one. Any number of times.
   // Throws std::invalid_argument for a timeout: a thread cannot be stopped.
+  using basic_executor::shutdown;
   void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }
 
   // As in the options; by default 4 more than the number of CPUs, but at most 32.

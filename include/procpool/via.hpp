@@ -36,7 +36,7 @@ void resume_on(E& e, const wake_up& w) {
     e.get_executor().execute(w);
   } else if constexpr (requires { e.max_workers(); }) {
     // Cancelled by a shutdown, it would not run. What the coroutine lets out goes to on_error.
-    e.submit(w).then([w](future<void> f) {
+    e.submit(w).native_then([w](future<void> f) {
       const std::exception_ptr error = f.exception();
       if (!error || w.who()->wake_with(error) || f.cancelled()) return;
       std::rethrow_exception(error);

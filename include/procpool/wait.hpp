@@ -3,6 +3,7 @@
 // many are outstanding.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -36,6 +37,8 @@ template <class T>
 inline constexpr bool is_future<future<T>> = true;
 template <class T>
 inline constexpr bool is_future<shared_future<T>> = true;
+template <class T>
+inline constexpr bool is_future<droppable_future<T>> = true;
 
 template <class F>
   requires is_future<F>
@@ -80,6 +83,9 @@ class completion_range {
   }
   completion_range(completion_range&&) = default;
   completion_range& operator=(completion_range&&) = default;
+
+  // The futures in all, each counted once.
+  std::optional<std::size_t> total() const { return elements_.size(); }
 
   class iterator {
    public:
@@ -230,6 +236,12 @@ auto wait(R&& futures, wait_options options = {}) {
     (done[i] || all[i]->done() ? result.done : result.not_done).push_back(*all[i]);
   }
   return result;
+}
+
+// The same with a timeout alone: wait(futures, 5s).
+template <class R, class Rep, class Period>
+auto wait(R&& futures, std::chrono::duration<Rep, Period> timeout) {
+  return wait(std::forward<R>(futures), wait_options{.timeout = timeout});
 }
 
 // Futures go in at any time, from any thread, and come out when they are done, to any thread.

@@ -1,6 +1,7 @@
 // progress(): what it shows on a terminal, in a log, and when it is quiet.
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <ranges>
 #include <regex>
 #include <sstream>
@@ -154,6 +155,31 @@ TEST_P(progress_of_a_map_test, knows_the_total_and_passes_everything_on) {
   }
   EXPECT_EQ(sum, 100);
   EXPECT_EQ(err.take().rfind("double: 100% 50/50, ", 0), 0U);
+}
+
+TEST_P(progress_of_a_map_test, all_that_knows_its_total_says_so) {
+  process_pool_executor pool(options());
+  const auto twice = [](int x) { return 2 * x; };
+  const auto shown = [](auto&& range) {
+    captured_stderr err(false);
+    read_all(progress(std::forward<decltype(range)>(range)));
+    return err.take();
+  };
+  std::vector<int> xs(7, 1);
+  const std::string all = "100% 7/7, ";
+  auto results = pool.map(twice, xs);
+  EXPECT_EQ(shown(results).rfind(all, 0), 0U);
+  EXPECT_EQ(shown(pool.map(twice, xs).outcomes()).rfind(all, 0), 0U);
+  auto read_later = pool.map(twice, xs);
+  EXPECT_EQ(shown(read_later.outcomes()).rfind(all, 0), 0U);
+  EXPECT_EQ(shown(pipeline(stage(pool, twice)).run(xs)).rfind(all, 0), 0U);
+  EXPECT_EQ(shown(pipeline(stage(pool, twice)).run(xs).outcomes()).rfind(all, 0), 0U);
+  std::vector<future<int>> futures;
+  for (int x : xs) futures.push_back(pool.submit(twice, x));
+  EXPECT_EQ(shown(as_completed(futures)).rfind(all, 0), 0U);
+  EXPECT_EQ(shown(wait(futures).done).rfind(all, 0), 0U);
+  auto completed = as_completed(futures, std::identity{});
+  EXPECT_EQ(shown(completed).rfind(all, 0), 0U);
 }
 
 TEST_P(progress_of_a_map_test, errors_pass_through) {

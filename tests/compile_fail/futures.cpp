@@ -11,6 +11,8 @@ void use(process_pool_executor& pool, std::vector<future<int>>& futures, future<
   (void)as_completed(started());
   f.on_done([](const future<int>&) {});
   std::move(f).then([](future<int>) {});
+  std::move(f).then([](int) {});
+  f.share().then([](const int&) {});
 #if MISTAKE == __LINE__
   // error: procpool: the result of wait refers to the futures, so they cannot be in a temporary:
   // error: keep the container in a variable
@@ -33,8 +35,16 @@ void use(process_pool_executor& pool, std::vector<future<int>>& futures, future<
   std::move(f).then([](future<int>&) {});
 #endif
 #if MISTAKE == __LINE__
-  // error: then needs a callback that can be called with future<T>
-  std::move(f).then([](int) {});
+  // error: then needs a callback that can be called with future<T>, or with its value
+  std::move(f).then([](const std::string&) {});
+#endif
+#if MISTAKE == __LINE__
+  // error: then needs a callback that can be called with shared_future<T>, or with its value
+  f.share().then([](const std::string&) { return 1; });
+#endif
+#if MISTAKE == __LINE__
+  // error: ignoring return value
+  std::move(f).then([](int x) { return x; });
 #endif
 #if MISTAKE == __LINE__
   // error: ignoring return value

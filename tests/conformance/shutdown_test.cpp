@@ -321,7 +321,7 @@ TEST_P(shutdown_test, shutdown_with_a_deadline) {
 TEST_P(shutdown_test, a_deadline_that_holds) {
   process_pool_executor pool(options(1));
   auto f = pool.submit(twice, 1);
-  pool.shutdown({.timeout = duration(30)});
+  pool.shutdown(30s);
   EXPECT_EQ(f.get(), 2);
 }
 

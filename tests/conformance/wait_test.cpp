@@ -35,6 +35,19 @@ using pointers = std::vector<const future<int>*>;
 class wait_test : public pool_test {};
 PROCPOOL_FOR_EACH_START_METHOD(wait_test);
 
+// As as_completed takes it.
+TEST_P(wait_test, a_plain_duration) {
+  process_pool_executor pool(options(1));
+  tally gate;
+  futures fs;
+  fs.push_back(pool.submit(echo, 1));
+  EXPECT_EQ(wait(fs, 300s).done.size(), 1U);
+  fs.push_back(pool.submit(wait_and_return, gate.path(), 2));
+  EXPECT_EQ(addresses(wait(fs, 1ms).not_done), (pointers{&fs[1]}));
+  gate.add();
+  EXPECT_EQ(wait(wait(fs, std::chrono::minutes(5)).done, 0.5s).done.size(), 2U);
+}
+
 // test_20369: duplicates count once
 TEST_P(wait_test, duplicates) {
   process_pool_executor pool(options());

@@ -208,6 +208,18 @@ class zipped_input {
   bool step_due_ = false;  // *at_ was taken
 };
 
+// Also where waiting is refused, as the caller may be the last thread that could run the task: this
+// one runs already.
+inline void wait_until_done(task_state& state) noexcept {
+  try {
+    state.wait_until(nullptr);
+  } catch (...) {
+    constexpr time_point end_of_time = time_point::max();
+    while (!state.wait_until(&end_of_time)) {
+    }
+  }
+}
+
 template <class Chunks, class... Views>
 class map_feed final : public map_source<item_of<typename Chunks::result>> {
  public:
@@ -225,7 +237,11 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     refill();
     if (feed_error_ && chunks_.empty()) std::rethrow_exception(feed_error_);
   }
-  ~map_feed() override { cancel_chunks(); }
+  ~map_feed() override {
+    cancel_chunks();
+    // The elements may be gone after this.
+    for (const chunk& c : begun_) wait_until_done(*c.state);
+  }
 
   std::exception_ptr drain() override {
     check_home(this->home());
@@ -394,8 +410,14 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   void cancel_chunks() noexcept {
     completions_.reset();
     // A copy of the process has nothing to cancel.
-    for (chunk& c : chunks_) {
-      if (this->home().is_here()) c.state->cancel(false);
+    if (this->home().is_here()) {
+      if constexpr (requires { maker_.lends(); }) {
+        if (!chunks_.empty()) maker_.end();
+        std::erase_if(chunks_, [](const chunk& c) { return c.state->cancel(false); });
+        if (maker_.lends() && begun_.empty()) begun_.swap(chunks_);
+      } else {
+        for (chunk& c : chunks_) c.state->cancel(false);
+      }
     }
     chunks_.clear();
     ids_.clear();
@@ -412,6 +434,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   bool input_over_ = false, ended_ = false;
 
   std::deque<chunk> chunks_;       // submitted, not read, in input order
+  std::deque<chunk> begun_;        // that could not be cancelled, and read what was lent to them
   std::deque<std::uint64_t> ids_;  // of chunks_, ascending
   std::uint64_t next_id_ = 0;
   std::size_t submitted_ = 0;

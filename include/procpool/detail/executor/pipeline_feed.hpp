@@ -142,7 +142,7 @@ class pipeline_run final : public pipeline_tracker,
     if (task.done()) {
       leave_stage<N>(item, std::move(task));
     } else {
-      std::move(task).then([self = this->shared_from_this(), &item](auto done) {
+      std::move(task).native_then([self = this->shared_from_this(), &item](auto done) {
         self->template leave_stage<N>(item, std::move(done));
       });
     }
@@ -182,6 +182,7 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
                 std::optional<duration> timeout, std::tuple<Stages...> stages, View view)
       : run_(std::make_shared<pipeline_run<Stages...>>(ordered, std::move(stages))),
         view_(std::move(view)),
+        total_(size_of(view_)),
         most_(buffersize.value_or(2 * static_cast<std::size_t>(run_->workers()))) {
     if (timeout) deadline_ = deadline_after(*timeout);
     refill();
@@ -204,13 +205,7 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
     return first;
   }
 
-  std::optional<std::size_t> total() const override {
-    if constexpr (std::ranges::sized_range<const View>) {
-      return static_cast<std::size_t>(std::ranges::size(view_));
-    } else {
-      return std::nullopt;
-    }
-  }
+  std::optional<std::size_t> total() const override { return total_; }
 
  private:
   void fetch_next() override {
@@ -271,7 +266,16 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
   }
 
   std::shared_ptr<pipeline_run<Stages...>> run_;
+  static std::optional<std::size_t> size_of(View& view) {
+    if constexpr (std::ranges::sized_range<View>) {
+      return static_cast<std::size_t>(std::ranges::size(view));
+    } else {
+      return std::nullopt;
+    }
+  }
+
   View view_;
+  std::optional<std::size_t> total_;
   std::size_t most_;
   std::optional<time_point> deadline_;
   std::optional<std::ranges::iterator_t<View>> at_;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -18,79 +19,13 @@
 #include <utility>
 #include <vector>
 
-#include "procpool/detail/codec/stored.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
 #include "procpool/detail/executor/thread_access.hpp"
+#include "procpool/detail/executor/thread_items.hpp"
 #include "procpool/detail/task/task_call.hpp"
 #include "procpool/future.hpp"
 
 namespace procpool::detail {
-
-// As what an argument waits for its task. Text and spans are copied, as they are for processes,
-// unless the parameter is known and wants just what the caller has: a span of what it may change.
-template <class Parameter, class Arg>
-struct kept {
-  using stored = stored_t<Arg>;
-  static constexpr bool as_stored = std::is_void_v<Parameter> ||
-                                    std::is_same_v<Parameter, object_parameter> ||
-                                    std::is_convertible_v<stored, Parameter>;
-  static constexpr bool as_c_string = !as_stored && std::is_same_v<stored, std::string> &&
-                                      std::is_same_v<std::remove_cvref_t<Parameter>, const char*> &&
-                                      takes_rvalues<Parameter>;
-  using type = std::conditional_t<as_stored, stored,
-                                  std::conditional_t<as_c_string, c_string, std::decay_t<Arg>>>;
-
-  static type make(Arg&& arg) {
-    if constexpr (as_stored) {
-      return make_stored<Arg>(std::forward<Arg>(arg));
-    } else if constexpr (as_c_string) {
-      return c_string(std::string(arg));
-    } else {
-      return std::forward<Arg>(arg);
-    }
-  }
-};
-
-template <class Function, class Parameters, class Arguments>
-struct thread_call_does_not_fit {
-  static_assert(always_false<Function>,
-                "procpool: the function cannot be called with these arguments; named here are the "
-                "function, its parameters where they are known, and the arguments as they arrive: "
-                "as rvalues, and in a map to a function that is const");
-};
-
-// F as it is called: an rvalue in submit, const in a map, whose items share it.
-template <class F, class Indices, class... Args>
-struct thread_body;
-template <class F, std::size_t... I, class... Args>
-struct thread_body<F, std::index_sequence<I...>, Args...> {
-  using parameters = typename parameters_of<std::remove_cvref_t<F>>::type;
-  template <std::size_t N, class Arg>
-  using kept_at = kept<typename parameter_at<N, parameters>::type, Arg>;
-
-  static constexpr bool ok() { return std::is_invocable_v<F, typename kept_at<I, Args>::type...>; }
-  static consteval bool check() {
-    if constexpr (!ok()) {
-      return sizeof(thread_call_does_not_fit<F, parameters,
-                                             type_list<typename kept_at<I, Args>::type...>>) != 0;
-    }
-    return true;
-  }
-  static consteval auto find_result() {
-    if constexpr (ok()) {
-      return std::type_identity<
-          std::decay_t<std::invoke_result_t<F, typename kept_at<I, Args>::type...>>>{};
-    } else {
-      return std::type_identity<void>{};  // an error that is reported already
-    }
-  }
-  using result_type = typename decltype(find_result())::type;
-  using arguments = std::tuple<typename kept_at<I, Args>::type...>;
-
-  static arguments keep(Args&&... args) {
-    return arguments{kept_at<I, Args>::make(std::forward<Args>(args))...};
-  }
-};
 
 template <class R, class F, class Arguments>
 class thread_call final : public local_value<R> {
@@ -139,12 +74,20 @@ struct broadcast_needs_copies {
                 "and this one cannot be copied: pass a std::shared_ptr to it");
 };
 
+// What the chunks of a map share.
+template <class F>
+struct thread_map {
+  explicit thread_map(F&& function) : f(std::move(function)) {}
+  const F f;
+  std::atomic<bool> over{false};  // nobody will read its results: items that have not begun do not
+};
+
 // Items of a map, with an outcome each.
 template <class R, class F, class Arguments>
 class thread_chunk final : public local_task {
  public:
-  thread_chunk(error_handler on_error, std::shared_ptr<const F> f)
-      : local_task(std::move(on_error)), f_(std::move(f)) {}
+  thread_chunk(error_handler on_error, std::shared_ptr<const thread_map<F>> map)
+      : local_task(std::move(on_error)), map_(std::move(map)) {}
   void add(Arguments&& item) {
     items_.push_back(std::move(item));
     ++count_;
@@ -155,7 +98,10 @@ class thread_chunk final : public local_task {
     const auto start = std::chrono::steady_clock::now();
     try {
       outcomes_.resize(items_.size());
-      for (std::size_t i = 0; i < items_.size(); ++i) run_item(items_[i], outcomes_[i]);
+      for (std::size_t i = 0; i < items_.size(); ++i) {
+        if (map_->over.load(std::memory_order_relaxed)) break;  // relaxed: a wish, no data
+        run_item(items_[i], outcomes_[i]);
+      }
     } catch (...) {
       this->set_error(std::current_exception());  // no memory for outcomes
     }
@@ -174,7 +120,7 @@ class thread_chunk final : public local_task {
   void run_item(Arguments& item, result_of_item& to) noexcept {
     try {
       const auto call = [this](auto&... args) -> decltype(auto) {
-        return std::invoke(*f_, std::move(args)...);
+        return std::invoke(map_->f, argument_of(args)...);
       };
       if constexpr (std::is_void_v<R>) {
         std::apply(call, item);
@@ -197,14 +143,14 @@ class thread_chunk final : public local_task {
   }
   void drop_call() noexcept override {
     items_.clear();
-    f_.reset();
+    map_.reset();
   }
   void drop_outcome() noexcept override {
     outcomes_.clear();
     local_task::drop_outcome();
   }
 
-  std::shared_ptr<const F> f_;
+  std::shared_ptr<const thread_map<F>> map_;
   std::vector<Arguments> items_;
   std::vector<result_of_item> outcomes_;
   std::uint32_t count_ = 0;  // also when the items are gone
@@ -212,28 +158,35 @@ class thread_chunk final : public local_task {
 
 template <class F, class... Views>
 class thread_chunks {
-  using body = thread_body<const F&, std::index_sequence_for<Views...>, given_element<Views>...>;
-  using arguments = typename body::arguments;
+  using items = thread_items<F, std::index_sequence_for<Views...>, Views...>;
+  using arguments = typename items::arguments;
 
  public:
-  using result = typename body::result_type;
+  using result = typename items::body::result_type;
   using chunk = thread_chunk<result, F, arguments>;
 
-  thread_chunks(const thread_pool_ptr& pool, F f)
-      : pool_(pool), f_(std::make_shared<const F>(std::move(f))) {}
+  // A map with a timeout may end before its tasks do: they get copies.
+  thread_chunks(const thread_pool_ptr& pool, bool may_end_early, F f)
+      : pool_(pool), map_(std::make_shared<thread_map<F>>(std::move(f))), copies_(may_end_early) {}
   int max_workers() const { return max_workers_of(pool_); }
 
   static constexpr bool is_one_block = false;
   static constexpr std::size_t item_bytes = sizeof(arguments);
 
+  // Whether tasks that have begun read the caller's elements.
+  bool lends() const noexcept { return items::lends && !copies_; }
+  void end() noexcept { map_->over.store(true, std::memory_order_relaxed); }
+
   class packing {
    public:
     explicit packing(thread_chunks& map)
-        : pool_(map.pool_), chunk_(new chunk(on_error_of(map.pool_), map.f_)) {}
+        : pool_(map.pool_),
+          by_copy_(map.copies_),
+          chunk_(new chunk(on_error_of(map.pool_), map.map_)) {}
     std::size_t size() const { return chunk_->size() * item_bytes; }
     template <class... Iterators>
     void add(Iterators&... at) {
-      chunk_->add(body::keep(give_element<Views>(at)...));
+      chunk_->add(items::keep(by_copy_, at...));
     }
     state_ptr commit(const task_options& options, std::uint32_t) {
       return detail::commit(pool_, local_ptr(chunk_.release()), &options);
@@ -241,12 +194,14 @@ class thread_chunks {
 
    private:
     const thread_pool_ptr& pool_;
+    const bool by_copy_;
     std::unique_ptr<chunk, local_release> chunk_;
   };
 
  private:
   thread_pool_ptr pool_;
-  std::shared_ptr<const F> f_;
+  std::shared_ptr<thread_map<F>> map_;
+  bool copies_;
 };
 
 struct thread_tasks {
@@ -303,9 +258,10 @@ struct thread_tasks {
   template <class F, class... Views>
   static auto make_source(const target& pool, map_options options, F f, Views... views) {
     using chunks = thread_chunks<F, Views...>;
+    const bool may_end_early = options.timeout.has_value();
     std::unique_ptr<map_source<item_of<typename chunks::result>>> source =
-        std::make_unique<map_feed<chunks, Views...>>(chunks(pool, std::move(f)), std::move(options),
-                                                     std::move(views)...);
+        std::make_unique<map_feed<chunks, Views...>>(chunks(pool, may_end_early, std::move(f)),
+                                                     std::move(options), std::move(views)...);
     return source;
   }
 };
