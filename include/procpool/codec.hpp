@@ -31,6 +31,7 @@
 
 #include "procpool/detail/codec/codec_check.hpp"
 #include "procpool/detail/codec/codec_hook.hpp"
+#include "procpool/detail/codec/encode.hpp"
 
 namespace procpool {
 
@@ -38,21 +39,4 @@ template <class T>
 concept encodable =
     detail::can_travel<std::remove_cv_t<T>, detail::bound_for::worker>() && !std::is_void_v<T>;
 
-namespace detail {
-
-template <class T>
-void encode(wire_writer& writer, const T& value) {
-  static_assert(require_can_travel<T, bound_for::worker>());
-  if constexpr (can_travel<T, bound_for::worker>()) {
-    wire<T>::put(writer, value);
-  }
-}
-
-template <class T>
-T decode(wire_reader& reader) {
-  static_assert(require_can_travel<T, bound_for::worker>());
-  return wire<T>::take(reader);
-}
-
-}  // namespace detail
 }  // namespace procpool

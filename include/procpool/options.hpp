@@ -2,7 +2,6 @@
 // designated initializers name just what differs. Values, no threads involved.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -11,12 +10,9 @@
 
 #include "procpool/errors.hpp"
 #include "procpool/invocation.hpp"
+#include "procpool/time.hpp"
 
 namespace procpool {
-
-// Seconds as a double; std::chrono literals (2s, 50ms, 0.5s) all convert.
-using duration = std::chrono::duration<double>;
-using time_point = std::chrono::time_point<std::chrono::steady_clock, duration>;
 
 // How the process that forks the workers comes to be.
 enum class start_method {

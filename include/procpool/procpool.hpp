@@ -32,6 +32,7 @@
 #include "procpool/stats.hpp"
 #include "procpool/this_worker.hpp"
 #include "procpool/thread_pool_executor.hpp"
+#include "procpool/time.hpp"
 #include "procpool/version.hpp"
 #include "procpool/via.hpp"
 #include "procpool/wait.hpp"

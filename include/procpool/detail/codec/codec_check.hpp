@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "procpool/detail/codec/codec_shapes.hpp"
+#include "procpool/detail/codec/type_name.hpp"
 
 namespace procpool::detail {
 

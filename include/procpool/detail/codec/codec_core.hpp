@@ -20,14 +20,12 @@
 #include "procpool/detail/codec/aggregate.hpp"
 #include "procpool/detail/codec/codec_hook.hpp"
 #include "procpool/detail/codec/stored.hpp"
+#include "procpool/detail/codec/wire_base.hpp"
 #include "procpool/detail/codec/wire_io.hpp"
 
 namespace procpool::detail {
 
 enum class wire_kind { bytes, hook, aggregate, none };
-
-template <class T>
-struct wire;
 
 template <class T>
 using wire_of = wire<std::remove_cv_t<std::remove_all_extents_t<T>>>;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "procpool/detail/codec/codec_std.hpp"
+#include "procpool/detail/codec/type_name.hpp"
 
 namespace procpool::detail {
 

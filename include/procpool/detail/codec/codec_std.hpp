@@ -23,15 +23,6 @@
 
 namespace procpool::detail {
 
-// What the specialisations below have in common.
-template <class... Parts>
-struct wire_composite {
-  static constexpr bool is_bytes = false;
-  static constexpr bool has_bool = false;
-  static constexpr auto list_parts() { return type_list<std::remove_cv_t<Parts>...>{}; }
-  static constexpr std::size_t min_size() { return 1; }
-};
-
 // How far the bytes of a run of T are aligned; a view reads them in place.
 template <class T>
 inline constexpr std::size_t run_alignment = std::min(alignof(T), wire_alignment);

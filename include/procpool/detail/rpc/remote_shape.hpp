@@ -9,7 +9,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "procpool/codec.hpp"
+#include "procpool/detail/codec/codec_check.hpp"
+#include "procpool/detail/codec/type_name.hpp"
 #include "procpool/export.hpp"
 
 namespace procpool::detail {

@@ -11,10 +11,10 @@
 #include <cstdint>
 #include <utility>
 
-#include "procpool/detail/codec/codec_core.hpp"
+#include "procpool/detail/codec/wire_base.hpp"
 #include "procpool/detail/shared/shared_object.hpp"
 #include "procpool/export.hpp"
-#include "procpool/options.hpp"
+#include "procpool/time.hpp"
 
 namespace procpool::detail {
 

@@ -5,7 +5,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "procpool/codec.hpp"
+#include "procpool/detail/codec/encode.hpp"
 #include "procpool/detail/codec/wire_io.hpp"
 #include "procpool/detail/task/task_state.hpp"
 

@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "procpool/codec.hpp"
+#include "procpool/detail/codec/codec_check.hpp"
 #include "procpool/detail/task/callable.hpp"
 
 namespace procpool::detail {

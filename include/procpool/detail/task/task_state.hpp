@@ -16,7 +16,7 @@
 
 #include "procpool/detail/task/home_process.hpp"
 #include "procpool/export.hpp"
-#include "procpool/options.hpp"
+#include "procpool/time.hpp"
 
 namespace procpool::detail {
 

@@ -12,7 +12,7 @@
 #include <memory>
 #include <type_traits>
 
-#include "procpool/codec.hpp"
+#include "procpool/detail/codec/encode.hpp"
 #include "procpool/detail/codec/wire_io.hpp"
 #include "procpool/detail/task/task_call.hpp"
 #include "procpool/export.hpp"
