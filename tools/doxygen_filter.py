@@ -3,11 +3,11 @@
 
 * A block of // lines above something becomes ///, one at the end of a line ///<.
 * The block at the top of a file describes the class that it begins with ("future<T>: the result of"),
-  otherwise the file.
+  otherwise the file. A function that it begins with ("partial(f): f with") gets the first paragraph.
 * A block with nothing below it in a class belongs to the class.
 * Overloads that follow without a comment of their own get that of the first.
-* Friends, what is deleted or defaulted without a comment, and what is "For the library", are left
-  out.
+* Friends, what is deleted or defaulted without a comment, what is "For the library", and overloads with
+  parameters of procpool::detail are left out.
 * All that a header has belongs to its group: tools/reference_pages.py.
 
 No line moves, so warnings name the right one.
@@ -20,8 +20,9 @@ import sys
 from reference_pages import PAGES
 
 _COMMENT = re.compile(r'^(?P<code>(?:[^"/]|/(?!/)|"(?:\\.|[^"\\])*")*)//(?![/!])(?P<text>.*)$')
-_SUBJECT = re.compile(r'^ (?:procpool::)?(\w+)(?:<[^>]*>)?(?: and [\w:<>]+)?: ')
+_SUBJECT = re.compile(r'^ (?:procpool::)?(\w+)(?:<[^>]*>|\([^)]*\))?(?: and [\w:<>]+)?: ')
 _CLASS = re.compile(r'^(?:class|struct) (?:\[\[\w+\]\] |PROCPOOL_EXPORT )*(\w+)\b[^;]*$')
+_INTERNAL = re.compile(r'^\([^)]*\bdetail::')
 _MOVE = re.compile(r'\b(\w+)\((?:const )?\1 ?&')
 _CALLS = {'requires', 'decltype', 'noexcept', 'explicit', 'alignas', 'sizeof', 'deprecated', 'nodiscard'}
 
@@ -31,6 +32,12 @@ def literal(text):
     parts = text.split('`')
     parts[::2] = [re.sub(r'([\\@#<>&])', r'\\\1', p) for p in parts[::2]]
     return '`'.join(parts)
+
+
+def capital(text):
+    """As a sentence begins, unless it begins with the name of a variable."""
+    word = text.split(' ')[0]
+    return text if word != 'a' and len(word) == 1 or '_' in word else text[:1].upper() + text[1:]
 
 
 def bare(line):
@@ -70,6 +77,7 @@ class Filter:
         self._out = []
         self._name = path.name
         self._class = None      # that this line is in
+        self._function = None   # (name, comment): what the file begins with
         self._documented = None  # (function, its comment as one line) of the declaration above
         self._group = PAGES.get(path.name, (None,))[0]
 
@@ -113,11 +121,15 @@ class Filter:
         declares = subject and any(
             (m := _CLASS.match(line)) and m[1] == subject[1] for line in self._lines)
         if not declares or self._lines[end:end + 1] != ['#pragma once']:
+            if subject and not declares:
+                first_part = ' '.join(t.strip() for t in texts).split(' @code')[0].split('  ')[0]
+                first_part = first_part[first_part.index(': ') + 2:]
+                self._function = (subject[1], f'{capital(first_part)} See {self._name}.')
             self._out.append(f'/// @file {self._name}{texts[0]}')
             self._out += [f'///{t}' for t in texts[1:]]
             return end
         text = _COMMENT.match(self._lines[first])['text'][subject.end():]
-        texts[0] = ' ' + literal(text[:1].upper() + text[1:])
+        texts[0] = ' ' + literal(capital(text))
         self._out += self._block_of_class(subject[1], texts, f'/** @file {self._name} */ ')
         return end + 1  # for the line more
 
@@ -164,6 +176,12 @@ class Filter:
                 self._class = None
             if not line.strip():
                 self._documented = None
+            elif self._function and not self._class and re.match(r'template|inline|auto|\[\[', line) and \
+                    function_name(lines[i:declaration_end(lines, i) + 1]) == self._function[0]:
+                self._out.append(f'/** {self._function[1]} */ {line}')
+                self._function = None
+                i += 1
+                continue
             elif self._class and line.startswith('  ') and not line.startswith('   ') and \
                     re.match(r'  [\w~\[]', line) and not re.match(r'  (?:public|private|using)\b', line):
                 last = declaration_end(lines, i)
@@ -173,6 +191,11 @@ class Filter:
                     i = last + 1
                     continue
                 name = function_name(text)
+                if self._documented and name == self._documented[0] and _INTERNAL.search(
+                        bare(text[0]).split(name, 1)[-1] if name in text[0] else ''):
+                    self._hide(last, i)
+                    i = last + 1
+                    continue
                 if self._documented and name == self._documented[0] and not _MOVE.search(text[0]):
                     self._out.append(f'  /** {self._documented[1]} */ {line.lstrip()}')
                     i = self._declaration(i + 1, last)

@@ -26,6 +26,13 @@ class DoxygenFilter(unittest.TestCase):
                          ' @endcode\n More. */\nclass box {\n};\n')
         self.assertEqual(self.filtered(text).count('\n'), text.count('\n'))
 
+    def test_opening_comment_describes_its_function(self):
+        text = ('// procpool::fold(f, xs): f over\n// all.\n//\n//   fold(f, xs);\n#pragma once\n\n'
+                'template <class F>\nauto fold(F f) {\n}\n')
+        out = self.filtered(text)
+        self.assertIn('/** f over all. See a.hpp. */ template <class F>\nauto fold(F f) {\n', out)
+        self.assertEqual(out.count('\n'), text.count('\n'))
+
     def test_comment_above_nothing_describes_its_class(self):
         text = '#include <a>\nclass box {\n  int a();\n\n  // About\n  // it.\n\n  // B.\n  int b();\n};\n'
         self.assertEqual(self.filtered(text),
@@ -35,11 +42,11 @@ class DoxygenFilter(unittest.TestCase):
     def test_overloads_share_a_comment(self):
         text = ('#include <a>\nclass box {\n  // Puts\n  // it.\n  void put(int a) {\n    f(a);\n  }\n'
                 '  template <class T>\n    requires ok<T>\n  void put(T&& a);\n  void take();\n\n  void put();\n};\n'
-                'class bag {\n  // Makes.\n  bag(int a);\n  bag(bag&& b);\n};\n')
+                'class bag {\n  // Makes.\n  bag(int a);\n  bag(bag&& b);\n  bag(detail::x c);\n};\n')
         out = self.filtered(text)
         self.assertIn('  /** Puts it. */ template <class T>\n    requires ok<T>\n  void put(T&& a);\n  void take();\n', out)
         self.assertIn('\n\n  void put();\n', out)
-        self.assertIn('  bag(int a);\n  bag(bag&& b);\n', out)
+        self.assertIn('  bag(int a);\n  bag(bag&& b);\n/** @cond */   bag(detail::x c); /** @endcond */\n', out)
         self.assertEqual(out.count('\n'), text.count('\n'))
 
     def test_what_is_not_for_users_is_left_out(self):
