@@ -217,7 +217,7 @@ void process_host::release(child_process& child) noexcept {
   if (child.row_ != 0) parent_registry::instance().put_back_row(std::exchange(child.row_, 0));
   if (child.block_) {
     blocks_.release(std::exchange(child.block_, {}));
-    blocks_.give_all_back();  // the next process comes much later, or never
+    blocks_.trim_all();  // the next process comes much later, or never
   }
   child.objects_.clear();
 }

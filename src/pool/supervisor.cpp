@@ -151,12 +151,12 @@ void pool::tend_blocks() {
   std::unique_lock lock(mutex_);
   if (!tends_ || now() < tend_at_) return;
   collect_freed();
-  blocks_.tend();
-  while (blocks_.give_back_some()) {
+  blocks_.start_trim();
+  while (blocks_.trim_some()) {
     lock.unlock();
     lock.lock();
   }
-  tends_ = blocks_.has_large();
+  tends_ = blocks_.needs_trim();
   tend_at_ = now() + tend_pause;
 }
 

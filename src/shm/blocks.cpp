@@ -18,7 +18,7 @@ constexpr u64 growth_step = u64{1} << 20U;
 // Large blocks keep at most so much in memory while they are free, all together. Those that are
 // larger than a window may keep more: a small part of what the machine has left.
 constexpr u64 most_kept = u64{128} << 20U;
-constexpr u64 most_given_back_at_once = window_bytes;
+constexpr u64 trim_step = window_bytes;
 constexpr u64 header = sizeof(block_header);
 
 u64 window_begin(u64 offset, u64 arena) {
@@ -64,8 +64,8 @@ block block_allocator::allocate(u64 bytes) {
   try {
     b = allocate_of(c);
   } catch (const std::system_error&) {
-    if (!has_large()) throw;
-    give_all_back();
+    if (!needs_trim()) throw;
+    trim_all();
     b = allocate_of(c);
   }
   if (b.capacity >= large_block) ++large_in_use_;
@@ -75,23 +75,23 @@ block block_allocator::allocate(u64 bytes) {
 block block_allocator::allocate_of(u32 size_class) {
   free_list& list = free_[size_class];
   block b{0, capacity_of(size_class), size_class};
-  if (!list.warm.empty()) {
-    b.offset = list.warm.back();
-    list.warm.pop_back();
-    list.unused = std::min(list.unused, list.warm.size());
+  if (!list.resident.empty()) {
+    b.offset = list.resident.back();
+    list.resident.pop_back();
+    list.unused = std::min(list.unused, list.resident.size());
     if (b.capacity >= large_block) kept_of(b) -= b.capacity;
     return b;
   }
-  if (take_leaving(b)) return b;
-  if (!list.cold.empty()) {
-    b.offset = list.cold.back();
+  if (take_trimming(b)) return b;
+  if (!list.punched.empty()) {
+    b.offset = list.punched.back();
     refill(b);
-    list.cold.pop_back();
+    list.punched.pop_back();
     return b;
   }
-  if (list.blocks == list.warm.capacity() || list.blocks == list.cold.capacity()) {
-    list.warm.reserve(2 * list.blocks + 4);
-    list.cold.reserve(2 * list.blocks + 4);
+  if (list.blocks == list.resident.capacity() || list.blocks == list.punched.capacity()) {
+    list.resident.reserve(2 * list.blocks + 4);
+    list.punched.reserve(2 * list.blocks + 4);
   }
   const u64 whole = (b.capacity + header + cache_line - 1) / cache_line * cache_line;
   u64 begin = next_;
@@ -104,13 +104,13 @@ block block_allocator::allocate_of(u32 size_class) {
   return b;
 }
 
-bool block_allocator::take_leaving(block& b) {
-  const auto it =
-      std::ranges::find(leaving_, b.size_class, [](const leaving& l) { return l.b.size_class; });
-  if (it == leaving_.end()) return false;
-  if (it->given_back != 0) refill(it->b);
+bool block_allocator::take_trimming(block& b) {
+  const auto it = std::ranges::find(trimming_, b.size_class,
+                                    [](const trimming_block& l) { return l.b.size_class; });
+  if (it == trimming_.end()) return false;
+  if (it->punched_bytes != 0) refill(it->b);
   b = it->b;
-  leaving_.erase(it);
+  trimming_.erase(it);
   return true;
 }
 
@@ -133,52 +133,52 @@ void block_allocator::release(block b) noexcept {
   if (b.capacity >= large_block) --large_in_use_;
   if (may_keep(b)) {
     if (b.capacity >= large_block) kept_of(b) += b.capacity;
-    list.warm.push_back(b.offset);
+    list.resident.push_back(b.offset);
     return;
   }
   punch(b.offset, b.capacity);
-  list.cold.push_back(b.offset);
+  list.punched.push_back(b.offset);
 }
 
 // In the order of their release: the first ones are the oldest.
-void block_allocator::tend() noexcept {
+void block_allocator::start_trim() noexcept {
   for (u32 c = class_of(large_block); c < free_.size(); ++c) {
     free_list& list = free_[c];
     try {
-      leaving_.reserve(leaving_.size() + list.unused);
+      trimming_.reserve(trimming_.size() + list.unused);
     } catch (const std::bad_alloc&) {
       return;  // another time
     }
-    const auto end = list.warm.begin() + static_cast<std::ptrdiff_t>(list.unused);
-    for (auto offset = list.warm.begin(); offset != end; ++offset) {
+    const auto end = list.resident.begin() + static_cast<std::ptrdiff_t>(list.unused);
+    for (auto offset = list.resident.begin(); offset != end; ++offset) {
       const block b{*offset, capacity_of(c), c};
-      leaving_.push_back({b});
+      trimming_.push_back({b});
       kept_of(b) -= b.capacity;
     }
-    list.warm.erase(list.warm.begin(), end);
-    list.unused = list.warm.size();
+    list.resident.erase(list.resident.begin(), end);
+    list.unused = list.resident.size();
   }
 }
 
-bool block_allocator::give_back_some() noexcept {
-  u64 left = most_given_back_at_once;
-  while (!leaving_.empty() && left != 0) {
-    leaving& l = leaving_.back();
-    const u64 piece = std::min(left, l.b.capacity - l.given_back);
-    punch(l.b.offset + l.given_back, piece);
-    l.given_back += piece;
+bool block_allocator::trim_some() noexcept {
+  u64 left = trim_step;
+  while (!trimming_.empty() && left != 0) {
+    trimming_block& l = trimming_.back();
+    const u64 piece = std::min(left, l.b.capacity - l.punched_bytes);
+    punch(l.b.offset + l.punched_bytes, piece);
+    l.punched_bytes += piece;
     left -= piece;
-    if (l.given_back < l.b.capacity) continue;
-    free_[l.b.size_class].cold.push_back(l.b.offset);
-    leaving_.pop_back();
+    if (l.punched_bytes < l.b.capacity) continue;
+    free_[l.b.size_class].punched.push_back(l.b.offset);
+    trimming_.pop_back();
   }
-  return !leaving_.empty();
+  return !trimming_.empty();
 }
 
-void block_allocator::give_all_back() noexcept {
-  tend();  // those that are unused, and
-  tend();  // the rest, which is by now
-  while (give_back_some()) continue;
+void block_allocator::trim_all() noexcept {
+  start_trim();  // those that are unused, and
+  start_trim();  // the rest, which is by now
+  while (trim_some()) continue;
 }
 
 void block_allocator::punch(u64 offset, u64 bytes) noexcept {

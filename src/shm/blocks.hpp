@@ -1,15 +1,15 @@
 // Blocks: the memory of large arguments and results, inside one partition of the arena.
 //
-// block_allocator belongs to whoever owns the partition (the parent for arguments, each worker for
-// its own results) and keeps its books in private memory, so a process that dies cannot leave them
-// half-written for others. arena_view is each process's window onto all partitions.
+// block_allocator is used by the process that owns the partition: the parent for arguments, each
+// worker for its own results. Its lists are in private memory, so that a process that dies cannot
+// leave them half-written. arena_view maps all partitions for reading and writing in one process.
 //
 // A block never crosses a 64 MiB window unless it is larger than one; then it begins at a window.
 // The file is allocated for real before a block is handed out: writing to it never raises SIGBUS.
 //
 // The first touch of memory takes longer than copying it, so free blocks stay warm, and large ones
-// only for a while: tend(), once a second or so, gives back the pages of as many as nobody has
-// needed since the last time. Who has run out of memory gives them back at once.
+// only for a while: start_trim(), once a second or so, gives back the pages of as many as nobody
+// has needed since the last time. Who has run out of memory gives them back at once.
 #pragma once
 
 #include <map>
@@ -63,22 +63,22 @@ class block_allocator {
   // False once other code has closed the descriptor of the file.
   bool owns_file() const noexcept { return file_.is_ours(); }
 
-  // At least `bytes` of payload, warm if there is any. Throws std::system_error (EFBIG, ENOSPC,
-  // ENOMEM) with what to do about it; no block is lost then.
+  // At least `bytes` of payload, resident if there is such a block. Throws std::system_error
+  // (EFBIG, ENOSPC, ENOMEM) with what to do about it; no block is lost then.
   block allocate(u64 bytes);
   // Keeps its memory for the next one of its size, unless much is kept already.
   void release(block b) noexcept;
 
-  // Of large free blocks: those that were not needed since the last call are to be given back.
-  void tend() noexcept;
-  // Gives some of them back, in some milliseconds. False if that was all.
-  bool give_back_some() noexcept;
-  // All that are free now, however long that takes.
-  void give_all_back() noexcept;
-  bool is_giving_back() const { return !leaving_.empty(); }
-  // Whether there is anything to tend to, now or when it is released.
-  bool has_large() const {
-    return large_in_use_ != 0 || kept_ != 0 || kept_huge_ != 0 || is_giving_back();
+  // Chooses the large free blocks that were not needed since the last call.
+  void start_trim() noexcept;
+  // Punches some of them, in some milliseconds. False once none is left.
+  bool trim_some() noexcept;
+  // Punches all large blocks that are free now, however long that takes.
+  void trim_all() noexcept;
+  bool is_trimming() const { return !trimming_.empty(); }
+  // Whether there are large blocks, free or in use: something to trim now or later.
+  bool needs_trim() const {
+    return large_in_use_ != 0 || kept_ != 0 || kept_huge_ != 0 || is_trimming();
   }
 
   static u32 class_of(u64 bytes);
@@ -86,18 +86,18 @@ class block_allocator {
 
  private:
   struct free_list {
-    std::vector<u64> warm;   // offsets; the one released last on top
-    std::vector<u64> cold;   // without pages but for the header's
+    std::vector<u64> resident;  // offsets; the one released last on top
+    std::vector<u64> punched;   // only the page of the header is there
     std::size_t blocks = 0;  // of this class: so much room the lists have, so release() cannot fail
-    std::size_t unused = 0;  // fewest warm ones since tend()
+    std::size_t unused = 0;  // fewest resident ones since start_trim()
   };
-  // Warm until all of its pages have been given back.
-  struct leaving {
+  // Counts as resident until all of its pages are punched.
+  struct trimming_block {
     block b;
-    u64 given_back = 0;
+    u64 punched_bytes = 0;
   };
   block allocate_of(u32 size_class);
-  bool take_leaving(block& b);
+  bool take_trimming(block& b);
   u64& kept_of(const block& b);
   bool may_keep(const block& b);
   void back(u64 begin, u64 end);
@@ -109,13 +109,13 @@ class block_allocator {
   u64 backed_ = 0;  // allocated in the file up to here
   u64 end_ = 0;
   u64 large_in_use_ = 0;
-  u64 kept_ = 0;                 // bytes of large blocks that are free and warm
+  u64 kept_ = 0;                 // bytes of large blocks that are free and resident
   u64 kept_huge_ = 0;            // of those that are larger than a window
   std::vector<free_list> free_;  // by size class
-  std::vector<leaving> leaving_;
+  std::vector<trimming_block> trimming_;
 };
 
-inline constexpr u64 large_block = u64{64} << 10U;  // from here on they are tended to
+inline constexpr u64 large_block = u64{64} << 10U;  // from this size on blocks are trimmed
 
 // Where a range of the file is mapped in this process. Windows are mapped when first asked for and
 // stay. Thread-safe.

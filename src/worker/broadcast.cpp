@@ -1,4 +1,5 @@
-// The worker's side of a broadcast; the caller's is pool/broadcast.cpp.
+// The worker's side of a broadcast: its task arrives at the rendezvous and waits until the gate is
+// opened or the broadcast is aborted. The caller's side is pool/broadcast.cpp.
 #include "procpool/detail/executor/broadcast.hpp"
 
 #include <atomic>
@@ -11,17 +12,17 @@
 namespace procpool::detail {
 namespace {
 
-constexpr std::chrono::seconds longest_sleep{1};  // a wake may die with its sender
+constexpr std::chrono::seconds longest_sleep{1};  // a wake-up is lost if its sender dies
 
 }  // namespace
 
 void arrive_and_wait(const rendezvous_words& words, std::uint32_t place) {
   std::atomic<std::uint32_t>& state = sync::gate_of(words);
-  // seq_cst: before the look whether the caller sleeps
+  // seq_cst: ordered before the load of `doorbell_armed` in ring_doorbell
   sync::place_of(words, place).store(1);
   shm::ring_doorbell(*shm::current_page());
   constexpr auto closed = static_cast<std::uint32_t>(gate::closed);
-  // acquire: the gate is opened once, and comes with nothing but itself
+  // acquire: pairs with the release of the caller, which opens or aborts once
   while (state.load(std::memory_order_acquire) == closed) {
     os::futex_wait(state, closed, longest_sleep);
   }

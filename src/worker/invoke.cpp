@@ -17,7 +17,8 @@ void encode_current_exception(detail::wire_writer& out) {
 
 namespace {
 
-// In a catch block. A task has closed a descriptor of ours, and what has that number now is not.
+// In a catch block. Ends this worker if the exception says that a task has closed the descriptor of
+// the region: the file that has this number now may be one of the program's.
 void leave_if_disowned() {
   try {
     throw;
@@ -38,14 +39,15 @@ void* invoker::resolve(shm::u64 code) {
 }
 
 const std::byte* invoker::payload(shm::slot& s) {
-  // relaxed: the claim acquired them
+  // relaxed: the claim acquired the slot
   const shm::u64 block = s.block.load(std::memory_order_relaxed);
   if (block == 0) return s.bytes;
   try {
     return view_->at(block, s.length.load(std::memory_order_relaxed));
   } catch (const shm::disowned_file&) {
-    // An earlier task has closed it. This one has not begun, and another worker runs it.
-    s.started.store(0, std::memory_order_relaxed);  // read when this process is dead
+    // An earlier task has closed the descriptor. The present task has not begun: without the stamp
+    // the sweep gives it to another worker. relaxed: read when this process is dead
+    s.started.store(0, std::memory_order_relaxed);
     leave_disowned();
   }
 }
@@ -61,7 +63,7 @@ void invoker::run(shm::slot& s) {
 void invoker::run_task(shm::slot& s) {
   outcome_writer out(s, *blocks_);
   try {
-    // relaxed, also in run_chunk: the claim acquired it
+    // relaxed, here and in run_chunk: the claim acquired the slot
     const auto thunk = reinterpret_cast<detail::task_thunk>(resolve(s.code));
     detail::wire_reader in(payload(s), s.length.load(std::memory_order_relaxed));
     thunk(in, out);
@@ -82,15 +84,15 @@ void invoker::run_chunk(shm::slot& s) {
     detail::wire_reader in(payload(s), s.length.load(std::memory_order_relaxed));
     thunk(in, out);
   } catch (...) {
-    // Not an item's own error: the function could not be found or decoded, or there is no memory
-    // for outcomes. It is the outcome of every item that has none.
+    // This is not the error of a single item: the function could not be found or decoded, or there
+    // is no memory for outcomes. It becomes the outcome of every item that has none yet.
     leave_if_disowned();
     if (!fail_rest(s, out)) return;
   }
   out.finish_chunk();
 }
 
-// False if there was no room even for that, and the chunk is finished so.
+// Returns false if there is no memory even for that; the chunk is then finished without it.
 bool invoker::fail_rest(shm::slot& s, chunk_writer& out) {
   const auto& progress = *reinterpret_cast<shm::chunk_progress*>(s.bytes);
   const shm::u32 finished = std::max(out.first(), shm::progress_finished(progress.progress.load()));

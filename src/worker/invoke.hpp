@@ -1,5 +1,5 @@
-// Running one claimed task: find its function, run it, and leave a complete outcome in the slot.
-// Publishing it is the loop's business.
+// Runs one claimed task: finds its function, decodes the arguments, calls the function, and leaves
+// a complete outcome in the slot, which the loop then publishes. One thread.
 #pragma once
 
 #include "procpool/detail/codec/wire_io.hpp"
@@ -9,14 +9,14 @@
 
 namespace procpool::worker {
 
-// The exception that is being handled, with where it was thrown. Never throws.
+// Encodes the exception that is being handled, with its origin. Never throws.
 void encode_current_exception(detail::wire_writer& out);
 
 class invoker {
  public:
   invoker(shm::arena_view& view, result_blocks& blocks) : view_(&view), blocks_(&blocks) {}
 
-  // Whatever the task throws becomes its outcome; nothing is thrown from here.
+  // An exception of the task becomes its outcome; run() itself throws nothing.
   void run(shm::slot& s);
 
  private:

@@ -12,17 +12,17 @@ using shm::u64;
 
 namespace {
 
-constexpr u64 worth_asking_us = 50;  // a hundred times what asking costs
+constexpr u64 worth_checking_us = 50;  // a hundred times the cost of the check
 
 }  // namespace
 
 void loop::run(u64 most_tasks) {
   shm::worker_block& block = region_->worker(seat_);
-  const u64 worth_asking = worth_asking_us * region_->header().cycles_per_us;
+  const u64 worth_checking = worth_checking_us * region_->header().cycles_per_us;
   u64 done = 0;
   while (shm::slot* s = source_.next()) {
-    // relaxed: the sweep reads it when this process is dead. The word cannot change under us but
-    // for its flags, so the stamp is that of the claimed generation.
+    // relaxed: the sweep reads it when this process is dead. Only the flags of a claimed word can
+    // change, so the stamp is that of the claimed generation.
     s->started.store(shm::started_stamp(s->word.load(std::memory_order_relaxed)),
                      std::memory_order_relaxed);
     source_.share_backlog();
@@ -36,19 +36,19 @@ void loop::run(u64 most_tasks) {
     publish(*s);
     // relaxed: advisory
     block.tasks.store(++done, std::memory_order_relaxed);
-    if (source_.last_end() >= blocks_->tend_at()) look_around();
+    if (source_.last_end() >= blocks_->trim_at()) maintain();
     if (done == most_tasks) return;
-    // A task that has closed our descriptors is seldom shorter. This worker leaves before it needs
-    // them, and no task is blamed.
-    if (source_.last_task_cycles() >= worth_asking && !blocks_->owns_file()) return;
+    // A task that closes the worker's descriptors seldom takes less time. The worker then leaves
+    // before it needs them, so that no later task counts as crashed.
+    if (source_.last_task_cycles() >= worth_checking && !blocks_->owns_file()) return;
   }
 }
 
-// Once a second at most. The kernel forgets that this process is to die with its parent when the
+// Runs once a second at most. PR_SET_PDEATHSIG is set again, since the kernel clears it when the
 // process changes its user or group, which an initializer or a task may do.
-bool loop::look_around() {
+bool loop::maintain() {
   if (!os::die_with_parent(server_pid_)) os::leave_process(0);
-  return blocks_->tend();
+  return blocks_->trim();
 }
 
 void loop::publish(shm::slot& s) {
@@ -56,21 +56,22 @@ void loop::publish(shm::slot& s) {
   u64 word = s.word.load(std::memory_order_relaxed);
   bool pushed = false;
   do {
-    // Resolved without this worker: by a cancel, or when the pool was given up. Where the parent
-    // can kill, the signal is on its way.
+    // The parent has ended the task without this worker: it was cancelled, or the pool was
+    // abandoned. Where the parent can kill, the signal is on its way.
     if (shm::phase_of(word) != shm::task_phase::claimed) os::kill_this_process();
     if ((word & shm::notify_flag) != 0 && !pushed) {
       push_done(s);
       pushed = true;
     }
-    // seq_cst: releases the outcome, and orders DONE before the look at `doorbell_armed` in
+    // seq_cst: releases the outcome, and orders DONE before the load of `doorbell_armed` in
     // ring_doorbell
   } while (!s.word.compare_exchange_weak(word, shm::with_phase(word, shm::task_phase::done)));
   if ((word & shm::waiter_flag) != 0) os::futex_wake(s.word, std::numeric_limits<int>::max());
   if (pushed) shm::ring_doorbell(*page_);
 }
 
-// The worker pushes, the parent takes all at once by exchanging the head with 0: no ABA.
+// A lock-free stack: the worker pushes, and the parent takes the whole list by exchanging the head
+// with 0, so there is no ABA problem.
 void loop::push_done(shm::slot& s) {
   std::atomic<u32>& head = region_->worker(seat_).done_list;
   const auto me = static_cast<u32>(&s - &region_->at(0)) + 1;

@@ -1,16 +1,25 @@
-// The worker's loop: claim, start, run, publish. One thread, no locks.
+// The worker's loop: claim a task, mark it as started, run it, publish its outcome. One thread, no
+// locks; everything that other processes see is in the region, and every step is one atomic store
+// or CAS, so that a worker can be killed at any instruction.
 //
-//   1. work_source claims: READY -> CLAIMED by one CAS. Killed before 2: the sweep puts it back.
-//   2. start: a plain store of the generation's stamp into the slot. Killed from here on: the task
-//      has crashed, also if that was while its arguments were decoded.
-//   3. invoker runs it and leaves a complete outcome in the slot. Killed: crashed.
-//   4. publish: if the parent wants to be notified, push the slot to this worker's done-list first;
-//      then CLAIMED -> DONE by one CAS. If NOTIFY appeared in between, push and try again. Killed
-//      between: the list may hold a slot that is not done; the parent keeps such entries aside and
-//      believes only the word. Killed after: the sweep finds DONE and wakes who waits.
-//      If the word says KILL, the parent has decided to kill this process, and perhaps cannot: the
-//      process kills itself, so that the signal cannot hit another task.
-//   5. wake: a futex wake on the word if somebody sleeps there, the doorbell if it is armed.
+//   step       | what the worker does                         | killed after it, the sweep (of the
+//              |                                              | parent, over a dead worker's tasks)
+//   -----------+----------------------------------------------+------------------------------------
+//   1. claim   | CAS of the state word, READY -> CLAIMED      | makes the task READY again
+//   2. start   | stores the generation's stamp in the slot    | counts the task as crashed, also if
+//              |                                              |   its arguments were being decoded
+//   3. run     | invoker leaves a complete outcome in the slot| counts the task as crashed
+//   4. publish | if the word has NOTIFY: pushes the slot to   | as before: the list may hold a slot
+//              |   this worker's done-list;                   |   that is not done, and the parent
+//              |                                              |   believes only the word
+//              | CAS of the word, CLAIMED -> DONE; pushes and | finds DONE, and wakes the waiters
+//              |   tries again if NOTIFY appeared meanwhile   |
+//   5. wake    | wakes the futex of the word if it has WAITER,| nothing is left to do
+//              |   rings the doorbell if it has pushed        |
+//
+// If the word says KILL when the outcome is to be published, the parent has decided to kill this
+// process, and cannot be sure to succeed: the worker then kills itself, so that the signal cannot
+// hit the next task.
 #pragma once
 
 #include <sys/types.h>
@@ -28,18 +37,18 @@ class loop {
       : region_(&r),
         page_(&page),
         seat_(seat),
-        source_(r, seat, [this] { return look_around(); }),
+        source_(r, seat, [this] { return maintain(); }),
         invoke_(&invoke),
         blocks_(&blocks),
         server_pid_(server_pid) {}
   loop(const loop&) = delete;
   loop& operator=(const loop&) = delete;
 
-  // Until the pool stops, or `most_tasks` are done (0: no limit).
+  // Returns when the pool stops, or when `most_tasks` tasks are done (0: no limit).
   void run(shm::u64 most_tasks);
 
  private:
-  [[gnu::noinline]] bool look_around();  // rare: not in the way of tasks
+  [[gnu::noinline]] bool maintain();  // rare: kept out of the path of tasks
   void publish(shm::slot& s);
   void push_done(shm::slot& s);
 

@@ -16,54 +16,55 @@ using shm::u32;
 using shm::u64;
 
 constexpr u64 first_chunk_block = 4096;
-constexpr std::size_t looks_per_take = 8;
+constexpr std::size_t tries_per_acquire = 8;
 
 }  // namespace
 
-shm::block result_blocks::take(u64 bytes) {
+shm::block result_blocks::acquire(u64 bytes) {
   const u32 c = shm::block_allocator::class_of(bytes);
-  if (c < lent_.size()) {
-    // Usually the oldest comes back first; a reader that keeps one must not keep the rest.
-    std::deque<shm::block>& lent = lent_[c];
-    for (std::size_t i = 0; i < std::min(looks_per_take, lent.size()); ++i) {
-      const shm::block oldest = lent.front();
-      if (is_back(oldest)) {
-        lent.pop_front();
+  if (c < handed_out_.size()) {
+    // Usually the oldest block is returned first. A few are tried, since a result that the program
+    // keeps for long must not hold up the blocks after it.
+    std::deque<shm::block>& handed_out = handed_out_[c];
+    for (std::size_t i = 0; i < std::min(tries_per_acquire, handed_out.size()); ++i) {
+      const shm::block oldest = handed_out.front();
+      if (was_returned(oldest)) {
+        handed_out.pop_front();
         return oldest;
       }
-      lent.pop_front();
-      lent.push_back(oldest);
+      handed_out.pop_front();
+      handed_out.push_back(oldest);
     }
   }
   return blocks_.allocate(bytes);
 }
 
-void result_blocks::lend(shm::block b) noexcept {
+void result_blocks::hand_out(shm::block b) noexcept {
   try {
     view_->header(b.offset).in_use.store(1, std::memory_order_relaxed);  // DONE publishes it
-    if (lent_.size() <= b.size_class) lent_.resize(std::size_t{b.size_class} + 1);
-    lent_[b.size_class].push_back(b);
+    if (handed_out_.size() <= b.size_class) handed_out_.resize(std::size_t{b.size_class} + 1);
+    handed_out_[b.size_class].push_back(b);
   } catch (const std::bad_alloc&) {
-    // It is not used again in this worker's life; the outcome in it is as good as any.
+    // The outcome in the block is valid; only the block is not used again by this worker.
   }
 }
 
-bool result_blocks::tend() noexcept {
-  if (!blocks_.is_giving_back()) {
-    blocks_.tend();
-    for (u32 c = shm::block_allocator::class_of(shm::large_block); c < lent_.size(); ++c) {
-      std::erase_if(lent_[c], [this](const shm::block& b) {
-        const bool back = is_back(b);
-        if (back) blocks_.release(b);
-        return back;
+bool result_blocks::trim() noexcept {
+  if (!blocks_.is_trimming()) {
+    blocks_.start_trim();
+    for (u32 c = shm::block_allocator::class_of(shm::large_block); c < handed_out_.size(); ++c) {
+      std::erase_if(handed_out_[c], [this](const shm::block& b) {
+        const bool returned = was_returned(b);
+        if (returned) blocks_.release(b);
+        return returned;
       });
     }
   }
-  if (blocks_.give_back_some()) {
-    tend_at_ = 0;
+  if (blocks_.trim_some()) {
+    trim_at_ = 0;
     return true;
   }
-  tend_at_ = base::cycles() + pause_;
+  trim_at_ = base::cycles() + pause_;
   return false;
 }
 
@@ -73,7 +74,7 @@ void outcome_writer::grow(wire_writer& base, std::size_t need) {
   shm::block bigger;
   std::byte* to = nullptr;
   try {
-    bigger = self.blocks_->take(std::max(used + need, 2 * used));
+    bigger = self.blocks_->acquire(std::max(used + need, 2 * used));
     to = self.blocks_->address(bigger);
   } catch (const std::system_error& e) {
     if (bigger) self.blocks_->put_back(bigger);
@@ -112,7 +113,7 @@ void outcome_writer::finish(shm::outcome_kind kind) {
                       std::memory_order_relaxed);
   slot_->kind.store(static_cast<std::uint16_t>(kind), std::memory_order_relaxed);
   slot_->block.store(block_.offset, std::memory_order_relaxed);
-  if (block_) blocks_->lend(std::exchange(block_, {}));
+  if (block_) blocks_->hand_out(std::exchange(block_, {}));
 }
 
 chunk_writer::chunk_writer(shm::slot& s, result_blocks& blocks)
@@ -130,7 +131,7 @@ void chunk_writer::grow(wire_writer& base, std::size_t need) {
   auto& self = static_cast<chunk_writer&>(base);
   const std::size_t used = self.size();
   const shm::block bigger =
-      self.blocks_->take(std::max<u64>({used + need, 2 * used, first_chunk_block}));
+      self.blocks_->acquire(std::max<u64>({used + need, 2 * used, first_chunk_block}));
   std::byte* to = nullptr;
   try {
     to = self.blocks_->address(bigger);
@@ -139,7 +140,8 @@ void chunk_writer::grow(wire_writer& base, std::size_t need) {
     throw;
   }
   if (used != 0) std::memcpy(to, self.begin_, used);
-  // A reader after this process's death finds either block: both hold all finished items.
+  // If this process dies, the parent finds the old block or the new one: both hold all finished
+  // items.
   self.progress_line_->outcomes.store(bigger.offset, std::memory_order_release);
   if (self.block_) self.blocks_->put_back(self.block_);
   self.block_ = bigger;
@@ -168,18 +170,18 @@ void chunk_writer::write_exception(detail::chunk_run& base) {
   encode_current_exception(self);
 }
 
-// The stores in these two are relaxed: the CAS to DONE releases them.
+// The stores in these two functions are relaxed: the CAS to DONE releases them.
 void chunk_writer::finish_without_room(int error) {
   slot_->kind.store(static_cast<std::uint16_t>(shm::outcome_kind::no_room),
                     std::memory_order_relaxed);
   slot_->length.store(static_cast<u64>(error), std::memory_order_relaxed);
-  if (block_) blocks_->lend(std::exchange(block_, {}));
+  if (block_) blocks_->hand_out(std::exchange(block_, {}));
 }
 
 void chunk_writer::finish_chunk() {
   slot_->kind.store(static_cast<std::uint16_t>(shm::outcome_kind::items),
                     std::memory_order_relaxed);
-  if (block_) blocks_->lend(std::exchange(block_, {}));
+  if (block_) blocks_->hand_out(std::exchange(block_, {}));
 }
 
 }  // namespace procpool::worker
@@ -189,7 +191,7 @@ namespace procpool::detail {
 void chunk_run::end_run() {
   if (!in_run_) return;
   in_run_ = false;
-  // Without values there is no run. Where memory has run out, half a value may be there.
+  // A run without values is dropped. A half-written value, when memory has run out, is cut off.
   rewind(run_length_ == 0 ? 0 : sizeof(std::uint64_t) + std::size_t{run_length_} * run_stride_);
   if (run_length_ == 0) return;
   const std::uint64_t header = run_header(run_length_, run_stride_);

@@ -1,6 +1,12 @@
-// Where a worker writes outcomes: into the slot if they are small, else into a block of the
-// worker's own partition. The parent gives such a block back by clearing its header; whoever dies
-// between leaves the block to the sweep, which ends the partition as a whole.
+// Where a worker writes outcomes: into the slot if they are small, otherwise into a block of the
+// worker's own partition.
+//
+//   acquire() -> write -> hand_out(): the slot names the block, DONE publishes both
+//                      -> the parent reads the value and clears `in_use` of the block's header
+//                      -> acquire() finds that, and uses the block again
+//
+// A block that was acquired and not handed out is put_back(). If the worker dies, its whole
+// partition is freed once the parent has read what it needs of it, so no block is lost.
 #pragma once
 
 #include <algorithm>
@@ -14,43 +20,46 @@
 
 namespace procpool::worker {
 
-// The worker's partition. One thread.
+// The blocks of the worker's partition. One thread.
 class result_blocks {
  public:
   result_blocks(const shm::region& r, shm::arena_view& view, shm::u64 partition)
       : view_(&view),
         blocks_(r.fd(), r.partition(partition), r.partition(partition + 1)),
         pause_(std::max<shm::u64>(1, r.header().cycles_per_us) * 1'000'000),
-        tend_at_(base::cycles() + pause_) {}
+        trim_at_(base::cycles() + pause_) {}
 
-  // Throws std::system_error when the partition or the machine is full.
-  shm::block take(shm::u64 bytes);
-  // Never published: free at once.
+  // A block for at least so many bytes. Throws std::system_error when the partition is full or the
+  // machine has no memory.
+  shm::block acquire(shm::u64 bytes);
+  // Of a block that was not handed out: it is free at once.
   void put_back(shm::block b) { blocks_.release(b); }
-  // Published: the parent clears the header when it has read it.
-  void lend(shm::block b) noexcept;
-  // From this cycle on tend() is due, so that large blocks do not keep memory that nobody needs.
-  shm::u64 tend_at() const { return tend_at_; }
-  // Takes some milliseconds at most. True if there is more to do at once.
-  bool tend() noexcept;
+  // Of a block that is about to be published: the parent clears its header when it has read it.
+  void hand_out(shm::block b) noexcept;
+  // The cycle from which on trim() is due, so that large free blocks do not keep their memory.
+  shm::u64 trim_at() const { return trim_at_; }
+  // Frees memory of large blocks, for some milliseconds at most. Returns whether there is more to
+  // do at once.
+  bool trim() noexcept;
   // False once a task has closed the descriptor of the pool's memory.
   bool owns_file() const noexcept { return blocks_.owns_file(); }
   std::byte* address(shm::block b) { return view_->at(b.offset, b.capacity); }
 
  private:
-  bool is_back(const shm::block& b) {
-    // acquire: the reader is done with it before we write
+  bool was_returned(const shm::block& b) {
+    // acquire: the parent has read the block before this worker writes to it
     return view_->header(b.offset).in_use.load(std::memory_order_acquire) == 0;
   }
 
   shm::arena_view* view_;
   shm::block_allocator blocks_;
-  std::vector<std::deque<shm::block>> lent_;  // by size class, the oldest first
-  shm::u64 pause_;                            // cycles between two tend()
-  shm::u64 tend_at_;
+  std::vector<std::deque<shm::block>> handed_out_;  // by size class, the oldest first
+  shm::u64 pause_;                                  // cycles between two trim()
+  shm::u64 trim_at_;
 };
 
-// Writes one outcome. Begins in the slot; the arguments there must not be needed any more.
+// Writes the outcome of one task. It begins in the slot, over the arguments, which must not be
+// needed any more.
 class outcome_writer final : public detail::wire_writer {
  public:
   outcome_writer(shm::slot& s, result_blocks& blocks)
@@ -60,22 +69,22 @@ class outcome_writer final : public detail::wire_writer {
   ~outcome_writer() {
     if (block_) blocks_->put_back(block_);
   }
-  // Starts again, for the exception that came instead of a value.
+  // Discards what was written, for an exception that is thrown while a value is written.
   void restart() {
     cur_ = begin_;
     no_room_ = 0;
     if (noted_) forget_objects();
   }
-  // Why it cannot grow: an errno value; 0 if it can.
+  // Why the writer could not grow: an errno value; 0 if it could.
   int no_room() const { return no_room_; }
-  // Fills the slot's outcome fields; the state word is the caller's business. With a value whose
-  // shared objects have to be listed it may throw as writing does.
+  // Fills the outcome fields of the slot; the caller changes the state word. May throw, as writing
+  // does, if the value names shared objects, which are listed after it.
   void finish(shm::outcome_kind kind);
 
  private:
   static void grow(wire_writer& self, std::size_t need);
   static void note(wire_writer& self, const detail::shared_object& object);
-  // Out of the usual way.
+  // Rare, so kept out of the path of tasks.
   [[gnu::noinline]] shm::outcome_kind append_objects();
   [[gnu::noinline]] void forget_objects() noexcept;
   shm::slot* slot_;
@@ -85,7 +94,7 @@ class outcome_writer final : public detail::wire_writer {
   bool noted_ = false;  // the value names shared objects
 };
 
-// The outcomes of a chunk's items, one after the other, in a growing block.
+// Writes the outcomes of a chunk's items, one after the other, into a growing block.
 class chunk_writer final : public detail::chunk_run {
  public:
   chunk_writer(shm::slot& s, result_blocks& blocks);
@@ -93,7 +102,7 @@ class chunk_writer final : public detail::chunk_run {
     if (block_) blocks_->put_back(block_);
   }
   void finish_chunk();
-  // What is finished is delivered, and the rest has this errno value.
+  // The finished items are delivered, and the other ones fail with this errno value.
   void finish_without_room(int error);
 
  private:

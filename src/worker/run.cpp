@@ -28,7 +28,7 @@ shm::worker_block* block_of_this_process = nullptr;
 constexpr shm::u32 initializer_failed = 2, descriptors_closed = 3;  // worker_block::ready
 constexpr int exit_disowned = 70;                                   // EX_SOFTWARE of sysexits.h
 
-// A function without arguments beyond its payload: the initializer, the finalizer.
+// Calls the initializer or the finalizer, whose arguments are in a block; code 0: there is none.
 void run_hook(shm::arena_view& view, shm::u64 code, shm::u64 block, shm::u64 length) {
   if (code == 0) return;
   const auto thunk =
@@ -37,7 +37,7 @@ void run_hook(shm::arena_view& view, shm::u64 code, shm::u64 block, shm::u64 len
   thunk(task);
 }
 
-// In a catch block: the exception goes to the parent.
+// In a catch block: leaves the exception in the worker's block of the region, for the parent.
 void report_failure(shm::worker_block& block, shm::u32 what) {
   class report_writer final : public detail::wire_writer {
    public:
@@ -68,7 +68,8 @@ void leave_disowned() noexcept {
 }
 
 void run(const launch::worker_context& context) {
-  // Processes that a task forks outlive it: they have neither the region nor its descriptor.
+  // A process that a task forks may outlive the pool: it gets neither the region nor its
+  // descriptor.
   runtime::install_fork_handlers();
   os::add_private_fd(context.region_fd);
   os::add_private_fd(context.page_fd);
@@ -85,7 +86,7 @@ void run(const launch::worker_context& context) {
   worker_registry::set_instance(
       *new worker_registry(context.page_fd, page, given.row));  // for the rest of the worker's life
   shm::keep_file_mappings();
-  // What an earlier worker has written here was read; its memory goes back.
+  // The parent has read the results of the partition's previous worker: its memory is freed.
   os::punch_hole(region.fd(), region.partition(given.partition), region.stride());
   os::trace_crashes(block.trace, shm::trace_bytes, block.trace_length);
   shm::arena_view view(region.fd(), region.arena_offset());
@@ -95,7 +96,7 @@ void run(const launch::worker_context& context) {
     report_failure(block, initializer_failed);
     os::leave_process(1);
   }
-  // The initializer may have changed the user: see loop::look_around.
+  // The initializer may have changed the user: see loop::maintain.
   if (!os::die_with_parent(context.server_pid)) os::leave_process(0);
   // release: the initializer is done
   block.ready.store(1, std::memory_order_release);
@@ -106,14 +107,14 @@ void run(const launch::worker_context& context) {
   try {
     run_hook(view, header.finalizer_code, header.finalizer_block, header.finalizer_length);
   } catch (const std::exception& e) {
-    // Nobody waits for it: said where errors are said that nobody asks for.
+    // No caller waits for the finalizer, so its error goes to standard error.
     os::write_stderr(std::string("procpool: the finalizer of a worker failed: ") + e.what() + "\n");
     os::leave_process(1);
   } catch (...) {
     os::write_stderr("procpool: the finalizer of a worker failed\n");
     os::leave_process(1);
   }
-  // What tasks have printed and not flushed; a worker that crashes loses it, as any program does.
+  // Output that tasks have not flushed. A worker that crashes loses it, as any program does.
   std::fflush(nullptr);
   std::cout.flush();
   os::leave_process(0);

@@ -1,5 +1,6 @@
-// The whole life of a worker process: set up, initializer, loop, finalizer. Entered by the fork
-// server's child with one thread; never returns.
+// A worker process from its first to its last instruction: attach to the region, run the
+// initializer, run the loop, run the finalizer, exit. The fork server's child calls it with one
+// thread.
 #pragma once
 
 #include "launch/worker_context.hpp"
@@ -8,10 +9,10 @@ namespace procpool::worker {
 
 [[noreturn]] void run(const launch::worker_context& context);
 
-// The seat of this worker; negative in every other process.
+// The seat (the index in the pool) of this worker; negative in every other process.
 int current_seat() noexcept;
 
-// In a catch block: the parent hears of that exception as the reason why this worker has left.
+// In a catch block: ends this worker, and reports the exception to the parent as the reason.
 [[noreturn]] void leave_disowned() noexcept;
 
 }  // namespace procpool::worker

@@ -12,8 +12,8 @@
 //   1. cmake --build build/dev --target chaos_kill_everywhere_test
 //   2. PROCPOOL_SHOW_MISSED=1 build/dev/tests/chaos_kill_everywhere_test
 //      prints each function that has instructions which are not executed, with the text for `code`
-//      and the disassembly. The failures name what is not in the list ("not reached in ...") and the
-//      entries that are not needed any more ("reached, or gone: ...").
+//      and the disassembly. The failures name what is not in the list ("not reached in ...") and
+//      the entries that are not needed any more ("reached, or gone: ...").
 //   3. for what is not in the list: write a scenario that executes it, or an entry, if its reason
 //      says why a kill there can do no harm. Remove the entries that are not needed.
 #pragma once
@@ -66,14 +66,14 @@ inline constexpr exemption exempt[] = {
      "all that is free has given its memory back"},
     {"shm::block_allocator::allocate_of",
      "mov lea jmp | mov mov mov mov call subq jmp | mov mov call mov | mov mov call mov",
-     "blocks that are free and cold, or about to be: free memory, and vectors that are never "
+     "blocks that are free and punched, or about to be: free memory, and vectors that are never "
      "empty"},
     {"shm::block_allocator::refill",
      "push push push mov mov mov mov lea add call cmp jne cmp jne mov mov pop mov pop pop "
      "jmp",
-     "a block that was cold"},
+     "a block that was punched"},
     {"shm::block_allocator::back", "cmp jae mov mov sub", "the last MiB of a partition"},
-    // Both lists were reserved by allocate(), so they do not grow; and more is kept warm than here.
+    // Both lists were reserved by allocate(), so they do not grow; and more is kept resident than here.
     {"shm::block_allocator::release",
      "mov lea add cmp ja | mov mov mov call mov cmp je mov add mov add pop pop pop pop pop "
      "pop ret movabs mov mov sub mov sar cmp je cmp mov cmovne add jb test jne xor xor mov "
@@ -90,7 +90,7 @@ inline constexpr exemption exempt[] = {
     {"worker::chunk_writer::finish_chunk", "ret", emptied},
     {"worker::chunk_writer::finish_without_room",
      "sub mov pxor movl mov movdqu movups mov mov movups call add ret",
-     "a block that is so full that no exception fits: lent as by finish_chunk"},
+     "a block that is so full that no exception fits: handed out as by finish_chunk"},
     {"worker::chunk_writer::~chunk_writer", "sub mov movdqu mov lea movups mov call add ret",
      emptied},
     {"worker::invoker::fail_rest", "mov call jmp mov mov call mov lea mov jmp", at_the_end},
@@ -109,8 +109,8 @@ inline constexpr exemption exempt[] = {
     {"worker::outcome_writer::finish", "call mov jmp", shared_objects},
     {"worker::outcome_writer::~outcome_writer", "sub mov movdqu mov lea movups mov call add ret",
      emptied},
-    {"worker::result_blocks::lend", "mov mov jmp", "no private memory: a landing pad"},
-    {"worker::result_blocks::lend", "sub jne call call jmp", "no private memory"},
+    {"worker::result_blocks::hand_out", "mov mov jmp", "no private memory: a landing pad"},
+    {"worker::result_blocks::hand_out", "sub jne call call jmp", "no private memory"},
 };
 
 }  // namespace procpool::testing

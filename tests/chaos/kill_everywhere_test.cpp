@@ -63,11 +63,11 @@ const std::vector<boundary> boundaries = {
     {"procpool::detail::wire<procpool::testing::numbers>::take(", private_memory},
     {"procpool::worker::(anonymous namespace)::leave_if_disowned(",
      "asks whose the descriptors are, and ends the worker if they are not its own any more"},
-    {"procpool::worker::loop::look_around(", free_memory},
+    {"procpool::worker::loop::maintain(", free_memory},
     {"procpool::worker::leave_disowned(", "ends a worker whose descriptors a task has closed"},
     {"procpool::os::leave_process(", "ends the process"},
-    {"procpool::shm::block_allocator::give_all_back(", free_memory},
-    {"procpool::shm::block_allocator::take_leaving(", free_memory},
+    {"procpool::shm::block_allocator::trim_all(", free_memory},
+    {"procpool::shm::block_allocator::take_trimming(", free_memory},
     {"procpool::shm::block_allocator::punch(", free_memory},
     {"procpool::os::is_little_memory(", "reads what the machine says of its memory"},
     {"procpool::error::", "an exception's own functions"},
@@ -831,7 +831,8 @@ TEST_F(kill_everywhere, the_code_is_that_of_the_loop) {
         "procpool::worker::encode_current_exception("}) {
     EXPECT_TRUE(protocol().has_function(must)) << must << " is not found";
   }
-  for (const char* other : {"procpool::parent::", "procpool::launch::"}) {
+  for (const char* other :
+       {"procpool::parent::", "procpool::launch::", "procpool::futures::", "procpool::threads::"}) {
     EXPECT_FALSE(protocol().has_function(other)) << "the loop calls " << other;
   }
   for (const std::string& s : protocol().strangers()) {

@@ -81,27 +81,27 @@ u64 bytes_of(int fd) {
 TEST(blocks_test, large_blocks_keep_their_pages_until_nobody_has_needed_them_for_a_while) {
   const os::unique_fd fd = os::create_memfd("blocks_test");
   block_allocator blocks(fd.get(), arena, arena + 64 * window_bytes);
-  EXPECT_FALSE(blocks.has_large());
+  EXPECT_FALSE(blocks.needs_trim());
   const block two[] = {blocks.allocate(3 * large_block), blocks.allocate(3 * large_block)};
   const block huge = blocks.allocate(window_bytes + 1);
-  EXPECT_TRUE(blocks.has_large());
+  EXPECT_TRUE(blocks.needs_trim());
   for (const block& b : two) blocks.release(b);
   blocks.release(huge);
   const u64 all = bytes_of(fd.get());
   EXPECT_GT(all, window_bytes);
-  blocks.tend();
-  EXPECT_FALSE(blocks.give_back_some()) << "they were released since the last time";
+  blocks.start_trim();
+  EXPECT_FALSE(blocks.trim_some()) << "they were released since the last time";
   // One of them is needed, one is not.
   EXPECT_EQ(blocks.allocate(3 * large_block).offset, two[1].offset);
   blocks.release(two[1]);
   EXPECT_EQ(bytes_of(fd.get()), all);
-  blocks.tend();
-  while (blocks.give_back_some()) continue;
+  blocks.start_trim();
+  while (blocks.trim_some()) continue;
   EXPECT_LT(bytes_of(fd.get()), window_bytes);
-  EXPECT_TRUE(blocks.has_large());
-  blocks.tend();
-  while (blocks.give_back_some()) continue;
-  EXPECT_FALSE(blocks.has_large());
+  EXPECT_TRUE(blocks.needs_trim());
+  blocks.start_trim();
+  while (blocks.trim_some()) continue;
+  EXPECT_FALSE(blocks.needs_trim());
   EXPECT_LT(bytes_of(fd.get()), 2 * growth);
 }
 
@@ -112,12 +112,12 @@ TEST(blocks_test, a_block_that_is_leaving_can_be_had) {
   const block big = blocks.allocate(2 * window_bytes);
   std::memset(view.at(big.offset, big.capacity), 1, big.capacity);
   blocks.release(big);
-  blocks.tend();
-  blocks.tend();
-  EXPECT_TRUE(blocks.give_back_some());  // a part of it
+  blocks.start_trim();
+  blocks.start_trim();
+  EXPECT_TRUE(blocks.trim_some());  // a part of it
   const block again = blocks.allocate(2 * window_bytes);
   EXPECT_EQ(again.offset, big.offset);
-  EXPECT_FALSE(blocks.is_giving_back());
+  EXPECT_FALSE(blocks.is_trimming());
   EXPECT_GE(bytes_of(fd.get()), big.capacity);
   EXPECT_EQ(view.at(again.offset, again.capacity)[0], std::byte{0});
   EXPECT_EQ(view.at(again.offset, again.capacity)[again.capacity - 1], std::byte{1});
