@@ -299,7 +299,7 @@ void pool::drop(task_record& r) noexcept {
     r.dropped = true;
     // relaxed: counted under the hub's mutex; who looks without it only guesses
     const bool first = dropped_.fetch_add(1, std::memory_order_relaxed) == 0;
-    if (first && objects::any_made())
+    if (first && parent_registry::any_made())
       wake_supervisor();  // it may keep some: see look_after_objects
     if (!r.set_flag(shm::notify_flag)) {
       // Done in the meantime; if its slot is on a list, that list is emptied here.

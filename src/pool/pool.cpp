@@ -95,7 +95,7 @@ pool::pool(pool_options options)
   for (u32 i = 0; i < region_.workers(); ++i) start_seat(i);
   wake_.emplace();
   try {
-    objects::instance().add_waker(*wake_);
+    parent_registry::instance().add_waker(*wake_);
     {
       completion_hub& hub = completion_hub::instance();
       const std::lock_guard lock(hub.mutex());
@@ -124,7 +124,7 @@ pool::~pool() {
 }
 
 void pool::forget() noexcept {
-  if (objects* all = objects::existing()) all->remove_waker(*wake_);
+  if (parent_registry* all = parent_registry::existing()) all->remove_waker(*wake_);
   {
     registry& all = all_pools();
     const std::lock_guard lock(all.mutex);

@@ -512,12 +512,12 @@ submission::~submission() {
 
 void submission::note(wire_writer& base, const shared_object& object) {
   auto& self = static_cast<submission&>(base);
-  if (object.use()->home != parent::objects::existing()) {
+  if (object.mapping()->owner != parent::parent_registry::existing()) {
     throw codec_error("this handle belongs to another process, and cannot be sent from here");
   }
   if (self.objects_ == nullptr) self.objects_ = new parent::object_refs;
   // The same array for each item of a chunk is the usual case.
-  if (!self.objects_->empty() && self.objects_->back().use() == object.use()) return;
+  if (!self.objects_->empty() && self.objects_->back().mapping() == object.mapping()) return;
   self.objects_->push_back(object);
 }
 

@@ -103,7 +103,7 @@ std::chrono::milliseconds pool::next_timeout() {
   const std::lock_guard lock(mutex_);
   std::chrono::milliseconds most = longest_sleep;
   const auto at_most = [&most](std::chrono::milliseconds pause) { most = std::min(most, pause); };
-  if (!server_lost_ && server_->patience() >= 0ms) at_most(server_->patience());
+  if (!server_lost_ && server_->poll_timeout() >= 0ms) at_most(server_->poll_timeout());
   if (stopping_ && !drained_) most = wind_down_step;
   const auto not_after = [&](time_point t) {
     at_most(std::chrono::ceil<std::chrono::milliseconds>(std::max(duration::zero(), t - now())));

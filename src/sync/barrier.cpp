@@ -334,19 +334,19 @@ party::party(barrier b)
     : barrier_(std::move(b)),
       self_(detail::shared_object::create(1)),
       process_(os::this_process_owner()) {
-  barrier_.register_party(self_.use()->ref);
+  barrier_.register_party(self_.mapping()->ref);
 }
 
 party::party(barrier b, detail::shared_object self)
     : barrier_(std::move(b)), self_(std::move(self)), process_(os::this_process_owner()) {
-  if (barrier_ && self_) barrier_.receive_party(self_.use()->ref);
+  if (barrier_ && self_) barrier_.receive_party(self_.mapping()->ref);
 }
 
 party::~party() {
   // Departed only with the last handle of this process. A handle within an argument or a result
   // that is on its way counts, too.
-  if (!barrier_ || !self_ || self_.use()->handles.load(std::memory_order_relaxed) != 1) return;
-  if (process_ == os::this_process_owner()) barrier_.deregister_party(self_.use()->ref);
+  if (!barrier_ || !self_ || self_.mapping()->handles.load(std::memory_order_relaxed) != 1) return;
+  if (process_ == os::this_process_owner()) barrier_.deregister_party(self_.mapping()->ref);
 }
 
 std::size_t barrier::parties() const { return view(memory(), bytes()).parties; }
