@@ -85,7 +85,7 @@ pool::pool(pool_options options)
   h.cycles_per_us = base::cycles_per_us();
   h.cpus = cpus_;
   h.tasks_per_worker = static_cast<u32>(options_.max_tasks_per_child.value_or(0));
-  idle_deaths_.reserve(2 * seats_.size() + few_deaths);  // judge() needs no memory
+  idle_deaths_.reserve(2 * seats_.size() + few_deaths);  // assess_death() needs no memory
   // relaxed: nobody else knows of it; it is never in use
   lost_slot_.references.store(0, std::memory_order_relaxed);
   set_hook(options_.initializer, h.initializer_code, h.initializer_block, h.initializer_length);
@@ -190,7 +190,7 @@ void pool::shutdown(const shutdown_options& o) {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    usual_ = false;
+    fast_path_ = false;
     if (o.cancel_futures) cancel_pending();
     // From a report that found no other thread: the supervisor does not wait for itself.
     if (std::this_thread::get_id() == supervisor_.get_id()) may_wait = false;
@@ -229,7 +229,7 @@ void pool::signal_workers(int signal) {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    usual_ = false;
+    fast_path_ = false;
     cancel_pending();
     doom(signal);
   }
@@ -357,7 +357,7 @@ void pool::finish_all(bool cancel) noexcept {
       const std::lock_guard lock(all.mutex);
       for (pool* p : all.pools) {
         // Its supervisor may be its last owner: one more, until we are done with it.
-        if (!p->try_own()) continue;
+        if (!p->try_retain()) continue;
         const std::unique_lock inner(p->mutex_);
         if (!p->ended_ && !p->given_up_ && next == nullptr) {
           next = p;
@@ -366,7 +366,7 @@ void pool::finish_all(bool cancel) noexcept {
         }
       }
     }
-    for (pool* p : unwanted) p->disown();
+    for (pool* p : unwanted) p->release();
     unwanted.clear();
     if (next == nullptr) return;
     try {
@@ -374,7 +374,7 @@ void pool::finish_all(bool cancel) noexcept {
     } catch (...) {
       return;  // the pool's processes die with this one
     }
-    next->disown();
+    next->release();
   }
 }
 
@@ -404,9 +404,9 @@ owned_pool::owned_pool(pool_options options, run_in where) : uncaught_(std::unca
 owned_pool::~owned_pool() {
   // In a copy of the process its threads and workers are not there.
   if (!is_here(target_)) return;
-  if (target_.here != nullptr) target_.here->abandon(!let_go_);
+  if (target_.here != nullptr) target_.here->abandon(!released_);
   if (target_.pool == nullptr) return;
-  if (!let_go_) {
+  if (!released_) {
     try {
       target_.pool->shutdown({.cancel_futures = std::uncaught_exceptions() > uncaught_});
     } catch (...) {
@@ -428,7 +428,7 @@ int owned_pool::max_workers() const {
 }
 
 void owned_pool::shutdown(const shutdown_options& options) {
-  let_go_ = !options.wait;
+  released_ = !options.wait;
   const task_target to = use();
   if (to.pool != nullptr) {
     to.pool->shutdown(options);

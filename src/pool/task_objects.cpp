@@ -112,12 +112,12 @@ std::unique_ptr<object_refs> pool::release_outcome_objects(task_record& r) noexc
   return std::move(r.outcome_objects);
 }
 
-void task_record::let_arguments_go() noexcept {
+void task_record::drop_argument_objects() noexcept {
   // acquire: by submit; nobody else takes the same
   delete argument_objects.exchange(nullptr, std::memory_order_acquire);
 }
 
-void task_record::let_outcome_go(u64 word) noexcept {
+void task_record::drop_outcome_objects(u64 word) noexcept {
   try {
     if (names_objects(word)) owner->take_over_objects(*this, word);
   } catch (...) {
