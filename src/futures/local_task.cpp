@@ -92,7 +92,7 @@ void local_task::notify(std::uint32_t word) noexcept {
   // In a copy of the process nobody listens, and the mutex may be held for ever.
   if ((word & listener_flag) == 0 || !home().is_here()) return;
   completion_hub& hub = completion_hub::instance();
-  const std::lock_guard lock(hub.mutex());
+  const base::lock_guard lock(hub.mutex());
   listeners_.deliver();
   hub.ring();
 }
