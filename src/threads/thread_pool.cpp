@@ -75,11 +75,12 @@ void thread_pool::commit(local_task* task) {
     const base::lock_guard inner(all.mutex);
     std::erase_if(all.pools, [](const auto& p) { return p.expired(); });
     all.pools.push_back(weak_from_this());
-    // Registered after the program's static objects, so that it runs before their destructors.
+    // Registered after the program's static objects were made, so that it runs before their
+    // destructors.
     registered_ =
         runtime::finish_at_exit(runtime::finish_order::thread_pools, &thread_pool::finish_all);
   }
-  // Before the task is in the queue: then nothing has happened if there can be no thread.
+  // Before the task is queued: if no thread can be started, nothing has happened.
   if (queued_ >= idle_ && alive_ < static_cast<std::size_t>(max_workers_)) {
     try {
       start_thread();
@@ -108,7 +109,7 @@ void thread_pool::start_thread() {
   s->alive = true;
   workers_.push_back(std::move(s));
   ++alive_;
-  ++idle_;  // it will take the task that it was started for
+  ++idle_;  // and will take the task for which it was started
 }
 
 void thread_pool::work(std::size_t index) {
