@@ -53,9 +53,9 @@ class PROCPOOL_EXPORT barrier : public detail::sync_handle {
 
   std::size_t wait_limited(const duration* limit) const;
   // What is known of the party that this names: it begins, is in this process, has left it.
-  void expect(const detail::object_ref& one) const;
-  void accept(const detail::object_ref& one) const;
-  void dismiss(const detail::object_ref& one) const noexcept;
+  void register_party(const detail::object_ref& one) const;
+  void receive_party(const detail::object_ref& one) const;
+  void deregister_party(const detail::object_ref& one) const noexcept;
 };
 
 // One of those that a barrier waits for, as a handle, so that it is known when it will not come.

@@ -47,7 +47,7 @@ class inline_executor : public basic_executor<inline_executor, detail::byte_task
   detail::task_target native_target() const { return pool_.use(); }
 
  private:
-  detail::pool_ref pool_;
+  detail::owned_pool pool_;
 };
 
 }  // namespace procpool

@@ -63,7 +63,7 @@ class process_pool_executor : public basic_executor<process_pool_executor, detai
   detail::task_target native_target() const { return pool_.use(); }
 
  private:
-  detail::pool_ref pool_;
+  detail::owned_pool pool_;
 };
 
 }  // namespace procpool

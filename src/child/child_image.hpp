@@ -10,7 +10,7 @@
 namespace procpool::shm {
 
 // The task comes behind it, at a multiple of 16.
-struct alignas(16) process_image {
+struct alignas(16) child_image {
   u64 code;     // of a detail::process_thunk; 0: `closure` is to be run
   u64 closure;  // address of a detail::process_body in the parent, of which this is a copy
   u64 length;   // of the task
@@ -18,15 +18,15 @@ struct alignas(16) process_image {
   char name[20];
   u64 signals;  // that the parent sends to the process: os/program_signals.hpp
 };
-static_assert(std::is_trivially_copyable_v<process_image> && sizeof(process_image) == 64);
+static_assert(std::is_trivially_copyable_v<child_image> && sizeof(child_image) == 64);
 
-inline constexpr u64 process_arena_begin = window_bytes;  // blocks want to begin at a window
+inline constexpr u64 child_arena_begin = window_bytes;  // blocks want to begin at a window
 
 // The image's place in the file, as the number that launch passes on: no worker_argument has the
 // highest bit.
-inline constexpr u64 process_bit = u64{1} << 63U;
-constexpr bool names_process(u64 argument) { return (argument & process_bit) != 0; }
-constexpr u64 process_argument(u64 offset) { return offset | process_bit; }
-constexpr u64 image_offset(u64 argument) { return argument & ~process_bit; }
+inline constexpr u64 child_bit = u64{1} << 63U;
+constexpr bool names_child(u64 argument) { return (argument & child_bit) != 0; }
+constexpr u64 child_argument(u64 offset) { return offset | child_bit; }
+constexpr u64 image_offset(u64 argument) { return argument & ~child_bit; }
 
 }  // namespace procpool::shm

@@ -35,7 +35,7 @@ bool wait_and_look(std::unique_lock<std::mutex>& lock, std::condition_variable& 
     if (changed.wait_for(lock, now, done)) return true;
     if (left <= now) return false;
     lock.unlock();
-    process_host::instance().look();
+    process_host::instance().handle_pending_events();
     lock.lock();
   }
 }

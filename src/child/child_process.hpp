@@ -78,7 +78,7 @@ class child_process {
   launch::seat_id id_;
   shm::block block_;
   os::mapping image_pages_;
-  shm::process_image* image_ = nullptr;  // in these pages, with the process's block
+  shm::child_image* image_ = nullptr;  // in these pages, with the process's block
   shm::u32 row_ = 0;
   std::vector<detail::shared_object> objects_;  // that its arguments name
 };

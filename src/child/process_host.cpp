@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "objects/parent_registry.hpp"
-#include "os/event_fd.hpp"
 #include "os/limits.hpp"
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
@@ -73,14 +72,12 @@ constinit base::per_process<process_host> hosts;
 process_host& process_host::instance() { return hosts.get(); }
 
 process_host::process_host()
-    : file_(make_file()),
-      blocks_(file_.get(), shm::process_arena_begin, os::file_size_limit()),
-      wake_(os::make_event_fd()) {
+    : file_(make_file()), blocks_(file_.get(), shm::child_arena_begin, os::file_size_limit()) {
   os::add_private_fd(events_.fd());
-  if (const int failed = events_.add(wake_.get()); failed != 0) {
+  if (const int failed = events_.add(wake_.fd()); failed != 0) {
     throw std::system_error(failed, std::generic_category(), "procpool: cannot watch processes");
   }
-  objects::instance().add_waker(wake_.get());
+  parent_registry::instance().add_waker(wake_);
 }
 
 // --- starting
@@ -89,7 +86,7 @@ process_host::process_host()
 void process_host::start(const std::shared_ptr<child_process>& child, detail::process_thunk thunk,
                          detail::process_payload& task) {
   require_file();
-  shm::process_image head{};
+  shm::child_image head{};
   head.code = detail::to_code_ref(reinterpret_cast<const void*>(thunk)).bits;
   head.length = task.size();
   for (bool launched = false; !launched;) {
@@ -110,7 +107,7 @@ void process_host::start_copy(const std::shared_ptr<child_process>& child) {
   ensure_thread();
   {
     const std::lock_guard lock(mutex_);
-    shm::process_image head{};
+    shm::child_image head{};
     head.closure = reinterpret_cast<u64>(child->body());
     write_image(*child, head, nullptr);
   }
@@ -163,14 +160,14 @@ std::shared_ptr<process_group> process_host::add_group(bool copies) {
 }
 
 // Under mutex_. What it takes stays with the child until release().
-void process_host::write_image(child_process& child, const shm::process_image& head,
+void process_host::write_image(child_process& child, const shm::child_image& head,
                                const std::byte* task) {
-  shm::process_image image = head;
+  shm::child_image image = head;
   const std::size_t letters = std::min(child.name().size(), sizeof(image.name) - 1);
   std::memcpy(image.name, child.name().data(), letters);
   child.block_ = blocks_.allocate(sizeof(image) + head.length);
   try {
-    child.row_ = image.row = objects::instance().take_row();
+    child.row_ = image.row = parent_registry::instance().acquire_row();
     const u64 in_page = child.block_.offset % os::page_size();
     os::mapping pages = os::mapping::shared(file_.get(), child.block_.offset - in_page,
                                             in_page + sizeof(image) + head.length);
@@ -179,7 +176,7 @@ void process_host::write_image(child_process& child, const shm::process_image& h
     if (head.length != 0) std::memcpy(to + sizeof(image), task, head.length);
     pages.exclude_from_fork();
     pages.exclude_from_core();
-    child.image_ = reinterpret_cast<shm::process_image*>(to);
+    child.image_ = reinterpret_cast<shm::child_image*>(to);
     child.image_pages_ = std::move(pages);
   } catch (...) {
     release(child);
@@ -201,7 +198,7 @@ void process_host::launch(process_group& group, const std::shared_ptr<child_proc
       group.seats.emplace_back();
     }
     child->id_ = {static_cast<std::uint32_t>(seat), ++group.incarnations[seat]};
-    group.client->start_worker(child->id_, shm::process_argument(child->block_.offset),
+    group.client->start_worker(child->id_, shm::child_argument(child->block_.offset),
                                os::current_signal_actions());
     child->group_ = &group;
     group.seats[seat] = child;
@@ -209,7 +206,7 @@ void process_host::launch(process_group& group, const std::shared_ptr<child_proc
     release(*child);
     throw;
   }
-  wake();  // it has an answer to wait for
+  wake_.signal();  // the thread has an answer to wait for
 }
 
 // Under mutex_. The process is dead, or was never there.
@@ -217,7 +214,7 @@ void process_host::release(child_process& child) noexcept {
   child.group_ = nullptr;
   child.image_ = nullptr;
   child.image_pages_.reset();
-  if (child.row_ != 0) objects::instance().release_row(std::exchange(child.row_, 0));
+  if (child.row_ != 0) parent_registry::instance().put_back_row(std::exchange(child.row_, 0));
   if (child.block_) {
     blocks_.release(std::exchange(child.block_, {}));
     blocks_.give_all_back();  // the next process comes much later, or never
@@ -257,7 +254,7 @@ void process_host::ensure_thread() {
 void process_host::watch() {
   const runtime::library_thread registered;
   for (;;) {
-    const std::chrono::milliseconds timeout = patience();
+    const std::chrono::milliseconds timeout = poll_timeout();
     {
       const runtime::fork_safe_scope forks_may_happen;
       if (wake_.is_ours()) {
@@ -267,32 +264,28 @@ void process_host::watch() {
         os::poll_items({}, closed_pause);
       }
     }
-    if (wake_.is_ours()) os::clear_event_fd(wake_.get());
+    wake_.clear();
     if (!handle_events()) {
       // No memory. What is left to do is found in the next round.
       const runtime::fork_safe_scope forks_may_happen;
       os::poll_items({}, retry_pause);
-      wake();
+      wake_.signal();
     }
     remove_finished();
   }
 }
 
-void process_host::wake() const noexcept {
-  if (wake_.is_ours()) os::signal_event_fd(wake_.get());
-}
-
-void process_host::look() noexcept { handle_events(); }
+void process_host::handle_pending_events() noexcept { handle_events(); }
 
 // Milliseconds that may be slept.
-std::chrono::milliseconds process_host::patience() {
+std::chrono::milliseconds process_host::poll_timeout() {
   const std::lock_guard lock(mutex_);
   std::chrono::milliseconds most = no_limit;
   const auto at_most = [&most](std::chrono::milliseconds t) {
     if (t >= 0ms && (most < 0ms || t < most)) most = t;
   };
   for (const auto& group : groups_) {
-    at_most(group->client->patience());
+    at_most(group->client->poll_timeout());
     if (!is_empty(*group)) at_most(longest_sleep);
   }
   if (linger_pause_ != 0ms) at_most(linger_pause_);
@@ -309,7 +302,7 @@ bool process_host::handle_events() noexcept {
       }
     }
     // Objects that only a process holds: nobody tells when it lets go.
-    objects& all = objects::instance();
+    parent_registry& all = parent_registry::instance();
     all.collect();
     const std::lock_guard lock(mutex_);
     linger_pause_ =

@@ -15,6 +15,7 @@
 #include "child/child_image.hpp"
 #include "child/child_process.hpp"
 #include "launch/fork_server_client.hpp"
+#include "os/event_fd.hpp"
 #include "os/poll.hpp"
 #include "os/private_fds.hpp"
 #include "shm/blocks.hpp"
@@ -46,7 +47,7 @@ class process_host {
   // False when neither this process nor the fork server can send it. True when it has ended.
   bool signal(child_process& child, int number) noexcept;
   // What its thread does whenever it wakes up. Any thread.
-  void look() noexcept;
+  void handle_pending_events() noexcept;
 
  private:
   friend base::per_process<process_host>;
@@ -55,16 +56,15 @@ class process_host {
 
   void require_file() const;
   void ensure_thread();
-  void wake() const noexcept;
   void watch();
-  std::chrono::milliseconds patience();
+  std::chrono::milliseconds poll_timeout();
   bool handle_events() noexcept;
   void handle(process_group& group, const launch::server_event& event);
   void remove_finished() noexcept;
 
   std::shared_ptr<process_group> common_group();
   std::shared_ptr<process_group> add_group(bool copies);
-  void write_image(child_process& child, const shm::process_image& head, const std::byte* task);
+  void write_image(child_process& child, const shm::child_image& head, const std::byte* task);
   void launch(process_group& group, const std::shared_ptr<child_process>& child);
   void release(child_process& child) noexcept;
 
@@ -74,7 +74,7 @@ class process_host {
   std::mutex mutex_;
   os::private_fd file_;
   shm::block_allocator blocks_;
-  os::private_fd wake_;
+  os::wake_socket wake_;
   os::event_set events_;
   std::vector<std::shared_ptr<process_group>> groups_;
   std::chrono::milliseconds linger_pause_{0};

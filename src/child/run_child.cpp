@@ -24,7 +24,7 @@ namespace {
 
 constexpr int exit_failed = 1;
 
-void run_image(const shm::process_image& image) {
+void run_image(const shm::child_image& image) {
   if (image.code == 0) {
     reinterpret_cast<detail::process_body*>(image.closure)->run();
     return;
@@ -46,7 +46,7 @@ std::string describe_current_exception() {
 }
 
 // In one write, so that the lines of several processes do not mix.
-void report_exception(const shm::process_image& image) {
+void report_exception(const shm::child_image& image) {
   const char* name = image.name[0] != '\0' ? image.name : os::program_name();
   os::write_stderr("procpool: process " + std::string(name) + " (pid " +
                    std::to_string(os::this_process()) +
@@ -55,21 +55,22 @@ void report_exception(const shm::process_image& image) {
 
 }  // namespace
 
-void run_process(const launch::worker_context& context) {
+void run_child(const launch::worker_context& context) {
   // As in a worker: what is forked from here has neither the file nor the descriptors.
   runtime::install_fork_handlers();
   os::add_private_fd(context.region_fd);
   os::add_private_fd(context.page_fd);
   if (shm::attach_page(context.page_fd) != 0) os::leave_process(exit_failed);
   // Both for the rest of the process's life, and the views of its arguments with them.
-  static auto& view = *new shm::arena_view(context.region_fd, shm::process_arena_begin);
+  static auto& view = *new shm::arena_view(context.region_fd, shm::child_arena_begin);
   const shm::u64 offset = shm::image_offset(context.argument);
   const shm::u64 length =
-      reinterpret_cast<shm::process_image*>(view.at(offset, sizeof(shm::process_image)))->length;
+      reinterpret_cast<shm::child_image*>(view.at(offset, sizeof(shm::child_image)))->length;
   auto& image =
-      *reinterpret_cast<shm::process_image*>(view.at(offset, sizeof(shm::process_image) + length));
+      *reinterpret_cast<shm::child_image*>(view.at(offset, sizeof(shm::child_image) + length));
   os::accept_signals(&image.signals);
-  set_objects(*new objects(context.page_fd, *shm::current_page(), image.row));
+  worker_registry::set_instance(
+      *new worker_registry(context.page_fd, *shm::current_page(), image.row));
   shm::keep_file_mappings();
   if (image.name[0] != '\0') os::set_process_name(image.name);
   int code = 0;

@@ -6,6 +6,6 @@
 namespace procpool::worker {
 
 // Does not return: leaves with 0, or with 1 when the task threw.
-void run_process(const launch::worker_context& context);
+void run_child(const launch::worker_context& context);
 
 }  // namespace procpool::worker

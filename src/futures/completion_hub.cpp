@@ -123,12 +123,12 @@ bool completion_hub::spin(std::unique_lock<std::mutex>& lock, const time_point* 
   return found;
 }
 
-void completion_hub::revive(std::unique_lock<std::mutex>& lock) {
+void completion_hub::requeue_stale_hints(std::unique_lock<std::mutex>& lock) {
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     detail::completion_source* s = sources_[i];
     if (!s->try_retain()) continue;
     lock.unlock();
-    s->revive();
+    s->requeue_stale_hints();
     s->release();
     lock.lock();
   }

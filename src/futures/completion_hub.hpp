@@ -34,7 +34,7 @@ class completion_source {
   // Without it: whether its workers have all CPUs. A hint.
   virtual bool cpus_saturated() const noexcept { return true; }
   // Without it, when nothing has happened for a while: takes care of tasks that are stuck.
-  virtual void revive() noexcept {}
+  virtual void requeue_stale_hints() noexcept {}
   // Keeps the source alive without the mutex; false if it is about to end. release() may end it.
   virtual bool try_retain() noexcept { return true; }
   virtual void release() noexcept {}
@@ -81,7 +81,7 @@ class completion_hub {
         case rest::woken:
           break;
         case rest::silence:
-          revive(lock);
+          requeue_stale_hints(lock);
           break;
         case rest::deadline:
           drain();
@@ -98,7 +98,7 @@ class completion_hub {
   enum class rest { woken, silence, deadline };
   rest sleep(std::unique_lock<std::mutex>& lock, std::uint32_t doorbell, const time_point* deadline)
       REQUIRES(mutex_);
-  void revive(std::unique_lock<std::mutex>& lock) REQUIRES(mutex_);
+  void requeue_stale_hints(std::unique_lock<std::mutex>& lock) REQUIRES(mutex_);
   std::uint32_t arm();
 
   base::mutex mutex_;

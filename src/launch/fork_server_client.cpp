@@ -330,7 +330,7 @@ os::unique_fd fork_server_client::duplicate_pidfd(seat_id id) const noexcept {
 
 bool fork_server_client::lost() const noexcept { return state_->server_lost; }
 
-std::chrono::milliseconds fork_server_client::patience() const noexcept {
+std::chrono::milliseconds fork_server_client::poll_timeout() const noexcept {
   return state_->silent_since && !state_->server_lost ? longest_silence + 1ms : -1ms;
 }
 

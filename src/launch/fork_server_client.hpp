@@ -93,7 +93,7 @@ class fork_server_client {
   // How long the caller may sleep on event_fd(); negative: no limit. While the server owes an
   // answer or the report of a death, next_event() sees to it that it was not stopped: it is told to
   // go on after longest_silence, and killed and given up after longest_debt.
-  std::chrono::milliseconds patience() const noexcept;
+  std::chrono::milliseconds poll_timeout() const noexcept;
   static constexpr std::chrono::milliseconds longest_silence{250};
   static constexpr std::chrono::seconds longest_debt{30};
 

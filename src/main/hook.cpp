@@ -29,8 +29,8 @@ namespace procpool::launch {
 namespace {
 
 void enter(const worker_context& context) {
-  if (shm::names_process(context.argument)) {
-    worker::run_process(context);
+  if (shm::names_child(context.argument)) {
+    worker::run_child(context);
   } else {
     worker::run(context);
   }

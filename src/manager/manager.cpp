@@ -169,8 +169,8 @@ void require_caller(const shared_object& token) {
   const runtime::process_role role = runtime::current_role();
   if (role == runtime::process_role::worker) return;
   const auto* const here =
-      role == runtime::process_role::parent ? parent::objects::existing() : nullptr;
-  if (here != nullptr && token.use()->home == here) return;
+      role == runtime::process_role::parent ? parent::parent_registry::existing() : nullptr;
+  if (here != nullptr && token.mapping()->owner == here) return;
   throw nested_use_error(
       "procpool: a process that was forked from the program, or from one of its workers, cannot "
       "call the managers that it has inherited, nor have any in a task");
@@ -190,7 +190,7 @@ void manager_reply::state::ask(const shared_object& token, message_kind kind, co
   message_head request;
   request.kind = kind;
   request.number = to.number;
-  request.token = token.use()->ref;
+  request.token = token.mapping()->ref;
   request.code = to_code_ref(thunk).bits;
   exchange(to, request, bytes);
   open();

@@ -151,7 +151,7 @@ std::vector<std::shared_ptr<kept_object>> manager_server::take_dead() {
   std::vector<std::shared_ptr<kept_object>> dead;
   const std::lock_guard lock(mutex_);
   for (auto at = objects_.begin(); at != objects_.end();) {
-    if (!objects_here().is_used(at->second->token)) {
+    if (!worker_registry::instance().is_used(at->second->token)) {
       dead.push_back(at->second);
       at = objects_.erase(at);
     } else {

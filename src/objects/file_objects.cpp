@@ -15,7 +15,7 @@ namespace procpool::shm {
 namespace {
 
 using detail::object_access;
-using detail::object_use;
+using detail::object_mapping;
 
 constexpr std::size_t most_idle = 8;
 
@@ -24,46 +24,48 @@ constexpr std::size_t most_idle = 8;
                           "procpool: cannot map the file '" + path + "'" + what);
 }
 
-struct file_use : object_use {
+struct file_mapping : object_mapping {
   file_name name;
-  os::mapping map;
+  os::mapping memory;
 };
 
-class file_home final : public object_home {
+class file_owner final : public mapping_owner {
  public:
-  object_use* find_or_map(const file_name& name, object_access access);
-  void drop(object_use& use) noexcept override;
+  object_mapping* find_or_map(const file_name& name, object_access access);
+  void release(object_mapping& mapping) noexcept override;
   void keep() noexcept { most_idle_ = most_idle; }
 
  private:
   std::mutex mutex_;
-  std::vector<std::unique_ptr<file_use>> uses_;  // idle ones in the order in which they became so
+  std::vector<std::unique_ptr<file_mapping>>
+      mappings_;  // idle ones in the order in which they became so
   std::size_t most_idle_ = 0;
   detail::home_process home_;
 };
 
-constinit base::per_process<file_home> homes;
-file_home& files() { return homes.get(); }
+constinit base::per_process<file_owner> owners;
+file_owner& files() { return owners.get(); }
 
-class private_home final : public object_home {
+class private_owner final : public mapping_owner {
  public:
-  struct use : object_use {
-    os::mapping map;
+  struct private_mapping : object_mapping {
+    os::mapping memory;
   };
-  void drop(object_use& u) noexcept override {
+  void release(object_mapping& u) noexcept override {
     // acquire, release: the last looks of other threads
-    if (u.handles.fetch_sub(1, std::memory_order_acq_rel) == 1) delete static_cast<use*>(&u);
+    if (u.handles.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      delete static_cast<private_mapping*>(&u);
   }
 };
 
-private_home& privates() {
-  static auto* const home = new private_home;
-  return *home;
+private_owner& privates() {
+  static auto* const owner = new private_owner;
+  return *owner;
 }
 
-object_use* file_home::find_or_map(const file_name& name, object_access access) {
+object_mapping* file_owner::find_or_map(const file_name& name, object_access access) {
   const std::lock_guard lock(mutex_);
-  for (const std::unique_ptr<file_use>& u : uses_) {
+  for (const std::unique_ptr<file_mapping>& u : mappings_) {
     // As long as it is mapped its inode is no other file's.
     if (u->name.inode != name.inode || u->name.device != name.device || u->access != access) {
       continue;
@@ -85,35 +87,36 @@ object_use* file_home::find_or_map(const file_name& name, object_access access) 
          ": it had " + std::to_string(name.size) + " bytes when its handle was made, and has " +
              std::to_string(now.size));
   }
-  auto use = std::make_unique<file_use>();
-  use->name = name;
-  use->access = access;
-  use->home = this;
-  use->map = os::mapping::try_shared(fd.get(), 0, name.size,
-                                     writable ? os::access::read_write : os::access::read_only);
-  if (!use->map) fail(errno, name.path, "");
-  use->data = use->map.data();
-  use->bytes = name.size;
-  use->handles.store(1, std::memory_order_relaxed);
-  uses_.push_back(std::move(use));
-  return uses_.back().get();
+  auto mapping = std::make_unique<file_mapping>();
+  mapping->name = name;
+  mapping->access = access;
+  mapping->owner = this;
+  mapping->memory = os::mapping::try_shared(
+      fd.get(), 0, name.size, writable ? os::access::read_write : os::access::read_only);
+  if (!mapping->memory) fail(errno, name.path, "");
+  mapping->data = mapping->memory.data();
+  mapping->bytes = name.size;
+  mapping->handles.store(1, std::memory_order_relaxed);
+  mappings_.push_back(std::move(mapping));
+  return mappings_.back().get();
 }
 
-void file_home::drop(object_use& use) noexcept {
+void file_owner::release(object_mapping& mapping) noexcept {
   // In a copy of the process it stays mapped: threads that are not here may have the mutex.
   if (!home_.is_like_here()) return;
   const std::lock_guard lock(mutex_);
   // acquire, release: the last looks of other threads
-  if (use.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  const auto is_idle = [](const std::unique_ptr<file_use>& u) {
+  if (mapping.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  const auto is_idle = [](const std::unique_ptr<file_mapping>& u) {
     return u->handles.load(std::memory_order_relaxed) == 0;
   };
   const auto self =
-      std::find_if(uses_.begin(), uses_.end(),
-                   [&](const std::unique_ptr<file_use>& u) { return u.get() == &use; });
-  std::rotate(self, self + 1, uses_.end());
-  if (static_cast<std::size_t>(std::count_if(uses_.begin(), uses_.end(), is_idle)) > most_idle_) {
-    uses_.erase(std::find_if(uses_.begin(), uses_.end(), is_idle));
+      std::find_if(mappings_.begin(), mappings_.end(),
+                   [&](const std::unique_ptr<file_mapping>& u) { return u.get() == &mapping; });
+  std::rotate(self, self + 1, mappings_.end());
+  if (static_cast<std::size_t>(std::count_if(mappings_.begin(), mappings_.end(), is_idle)) >
+      most_idle_) {
+    mappings_.erase(std::find_if(mappings_.begin(), mappings_.end(), is_idle));
   }
 }
 
@@ -132,27 +135,27 @@ file_name name_file(const std::string& path, object_access access, u64 element_s
   return {path, status.device, status.inode, status.size};
 }
 
-object_use* map_file(const file_name& name, object_access access) {
+object_mapping* map_file(const file_name& name, object_access access) {
   return files().find_or_map(name, access);
 }
 
 void keep_file_mappings() noexcept { files().keep(); }
 
-const file_name* file_of(const object_use& use) noexcept {
-  // One that was inherited by a fork has the home of the process that was forked.
-  const bool is_file = dynamic_cast<const file_home*>(use.home) != nullptr;
-  return is_file ? &static_cast<const file_use&>(use).name : nullptr;
+const file_name* file_of(const object_mapping& mapping) noexcept {
+  // A mapping that a fork has inherited has the owner of the process that was forked.
+  const bool is_file = dynamic_cast<const file_owner*>(mapping.owner) != nullptr;
+  return is_file ? &static_cast<const file_mapping&>(mapping).name : nullptr;
 }
 
-object_use* unshared(u64 bytes) {
-  auto use = std::make_unique<private_home::use>();
-  use->map = os::mapping::try_anonymous(bytes);
-  if (!use->map) throw std::bad_alloc();
-  use->home = &privates();
-  use->data = use->map.data();
-  use->bytes = bytes;
-  use->handles.store(1, std::memory_order_relaxed);
-  return use.release();
+object_mapping* make_private_object(u64 bytes) {
+  auto mapping = std::make_unique<private_owner::private_mapping>();
+  mapping->memory = os::mapping::try_anonymous(bytes);
+  if (!mapping->memory) throw std::bad_alloc();
+  mapping->owner = &privates();
+  mapping->data = mapping->memory.data();
+  mapping->bytes = bytes;
+  mapping->handles.store(1, std::memory_order_relaxed);
+  return mapping.release();
 }
 
 }  // namespace procpool::shm

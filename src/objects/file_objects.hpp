@@ -22,16 +22,16 @@ file_name name_file(const std::string& path, detail::object_access access, u64 e
 
 // Its memory, counted once for the caller; a mapping that there is already serves all. Throws
 // std::system_error; ESTALE if the path leads to another file, or if its size has changed.
-detail::object_use* map_file(const file_name& name, detail::object_access access);
+detail::object_mapping* map_file(const file_name& name, detail::object_access access);
 
 // From here on the mappings used last stay for the next task: in a worker.
 void keep_file_mappings() noexcept;
 
-// Null unless the use is of a file.
-const file_name* file_of(const detail::object_use& use) noexcept;
+// Null unless the mapping is that of a file.
+const file_name* file_of(const detail::object_mapping& mapping) noexcept;
 
 // Memory of this process alone, for handles that are made where nothing is shared: by constructors
 // of static objects in a fork server. Throws std::bad_alloc.
-detail::object_use* unshared(u64 bytes);
+detail::object_mapping* make_private_object(u64 bytes);
 
 }  // namespace procpool::shm

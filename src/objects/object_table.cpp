@@ -17,8 +17,6 @@ constexpr u32 entries_at_once = 256;  // one page of them
 
 constexpr u64 round_up(u64 v, u64 to) { return (v + to - 1) / to * to; }
 
-constinit std::atomic<object_source*> source_of_worker{nullptr};
-
 [[noreturn]] void fail(int error, const std::string& what) {
   throw std::system_error(error, std::generic_category(), "procpool: " + what);
 }
@@ -180,11 +178,6 @@ void object_table::clear_row(u32 row) const noexcept {
 }
 
 // release, acquire: it is complete
-object_source* worker_source() noexcept { return source_of_worker.load(std::memory_order_acquire); }
-void set_worker_source(object_source& source) noexcept {
-  source_of_worker.store(&source, std::memory_order_release);
-}
-
 void throw_no_objects_left(u32 ids) {
   fail(ENOSPC, "all " + std::to_string(ids - 1) +
                    " shared objects that a process can have are in use: let go of handles and read "

@@ -156,38 +156,34 @@ class object_table {
   std::atomic<u32> lowest_free_{1};  // as far as this process knows
 };
 
-// Who answers for some of this process's uses: the parent for the objects of its table, a worker
-// for those that it was given, and so on. Any thread.
-class object_home {
+// Owns mappings of this process and ends them: the registry of a parent or of a worker, or the list
+// of mapped files. Any thread.
+class mapping_owner {
  public:
-  // A handle that may be the last goes. The one that really is ends the use. Counts reach 0 only
-  // here, under the home's own lock, so that who looks for the use may find it meanwhile.
-  virtual void drop(detail::object_use& use) noexcept = 0;
+  // Takes off one handle, which may be the last; after the last the mapping ends. Counts reach 0
+  // only here, under the owner's own lock, so that a search for the mapping may find it meanwhile.
+  virtual void release(detail::object_mapping& mapping) noexcept = 0;
 
  protected:
-  ~object_home() = default;
+  ~mapping_owner() = default;
 };
 
-// One that makes them, each counted once for the caller. Throw as shared_object does.
-class object_source : public object_home {
+// Makes mappings of objects, each with one handle for the caller. Throws as shared_object does.
+class object_registry : public mapping_owner {
  public:
-  virtual detail::object_use* create(u64 bytes) = 0;
-  virtual detail::object_use* attach(const detail::object_ref& ref,
-                                     detail::object_access access) = 0;
+  virtual detail::object_mapping* create(u64 bytes) = 0;
+  virtual detail::object_mapping* attach(const detail::object_ref& ref,
+                                         detail::object_access access) = 0;
   // For a handle that comes from another worker or the parent, who holds the object meanwhile.
-  virtual detail::object_use* adopt(const detail::object_ref& ref) = 0;
+  virtual detail::object_mapping* adopt(const detail::object_ref& ref) = 0;
   // Whether such a handle may be sent. Throws codec_error.
-  virtual void check_lend(const detail::object_use& use) = 0;
+  virtual void check_sendable(const detail::object_mapping& mapping) = 0;
   // Whether that object has not been freed: what names it may be forgotten then. Takes no lock.
   virtual bool is_used(const detail::object_ref& ref) const noexcept = 0;
 
  protected:
-  ~object_source() = default;
+  ~object_registry() = default;
 };
-
-// Set once in a worker, null elsewhere.
-object_source* worker_source() noexcept;
-void set_worker_source(object_source& source) noexcept;
 
 [[noreturn]] void throw_no_objects_left(u32 ids);
 [[noreturn]] void throw_unknown_object();

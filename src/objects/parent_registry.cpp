@@ -11,8 +11,8 @@
 
 namespace procpool::parent {
 
+using detail::object_mapping;
 using detail::object_ref;
-using detail::object_use;
 using shm::object_state;
 using shm::u32;
 using shm::u64;
@@ -20,36 +20,36 @@ using shm::u64;
 namespace {
 
 constexpr u32 parent_row = 0;
-constinit base::per_process<objects> all_objects;
+constinit base::per_process<parent_registry> all_objects;
 
 }  // namespace
 
-objects& objects::instance() { return all_objects.get(); }
-objects* objects::existing() noexcept { return all_objects.existing(); }
+parent_registry& parent_registry::instance() { return all_objects.get(); }
+parent_registry* parent_registry::existing() noexcept { return all_objects.existing(); }
 
-bool objects::may_live(const object_ref& ref) noexcept {
+bool parent_registry::may_live(const object_ref& ref) noexcept {
   // An object of the process that this one was forked from may have the same number.
   return all_objects.latest() == nullptr ||
-         all_objects.holds_for_any([&](const objects& o) { return o.is_used(ref); });
+         all_objects.holds_for_any([&](const parent_registry& o) { return o.is_used(ref); });
 }
 
-bool objects::any_made() noexcept {
-  const objects* o = existing();
+bool parent_registry::any_made() noexcept {
+  const parent_registry* o = existing();
   return o != nullptr && o->table_.allocated() != 0;
 }
 
-objects::objects() : table_(shm::parent_page_fd(), shm::parent_page()) {
+parent_registry::parent_registry() : table_(shm::parent_page_fd(), shm::parent_page()) {
   runtime::install_fork_handlers();
 }
 
-void objects::grow_entries(u32 ids) {
+void parent_registry::grow_entries(u32 ids) {
   if (entries_.size() >= ids) return;
   lingering_.reserve(ids);  // so that putting one on the list never fails
   entries_.resize(ids);
 }
 
 // Under the mutex. 0: no id is free.
-u32 objects::claim() {
+u32 parent_registry::claim() {
   const auto may_take = [this](u32 id) { return id >= entries_.size() || !entries_[id].known; };
   const u32 id = table_.claim(parent_row, may_take, [](u32) {});
   if (id == 0) return 0;
@@ -66,7 +66,7 @@ u32 objects::claim() {
   return id;
 }
 
-object_use* objects::create(u64 bytes) {
+object_mapping* parent_registry::create(u64 bytes) {
   table_.check_size(bytes);
   collect();
   u32 id = 0;
@@ -84,12 +84,12 @@ object_use* objects::create(u64 bytes) {
     entries_[id].bytes = bytes;
     // relaxed: workers hear of it through a task
     table_.entry(id).bytes.store(bytes, std::memory_order_relaxed);
-    own_use& use = use_of(id);
-    use.map = std::move(map);
-    use.data = use.map.data();
+    own_mapping& mapping = mapping_of(id);
+    mapping.memory = std::move(map);
+    mapping.data = mapping.memory.data();
     // relaxed: handles begin under the mutex, and end with acquire and release
-    use.handles.fetch_add(1, std::memory_order_relaxed);
-    return &use;
+    mapping.handles.fetch_add(1, std::memory_order_relaxed);
+    return &mapping;
   } catch (...) {
     {
       const std::lock_guard lock(mutex_);
@@ -100,68 +100,67 @@ object_use* objects::create(u64 bytes) {
   }
 }
 
-// Under the mutex: the use that there is, or a new one, without handles and not mapped.
-objects::own_use& objects::use_of(u32 id) {
+// Under the mutex: the mapping that exists, or a new entry for it, without handles and memory.
+parent_registry::own_mapping& parent_registry::mapping_of(u32 id) {
   entry& e = entries_[id];
-  if (!e.use) {
-    e.use = std::make_unique<own_use>();
-    e.use->home = this;
-    e.use->ref = {id, e.generation};
-    e.use->bytes = e.bytes;
+  if (!e.mapping) {
+    e.mapping = std::make_unique<own_mapping>();
+    e.mapping->owner = this;
+    e.mapping->ref = {id, e.generation};
+    e.mapping->bytes = e.bytes;
     if (std::exchange(e.lingering, false)) std::erase(lingering_, id);
   }
-  return *e.use;
+  return *e.mapping;
 }
 
-object_use* objects::attach(const object_ref& ref, detail::object_access access) {
+object_mapping* parent_registry::attach(const object_ref& ref, detail::object_access access) {
   const std::lock_guard lock(mutex_);
   static_cast<void>(access);  // one mapping serves both in the process that owns everything
   if (ref.id >= entries_.size()) shm::throw_unknown_object();
   entry& e = entries_[ref.id];
-  if (!e.use || e.generation != ref.generation) shm::throw_unknown_object();
-  if (!e.use->map) {
-    e.use->map = table_.map(ref.id, e.bytes, os::access::read_write);
-    if (!e.use->map) shm::throw_cannot_map(errno, e.bytes);
-    e.use->data = e.use->map.data();
+  if (!e.mapping || e.generation != ref.generation) shm::throw_unknown_object();
+  if (!e.mapping->memory) {
+    e.mapping->memory = table_.map(ref.id, e.bytes, os::access::read_write);
+    if (!e.mapping->memory) shm::throw_cannot_map(errno, e.bytes);
+    e.mapping->data = e.mapping->memory.data();
   }
   // relaxed: as in create()
-  e.use->handles.fetch_add(1, std::memory_order_relaxed);
-  return e.use.get();
+  e.mapping->handles.fetch_add(1, std::memory_order_relaxed);
+  return e.mapping.get();
 }
 
-object_use* objects::adopt(const object_ref& ref) {
+object_mapping* parent_registry::adopt(const object_ref& ref) {
   const std::lock_guard lock(mutex_);
   if (!is_plausible(ref)) shm::throw_unknown_object();
-  own_use& use = use_of(ref.id);  // mapped when a handle is decoded
-  use.handles.fetch_add(1, std::memory_order_relaxed);
-  return &use;
+  own_mapping& mapping = mapping_of(ref.id);  // mapped when a handle is decoded
+  mapping.handles.fetch_add(1, std::memory_order_relaxed);
+  return &mapping;
 }
 
-void objects::check_lend(const object_use& use) { static_cast<void>(use); }
+void parent_registry::check_sendable(const object_mapping& mapping) { static_cast<void>(mapping); }
 
-void objects::drop(object_use& use) noexcept {
+void parent_registry::release(object_mapping& mapping) noexcept {
   if (!home_.is_here()) return;  // inherited by a fork: the parent counts its own
   std::unique_lock lock(mutex_);
   // acquire, release: everybody's last look at the memory before it is freed
-  if (use.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  const u32 id = use.ref.id;
+  if (mapping.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  const u32 id = mapping.ref.id;
   entry& e = entries_[id];
-  const std::unique_ptr<own_use> gone = std::move(e.use);
+  const std::unique_ptr<own_mapping> gone = std::move(e.mapping);
   const bool free = begin_free(id);
   lock.unlock();
-  gone->map.reset();
+  gone->memory.reset();
   if (free) finish_free(id);
 }
 
 // True if nobody holds it, and it is ours to free. Otherwise it lingers.
-bool objects::begin_free(u32 id) noexcept {
+bool parent_registry::begin_free(u32 id) noexcept {
   entry& e = entries_[id];
   if (anybody_holds(id)) {
     if (!std::exchange(e.lingering, true)) {
       lingering_.push_back(id);
       // The supervisors that still run.
-      for (const int fd : wakers_) os::signal_event_fd(fd);
-      for (os::wake_socket* waker : wake_sockets_) waker->signal();
+      for (os::wake_socket* waker : wakers_) waker->signal();
     }
     return false;
   }
@@ -175,7 +174,7 @@ bool objects::begin_free(u32 id) noexcept {
       std::memory_order_acq_rel);
 }
 
-void objects::finish_free(u32 id) noexcept {
+void parent_registry::finish_free(u32 id) noexcept {
   table_.punch(id);
   // relaxed: nobody else changes it while it is FREEING
   const u64 word = table_.entry(id).word.load(std::memory_order_relaxed);
@@ -184,8 +183,8 @@ void objects::finish_free(u32 id) noexcept {
 
 // The count, or null if there certainly is none. Its page is allocated once more by us: the head
 // that says so is written by others.
-std::atomic<u32>* objects::count_of(u32 row, u32 id) noexcept {
-  row_use& r = rows_[row];
+std::atomic<u32>* parent_registry::count_of(u32 row, u32 id) noexcept {
+  row_state& r = rows_[row];
   const u32 page = table_.page_of_count(id);
   // acquire: the worker's allocation, and what it counted there before
   if ((table_.pages(row).load(std::memory_order_acquire) >> page & 1U) == 0) return nullptr;
@@ -198,7 +197,7 @@ std::atomic<u32>* objects::count_of(u32 row, u32 id) noexcept {
   return reinterpret_cast<std::atomic<u32>*>(r.counts.data()) + id;
 }
 
-bool objects::anybody_holds(u32 id) noexcept {
+bool parent_registry::anybody_holds(u32 id) noexcept {
   // acquire: what was counted before a transfer is seen below
   const u32 transfers = table_.transfers().load(std::memory_order_acquire);
   const bool held = std::any_of(taken_rows_.begin(), taken_rows_.end(), [&](u32 row) {
@@ -215,7 +214,7 @@ bool objects::anybody_holds(u32 id) noexcept {
   return held || table_.transfers().load(std::memory_order_relaxed) != transfers;
 }
 
-u32 objects::take_row() noexcept {
+u32 parent_registry::acquire_row() noexcept {
   try {
     const std::lock_guard lock(mutex_);
     if (table_.rows() == 0) return 0;
@@ -236,11 +235,11 @@ u32 objects::take_row() noexcept {
   }
 }
 
-void objects::release_row(u32 row) noexcept {
+void parent_registry::put_back_row(u32 row) noexcept {
   if (row == 0 || !home_.is_here()) return;
   {
     const std::lock_guard lock(mutex_);
-    row_use& r = rows_[row];
+    row_state& r = rows_[row];
     if (!r.taken) return;
     // relaxed: the worker is dead
     const bool used = table_.pages(row).load(std::memory_order_relaxed) != 0;
@@ -254,7 +253,8 @@ void objects::release_row(u32 row) noexcept {
       return;
     }
   }
-  for (u32 id = next_orphan(row, 1); id != 0; id = next_orphan(row, id + 1)) finish_free(id);
+  for (u32 id = next_unreported(row, 1); id != 0; id = next_unreported(row, id + 1))
+    finish_free(id);
   {
     const std::lock_guard lock(mutex_);
     rows_[row].taken = false;
@@ -264,7 +264,7 @@ void objects::release_row(u32 row) noexcept {
 }
 
 // The next object that the dead worker had made and nobody has heard of; it is FREEING then.
-u32 objects::next_orphan(u32 row, u32 from) noexcept {
+u32 parent_registry::next_unreported(u32 row, u32 from) noexcept {
   const std::lock_guard lock(mutex_);
   for (u32 id = from; id < table_.allocated(); ++id) {
     if (id < entries_.size() && entries_[id].known) continue;
@@ -283,7 +283,7 @@ u32 objects::next_orphan(u32 row, u32 from) noexcept {
 }
 
 // Believes nothing but what it knows itself of an object that it knows.
-bool objects::is_plausible(const object_ref& ref) {
+bool parent_registry::is_plausible(const object_ref& ref) {
   if (ref.id == 0 || ref.id >= table_.allocated()) return false;
   grow_entries(table_.allocated());
   entry& e = entries_[ref.id];
@@ -301,16 +301,16 @@ bool objects::is_plausible(const object_ref& ref) {
   return true;
 }
 
-void objects::take_over(u32 row, const wire::object_list& list, object_refs& out) {
+void parent_registry::take_over(u32 row, const wire::object_list& list, object_refs& out) {
   const std::lock_guard lock(mutex_);
   out.reserve(out.size() + list.count());
   for (u32 i = 0; i < list.count(); ++i) {
     const object_ref ref = list.at(i);
     if (!is_plausible(ref)) continue;
-    own_use& use = use_of(ref.id);
+    own_mapping& mapping = mapping_of(ref.id);
     // relaxed: as in create()
-    use.handles.fetch_add(1, std::memory_order_relaxed);
-    out.emplace_back(&use);
+    mapping.handles.fetch_add(1, std::memory_order_relaxed);
+    out.emplace_back(&mapping);
     if (row == 0 || row >= rows_.size()) continue;
     std::atomic<u32>* count = count_of(row, ref.id);
     if (count == nullptr) continue;  // it goes with the worker
@@ -321,32 +321,22 @@ void objects::take_over(u32 row, const wire::object_list& list, object_refs& out
   }
 }
 
-void objects::add_waker(int event_fd) {
+void parent_registry::add_waker(os::wake_socket& waker) {
   const std::lock_guard lock(mutex_);
-  wakers_.push_back(event_fd);
+  wakers_.push_back(&waker);
 }
 
-void objects::remove_waker(int event_fd) noexcept {
+void parent_registry::remove_waker(os::wake_socket& waker) noexcept {
   const std::lock_guard lock(mutex_);
-  std::erase(wakers_, event_fd);
+  std::erase(wakers_, &waker);
 }
 
-void objects::add_waker(os::wake_socket& waker) {
-  const std::lock_guard lock(mutex_);
-  wake_sockets_.push_back(&waker);
-}
-
-void objects::remove_waker(os::wake_socket& waker) noexcept {
-  const std::lock_guard lock(mutex_);
-  std::erase(wake_sockets_, &waker);
-}
-
-bool objects::has_lingering() noexcept {
+bool parent_registry::has_lingering() noexcept {
   const std::lock_guard lock(mutex_);
   return !lingering_.empty();
 }
 
-void objects::collect() noexcept {
+void parent_registry::collect() noexcept {
   std::size_t looked_at = 0;
   for (;;) {
     u32 id = 0;
@@ -366,7 +356,7 @@ void objects::collect() noexcept {
 
 worker_rows::~worker_rows() {
   for (const u32 row : rows_) {
-    if (row != 0) objects::instance().release_row(row);
+    if (row != 0) parent_registry::instance().put_back_row(row);
   }
 }
 

@@ -21,32 +21,33 @@ namespace procpool::parent {
 
 using object_refs = std::vector<detail::shared_object>;
 
-class objects final : public shm::object_source {
+class parent_registry final : public shm::object_registry {
  public:
   // One per process, never destroyed: static handles outlive everything. Throws std::system_error
   // when it is made.
-  static objects& instance();
+  static parent_registry& instance();
   // Null if there never was one: then no outcome can hold a handle of it.
-  static objects* existing() noexcept;
+  static parent_registry* existing() noexcept;
   // Whether the object is there, or was there when this process was forked, as far as is known.
   static bool may_live(const detail::object_ref& ref) noexcept;
   // Whether this process or one of its workers has ever made a shared object.
   static bool any_made() noexcept;
 
-  detail::object_use* create(shm::u64 bytes) override;
+  detail::object_mapping* create(shm::u64 bytes) override;
   // In an outcome that was taken over, whose references keep it meanwhile.
-  detail::object_use* attach(const detail::object_ref& ref, detail::object_access access) override;
-  void drop(detail::object_use& use) noexcept override;
-  detail::object_use* adopt(const detail::object_ref& ref) override;
-  void check_lend(const detail::object_use& use) override;
+  detail::object_mapping* attach(const detail::object_ref& ref,
+                                 detail::object_access access) override;
+  void release(detail::object_mapping& mapping) noexcept override;
+  detail::object_mapping* adopt(const detail::object_ref& ref) override;
+  void check_sendable(const detail::object_mapping& mapping) override;
   bool is_used(const detail::object_ref& ref) const noexcept override {
     return table_.is_used(ref);
   }
 
   // A row for a worker that is about to start; 0 if there is none: that worker has no handles.
-  shm::u32 take_row() noexcept;
+  shm::u32 acquire_row() noexcept;
   // Its worker is dead, and what it had published is taken over.
-  void release_row(shm::u32 row) noexcept;
+  void put_back_row(shm::u32 row) noexcept;
 
   // Takes the handles of one outcome over from the worker with this row: from here on `out` keeps
   // the objects. Throws std::bad_alloc; what is lost then goes with the worker.
@@ -55,52 +56,49 @@ class objects final : public shm::object_source {
   // Something may be free that only workers held: nobody tells when they let go.
   bool has_lingering() noexcept;
   void collect() noexcept;
-  // An event descriptor that is signalled when something begins to linger: whoever waits for it
-  // calls collect() now and then.
-  void add_waker(int event_fd);
-  void remove_waker(int event_fd) noexcept;
+  // A socket that is signalled when an object begins to linger: the thread that waits for it calls
+  // collect() from time to time.
   void add_waker(os::wake_socket& waker);
   void remove_waker(os::wake_socket& waker) noexcept;
 
  private:
-  struct own_use : detail::object_use {
-    os::mapping map;
+  struct own_mapping : detail::object_mapping {
+    os::mapping memory;
   };
   struct entry {
     bool known = false;      // not free, for all that the parent knows
     bool lingering = false;  // no reference of ours: on the list below
     shm::u32 generation = 0;
     shm::u64 bytes = 0;
-    std::unique_ptr<own_use> use;  // there are references of ours
+    std::unique_ptr<own_mapping> mapping;  // there are references of ours
   };
-  struct row_use {
+  struct row_state {
     bool taken = false;
     os::mapping counts;
     shm::u32 pages = 0;  // allocated for certain
   };
 
-  friend base::per_process<objects>;
-  objects();
-  ~objects() = delete;
+  friend base::per_process<parent_registry>;
+  parent_registry();
+  ~parent_registry() = delete;
   shm::u32 claim();
   void grow_entries(shm::u32 ids);
-  own_use& use_of(shm::u32 id);
+  own_mapping& mapping_of(shm::u32 id);
   bool is_plausible(const detail::object_ref& ref);
   std::atomic<shm::u32>* count_of(shm::u32 row, shm::u32 id) noexcept;
   bool anybody_holds(shm::u32 id) noexcept;
   // USED -> FREEING, under the mutex; then finish_free() without it.
   bool begin_free(shm::u32 id) noexcept;
   void finish_free(shm::u32 id) noexcept;
-  shm::u32 next_orphan(shm::u32 row, shm::u32 from) noexcept;
+  shm::u32 next_unreported(shm::u32 row, shm::u32 from) noexcept;
 
   const detail::home_process home_;
   std::mutex mutex_;
   shm::object_table table_;
-  std::vector<entry> entries_;  // by id
-  std::vector<row_use> rows_;   // by row
+  std::vector<entry> entries_;   // by id
+  std::vector<row_state> rows_;  // by row
   std::vector<shm::u32> taken_rows_;
-  std::vector<int> wakers_;
-  std::vector<os::wake_socket*> wake_sockets_;
+  std::vector<os::wake_socket*> wakers_;
   std::vector<shm::u32> lingering_;  // has room for all entries, and so does taken_rows_
 };
 

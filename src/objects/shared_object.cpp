@@ -1,4 +1,5 @@
-// procpool::detail::shared_object: which home a handle belongs to depends on what this process is.
+// procpool::detail::shared_object. Which registry a handle belongs to depends on the role of this
+// process: parent or worker.
 #include "procpool/detail/shared/shared_object.hpp"
 
 #include <filesystem>
@@ -7,6 +8,7 @@
 
 #include "objects/file_objects.hpp"
 #include "objects/parent_registry.hpp"
+#include "objects/worker_registry.hpp"
 #include "procpool/detail/codec/wire_io.hpp"
 #include "procpool/errors.hpp"
 #include "runtime/process_role.hpp"
@@ -21,10 +23,10 @@ enum class handle_kind : unsigned char { empty = 0, object = 1, file = 2 };
 
 constexpr std::size_t longest_path = 4096;
 
-shm::object_source& source_here() {
+shm::object_registry& registry_here() {
   const process_role role = runtime::current_role();
-  if (role == process_role::parent) return parent::objects::instance();
-  shm::object_source* worker = shm::worker_source();
+  if (role == process_role::parent) return parent::parent_registry::instance();
+  worker::worker_registry* const worker = worker::worker_registry::existing();
   if (role == process_role::worker && worker != nullptr) return *worker;
   throw nested_use_error(
       "shared objects belong to the program that has the pool and to its workers: a process that a "
@@ -56,9 +58,9 @@ shm::file_name take_file(wire_reader& reader) {
 shared_object shared_object::create(std::size_t bytes) {
   // Static objects are constructed there, too, before anything is shared.
   if (runtime::current_role() == process_role::fork_server) {
-    return shared_object(shm::unshared(bytes));
+    return shared_object(shm::make_private_object(bytes));
   }
-  return shared_object(source_here().create(bytes));
+  return shared_object(registry_here().create(bytes));
 }
 
 shared_object shared_object::map_file(const std::string& path, object_access access,
@@ -70,15 +72,15 @@ shared_object shared_object::map_file(const std::string& path, object_access acc
 }
 
 void shared_object::put(wire_writer& writer) const {
-  const shm::file_name* file = use_ == nullptr ? nullptr : shm::file_of(*use_);
-  const handle_kind kind = use_ == nullptr   ? handle_kind::empty
-                           : file != nullptr ? handle_kind::file
-                                             : handle_kind::object;
+  const shm::file_name* file = mapping_ == nullptr ? nullptr : shm::file_of(*mapping_);
+  const handle_kind kind = mapping_ == nullptr ? handle_kind::empty
+                           : file != nullptr   ? handle_kind::file
+                                               : handle_kind::object;
   // First: what is noted for bytes that then are not written is kept a little longer, no more.
   if (kind == handle_kind::object) writer.note_object(*this);
   writer.write_value(kind);
   if (file != nullptr) put_file(writer, *file);
-  if (kind == handle_kind::object) writer.write_value(use_->ref);
+  if (kind == handle_kind::object) writer.write_value(mapping_->ref);
 }
 
 shared_object shared_object::take(wire_reader& reader, object_access access) {
@@ -91,7 +93,7 @@ shared_object shared_object::take(wire_reader& reader, object_access access) {
       auto ref = reader.read_value<object_ref>("a handle");
       ref.id = loaded_once(ref.id);
       ref.generation = loaded_once(ref.generation);
-      return shared_object(source_here().attach(ref, access));
+      return shared_object(registry_here().attach(ref, access));
     }
     case static_cast<unsigned>(handle_kind::file):
       return shared_object(shm::map_file(take_file(reader), access));
@@ -101,31 +103,32 @@ shared_object shared_object::take(wire_reader& reader, object_access access) {
 }
 
 bool shared_object::lives(const object_ref& ref) noexcept {
-  if (runtime::current_role() == process_role::parent) return parent::objects::may_live(ref);
-  const shm::object_source* here = nullptr;
-  if (runtime::current_role() == process_role::worker) here = shm::worker_source();
+  if (runtime::current_role() == process_role::parent)
+    return parent::parent_registry::may_live(ref);
+  const worker::worker_registry* here = nullptr;
+  if (runtime::current_role() == process_role::worker) here = worker::worker_registry::existing();
   return here == nullptr || here->is_used(ref);
 }
 
 shared_object shared_object::adopt(const object_ref& ref) {
-  return shared_object(source_here().adopt(ref));
+  return shared_object(registry_here().adopt(ref));
 }
 
-void shared_object::check_lend() const { source_here().check_lend(*use_); }
+void shared_object::check_sendable() const { registry_here().check_sendable(*mapping_); }
 
-void shared_object::drop(object_use& use) noexcept {
+void shared_object::release(object_mapping& mapping) noexcept {
   // relaxed, and release when it goes: whoever takes the last count acquires
-  std::uint32_t n = use.handles.load(std::memory_order_relaxed);
+  std::uint32_t n = mapping.handles.load(std::memory_order_relaxed);
   while (n > 1) {
-    if (use.handles.compare_exchange_weak(n, n - 1, std::memory_order_release,
-                                          std::memory_order_relaxed)) {
+    if (mapping.handles.compare_exchange_weak(n, n - 1, std::memory_order_release,
+                                              std::memory_order_relaxed)) {
       return;
     }
   }
-  // A copy of the process, made by fork: its locks may be held by threads that it does not have. (A
-  // home that was inherited by a copy which has homes of its own does nothing, either.)
+  // A copy of the process, made by fork: its locks may be held by threads that it does not have.
+  // (An owner that a copy has inherited, beside owners of its own, does nothing, either.)
   if (runtime::current_role() == process_role::forked_copy) return;
-  use.home->drop(use);
+  mapping.owner->release(mapping);
 }
 
 void check_stretch(const shared_object& object, std::uint64_t offset, std::uint64_t count,

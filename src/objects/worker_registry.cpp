@@ -1,5 +1,6 @@
 #include "objects/worker_registry.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <new>
 #include <system_error>
@@ -12,8 +13,8 @@
 namespace procpool::worker {
 
 using detail::object_access;
+using detail::object_mapping;
 using detail::object_ref;
-using detail::object_use;
 using shm::object_state;
 using shm::u32;
 using shm::u64;
@@ -23,7 +24,7 @@ namespace {
 // Mappings without handles that are kept. Each costs page tables, and some kernel memory.
 constexpr std::size_t most_idle = 64;
 
-objects* the_one = nullptr;
+constinit std::atomic<worker_registry*> the_one{nullptr};
 
 os::access access_of(object_access a) {
   return a == object_access::read_only ? os::access::read_only : os::access::read_write;
@@ -31,21 +32,22 @@ os::access access_of(object_access a) {
 
 }  // namespace
 
-objects& objects_here() { return *the_one; }
-
-void set_objects(objects& o) noexcept {
-  the_one = &o;
-  shm::set_worker_source(o);
+// acquire, release: with the pointer comes the registry
+worker_registry* worker_registry::existing() noexcept {
+  return the_one.load(std::memory_order_acquire);
+}
+void worker_registry::set_instance(worker_registry& registry) noexcept {
+  the_one.store(&registry, std::memory_order_release);
 }
 
-objects::place& objects::place_of(u32 id) {
+worker_registry::place& worker_registry::place_of(u32 id) {
   if (places_.size() <= id) places_.resize(id + 1);
   if (!places_[id]) places_[id] = std::make_unique<place>();
   return *places_[id];
 }
 
 // The count in our row, which is ours to write from here on. Throws std::system_error.
-std::atomic<u32>& objects::count_of(u32 id) {
+std::atomic<u32>& worker_registry::count_of(u32 id) {
   if (row_ == 0) {
     throw std::system_error(ENOSPC, std::generic_category(),
                             "procpool: this worker was started without room for shared objects: "
@@ -68,64 +70,64 @@ std::atomic<u32>& objects::count_of(u32 id) {
   return reinterpret_cast<std::atomic<u32>*>(counts_.data())[id];
 }
 
-void objects::add(u32 id) {
+void worker_registry::retain_count(u32 id) {
   // relaxed: the parent hears of it only by what is published later: the entry's word or DONE
   count_of(id).fetch_add(1, std::memory_order_relaxed);
 }
 
-// After add(), so the count is there.
-void objects::take_off(u32 id) noexcept {
+// After retain_count(), so the count is there.
+void worker_registry::release_count(u32 id) noexcept {
   // release: our last look at the memory, before the parent frees it
   reinterpret_cast<std::atomic<u32>*>(counts_.data())[id].fetch_sub(1, std::memory_order_release);
 }
 
 // Counted already; with one handle for the caller.
-object_use* objects::begin_use(u32 id, u64 bytes, object_access access) {
+object_mapping* worker_registry::begin_mapping(u32 id, u64 bytes, object_access access) {
   place& p = place_of(id);
-  place::own_use& use = p.uses[static_cast<unsigned>(access)];
-  map(use, id, bytes, access);
-  use.home = this;
-  use.access = access;
-  use.data = use.map.data();
-  use.bytes = bytes;
-  use.ref = {id, p.generation};
-  use.handles.store(1, std::memory_order_relaxed);
-  return &use;
+  place::own_mapping& mapping = p.mappings[static_cast<unsigned>(access)];
+  map(mapping, id, bytes, access);
+  mapping.owner = this;
+  mapping.access = access;
+  mapping.data = mapping.memory.data();
+  mapping.bytes = bytes;
+  mapping.ref = {id, p.generation};
+  mapping.handles.store(1, std::memory_order_relaxed);
+  return &mapping;
 }
 
-void objects::map(place::own_use& use, u32 id, u64 bytes, object_access access) {
-  if (use.map.size() >= bytes) return;
-  use.map.reset();
-  use.map = table_.map(id, bytes, access_of(access));
-  if (!use.map) {
+void worker_registry::map(place::own_mapping& mapping, u32 id, u64 bytes, object_access access) {
+  if (mapping.memory.size() >= bytes) return;
+  mapping.memory.reset();
+  mapping.memory = table_.map(id, bytes, access_of(access));
+  if (!mapping.memory) {
     unmap_idle(0);
-    use.map = table_.map(id, bytes, access_of(access));
+    mapping.memory = table_.map(id, bytes, access_of(access));
   }
-  if (!use.map) shm::throw_cannot_map(errno, bytes);
+  if (!mapping.memory) shm::throw_cannot_map(errno, bytes);
 }
 
-void objects::unmap_idle(std::size_t keep) noexcept {
+void worker_registry::unmap_idle(std::size_t keep) noexcept {
   while (idle_.size() > keep) {
-    const idle_use oldest = idle_.front();
+    const idle_mapping oldest = idle_.front();
     idle_.pop_front();
-    place::own_use& use = places_[oldest.id]->uses[oldest.access];
-    use.listed = false;
-    if (use.handles.load(std::memory_order_relaxed) == 0) use.map.reset();
+    place::own_mapping& mapping = places_[oldest.id]->mappings[oldest.access];
+    mapping.listed = false;
+    if (mapping.handles.load(std::memory_order_relaxed) == 0) mapping.memory.reset();
   }
 }
 
-object_use* objects::create(u64 bytes) {
+object_mapping* worker_registry::create(u64 bytes) {
   table_.check_size(bytes);
   u32 id = 0;
   {
     const std::lock_guard lock(mutex_);
     const auto count_first = [this](u32 candidate) {
       place_of(candidate);
-      add(candidate);
+      retain_count(candidate);
       return true;
     };
     // The count comes before the word: when the word is ours, the sweep finds both or none.
-    id = table_.claim(row_, count_first, [this](u32 lost) { take_off(lost); });
+    id = table_.claim(row_, count_first, [this](u32 lost) { release_count(lost); });
     if (id == 0) shm::throw_no_objects_left(table_.ids());
     place& p = place_of(id);
     // relaxed: it is ours
@@ -138,23 +140,23 @@ object_use* objects::create(u64 bytes) {
     // relaxed: the outcome that tells of it comes later
     table_.entry(id).bytes.store(bytes, std::memory_order_relaxed);
     const std::lock_guard lock(mutex_);
-    return begin_use(id, bytes, object_access::read_write);
+    return begin_mapping(id, bytes, object_access::read_write);
   } catch (...) {
     const std::lock_guard lock(mutex_);
-    let_go(id);
+    release_or_free(id);
     throw;
   }
 }
 
-object_use* objects::attach(const object_ref& ref, object_access access) {
+object_mapping* worker_registry::attach(const object_ref& ref, object_access access) {
   const std::lock_guard lock(mutex_);
   if (ref.id == 0 || ref.id >= table_.allocated()) shm::throw_unknown_object();
   place& p = place_of(ref.id);
-  place::own_use& use = p.uses[static_cast<unsigned>(access)];
-  if (use.handles.load(std::memory_order_relaxed) != 0) {
+  place::own_mapping& mapping = p.mappings[static_cast<unsigned>(access)];
+  if (mapping.handles.load(std::memory_order_relaxed) != 0) {
     if (p.generation != ref.generation) shm::throw_unknown_object();
-    use.handles.fetch_add(1, std::memory_order_relaxed);
-    return &use;
+    mapping.handles.fetch_add(1, std::memory_order_relaxed);
+    return &mapping;
   }
   const shm::object_entry& e = table_.entry(ref.id);
   // relaxed: the task that brought the handle was acquired
@@ -165,100 +167,100 @@ object_use* objects::attach(const object_ref& ref, object_access access) {
     shm::throw_unknown_object();
   }
   if (std::exchange(p.generation, ref.generation) != ref.generation) p.made_here = false;
-  add(ref.id);
+  retain_count(ref.id);
   try {
-    return begin_use(ref.id, bytes, access);
+    return begin_mapping(ref.id, bytes, access);
   } catch (...) {
-    take_off(ref.id);
+    release_count(ref.id);
     throw;
   }
 }
 
-object_use* objects::adopt(const object_ref& ref) {
-  object_use* const use = attach(ref, object_access::read_only);
+object_mapping* worker_registry::adopt(const object_ref& ref) {
+  object_mapping* const mapping = attach(ref, object_access::read_only);
   // release: after our count, before the sender hears that it may let go
   table_.transfers().fetch_add(1, std::memory_order_release);
-  return use;
+  return mapping;
 }
 
-void objects::check_lend(const object_use& use) {
-  if (use.home != this) {
+void worker_registry::check_sendable(const object_mapping& mapping) {
+  if (mapping.owner != this) {
     throw codec_error(
         "this handle was inherited by a fork, and cannot be sent to a manager: pass it to the task "
         "as an argument");
   }
   const std::lock_guard lock(mutex_);
-  if (places_[use.ref.id]->made_here) {
+  if (places_[mapping.ref.id]->made_here) {
     throw codec_error(
         "a shared object that was made in a task or a manager cannot be sent from there: return it "
         "to the program first, or have the program make it");
   }
 }
 
-void objects::drop(object_use& use) noexcept {
+void worker_registry::release(object_mapping& mapping) noexcept {
   if (runtime::current_role() != runtime::process_role::worker) return;  // a task has forked
   const std::lock_guard lock(mutex_);
   // acquire, release: the looks of all threads before the count goes
-  if (use.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  const u32 id = use.ref.id;
-  place::own_use& own = places_[id]->uses[static_cast<unsigned>(use.access)];
+  if (mapping.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  const u32 id = mapping.ref.id;
+  place::own_mapping& own = places_[id]->mappings[static_cast<unsigned>(mapping.access)];
   try {
-    if (!own.listed) idle_.push_back({id, static_cast<unsigned>(use.access)});
+    if (!own.listed) idle_.push_back({id, static_cast<unsigned>(mapping.access)});
     own.listed = true;
     unmap_idle(most_idle);
   } catch (const std::bad_alloc&) {
-    own.map.reset();
+    own.memory.reset();
   }
-  let_go(id);
+  release_or_free(id);
 }
 
 // One count goes, and with the last one what only we know of.
-void objects::let_go(u32 id) noexcept {
+void worker_registry::release_or_free(u32 id) noexcept {
   const place& p = *places_[id];
-  const bool used = p.uses[0].handles.load(std::memory_order_relaxed) != 0 ||
-                    p.uses[1].handles.load(std::memory_order_relaxed) != 0;
+  const bool used = p.mappings[0].handles.load(std::memory_order_relaxed) != 0 ||
+                    p.mappings[1].handles.load(std::memory_order_relaxed) != 0;
   if (!p.made_here || used || p.noted != 0) {
-    take_off(id);
+    release_count(id);
   } else {
     free(id);
   }
 }
 
-void objects::free(u32 id) noexcept {
+void worker_registry::free(u32 id) noexcept {
   place& p = *places_[id];
   p.made_here = false;
   // relaxed: only we write it; the sweep, after our death
   table_.entry(id).word.store(shm::make_object_word(p.generation, object_state::freeing, row_),
                               std::memory_order_relaxed);
   table_.punch(id);
-  take_off(id);
+  release_count(id);
   table_.free(id, p.generation);
 }
 
-void objects::note(const detail::shared_object& object) {
-  const object_use& use = *object.use();
-  if (use.home != this) {
+void worker_registry::note(const detail::shared_object& object) {
+  const object_mapping& mapping = *object.mapping();
+  if (mapping.owner != this) {
     throw codec_error(
         "this handle was inherited by a fork, and cannot be a result: pass it to the task as an "
         "argument");
   }
   const std::lock_guard lock(mutex_);
   noted_.reserve(noted_.size() + 1);
-  add(use.ref.id);
-  noted_.push_back(use.ref);
-  ++places_[use.ref.id]->noted;
+  retain_count(mapping.ref.id);
+  noted_.push_back(mapping.ref);
+  ++places_[mapping.ref.id]->noted;
 }
 
-void objects::forget_noted() noexcept {
+void worker_registry::forget_noted() noexcept {
   const std::lock_guard lock(mutex_);
   for (const object_ref& ref : noted_) {
     --places_[ref.id]->noted;
-    let_go(ref.id);
+    release_or_free(ref.id);
   }
   noted_.clear();
 }
 
-void objects::append_noted(detail::wire_writer& out) {
+void worker_registry::append_noted(detail::wire_writer& out) {
   wire::append_objects(out, noted_);
   const std::lock_guard lock(mutex_);
   for (const object_ref& ref : noted_) {

@@ -16,16 +16,22 @@
 
 namespace procpool::worker {
 
-class objects final : public shm::object_source {
+class worker_registry final : public shm::object_registry {
  public:
-  // row 0: the parent had none, and every use of a handle throws.
-  objects(int fd, shm::process_page& page, shm::u32 row) : table_(fd, page), row_(row) {}
+  // That of this worker. existing() is null in other processes, and before set_instance().
+  static worker_registry& instance() noexcept { return *existing(); }
+  static worker_registry* existing() noexcept;
+  static void set_instance(worker_registry& registry) noexcept;
 
-  detail::object_use* create(shm::u64 bytes) override;
-  detail::object_use* attach(const detail::object_ref& ref, detail::object_access access) override;
-  void drop(detail::object_use& use) noexcept override;
-  detail::object_use* adopt(const detail::object_ref& ref) override;
-  void check_lend(const detail::object_use& use) override;
+  // row 0: the parent had none left, and creating or receiving a handle throws.
+  worker_registry(int fd, shm::process_page& page, shm::u32 row) : table_(fd, page), row_(row) {}
+
+  detail::object_mapping* create(shm::u64 bytes) override;
+  detail::object_mapping* attach(const detail::object_ref& ref,
+                                 detail::object_access access) override;
+  void release(detail::object_mapping& mapping) noexcept override;
+  detail::object_mapping* adopt(const detail::object_ref& ref) override;
+  void check_sendable(const detail::object_mapping& mapping) override;
   bool is_used(const detail::object_ref& ref) const noexcept override {
     return table_.is_used(ref);
   }
@@ -41,28 +47,28 @@ class objects final : public shm::object_source {
  private:
   // One id as this process knows it. At its address for good.
   struct place {
-    struct own_use : detail::object_use {
-      os::mapping map;
+    struct own_mapping : detail::object_mapping {
+      os::mapping memory;
       bool listed = false;  // in idle_
     };
-    own_use uses[2];  // by object_access
+    own_mapping mappings[2];  // by object_access
     shm::u32 generation = 0;
     shm::u32 noted = 0;      // in the outcome that is being made
     bool made_here = false;  // and no outcome has told of it
   };
-  struct idle_use {
+  struct idle_mapping {
     shm::u32 id;
     unsigned access;
   };
 
   place& place_of(shm::u32 id);
   std::atomic<shm::u32>& count_of(shm::u32 id);
-  void add(shm::u32 id);
-  void take_off(shm::u32 id) noexcept;
-  detail::object_use* begin_use(shm::u32 id, shm::u64 bytes, detail::object_access access);
-  void map(place::own_use& use, shm::u32 id, shm::u64 bytes, detail::object_access access);
+  void retain_count(shm::u32 id);
+  void release_count(shm::u32 id) noexcept;
+  detail::object_mapping* begin_mapping(shm::u32 id, shm::u64 bytes, detail::object_access access);
+  void map(place::own_mapping& mapping, shm::u32 id, shm::u64 bytes, detail::object_access access);
   void unmap_idle(std::size_t keep) noexcept;
-  void let_go(shm::u32 id) noexcept;
+  void release_or_free(shm::u32 id) noexcept;
   void free(shm::u32 id) noexcept;
 
   std::mutex mutex_;
@@ -71,12 +77,8 @@ class objects final : public shm::object_source {
   os::mapping counts_;
   shm::u32 pages_ = 0;  // of the row, allocated
   std::vector<std::unique_ptr<place>> places_;
-  std::deque<idle_use> idle_;  // some are in use again
+  std::deque<idle_mapping> idle_;  // some are in use again
   std::vector<detail::object_ref> noted_;
 };
-
-// This worker's; only the worker's own thread may ask.
-objects& objects_here();
-void set_objects(objects& o) noexcept;
 
 }  // namespace procpool::worker

@@ -151,9 +151,9 @@ std::chrono::nanoseconds pool::pause_for_backlog() const noexcept {
   const u64 head = c.head.load(std::memory_order_relaxed);
   const u64 tail = c.tail.load(std::memory_order_relaxed);
   if (tail < head + few_behind) return 0ns;
-  const u64 usual = c.typical_task_ns.load(std::memory_order_relaxed);
-  if (usual < quicker_than_reading_ns) return 0ns;
-  const auto pause = std::chrono::nanoseconds((tail - head) * usual / cpus_ / 8);
+  const u64 typical = c.typical_task_ns.load(std::memory_order_relaxed);
+  if (typical < quicker_than_reading_ns) return 0ns;
+  const auto pause = std::chrono::nanoseconds((tail - head) * typical / cpus_ / 8);
   return pause < shortest_pause ? 0ns : std::min(pause, longest_pause);
 }
 
@@ -191,7 +191,7 @@ detail::outcome_view task_record::pin() {
       return {nullptr, s.bytes, length};
     }
   }
-  return pin_unusual(is_saved);
+  return pin_slow(is_saved);
 }
 
 // release: our reading before a harvest, which finds no pins
@@ -217,7 +217,7 @@ bool task_record::cancel(bool kill_running) {
         if (!s->word.compare_exchange_strong(word, shm::with_phase(word, task_phase::cancelled))) {
           break;
         }
-        let_arguments_go();
+        drop_argument_objects();
         owner->announce(*this);
         return true;
       case task_phase::claimed:
@@ -268,13 +268,13 @@ void task_record::finish_release() noexcept {
     before = pins.load(std::memory_order_acquire);
   }
   if (argument_objects.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
-    let_arguments_go();
+    drop_argument_objects();
   u64 word = 0;
   if (!load(word) || !shm::is_resolved(word)) [[unlikely]]
     damaged = slot.load(std::memory_order_relaxed) != nullptr;
   if (names_objects(word) || outcome_objects) [[unlikely]]
-    let_outcome_go(word);
-  if (has_block()) give_back_result();
+    drop_outcome_objects(word);
+  if (has_block()) put_back_result();
   error = nullptr;
   if (!saved.empty()) saved = {};
   saved_exception = false;
@@ -285,7 +285,7 @@ void task_record::finish_release() noexcept {
   references.store(0, std::memory_order_release);
   // release: who harvests and finds no pins finds no references either
   pins.store(0, std::memory_order_release);
-  owner->give_back(*this);
+  owner->put_back(*this);
 }
 
 void task_record::report(std::exception_ptr e) noexcept { owner->report(std::move(e)); }
@@ -293,13 +293,13 @@ void task_record::report(std::exception_ptr e) noexcept { owner->report(std::mov
 // The future is gone, the task is not done. It will be freed by whoever drains.
 void pool::drop(task_record& r) noexcept {
   // The record may be the last that keeps the pool, and the pool must not end under the mutex.
-  own();
+  retain();
   {
     const std::lock_guard lock(completion_hub::instance().mutex());
     r.dropped = true;
     // relaxed: counted under the hub's mutex; who looks without it only guesses
     const bool first = dropped_.fetch_add(1, std::memory_order_relaxed) == 0;
-    if (first && objects::any_made())
+    if (first && parent_registry::any_made())
       wake_supervisor();  // it may keep some: see look_after_objects
     if (!r.set_flag(shm::notify_flag)) {
       // Done in the meantime; if its slot is on a list, that list is emptied here.
@@ -307,7 +307,7 @@ void pool::drop(task_record& r) noexcept {
       if (r.dropped) r.deliver();
     }
   }
-  disown();
+  release();
 }
 
 void pool::announce(task_record& r) noexcept {

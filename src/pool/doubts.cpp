@@ -26,7 +26,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr duration revival_pause = 500ms;
+constexpr duration requeue_pause = 500ms;
 
 }  // namespace
 
@@ -34,21 +34,21 @@ void pool::look_after(task_record& r) noexcept {
   bool hinted = false;
   {
     const std::lock_guard lock(mutex_);
-    mend_control();
+    repair_control();
     hinted = look_at(r);
   }
   if (hinted) kick();
 }
 
 // A worker that was stopped may hold the hints of tasks that others could run.
-void pool::revive() noexcept {
+void pool::requeue_stale_hints() noexcept {
   bool any = false;
   {
     const std::lock_guard lock(mutex_);
     const time_point now = std::chrono::steady_clock::now();
-    if (now - last_revival_ < revival_pause) return;
-    last_revival_ = now;
-    mend_control();
+    if (now - last_requeue_ < requeue_pause) return;
+    last_requeue_ = now;
+    repair_control();
     for (u32 i = 0; i < region_.allocated_slots(); ++i) {
       if (look_at(*record_at(i))) any = true;
     }
@@ -159,7 +159,7 @@ void pool::lose(task_record& r, std::exception_ptr e) noexcept {
   // release: the error before the mark, as in harvest_one
   r.pins.fetch_add(harvested - harvesting, std::memory_order_release);
   os::futex_wake(s.word, std::numeric_limits<int>::max());
-  r.let_arguments_go();
+  r.drop_argument_objects();
   completion_hub& hub = completion_hub::instance();
   const std::lock_guard lock(hub.mutex());
   if (r.not_done_yet) forget_not_done(r);
@@ -177,7 +177,7 @@ void pool::abandon_slot(task_record& r) noexcept {
 }
 
 // The words of the ring and of who sleeps, as the parent knows them.
-void pool::mend_control() noexcept {
+void pool::repair_control() noexcept {
   shm::control_block& c = region_.control();
   roster_.drop_impossible_roles();
   // relaxed: only the parent writes it, under the mutex

@@ -210,7 +210,7 @@ class inline_pool::run_scope {
     const std::lock_guard lock(pool_.mutex_);
     pool_.check_open();
     ++pool_.running_;
-    pool_.own();
+    pool_.retain();
   }
   ~run_scope() {
     {
@@ -219,7 +219,7 @@ class inline_pool::run_scope {
       pool_.done_ += done ? 1U : 0U;
       pool_.finalize(lock);
     }
-    pool_.disown();
+    pool_.release();
   }
   run_scope(const run_scope&) = delete;
   run_scope& operator=(const run_scope&) = delete;
@@ -276,10 +276,10 @@ void inline_pool::shutdown(bool wait) {
 void inline_pool::abandon(bool wait) {
   // One that a task has made has run nothing.
   if (!in_a_task) shutdown(wait);
-  disown();
+  release();
 }
 
-void inline_pool::disown() noexcept {
+void inline_pool::release() noexcept {
   if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 

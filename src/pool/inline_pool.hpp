@@ -35,8 +35,8 @@ class inline_pool {
   void shutdown(bool wait);
 
   void abandon(bool wait);  // the executor is gone
-  void own() noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
-  void disown() noexcept;
+  void retain() noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept;
   int max_workers() const noexcept { return *options_.max_workers; }
   pool_stats stats() const;
   // False in a copy of the process that has made it.

@@ -37,7 +37,7 @@ std::exception_ptr no_room_error(const shm::slot& s) {
 }  // namespace
 
 // Errors, what lies in a block, and what was harvested.
-detail::outcome_view task_record::pin_unusual(bool is_saved) {
+detail::outcome_view task_record::pin_slow(bool is_saved) {
   u64 word = 0;
   if (is_saved && saved_exception) {
     detail::wire_reader reader(saved.data(), saved.size());
@@ -179,14 +179,14 @@ void split_items(const std::byte* data, std::size_t size, std::uint32_t items,
 // Resolved by DONE.
 std::exception_ptr task_record::error_of_rest() const { return no_room_error(*slot.load()); }
 
-void task_record::give_back_result() noexcept {
+void task_record::put_back_result() noexcept {
   u64 word = 0;
   if (!load(word) || shm::phase_of(word) != task_phase::done) return;
   const shm::slot& s = *slot.load(std::memory_order_relaxed);
   const u64 block = items != 0
                         ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
                         : s.block.load(std::memory_order_relaxed);
-  if (block != 0) owner->give_back_block(word, block);
+  if (block != 0) owner->put_back_block(word, block);
 }
 
 std::byte* pool::result_bytes(u64 word, u64 offset, u64 length) {
@@ -226,7 +226,7 @@ const std::byte* pool::published_bytes(u64 word, u64 offset, u64 length) {
   return bytes;
 }
 
-void pool::give_back_block(u64 word, u64 offset) noexcept {
+void pool::put_back_block(u64 word, u64 offset) noexcept {
   try {
     std::byte* const bytes = result_bytes(word, offset, 0);
     // release: our reading before the worker's next writing

@@ -8,6 +8,7 @@
 
 #include "base/per_process.hpp"
 #include "futures/callbacks.hpp"
+#include "futures/future_errors.hpp"
 #include "futures/kept_error.hpp"
 #include "futures/unobserved_error.hpp"
 #include "os/cpu_count.hpp"
@@ -84,7 +85,7 @@ pool::pool(pool_options options)
   h.cycles_per_us = base::cycles_per_us();
   h.cpus = cpus_;
   h.tasks_per_worker = static_cast<u32>(options_.max_tasks_per_child.value_or(0));
-  idle_deaths_.reserve(2 * seats_.size() + few_deaths);  // judge() needs no memory
+  idle_deaths_.reserve(2 * seats_.size() + few_deaths);  // assess_death() needs no memory
   // relaxed: nobody else knows of it; it is never in use
   lost_slot_.references.store(0, std::memory_order_relaxed);
   set_hook(options_.initializer, h.initializer_code, h.initializer_block, h.initializer_length);
@@ -94,7 +95,7 @@ pool::pool(pool_options options)
   for (u32 i = 0; i < region_.workers(); ++i) start_seat(i);
   wake_.emplace();
   try {
-    objects::instance().add_waker(*wake_);
+    parent_registry::instance().add_waker(*wake_);
     {
       completion_hub& hub = completion_hub::instance();
       const std::lock_guard lock(hub.mutex());
@@ -123,7 +124,7 @@ pool::~pool() {
 }
 
 void pool::forget() noexcept {
-  if (objects* all = objects::existing()) all->remove_waker(*wake_);
+  if (parent_registry* all = parent_registry::existing()) all->remove_waker(*wake_);
   {
     registry& all = all_pools();
     const std::lock_guard lock(all.mutex);
@@ -189,7 +190,7 @@ void pool::shutdown(const shutdown_options& o) {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    usual_ = false;
+    fast_path_ = false;
     if (o.cancel_futures) cancel_pending();
     // From a report that found no other thread: the supervisor does not wait for itself.
     if (std::this_thread::get_id() == supervisor_.get_id()) may_wait = false;
@@ -228,7 +229,7 @@ void pool::signal_workers(int signal) {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    usual_ = false;
+    fast_path_ = false;
     cancel_pending();
     doom(signal);
   }
@@ -356,7 +357,7 @@ void pool::finish_all(bool cancel) noexcept {
       const std::lock_guard lock(all.mutex);
       for (pool* p : all.pools) {
         // Its supervisor may be its last owner: one more, until we are done with it.
-        if (!p->try_own()) continue;
+        if (!p->try_retain()) continue;
         const std::unique_lock inner(p->mutex_);
         if (!p->ended_ && !p->given_up_ && next == nullptr) {
           next = p;
@@ -365,7 +366,7 @@ void pool::finish_all(bool cancel) noexcept {
         }
       }
     }
-    for (pool* p : unwanted) p->disown();
+    for (pool* p : unwanted) p->release();
     unwanted.clear();
     if (next == nullptr) return;
     try {
@@ -373,7 +374,7 @@ void pool::finish_all(bool cancel) noexcept {
     } catch (...) {
       return;  // the pool's processes die with this one
     }
-    next->disown();
+    next->release();
   }
 }
 
@@ -389,25 +390,7 @@ bool is_here(const task_target& to) noexcept {
 
 }  // namespace
 
-void throw_unusable(bool inherited) {
-  if (!inherited) {
-    throw nested_use_error(
-        "this executor was made in a task, or in a process that a task has forked, where executors "
-        "do nothing: only the program itself has workers and threads; return what is to be done to "
-        "the program, which submits it");
-  }
-  if (runtime::current_role() == runtime::process_role::parent) {
-    throw nested_use_error(
-        "this executor belongs to the process that this one was forked from, whose workers and "
-        "threads are not here: make a new executor in this process");
-  }
-  throw nested_use_error(
-      "this executor belongs to another process, and tasks cannot use it: return what is to be "
-      "done "
-      "to the program, which submits it");
-}
-
-pool_ref::pool_ref(pool_options options, run_in where) : uncaught_(std::uncaught_exceptions()) {
+owned_pool::owned_pool(pool_options options, run_in where) : uncaught_(std::uncaught_exceptions()) {
   // A static executor is constructed in servers and workers too: there it does nothing.
   if (runtime::current_role() != runtime::process_role::parent) return;
   runtime::install_fork_handlers();
@@ -418,12 +401,12 @@ pool_ref::pool_ref(pool_options options, run_in where) : uncaught_(std::uncaught
   }
 }
 
-pool_ref::~pool_ref() {
+owned_pool::~owned_pool() {
   // In a copy of the process its threads and workers are not there.
   if (!is_here(target_)) return;
-  if (target_.here != nullptr) target_.here->abandon(!let_go_);
+  if (target_.here != nullptr) target_.here->abandon(!released_);
   if (target_.pool == nullptr) return;
-  if (!let_go_) {
+  if (!released_) {
     try {
       target_.pool->shutdown({.cancel_futures = std::uncaught_exceptions() > uncaught_});
     } catch (...) {
@@ -433,19 +416,19 @@ pool_ref::~pool_ref() {
   target_.pool->abandon();
 }
 
-task_target pool_ref::use() const {
+task_target owned_pool::use() const {
   if (!is_here(target_)) [[unlikely]]
     throw_unusable(target_.pool != nullptr || target_.here != nullptr);
   return target_;
 }
 
-int pool_ref::max_workers() const {
+int owned_pool::max_workers() const {
   const task_target to = use();
   return to.pool != nullptr ? to.pool->max_workers() : to.here->max_workers();
 }
 
-void pool_ref::shutdown(const shutdown_options& options) {
-  let_go_ = !options.wait;
+void owned_pool::shutdown(const shutdown_options& options) {
+  released_ = !options.wait;
   const task_target to = use();
   if (to.pool != nullptr) {
     to.pool->shutdown(options);
@@ -454,7 +437,7 @@ void pool_ref::shutdown(const shutdown_options& options) {
   }
 }
 
-void pool_ref::signal_workers(int signal) {
+void owned_pool::signal_workers(int signal) {
   const task_target to = use();
   if (to.pool != nullptr) {
     to.pool->signal_workers(signal);
@@ -463,24 +446,9 @@ void pool_ref::signal_workers(int signal) {
   }
 }
 
-pool_stats pool_ref::stats() const {
+pool_stats owned_pool::stats() const {
   const task_target to = use();
   return to.pool != nullptr ? to.pool->stats() : to.here->stats();
-}
-
-time_point deadline_after(duration d) {
-  const time_point now = std::chrono::steady_clock::now();
-  if (!(d > duration::zero())) return now;  // also not a number
-  const duration room = duration(4e9);      // steady_clock counts nanoseconds in 63 bits
-  return now + std::min(d, room);
-}
-
-void throw_no_state() {
-  throw invalid_state_error(
-      "this future holds no task: it was moved from, or its result was taken");
-}
-void throw_wait_timeout() {
-  throw timeout_error("the task is not done yet; it goes on, and the future stays valid");
 }
 
 }  // namespace procpool::detail

@@ -79,9 +79,7 @@ class pool final : public detail::completion_source {
   void shutdown(const shutdown_options& options);
   void signal_workers(int signal);
   void abandon() noexcept;
-  void own() noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
-  bool try_own() noexcept;  // false: it is being deleted
-  void disown() noexcept;
+  void retain() noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
   void forget() noexcept;
   int max_workers() const { return static_cast<int>(region_.workers()); }
   // False in a copy of the process that has made it.
@@ -98,14 +96,14 @@ class pool final : public detail::completion_source {
   int start_error() const noexcept { return start_error_.load(std::memory_order_relaxed); }
 
   // await.cpp, outcome.cpp, done_lists.cpp
-  void give_back(task_record& r) noexcept;  // the record is free again
-  void drop(task_record& r) noexcept;       // its future is gone before it is done
+  void put_back(task_record& r) noexcept;  // the record is free again
+  void drop(task_record& r) noexcept;      // its future is gone before it is done
   // Bytes that a worker says are in its partition. Throws codec_error if they are not, and
   // std::system_error if they cannot be mapped.
   std::byte* result_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
   // The same, of an outcome that is DONE: a block is there.
   const std::byte* published_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
-  void give_back_block(shm::u64 word, shm::u64 offset) noexcept;
+  void put_back_block(shm::u64 word, shm::u64 offset) noexcept;
   void kill_worker_of(task_record& r, shm::u64 word) noexcept;
   // Once for each outcome that names shared objects, before it is read or let go.
   void take_over_objects(task_record& r, shm::u64 word);
@@ -125,9 +123,9 @@ class pool final : public detail::completion_source {
   // completion_source
   void drain() noexcept override;
   bool anything_done() const noexcept override;
-  void revive() noexcept override;
-  bool try_retain() noexcept override { return try_own(); }
-  void release() noexcept override { disown(); }
+  void requeue_stale_hints() noexcept override;
+  bool try_retain() noexcept override;  // false: the pool is being deleted
+  void release() noexcept override;
 
  private:
   friend class procpool::testing::pool_test_access;
@@ -157,10 +155,10 @@ class pool final : public detail::completion_source {
   };
 
   // submit.cpp, all under mutex_
-  bool admit_unusual(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait);
+  bool admit_slow(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait);
   task_record* take_free(std::unique_lock<os::short_mutex>& lock, bool may_wait);
-  task_record* pop_freed();
-  std::size_t collect_freed() noexcept;  // how many
+  task_record* pop_returned();
+  std::size_t collect_returned() noexcept;  // how many
   bool grow();
   void grow_if_possible() noexcept;
   void make_record();
@@ -182,7 +180,7 @@ class pool final : public detail::completion_source {
   std::unique_ptr<launch::fork_server_client> start_server();
   void supervise();
   bool handle_events();
-  void tend_blocks();
+  void trim_blocks();
   void handle(const launch::server_event& e) noexcept;
   void want(shm::u32 index, duration pause) noexcept;
   void start_wanted();
@@ -196,7 +194,7 @@ class pool final : public detail::completion_source {
   // that a worker may still write to is used again.
   void give_up(const char* cause) noexcept;
   void give_up_in_time() noexcept;
-  void judge(shm::u32 index, const death& d, bool had_task) noexcept;
+  void assess_death(shm::u32 index, const death& d, bool had_task) noexcept;
   void note_start_failure(int error) noexcept;
   template <class Text>
   void break_pool(Text cause) noexcept;
@@ -232,7 +230,7 @@ class pool final : public detail::completion_source {
   void crash_item(task_record& r, shm::u64 word, const death& d) noexcept;
   void settle_item(task_record& r, task_extras& more, const death& d) noexcept;
   void settle_finished(task_record& r, shm::u64 word, shm::u64 progress) noexcept;
-  void put_back(task_record& r, shm::u64 word) noexcept;
+  void requeue(task_record& r, shm::u64 word) noexcept;
   void resolve_killed(task_record& r, shm::u64 word) noexcept;
   void resolve_with(task_record& r, shm::u64 word, std::exception_ptr e) noexcept;
   chunk_piece copy_items(task_record& r, shm::u64 word, shm::u64 progress);
@@ -253,7 +251,7 @@ class pool final : public detail::completion_source {
   bool look_at(task_record& r) noexcept;
   void lose(task_record& r, std::exception_ptr e) noexcept;
   void abandon_slot(task_record& r) noexcept;
-  void mend_control() noexcept;
+  void repair_control() noexcept;
   void deliver_lost() noexcept;
   std::exception_ptr damage_error() const noexcept;
 
@@ -283,9 +281,9 @@ class pool final : public detail::completion_source {
   mutable os::short_mutex mutex_;
   // Under mutex_:
   shm::block_allocator blocks_;
-  bool tends_ = false;  // there are large blocks, which the supervisor tends to
-  time_point tend_at_;  // then
-  static constexpr std::chrono::seconds tend_pause{1};
+  bool trims_ = false;  // there are large blocks, which the supervisor tends to
+  time_point trim_at_;  // then
+  static constexpr std::chrono::seconds trim_pause{1};
   shm::u64 tail_ = 0;
   shm::u64 head_ = 0;            // as it was when the ring seemed full
   task_record* free_ = nullptr;  // with a slot
@@ -308,11 +306,11 @@ class pool final : public detail::completion_source {
   std::size_t done_at_idle_death_ = 0;
   duration pause_{};
   std::optional<time_point> start_fails_since_;
-  time_point last_revival_{};
+  time_point last_requeue_{};
   std::size_t restarts_ = 0, submitted_ = 0, crashed_ = 0;
   bool exit_hook_set_ = false;
   std::size_t scarce_ = 0;  // how often few records had come back when one was needed
-  bool usual_ = false;      // a submit has nothing to look at: open, no budget, the exit hook set
+  bool fast_path_ = false;  // a submit has nothing to look at: open, no budget, the exit hook set
   std::condition_variable_any ended_cv_;
   bool ended_ = false;      // the supervisor is done, no process is left
   bool abandoned_ = false;  // the executor is gone
@@ -326,9 +324,9 @@ class pool final : public detail::completion_source {
   task_record lost_slot_{*this};
   std::size_t lost_slots_ = 0;
 
-  // Records that came back, most recent first; pushed without the mutex. closed_list after
+  // Records that came back, most recent first; pushed without the mutex. retired_sentinel after
   // abandon(): then they are counted instead.
-  std::atomic<task_record*> freed_{nullptr};
+  std::atomic<task_record*> returned_{nullptr};
   std::unique_ptr<std::atomic<task_record*>[], void (*)(void*)> by_slot_;
   // Who keeps the pool: the executor counts as `executor_share` until abandon() replaces that by
   // the records in use and the supervisor, so the count cannot reach 0 before.

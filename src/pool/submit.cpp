@@ -28,8 +28,8 @@ constexpr std::size_t few = 16;
 constexpr u32 enough_slots = 16'384;
 constexpr std::chrono::microseconds first_nap{50}, last_nap{2000};
 
-// freed_ holds this once the pool is abandoned.
-task_record* closed_list() {
+// returned_ holds this once the pool is abandoned.
+task_record* retired_sentinel() {
   static char mark;
   return reinterpret_cast<task_record*>(&mark);
 }
@@ -52,7 +52,7 @@ void pool::kick() noexcept {
 
 task_record* pool::commit(const task_image& image, bool may_wait) {
   std::unique_lock lock(mutex_);
-  if (!usual_ && !admit_unusual(lock, image.length, may_wait)) return nullptr;
+  if (!fast_path_ && !admit_slow(lock, image.length, may_wait)) return nullptr;
   task_record* r = free_;
   if (r != nullptr) [[likely]] {
     free_ = r->next;
@@ -76,20 +76,20 @@ task_record* pool::commit(const task_image& image, bool may_wait) {
   fill(*r, image);
   make_ready(*r);
   // Arguments of tasks that are over do not wait for the next large one.
-  if (++submitted_ % collect_every == 0) collect_freed();
+  if (++submitted_ % collect_every == 0) collect_returned();
   lock.unlock();
   kick();
   return r;
 }
 
 // The first task, the last ones, and those of pools with a budget. False if it would have to wait.
-bool pool::admit_unusual(std::unique_lock<os::short_mutex>& lock, u64 bytes, bool may_wait) {
+bool pool::admit_slow(std::unique_lock<os::short_mutex>& lock, u64 bytes, bool may_wait) {
   check_open();
   // Registered after the program's static objects, so that it runs before their destructors.
   if (!exit_hook_set_) {
     exit_hook_set_ = runtime::finish_at_exit(runtime::finish_order::process_pools, &finish_all);
   }
-  usual_ = exit_hook_set_ && !options_.max_pending_bytes;
+  fast_path_ = exit_hook_set_ && !options_.max_pending_bytes;
   return !options_.max_pending_bytes || admit(lock, bytes, may_wait);
 }
 
@@ -147,7 +147,7 @@ void pool::put_hint(task_record& r) {
   if (tail_ - head_ >= shm::ring_entries) {
     // Only now: workers write that line with each task, and it only grows.
     head_ = region_.control().head.load(std::memory_order_relaxed);
-    if (tail_ - head_ > shm::ring_entries) mend_control();
+    if (tail_ - head_ > shm::ring_entries) repair_control();
     if (tail_ - head_ >= shm::ring_entries) compact_ring();
   }
   // relaxed: others use it under the mutex, or to guess what comes next
@@ -180,16 +180,16 @@ void pool::compact_ring() {
 task_record* pool::take_free(std::unique_lock<os::short_mutex>& lock, bool may_wait) {
   std::chrono::microseconds nap = first_nap;
   for (;;) {
-    if (task_record* r = pop_freed()) return r;
+    if (task_record* r = pop_returned()) return r;
     // relaxed: a hint
     if (dropped_.load(std::memory_order_relaxed) != 0) {
       const std::lock_guard hub(completion_hub::instance().mutex());
       drain();
     }
-    if (task_record* r = pop_freed()) return r;
+    if (task_record* r = pop_returned()) return r;
     if (grow()) continue;
     harvest();
-    if (task_record* r = pop_freed()) return r;
+    if (task_record* r = pop_returned()) return r;
     if (!may_wait) return nullptr;
     // Every slot holds an unfinished task. A worker frees the first one; nobody tells us.
     lock.unlock();
@@ -201,13 +201,13 @@ task_record* pool::take_free(std::unique_lock<os::short_mutex>& lock, bool may_w
 }
 
 // The records that came back, and the blocks of their arguments.
-std::size_t pool::collect_freed() noexcept {
+std::size_t pool::collect_returned() noexcept {
   // relaxed: only whether there are any
-  const task_record* waiting = freed_.load(std::memory_order_relaxed);
-  if (waiting == nullptr || waiting == closed_list()) return 0;
+  const task_record* waiting = returned_.load(std::memory_order_relaxed);
+  if (waiting == nullptr || waiting == retired_sentinel()) return 0;
   std::size_t count = 0;
   // acquire: what the releasing threads wrote into the records
-  task_record* r = freed_.exchange(nullptr, std::memory_order_acquire);
+  task_record* r = returned_.exchange(nullptr, std::memory_order_acquire);
   while (r != nullptr) {
     task_record* next = r->next;
     if (r->arguments) blocks_.release(std::exchange(r->arguments, {}));
@@ -225,8 +225,8 @@ std::size_t pool::collect_freed() noexcept {
   return count;
 }
 
-task_record* pool::pop_freed() {
-  if (free_ == nullptr && collect_freed() < few && free_ != nullptr) {
+task_record* pool::pop_returned() {
+  if (free_ == nullptr && collect_returned() < few && free_ != nullptr) {
     // As many tasks are in flight as there are slots: with some more, records come back in bulk.
     if (++scarce_ % few == 0 && region_.allocated_slots() < enough_slots) grow_if_possible();
   }
@@ -361,7 +361,7 @@ bool pool::harvest_one(task_record& r, without_memory what) {
     r.error = kept_current_error(out_of_memory_);
   }
   if (shm::phase_of(word) == shm::task_phase::cancelled) r.was_cancelled.store(true);
-  r.give_back_result();
+  r.put_back_result();
   shm::slot& s = *r.slot.load();
   give_slot_away(r);
   // Who still sleeps on the word finds that the record has no slot.
@@ -374,15 +374,15 @@ bool pool::harvest_one(task_record& r, without_memory what) {
 
 void pool::give_slot_away(task_record& r) noexcept {
   if (r.arguments) blocks_.release(std::exchange(r.arguments, {}));
-  task_record* heir = slotless_;
-  slotless_ = heir->next;
-  heir->index = r.index;
-  heir->generation = r.generation;
-  heir->objects_of = r.generation;  // the outcome that still lies there was taken over
-  heir->doubted_word = 0;
-  heir->slot.store(r.slot.exchange(nullptr), std::memory_order_relaxed);
-  by_slot_[r.index].store(heir, std::memory_order_release);
-  heir->next = std::exchange(free_, heir);
+  task_record* successor = slotless_;
+  slotless_ = successor->next;
+  successor->index = r.index;
+  successor->generation = r.generation;
+  successor->objects_of = r.generation;  // the outcome that still lies there was taken over
+  successor->doubted_word = 0;
+  successor->slot.store(r.slot.exchange(nullptr), std::memory_order_relaxed);
+  by_slot_[r.index].store(successor, std::memory_order_release);
+  successor->next = std::exchange(free_, successor);
 }
 
 // Tasks that have not begun may hold so many bytes of arguments. What has begun is not told to us,
@@ -414,11 +414,11 @@ bool pool::admit(std::unique_lock<os::short_mutex>& lock, u64 bytes, bool may_wa
 shm::block pool::allocate_block(u64 bytes) {
   const std::lock_guard lock(mutex_);
   check_open();
-  collect_freed();  // the block that was used last is warm
+  collect_returned();  // the block that was used last is warm
   const shm::block b = blocks_.allocate(bytes);
-  if (b.capacity >= shm::large_block && !tends_) {
-    tends_ = true;
-    tend_at_ = std::chrono::steady_clock::now() + tend_pause;
+  if (b.capacity >= shm::large_block && !trims_) {
+    trims_ = true;
+    trim_at_ = std::chrono::steady_clock::now() + trim_pause;
     wake_supervisor();
   }
   return b;
@@ -430,17 +430,17 @@ void pool::release_block(shm::block b) noexcept {
 }
 
 // From any thread, without the mutex.
-void pool::give_back(task_record& r) noexcept {
-  task_record* head = freed_.load(std::memory_order_relaxed);
-  while (head != closed_list()) {
+void pool::put_back(task_record& r) noexcept {
+  task_record* head = returned_.load(std::memory_order_relaxed);
+  while (head != retired_sentinel()) {
     r.next = head;
     // release: the record's last changes before it is found on the list
-    if (freed_.compare_exchange_weak(head, &r, std::memory_order_release,
-                                     std::memory_order_relaxed)) {
+    if (returned_.compare_exchange_weak(head, &r, std::memory_order_release,
+                                        std::memory_order_relaxed)) {
       return;
     }
   }
-  disown();
+  release();
 }
 
 // The executor is gone. What is still in use owns the pool now, and so does the supervisor until it
@@ -449,10 +449,10 @@ void pool::abandon() noexcept {
   std::unique_lock lock(mutex_);
   abandoned_ = true;
   stopping_ = true;
-  usual_ = false;
+  fast_path_ = false;
   std::int64_t idle = 0;
-  // acquire: as in collect_freed; who comes later finds the list closed
-  task_record* r = freed_.exchange(closed_list(), std::memory_order_acquire);
+  // acquire: as in collect_returned; who comes later finds the list closed
+  task_record* r = returned_.exchange(retired_sentinel(), std::memory_order_acquire);
   for (; r != nullptr; r = r->next) ++idle;
   for (r = free_; r != nullptr; r = r->next) ++idle;
   for (r = slotless_; r != nullptr; r = r->next) ++idle;
@@ -463,7 +463,7 @@ void pool::abandon() noexcept {
   if (owners_.fetch_add(change, std::memory_order_acq_rel) + change == 0) delete this;
 }
 
-bool pool::try_own() noexcept {
+bool pool::try_retain() noexcept {
   std::int64_t n = owners_.load(std::memory_order_relaxed);
   while (n > 0) {
     // acquire, release: as in abandon()
@@ -472,7 +472,7 @@ bool pool::try_own() noexcept {
   return false;
 }
 
-void pool::disown() noexcept {
+void pool::release() noexcept {
   // acquire, release: as in abandon()
   if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
@@ -481,21 +481,21 @@ void pool::disown() noexcept {
 
 namespace procpool::detail {
 
-pool_hold::pool_hold(task_target to) noexcept : target_(to) {
+pool_keepalive::pool_keepalive(task_target to) noexcept : target_(to) {
   if (target_.pool != nullptr) {
-    target_.pool->own();
+    target_.pool->retain();
   } else {
-    target_.here->own();
+    target_.here->retain();
   }
 }
-pool_hold::~pool_hold() {
+pool_keepalive::~pool_keepalive() {
   if (target_.pool != nullptr) {
-    if (target_.pool->is_here()) target_.pool->disown();
+    if (target_.pool->is_here()) target_.pool->release();
   } else {
-    if (target_.here->is_here()) target_.here->disown();
+    if (target_.here->is_here()) target_.here->release();
   }
 }
-int pool_hold::max_workers() const noexcept {
+int pool_keepalive::max_workers() const noexcept {
   return target_.pool != nullptr ? target_.pool->max_workers() : target_.here->max_workers();
 }
 
@@ -512,12 +512,12 @@ submission::~submission() {
 
 void submission::note(wire_writer& base, const shared_object& object) {
   auto& self = static_cast<submission&>(base);
-  if (object.use()->home != parent::objects::existing()) {
+  if (object.mapping()->owner != parent::parent_registry::existing()) {
     throw codec_error("this handle belongs to another process, and cannot be sent from here");
   }
   if (self.objects_ == nullptr) self.objects_ = new parent::object_refs;
   // The same array for each item of a chunk is the usual case.
-  if (!self.objects_->empty() && self.objects_->back().use() == object.use()) return;
+  if (!self.objects_->empty() && self.objects_->back().mapping() == object.mapping()) return;
   self.objects_->push_back(object);
 }
 

@@ -96,14 +96,14 @@ void pool::supervise() {
   if (abandoned) supervisor_.detach();
   lock.unlock();
   // After abandon() this thread is one of the pool's owners.
-  if (abandoned) disown();
+  if (abandoned) release();
 }
 
 std::chrono::milliseconds pool::next_timeout() {
   const std::lock_guard lock(mutex_);
   std::chrono::milliseconds most = longest_sleep;
   const auto at_most = [&most](std::chrono::milliseconds pause) { most = std::min(most, pause); };
-  if (!server_lost_ && server_->patience() >= 0ms) at_most(server_->patience());
+  if (!server_lost_ && server_->poll_timeout() >= 0ms) at_most(server_->poll_timeout());
   if (stopping_ && !drained_) most = wind_down_step;
   const auto not_after = [&](time_point t) {
     at_most(std::chrono::ceil<std::chrono::milliseconds>(std::max(duration::zero(), t - now())));
@@ -111,7 +111,7 @@ std::chrono::milliseconds pool::next_timeout() {
   for (const seat& s : seats_) {
     if (s.wanted) not_after(s.start_at);
   }
-  if (tends_) not_after(tend_at_);
+  if (trims_) not_after(trim_at_);
   if (give_up_at_ && !given_up_) not_after(*give_up_at_);
   if (given_up_) at_most(blind_pause);
   if (linger_pause_ != 0ms) at_most(linger_pause_);
@@ -133,7 +133,7 @@ bool pool::handle_events() {
   }
   send_reports();
   look_after_objects();
-  tend_blocks();
+  trim_blocks();
   const std::lock_guard lock(mutex_);
   if (lost_slots_ > most_lost_slots && broken_.empty()) {
     break_pool([] {
@@ -147,17 +147,17 @@ bool pool::handle_events() {
 }
 
 // Memory of large arguments that nobody needs any more. Whoever submits may do so in between.
-void pool::tend_blocks() {
+void pool::trim_blocks() {
   std::unique_lock lock(mutex_);
-  if (!tends_ || now() < tend_at_) return;
-  collect_freed();
+  if (!trims_ || now() < trim_at_) return;
+  collect_returned();
   blocks_.tend();
   while (blocks_.give_back_some()) {
     lock.unlock();
     lock.lock();
   }
-  tends_ = blocks_.has_large();
-  tend_at_ = now() + tend_pause;
+  trims_ = blocks_.has_large();
+  trim_at_ = now() + trim_pause;
 }
 
 // Whatever memory there is: a death that is not swept leaves tasks that nobody resolves.
@@ -175,7 +175,7 @@ void pool::handle(const launch::server_event& e) noexcept {
       retire_partition(seats_[e.id.seat].partition);
       release_row(e.id.seat);
       want(e.id.seat, duration::zero());
-      judge(e.id.seat, {e.id, 0, 0, 0, e.error}, false);
+      assess_death(e.id.seat, {e.id, 0, 0, 0, e.error}, false);
       break;
     case launch::server_event::kind::server_gone:
       on_server_gone(lock);
@@ -281,12 +281,12 @@ void pool::on_exited(const launch::server_event& e) noexcept {
   // that was woken and took nothing. So everybody looks.
   roster_.wake_all();
   want(e.id.seat, duration::zero());
-  judge(e.id.seat, d, had_task || tasks != 0);
+  assess_death(e.id.seat, d, had_task || tasks != 0);
 }
 
 // What a death means for the pool: a task died with its worker, or the worker left in order, or
 // the pool itself is in trouble.
-void pool::judge(u32 index, const death& d, bool progress) noexcept {
+void pool::assess_death(u32 index, const death& d, bool progress) noexcept {
   if (drained_ || doomed_with_ != 0 || !broken_.empty()) return;
   const shm::worker_block& line = region_.worker(index);
   const bool start_failed = d.pid == 0 && d.error != 0;
@@ -440,7 +440,7 @@ void pool::break_pool(Text cause) noexcept {
 // No progress is possible: everything that waits gets the cause.
 void pool::break_pool_with(std::string cause) noexcept {
   broken_ = std::move(cause);
-  usual_ = false;
+  fast_path_ = false;
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     task_record& r = *record_at(i);
     shm::u64 word = 0;
@@ -450,7 +450,7 @@ void pool::break_pool_with(std::string cause) noexcept {
       r.error = kept_error([this] { return broken_process_pool(broken_); }, out_of_memory_);
       if (r.slot.load()->word.compare_exchange_strong(
               word, shm::with_phase(word, shm::task_phase::crashed))) {
-        r.let_arguments_go();  // as in resolve_with
+        r.drop_argument_objects();  // as in resolve_with
         announce(r);
         break;
       }
@@ -465,7 +465,7 @@ void pool::break_pool_with(std::string cause) noexcept {
 // lives on has the region to itself, and finds at the end of its task that nobody waits for it.
 void pool::give_up(const char* cause) noexcept {
   if (std::exchange(given_up_, true)) return;
-  usual_ = false;
+  fast_path_ = false;
   if (!give_up_at_) give_up_at_ = now() + shutdown_grace;
   try {
     broken_ = cause;
@@ -497,7 +497,7 @@ bool pool::wind_down() {
   if (!stopping_) return false;
   task_record* left = drained_ ? nullptr : first_unresolved(drained_to_);
   if (left != nullptr) {
-    mend_control();
+    repair_control();
     if (look_at(*left)) roster_.wake_all();
     return false;
   }

@@ -59,7 +59,7 @@ bool pool::sweep(u32 index, const death& d) noexcept {
   may_save_ = view_.most_bytes();
   roster_.drop_roles(index);
   roster_.clear_asleep(index);
-  mend_control();
+  repair_control();
   {
     const std::lock_guard hub(completion_hub::instance().mutex());
     drain();
@@ -96,7 +96,7 @@ bool pool::sweep(u32 index, const death& d) noexcept {
         resolve_killed(r, word);
       } else if (stamp != shm::started_stamp(word) &&
                  count_death_before_start(r) <= most_put_back) {
-        put_back(r, word);
+        requeue(r, word);
       } else {
         had_task = true;
         crash(r, word, d);
@@ -186,7 +186,7 @@ void pool::crash(task_record& r, u64 word, const death& d) noexcept {
   }
   --r.extras->retries;
   ++r.extras->attempt;
-  put_back(r, word);
+  requeue(r, word);
 }
 
 // The items before the one that ran are delivered, that one has crashed or is tried again, the
@@ -221,7 +221,7 @@ void pool::crash_item(task_record& r, u64 word, const death& d) noexcept {
     resolve_with(r, word, nullptr);
     return;
   }
-  put_back(r, word);
+  requeue(r, word);
 }
 
 // The item r.first_item ran when its worker died. There is room for a piece.
@@ -279,7 +279,7 @@ chunk_piece pool::copy_items(task_record& r, u64 word, u64 progress) {
 }
 
 // Ready once more, as submit left it. The flags of those who wait stay.
-void pool::put_back(task_record& r, u64 word) noexcept {
+void pool::requeue(task_record& r, u64 word) noexcept {
   if (stopped_by_force()) {
     std::exception_ptr e =
         broken_.empty() ? kept_error([] { return cancelled_error(); }, out_of_memory_)
@@ -336,7 +336,7 @@ void pool::resolve_with(task_record& r, u64 word, std::exception_ptr e) noexcept
     if (shm::is_resolved(word)) return;
   }
   // Under the pool's mutex the record is not used for another task, even if its future goes now.
-  r.let_arguments_go();
+  r.drop_argument_objects();
   announce(r);
 }
 

@@ -63,7 +63,8 @@ void pool::take_over_outcome(task_record& r, u64 word) {
     const u64 block = s.block.load(std::memory_order_relaxed);
     if (block == 0 && length > shm::inline_bytes) return;
     const std::byte* bytes = block == 0 ? s.bytes : published_bytes(word, block, length);
-    objects::instance().take_over(row, wire::object_list(bytes, length), *r.outcome_objects);
+    parent_registry::instance().take_over(row, wire::object_list(bytes, length),
+                                          *r.outcome_objects);
     return;
   }
   const auto& line = *reinterpret_cast<const shm::chunk_progress*>(s.bytes);
@@ -91,7 +92,8 @@ void pool::take_over_items(task_record& r, u32 row, const std::byte* data, std::
     const u64 length = header >> 8U;
     if (length > size - at) return;
     if ((header & 0xffU) == detail::item_with_objects) {
-      objects::instance().take_over(row, wire::object_list(data + at, length), *r.outcome_objects);
+      parent_registry::instance().take_over(row, wire::object_list(data + at, length),
+                                            *r.outcome_objects);
     }
     at = std::min<std::size_t>(size, at + (length + 7) / 8 * 8);
   }
@@ -110,12 +112,12 @@ std::unique_ptr<object_refs> pool::release_outcome_objects(task_record& r) noexc
   return std::move(r.outcome_objects);
 }
 
-void task_record::let_arguments_go() noexcept {
+void task_record::drop_argument_objects() noexcept {
   // acquire: by submit; nobody else takes the same
   delete argument_objects.exchange(nullptr, std::memory_order_acquire);
 }
 
-void task_record::let_outcome_go(u64 word) noexcept {
+void task_record::drop_outcome_objects(u64 word) noexcept {
   try {
     if (names_objects(word)) owner->take_over_objects(*this, word);
   } catch (...) {
@@ -126,7 +128,7 @@ void task_record::let_outcome_go(u64 word) noexcept {
 
 // 0 if there is none: then the worker's tasks cannot use shared objects.
 u32 pool::take_row(u32 seat_index) {
-  const u32 row = objects::instance().take_row();
+  const u32 row = parent_registry::instance().acquire_row();
   const std::lock_guard lock(objects_mutex_);
   rows_.exchange(seat_index, row);
   return row;
@@ -139,14 +141,14 @@ void pool::release_row(u32 seat_index) noexcept {
     const std::lock_guard lock(objects_mutex_);
     row = rows_.exchange(seat_index, 0);
   }
-  if (row != 0) objects::instance().release_row(row);
+  if (row != 0) parent_registry::instance().put_back_row(row);
 }
 
 // By the supervisor. A worker that lets go of what only it still holds (from a static variable of a
 // task, say) tells nobody, and neither does one that is done with a task whose future was dropped.
 // So it is looked for, less and less often.
 void pool::look_after_objects() noexcept {
-  if (!objects::any_made()) return;
+  if (!parent_registry::any_made()) return;
   // relaxed: a hint; it is asked again later
   bool dropped = dropped_.load(std::memory_order_relaxed) != 0;
   if (dropped) {
@@ -154,7 +156,7 @@ void pool::look_after_objects() noexcept {
     drain();
     dropped = dropped_.load(std::memory_order_relaxed) != 0;
   }
-  objects& all = *objects::existing();
+  parent_registry& all = *parent_registry::existing();
   all.collect();
   linger_pause_ =
       dropped || all.has_lingering() ? std::clamp(linger_pause_ * 2, first_look, last_look) : 0ms;

@@ -94,10 +94,10 @@ class task_record final : public detail::task_state {
   bool names_objects(shm::u64 word) const noexcept;
   // Whoever waits for what they name hears now that it will not come. Once for each task: the
   // second call does nothing.
-  void let_arguments_go() noexcept;
+  void drop_argument_objects() noexcept;
   bool has_block() const noexcept;
   // The worker may use the block of the result again.
-  void give_back_result() noexcept;
+  void put_back_result() noexcept;
   // Resolved: no worker's list leads to the slot any more. Takes the hub's mutex if it must.
   void leave_list(shm::u64 word) noexcept;
   task_extras& more() {
@@ -163,9 +163,9 @@ class task_record final : public detail::task_state {
   // Counts a reader; true if the outcome is in private memory. Waits while it is being moved there.
   bool add_pin() noexcept;
   bool rest(std::chrono::nanoseconds pause, const time_point* deadline) noexcept;
-  detail::outcome_view pin_unusual(bool is_saved);
+  detail::outcome_view pin_slow(bool is_saved);
   void finish_release() noexcept;
-  void let_outcome_go(shm::u64 word) noexcept;
+  void drop_outcome_objects(shm::u64 word) noexcept;
 };
 
 // The outcomes of `items` items that lie one after the other in `data`. Throws codec_error at the

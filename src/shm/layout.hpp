@@ -127,7 +127,7 @@ struct alignas(2 * cache_line) worker_block {
   alignas(2 * cache_line) std::atomic<u32> report_length;
   std::byte report[report_bytes];  // the exception, encoded
   std::atomic<u32> trace_length;
-  char trace[trace_bytes];  // where a fault ended it: os/crash_trace.hpp
+  char trace[trace_bytes];  // where a fault ended it: os/trace/crash_trace.hpp
 };
 
 // In front of each block of the arena.

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "procpool/detail/executor/pool_access.hpp"
+#include "futures/future_errors.hpp"
 #include "runtime/process_role.hpp"
 #include "threads/thread_pool.hpp"
 

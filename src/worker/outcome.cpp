@@ -89,18 +89,18 @@ void outcome_writer::grow(wire_writer& base, std::size_t need) {
 }
 
 void outcome_writer::note(wire_writer& base, const detail::shared_object& object) {
-  objects_here().note(object);
+  worker_registry::instance().note(object);
   static_cast<outcome_writer&>(base).noted_ = true;
 }
 
 shm::outcome_kind outcome_writer::append_objects() {
-  objects_here().append_noted(*this);
+  worker_registry::instance().append_noted(*this);
   noted_ = false;
   return shm::outcome_kind::value_with_objects;
 }
 
 void outcome_writer::forget_objects() noexcept {
-  objects_here().forget_noted();
+  worker_registry::instance().forget_noted();
   noted_ = false;
 }
 
@@ -149,13 +149,13 @@ void chunk_writer::grow(wire_writer& base, std::size_t need) {
 }
 
 void chunk_writer::note(wire_writer& base, const detail::shared_object& object) {
-  objects_here().note(object);
+  worker_registry::instance().note(object);
   static_cast<chunk_writer&>(base).noted_ = true;
 }
 
 std::uint64_t chunk_writer::append_objects(detail::chunk_run& base) {
   auto& self = static_cast<chunk_writer&>(base);
-  objects_here().append_noted(self);
+  worker_registry::instance().append_noted(self);
   self.noted_ = false;
   // relaxed: `progress` releases it
   self.progress_line_->objects.store(1, std::memory_order_relaxed);
@@ -164,7 +164,7 @@ std::uint64_t chunk_writer::append_objects(detail::chunk_run& base) {
 
 void chunk_writer::write_exception(detail::chunk_run& base) {
   auto& self = static_cast<chunk_writer&>(base);
-  if (std::exchange(self.noted_, false)) objects_here().forget_noted();
+  if (std::exchange(self.noted_, false)) worker_registry::instance().forget_noted();
   encode_current_exception(self);
 }
 

@@ -7,11 +7,11 @@
 #include "objects/file_objects.hpp"
 #include "objects/worker_registry.hpp"
 #include "os/child_setup.hpp"
-#include "os/crash_trace.hpp"
 #include "os/memfd.hpp"
 #include "os/private_fds.hpp"
 #include "os/program_signals.hpp"
 #include "os/terminal.hpp"
+#include "os/trace/crash_trace.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/invocation.hpp"
 #include "procpool/this_worker.hpp"
@@ -82,7 +82,8 @@ void run(const launch::worker_context& context) {
   block_of_this_process = &block;
   os::accept_signals(&block.signals);
   const auto given = shm::worker_argument::unpack(context.argument);
-  set_objects(*new objects(context.page_fd, page, given.row));  // for the rest of the worker's life
+  worker_registry::set_instance(
+      *new worker_registry(context.page_fd, page, given.row));  // for the rest of the worker's life
   shm::keep_file_mappings();
   // What an earlier worker has written here was read; its memory goes back.
   os::punch_hole(region.fd(), region.partition(given.partition), region.stride());

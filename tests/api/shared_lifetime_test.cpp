@@ -350,14 +350,14 @@ TEST_P(shared_lifetime_test, results_after_a_record_changed_its_slot) {
 
 // As a worker leaves it that is killed in between: a page for its counts, and nobody was told.
 TEST_P(shared_lifetime_test, a_page_of_counts_that_nobody_was_told_of) {
-  parent::objects& all = parent::objects::instance();
-  const shm::u32 row = all.take_row();
+  parent::parent_registry& all = parent::parent_registry::instance();
+  const shm::u32 row = all.acquire_row();
   ASSERT_NE(row, 0U);
   const shm::object_table table(shm::parent_page_fd(), shm::parent_page());
   count_from_here();
   ASSERT_EQ(table.allocate_row_page(row, 0), 0);
   EXPECT_GT(shared_bytes(), before());
-  all.release_row(row);
+  all.put_back_row(row);
 }
 
 }  // namespace

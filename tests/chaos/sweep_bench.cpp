@@ -143,7 +143,7 @@ parent::task_record* pool_test_access::record(u32 slot) const { return pool_.rec
 void pool_test_access::give_partition(u64 p, u32 seat) { pool_.partitions_[p].seat.store(seat); }
 std::size_t pool_test_access::records_in_use() const {
   std::size_t free = 0;
-  for (const parent::task_record* list : {pool_.free_, pool_.slotless_, pool_.freed_.load()}) {
+  for (const parent::task_record* list : {pool_.free_, pool_.slotless_, pool_.returned_.load()}) {
     for (; list != nullptr; list = list->next) ++free;
   }
   return pool_.records_.size() - free;
@@ -151,7 +151,7 @@ std::size_t pool_test_access::records_in_use() const {
 
 sweep_bench::sweep_bench(int workers, bool with_gate)
     : ref_((book(), answer(),
-            std::make_unique<detail::pool_ref>(pool_options{
+            std::make_unique<detail::owned_pool>(pool_options{
                 .max_workers = workers,
                 .start = start_method::fork,
 

@@ -188,7 +188,7 @@ class sweep_bench {
   static std::vector<fate> fates_of(const chunk& c);
   std::string check_notices();
 
-  std::unique_ptr<detail::pool_ref> ref_;
+  std::unique_ptr<detail::owned_pool> ref_;
   pool_test_access access_;
   std::deque<plain_task> tasks_;
   std::optional<chunk> chunk_;

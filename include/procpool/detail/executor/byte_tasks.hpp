@@ -29,7 +29,8 @@ class byte_chunks {
  public:
   using result = typename types::result;
 
-  byte_chunks(task_target to, F f) : pool_(std::make_unique<pool_hold>(to)), f_(std::move(f)) {}
+  byte_chunks(task_target to, F f)
+      : pool_(std::make_unique<pool_keepalive>(to)), f_(std::move(f)) {}
   int max_workers() const noexcept { return pool_->max_workers(); }
 
   // The items lie in memory as they will in the task: one range of plain bytes, one copy.
@@ -88,7 +89,7 @@ class byte_chunks {
   };
 
  private:
-  std::unique_ptr<pool_hold> pool_;
+  std::unique_ptr<pool_keepalive> pool_;
   F f_;
 };
 

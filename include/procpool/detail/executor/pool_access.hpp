@@ -28,19 +28,16 @@ struct task_target {
 
 enum class run_in { workers, caller };
 
-// Throws nested_use_error: an executor that this process has inherited, or that does nothing here.
-[[noreturn]] void throw_unusable(bool inherited);
-
 // The pool behind an executor; empty in a process that is not its parent, where use() throws
 // nested_use_error.
-class PROCPOOL_EXPORT pool_ref {
+class PROCPOOL_EXPORT owned_pool {
  public:
   // Outside of the parent nothing is started. With PROCPOOL_INLINE=1 in the environment tasks run
   // in the caller, whatever is asked for.
-  explicit pool_ref(pool_options options, run_in where = run_in::workers);
-  ~pool_ref();  // shutdown(), unless one with wait = false came before; cancels while unwinding
-  pool_ref(const pool_ref&) = delete;
-  pool_ref& operator=(const pool_ref&) = delete;
+  explicit owned_pool(pool_options options, run_in where = run_in::workers);
+  ~owned_pool();  // shutdown(), unless one with wait = false came before; cancels while unwinding
+  owned_pool(const owned_pool&) = delete;
+  owned_pool& operator=(const owned_pool&) = delete;
 
   task_target use() const;
   int max_workers() const;
@@ -56,12 +53,12 @@ class PROCPOOL_EXPORT pool_ref {
 
 // Keeps a pool alive beyond its executor, for those who will submit more. After the executor is
 // gone that throws shutdown_error.
-class PROCPOOL_EXPORT pool_hold {
+class PROCPOOL_EXPORT pool_keepalive {
  public:
-  explicit pool_hold(task_target to) noexcept;
-  ~pool_hold();
-  pool_hold(const pool_hold&) = delete;
-  pool_hold& operator=(const pool_hold&) = delete;
+  explicit pool_keepalive(task_target to) noexcept;
+  ~pool_keepalive();
+  pool_keepalive(const pool_keepalive&) = delete;
+  pool_keepalive& operator=(const pool_keepalive&) = delete;
   task_target get() const noexcept { return target_; }
   int max_workers() const noexcept;
 

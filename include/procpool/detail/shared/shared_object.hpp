@@ -17,7 +17,7 @@
 #include "procpool/export.hpp"
 
 namespace procpool::shm {
-class object_home;
+class mapping_owner;
 }
 
 namespace procpool::detail {
@@ -35,11 +35,11 @@ struct object_ref {
 enum class object_access : unsigned char { read_only = 0, read_write = 1 };
 
 // One object as this process has it mapped, shared by all handles here. Made and ended by the
-// object_home that it belongs to.
-struct object_use {
+// mapping_owner that it belongs to.
+struct object_mapping {
   std::atomic<std::uint32_t> handles{0};
   object_access access = object_access::read_write;
-  shm::object_home* home = nullptr;
+  shm::mapping_owner* owner = nullptr;
   std::byte* data = nullptr;
   std::size_t bytes = 0;
   object_ref ref = {};
@@ -48,19 +48,20 @@ struct object_use {
 class PROCPOOL_EXPORT shared_object {
  public:
   shared_object() noexcept = default;
-  // Adopts one count of the use.
-  explicit shared_object(object_use* counted) noexcept : use_(counted) {}
-  shared_object(const shared_object& other) noexcept : use_(other.use_) {
+  // Adopts one count of the mapping.
+  explicit shared_object(object_mapping* counted) noexcept : mapping_(counted) {}
+  shared_object(const shared_object& other) noexcept : mapping_(other.mapping_) {
     // relaxed: whoever copies has a count already
-    if (use_ != nullptr) use_->handles.fetch_add(1, std::memory_order_relaxed);
+    if (mapping_ != nullptr) mapping_->handles.fetch_add(1, std::memory_order_relaxed);
   }
-  shared_object(shared_object&& other) noexcept : use_(std::exchange(other.use_, nullptr)) {}
+  shared_object(shared_object&& other) noexcept
+      : mapping_(std::exchange(other.mapping_, nullptr)) {}
   shared_object& operator=(shared_object other) noexcept {
-    std::swap(use_, other.use_);
+    std::swap(mapping_, other.mapping_);
     return *this;
   }
   ~shared_object() {
-    if (use_ != nullptr) drop(*use_);
+    if (mapping_ != nullptr) release(*mapping_);
   }
 
   // New zeroed memory, at least one byte. Throws std::system_error (ENOSPC, ENOMEM, EFBIG), with
@@ -70,10 +71,10 @@ class PROCPOOL_EXPORT shared_object {
   static shared_object map_file(const std::string& path, object_access access,
                                 std::size_t element_size);
 
-  std::byte* data() const noexcept { return use_ != nullptr ? use_->data : nullptr; }
-  std::size_t bytes() const noexcept { return use_ != nullptr ? use_->bytes : 0; }
-  explicit operator bool() const noexcept { return use_ != nullptr; }
-  const object_use* use() const noexcept { return use_; }
+  std::byte* data() const noexcept { return mapping_ != nullptr ? mapping_->data : nullptr; }
+  std::size_t bytes() const noexcept { return mapping_ != nullptr ? mapping_->bytes : 0; }
+  explicit operator bool() const noexcept { return mapping_ != nullptr; }
+  const object_mapping* mapping() const noexcept { return mapping_; }
   friend bool operator==(const shared_object& a, const shared_object& b) noexcept {
     return a.data() == b.data();
   }
@@ -92,11 +93,11 @@ class PROCPOOL_EXPORT shared_object {
   // looked into. Throws codec_error and std::system_error.
   static shared_object adopt(const object_ref& ref);
   // Throws codec_error if it cannot be named in one.
-  void check_lend() const;
+  void check_sendable() const;
 
  private:
-  static void drop(object_use& use) noexcept;
-  object_use* use_ = nullptr;
+  static void release(object_mapping& mapping) noexcept;
+  object_mapping* mapping_ = nullptr;
 };
 
 // A stretch of `count` elements of `size` bytes from `offset` on, as a handle names it. Throws
