@@ -12,6 +12,7 @@
 #include <memory>
 #include <thread>
 
+#include "base/guarded.hpp"
 #include "procpool/detail/task/home_process.hpp"
 
 namespace procpool::base {
@@ -96,11 +97,11 @@ class per_process {
 
 // A mutex that is free in a process that was forked, for state that the copy keeps.
 template <class Mutex>
-class per_process_lockable {
+class CAPABILITY("mutex") per_process_lockable {
  public:
   constexpr per_process_lockable() = default;
-  void lock() { mutex_.get().lock(); }
-  void unlock() { mutex_.get().unlock(); }
+  void lock() ACQUIRE() NO_THREAD_SAFETY_ANALYSIS { mutex_.get().lock(); }
+  void unlock() RELEASE() NO_THREAD_SAFETY_ANALYSIS { mutex_.get().unlock(); }
 
  private:
   per_process<Mutex> mutex_;

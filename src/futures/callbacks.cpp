@@ -20,8 +20,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr duration linger =
-    100ms;  // so that a stream of callbacks does not make a stream of threads
+// So that a stream of callbacks does not make a stream of threads.
+constexpr duration linger = 100ms;
 
 void finish_callbacks(bool cancel) noexcept;
 
@@ -45,7 +45,7 @@ class callback_engine final : public detail::completion_listener {
     e.wish = {this, reinterpret_cast<std::uintptr_t>(&e), &state, nullptr, nullptr, nullptr};
     std::thread former;
     {
-      const std::lock_guard lock(hub_.mutex());
+      const base::lock_guard lock(hub_.mutex());
       former = start_thread();  // if there can be none, nothing has happened yet
       state.retain();
       e.reporter.reset(&state);
@@ -61,7 +61,7 @@ class callback_engine final : public detail::completion_listener {
     fresh.front().plain = std::move(what);
     std::thread former;
     {
-      const std::lock_guard lock(hub_.mutex());
+      const base::lock_guard lock(hub_.mutex());
       former = start_thread();
       ready_.splice(ready_.end(), fresh);
       hub_.ring();
@@ -70,27 +70,30 @@ class callback_engine final : public detail::completion_listener {
   }
 
   std::thread begin_watch() {
+    base::assert_held(hub_.mutex());
     std::thread former = start_thread();
     ++watchers_;
-    hub_.ring();  // it may be about to leave
+    hub_.ring();  // the thread may be about to end
     return former;
   }
   void end_watch() noexcept {
+    base::assert_held(hub_.mutex());
     if (--watchers_ == 0) hub_.ring();
   }
 
   void completed(detail::subscription& s) noexcept override {
+    base::assert_held(hub_.mutex());
     auto& e = *reinterpret_cast<entry*>(s.tag);
     ready_.splice(ready_.end(), waiting_, e.self);
   }
 
-  // Until no callback is queued, running or waiting for a task; at exit. It does not wait for
-  // promises that nobody has kept.
+  // At exit: returns when no callback is queued, running or waiting for a task. Promises that are
+  // not set are not waited for.
   void finish() noexcept {
     // A callback that ends the program does not wait for itself.
     if (runtime::on_library_thread()) return;
-    std::unique_lock lock(hub_.mutex());
-    // What waits for a promise may wait for ever.
+    base::unique_lock lock(hub_.mutex());
+    // A callback of a promise may wait for ever.
     const auto will_be_done = [this](const entry& e) {
       return e.wish.group != nullptr || hub_.has(e.wish.source);
     };
@@ -111,7 +114,7 @@ class callback_engine final : public detail::completion_listener {
 
   // The program ends.
   bool over() {
-    const std::lock_guard lock(hub_.mutex());
+    const base::lock_guard lock(hub_.mutex());
     return over_;
   }
 
@@ -120,16 +123,17 @@ class callback_engine final : public detail::completion_listener {
     detail::subscription wish;
     std::function<void()> plain;  // or:
     std::unique_ptr<detail::callback> of_future;
-    detail::state_ptr reporter;  // alive until the callback has run: it hears of its errors
+    detail::state_ptr reporter;  // kept until the callback has run: gets its errors
     std::list<entry>::iterator self;
   };
 
   friend base::per_process<callback_engine>;
   callback_engine() : hub_(completion_hub::instance()) {}
 
-  // Under the hub's mutex, as is all state here. What it returns is to be joined without it: that
-  // thread has left the mutex for the last time, but not the destructors of its thread_locals.
-  std::thread start_thread() {
+  // Starts the callback thread, unless it runs. Returns the former one, for the caller to join
+  // without the mutex: it has released the mutex for the last time, but its thread_local objects
+  // may still be in their destructors.
+  std::thread start_thread() REQUIRES(hub_.mutex()) {
     if (running_) return {};
     std::thread former;
     try {
@@ -139,18 +143,19 @@ class callback_engine final : public detail::completion_listener {
     }
     running_ = true;
     former.swap(thread_);
-    // Such a destructor is what has called us.
+    // Such a destructor is the caller.
     if (former.get_id() == std::this_thread::get_id()) former.detach();
     return former;
   }
 
   void work() {
     const runtime::library_thread registered;
-    std::unique_lock lock(hub_.mutex());
+    base::unique_lock lock(hub_.mutex());
     for (;;) {
       const time_point until = std::chrono::steady_clock::now() + linger;
       const bool wanted = is_wanted();
       const bool found = hub_.wait(lock, wanted ? nullptr : &until, {}, [&] {
+        base::assert_held(hub_.mutex());
         return !ready_.empty() || leaving_ || wanted != is_wanted();
       });
       if (ready_.empty()) {
@@ -163,7 +168,7 @@ class callback_engine final : public detail::completion_listener {
       lock.unlock();
       run(next.front());
       next.clear();
-      // A callback has forked, and come back in the copy: nothing there is for this thread to do.
+      // A callback has forked, and this is the copy: this thread has nothing to do there.
       if (!home_.is_here()) return;
       lock.lock();
       busy_ = false;
@@ -171,8 +176,8 @@ class callback_engine final : public detail::completion_listener {
     running_ = false;
   }
 
-  // Whether there is something to wait for.
-  bool is_wanted() const { return !waiting_.empty() || watchers_ != 0; }
+  // Whether there is a task to wait for.
+  bool is_wanted() const REQUIRES(hub_.mutex()) { return !waiting_.empty() || watchers_ != 0; }
 
   static void run(entry& e) noexcept {
     try {
@@ -190,10 +195,13 @@ class callback_engine final : public detail::completion_listener {
 
   completion_hub& hub_;
   const detail::home_process home_;
-  std::list<entry> waiting_, ready_;
-  std::size_t watchers_ = 0;
-  std::thread thread_;
-  bool running_ = false, busy_ = false, leaving_ = false, over_ = false;
+  std::list<entry> waiting_ GUARDED_BY(hub_.mutex()), ready_ GUARDED_BY(hub_.mutex());
+  std::size_t watchers_ GUARDED_BY(hub_.mutex()) = 0;
+  std::thread thread_;                             // replaced under the mutex, joined without it
+  bool running_ GUARDED_BY(hub_.mutex()) = false;  // the thread
+  bool busy_ GUARDED_BY(hub_.mutex()) = false;     // with a callback
+  bool leaving_ GUARDED_BY(hub_.mutex()) = false;  // the thread is to end
+  bool over_ GUARDED_BY(hub_.mutex()) = false;     // the program ends
 };
 
 constinit base::per_process<callback_engine> engines;
@@ -226,10 +234,10 @@ void run_when_done(task_state& state, std::unique_ptr<callback> what) {
   futures::callback_engine::instance().run_when_done(state, std::move(what));
 }
 
-// Its last reference may be the caller's, which is gone before the callback runs.
+// The caller may have the last reference, which is gone before the callback runs.
 // NOLINTNEXTLINE(performance-unnecessary-value-param)
 void wake_dropped(std::shared_ptr<sleeper> who) noexcept {
-  // In a copy of the process, and once the program ends, there is nobody to go on with it.
+  // In a copy of the process, and once the program ends, no thread would resume the coroutine.
   if (!who->is_here() || futures::callback_engine::instance().over()) return;
   const auto refuse = [](sleeper& s) {
     s.wake_with(std::make_exception_ptr(cancelled_error(
@@ -238,7 +246,7 @@ void wake_dropped(std::shared_ptr<sleeper> who) noexcept {
   try {
     if (futures::post([who, refuse] { refuse(*who); })) return;
   } catch (const std::bad_alloc&) {
-    // As when there can be no thread.
+    // As if no thread can be started.
   }
   refuse(*who);  // in the thread that dropped it, rather than never
 }

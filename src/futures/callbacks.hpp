@@ -1,26 +1,22 @@
-// Callbacks of futures and reports of pools: code of the user that is nobody's to wait for. One
-// thread for the whole process runs it, in the order in which tasks complete; it is there only
-// while there is something to run or to wait for.
+// The callback thread: it runs callbacks of futures and reports of pools, code of the user on which
+// no thread of the user waits. The process has at most one, which runs them in the order in which
+// tasks complete, and ends when there is none to run or to wait for.
 //
 // A slow callback delays other callbacks and nothing else. One that throws is reported by its
 // future's pool; the next still runs. Callbacks may submit, wait, and register callbacks.
 #pragma once
 
-#include <chrono>
 #include <functional>
-#include <memory>
 #include <thread>
-
-#include "procpool/detail/task/task_state.hpp"
 
 namespace procpool::futures {
 
-// Runs on the callback thread, soon; false if there can be no such thread. Any thread.
+// Runs on the callback thread, soon; false if that thread cannot be started. Any thread.
 bool post(const std::function<void()>& what) noexcept;
 
-// Somebody wants to hear of completions without waiting for them: from begin to end the callback
-// thread looks for them. With the mutex of completions.hpp held. begin throws if there can be no
-// such thread; what it returns is to be joined without the mutex.
+// Between these two calls the callback thread looks for completions, for a completion_set that is
+// asked by its descriptor and has no thread that waits. With the hub's mutex held. begin throws if
+// the thread cannot be started; what it returns is to be joined without the mutex.
 std::thread begin_watch();
 void end_watch() noexcept;
 

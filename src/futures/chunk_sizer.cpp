@@ -8,11 +8,11 @@
 namespace procpool::detail {
 namespace {
 
-// Long against what a chunk costs (some microseconds), short against what a person notices.
+// Long compared with the cost of a chunk (some microseconds), short for a person who waits.
 constexpr double usual_chunk_ns = 500'000;
 constexpr std::size_t largest_chunk = 65'536, growth = 8;
 constexpr std::size_t chunks_per_worker = 4;
-// With its results it stays in a CPU's own cache.
+// A chunk of that size, with its results, fits into a CPU's own cache.
 constexpr std::size_t chunk_bytes = std::size_t{64} << 10U;
 constexpr std::size_t bytes_under_way = std::size_t{64} << 20U;
 
@@ -38,11 +38,11 @@ std::size_t chunk_sizer::next_chunk() const {
     most = std::min(most, *buffersize_ - in_flight_);
   } else {
     if (chunks_ >= chunks_per_worker * workers_ + 2) return 0;
-    // Large items: enough for every worker to have a next one, whatever they weigh.
+    // Large items: every worker has a next chunk, whatever its size.
     if (bytes_ >= bytes_under_way && chunks_ >= 2 * workers_) return 0;
   }
   if (!chunksize_) {
-    // Towards the end smaller, so that no worker is left with a large chunk alone.
+    // Chunks get smaller towards the end, so that the last worker does not run a large one alone.
     if (left_) most = std::min(most, std::max<std::size_t>(1, *left_ / (2 * workers_)));
     if (buffersize_) most = std::min(most, std::max<std::size_t>(1, *buffersize_ / (2 * workers_)));
   }

@@ -26,21 +26,28 @@ completion_hub& completion_hub::instance() { return hubs.get(); }
 
 completion_hub::completion_hub() : page_(&shm::parent_page()) { runtime::install_fork_handlers(); }
 
-void completion_hub::attach(detail::completion_source& source) { sources_.push_back(&source); }
+void completion_hub::attach(detail::completion_source& source) {
+  base::assert_held(mutex_);
+  sources_.push_back(&source);
+}
 
 void completion_hub::detach(detail::completion_source& source) noexcept {
+  base::assert_held(mutex_);
   std::erase(sources_, &source);
 }
 
 bool completion_hub::has(const detail::completion_source* source) const noexcept {
+  base::assert_held(mutex_);
   return std::ranges::find(sources_, source) != sources_.end();
 }
 
 void completion_hub::drain() noexcept {
+  base::assert_held(mutex_);
   for (detail::completion_source* s : sources_) s->drain();
 }
 
 void completion_hub::ring() noexcept {
+  base::assert_held(mutex_);
   if (sleeping_ == 0) return;
   page_->doorbell.fetch_add(1);
   os::futex_wake(page_->doorbell, std::numeric_limits<int>::max());

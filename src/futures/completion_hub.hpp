@@ -1,17 +1,18 @@
 // How the parent hears of many completions: the hub of the process.
 //
 //   worker:  slot on its done-list -> word DONE -> doorbell, if armed
-//   hub:     whoever waits takes the done-lists of all pools (drain), and hands each task that is
-//            done to its listeners; one thread's drain serves all, and rings for the others
+//   hub:     each thread that waits takes the done-lists of all pools (drain), and hands each task
+//            that is done to its listeners; one thread's drain serves all, and rings for the others
 //
-// One mutex guards all lists. It is never held while code of the user runs or while somebody
-// sleeps. Order of locks: a pool's own mutex first, then the hub's; drain takes no other.
+// One mutex guards all lists. No thread holds it while code of the user runs or while it sleeps.
+// Order of locks: a pool's own mutex first, then the hub's; drain takes no other.
 #pragma once
 
 #include <chrono>
 #include <mutex>
 #include <vector>
 
+#include "base/guarded.hpp"
 #include "base/per_process.hpp"
 #include "procpool/detail/task/task_state.hpp"
 #include "shm/process_page.hpp"
@@ -52,21 +53,22 @@ class completion_hub {
   // objects use it until the very end.
   static completion_hub& instance();
 
-  std::mutex& mutex() { return mutex_; }
+  base::mutex& mutex() RETURN_CAPABILITY(mutex_) { return mutex_; }
 
-  // All of these with the mutex held.
+  // With the mutex held. Pools take it by locks of the standard, which clang does not see, so this
+  // is asserted, not required.
   void attach(detail::completion_source& source);
   void detach(detail::completion_source& source) noexcept;
   bool has(const detail::completion_source* source) const noexcept;
   void drain() noexcept;
-  // Something was delivered to a listener that may be another thread's.
+  // A task was delivered to a listener that may be another thread's.
   void ring() noexcept;
 
-  // Until `ready` or the deadline; true if ready. The mutex is released while it waits. `sources`
-  // are looked at for some microseconds before the thread sleeps.
+  // Until `ready` or the deadline; true if ready. The mutex is released while the thread waits. It
+  // spins on `sources` for some microseconds before it sleeps.
   template <class Ready>
   bool wait(std::unique_lock<std::mutex>& lock, const time_point* deadline,
-            const std::vector<detail::completion_source*>& sources, Ready ready) {
+            const std::vector<detail::completion_source*>& sources, Ready ready) REQUIRES(mutex_) {
     for (;;) {
       drain();
       if (ready()) return true;
@@ -92,17 +94,17 @@ class completion_hub {
   friend base::per_process<completion_hub>;
   completion_hub();
   bool spin(std::unique_lock<std::mutex>& lock, const time_point* deadline,
-            const std::vector<detail::completion_source*>& sources);
+            const std::vector<detail::completion_source*>& sources) REQUIRES(mutex_);
   enum class rest { woken, silence, deadline };
-  rest sleep(std::unique_lock<std::mutex>& lock, std::uint32_t doorbell,
-             const time_point* deadline);
-  void requeue_stale_hints(std::unique_lock<std::mutex>& lock);
+  rest sleep(std::unique_lock<std::mutex>& lock, std::uint32_t doorbell, const time_point* deadline)
+      REQUIRES(mutex_);
+  void requeue_stale_hints(std::unique_lock<std::mutex>& lock) REQUIRES(mutex_);
   std::uint32_t arm();
 
-  std::mutex mutex_;
+  base::mutex mutex_;
   shm::process_page* page_;
-  std::vector<detail::completion_source*> sources_;
-  unsigned sleeping_ = 0;
+  std::vector<detail::completion_source*> sources_ GUARDED_BY(mutex_);
+  unsigned sleeping_ GUARDED_BY(mutex_) = 0;
 };
 
 // How long until then: at least 0, at most an hour.

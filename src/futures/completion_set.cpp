@@ -14,7 +14,16 @@ namespace procpool::detail {
 
 using futures::completion_hub;
 
-// Guarded by the hub's mutex.
+// For the analysis: the mutex is that of the process's hub, whatever reference it was locked by.
+#define GUARDED_BY_HUB GUARDED_BY(completion_hub::instance().mutex())
+#define REQUIRES_HUB REQUIRES(completion_hub::instance().mutex())
+
+namespace {
+
+void assert_hub_held() ASSERT_CAPABILITY(completion_hub::instance().mutex()) {}
+
+}  // namespace
+
 struct completion_set::members final : completion_listener, runtime::awaited {
   ~members() {
     // In a copy of the process the tasks are not there, and the mutex may be held for ever.
@@ -22,7 +31,7 @@ struct completion_set::members final : completion_listener, runtime::awaited {
       static_cast<void>(bell.release().release());  // it was closed when the copy was made
       return;
     }
-    const std::lock_guard lock(completion_hub::instance().mutex());
+    const base::lock_guard lock(completion_hub::instance().mutex());
     for (subscription& s : nodes) {
       if (s.state != nullptr) s.state->unsubscribe(s);
     }
@@ -30,6 +39,7 @@ struct completion_set::members final : completion_listener, runtime::awaited {
   }
   // Allocates nothing: add() has made room.
   void completed(subscription& s) noexcept override {
+    assert_hub_held();
     watch(s, -1);
     s.next = nullptr;
     (last_ready == nullptr ? first_ready : last_ready->next) = &s;
@@ -38,7 +48,7 @@ struct completion_set::members final : completion_listener, runtime::awaited {
     if (ready == 1 && bell) os::signal_event_fd(bell.get());
     end_watch_if_idle();
   }
-  std::uint64_t take_ready() {
+  std::uint64_t take_ready() REQUIRES_HUB {
     subscription& s = *first_ready;
     first_ready = s.next;
     if (first_ready == nullptr) last_ready = nullptr;
@@ -48,22 +58,23 @@ struct completion_set::members final : completion_listener, runtime::awaited {
     return s.tag;
   }
 
-  // With a descriptor nobody may be waiting who would see what is done: the callback thread does.
-  std::thread begin_watch_if_due() {
+  // With a descriptor no thread may be waiting that would look for completions: the callback thread
+  // does.
+  std::thread begin_watch_if_due() REQUIRES_HUB {
     if (!bell || watched || outstanding == ready) return {};
     std::thread former = futures::begin_watch();
     watched = true;
     return former;
   }
-  void end_watch_if_idle() noexcept {
+  void end_watch_if_idle() noexcept REQUIRES_HUB {
     if (!watched || outstanding != ready) return;
     watched = false;
     futures::end_watch();
   }
 
-  // Sources are looked at without the mutex, so only those that a pending member keeps alive. One
-  // that is delivered while it is added goes to -1 and back.
-  void watch(const subscription& s, std::ptrdiff_t members_more) {
+  // A thread that waits spins on sources without the mutex, so these are only sources that a
+  // pending member keeps alive. A member that is delivered while it is added counts -1, and then 0.
+  void watch(const subscription& s, std::ptrdiff_t members_more) REQUIRES_HUB {
     std::size_t at = 0;
     while (at < sources.size() && (sources[at] != s.source || pending[at].of != s.group)) ++at;
     if (at == sources.size()) {
@@ -75,12 +86,13 @@ struct completion_set::members final : completion_listener, runtime::awaited {
     sources.erase(sources.begin() + static_cast<std::ptrdiff_t>(at));
     pending.erase(pending.begin() + static_cast<std::ptrdiff_t>(at));
   }
-  // No more members come while its threads sleep: if they do, from elsewhere, it is too late.
+  // No members are added while the group's threads sleep: other threads that add some come too
+  // late.
   bool depends_on(thread_group_id group) const noexcept override {
-    const std::lock_guard lock(completion_hub::instance().mutex());
+    const base::lock_guard lock(completion_hub::instance().mutex());
     return ready == 0 && pending.size() == 1 && pending.front().of == group;
   }
-  void make_room() {
+  void make_room() REQUIRES_HUB {
     sources.reserve(sources.size() + 1);
     pending.reserve(sources.size() + 1);
     if (spare != nullptr) return;
@@ -88,18 +100,18 @@ struct completion_set::members final : completion_listener, runtime::awaited {
     spare = &nodes.back();
   }
 
-  std::deque<subscription> nodes;
-  subscription* spare = nullptr;
-  subscription *first_ready = nullptr, *last_ready = nullptr;
-  std::vector<completion_source*> sources;
+  std::deque<subscription> nodes GUARDED_BY_HUB;
+  subscription* spare GUARDED_BY_HUB = nullptr;
+  subscription *first_ready GUARDED_BY_HUB = nullptr, *last_ready GUARDED_BY_HUB = nullptr;
+  std::vector<completion_source*> sources GUARDED_BY_HUB;
   struct pending_members {
     thread_group_id of;  // if they are for threads
     std::ptrdiff_t members;
   };
-  std::vector<pending_members> pending;  // that each source has yet to deliver
-  std::size_t outstanding = 0, ready = 0;
-  os::private_fd bell;   // readable while something is ready
-  bool watched = false;  // by the callback thread
+  std::vector<pending_members> pending GUARDED_BY_HUB;  // that each source has yet to deliver
+  std::size_t outstanding GUARDED_BY_HUB = 0, ready GUARDED_BY_HUB = 0;
+  os::private_fd bell;                  // readable while something is ready
+  bool watched GUARDED_BY_HUB = false;  // by the callback thread
   home_process home;
 };
 
@@ -114,7 +126,8 @@ void completion_set::add(task_state& state, std::uint64_t tag) {
   completion_hub& hub = completion_hub::instance();
   std::thread former;  // joined without the mutex
   {
-    const std::lock_guard lock(hub.mutex());
+    const base::lock_guard lock(hub.mutex());
+    assert_hub_held();
     m.make_room();
     ++m.outstanding;
     try {
@@ -128,7 +141,7 @@ void completion_set::add(task_state& state, std::uint64_t tag) {
     s = {&m, tag, &state, nullptr, nullptr, nullptr};
     state.subscribe(s);
     m.watch(s, 1);
-    // Somebody may be waiting in next() while we add what is done already.
+    // Another thread may be waiting in next(), and the new member may be done already.
     if (m.first_ready != nullptr) hub.ring();
   }
   if (former.joinable()) former.join();
@@ -136,7 +149,7 @@ void completion_set::add(task_state& state, std::uint64_t tag) {
 
 std::size_t completion_set::outstanding() const {
   check_home(members_->home);
-  const std::lock_guard lock(completion_hub::instance().mutex());
+  const base::lock_guard lock(completion_hub::instance().mutex());
   return members_->outstanding;
 }
 
@@ -145,9 +158,13 @@ std::optional<std::uint64_t> completion_set::next(const time_point* deadline) {
   check_home(m.home);
   const runtime::waiting_scope not_the_last(m, deadline == nullptr);
   completion_hub& hub = completion_hub::instance();
-  std::unique_lock lock(hub.mutex());
+  base::unique_lock lock(hub.mutex());
+  assert_hub_held();
   if (m.first_ready == nullptr) {
-    const auto over = [&] { return m.first_ready != nullptr || m.outstanding == 0; };
+    const auto over = [&] {
+      assert_hub_held();
+      return m.first_ready != nullptr || m.outstanding == 0;
+    };
     if (m.outstanding == 0 || !hub.wait(lock, deadline, m.sources, over)) return std::nullopt;
     if (m.first_ready == nullptr) return std::nullopt;  // another thread took the last one
   }
@@ -159,7 +176,8 @@ std::optional<std::uint64_t> completion_set::next(const time_point* deadline) {
 std::optional<std::uint64_t> completion_set::try_next() {
   check_home(members_->home);
   completion_hub& hub = completion_hub::instance();
-  const std::lock_guard lock(hub.mutex());
+  const base::lock_guard lock(hub.mutex());
+  assert_hub_held();
   if (members_->first_ready == nullptr) hub.drain();
   if (members_->first_ready == nullptr) return std::nullopt;
   const std::uint64_t tag = members_->take_ready();
@@ -172,7 +190,7 @@ int completion_set::descriptor() {
   check_home(m.home);
   std::thread former;  // joined without the mutex
   {
-    const std::lock_guard lock(completion_hub::instance().mutex());
+    const base::lock_guard lock(completion_hub::instance().mutex());
     if (!m.bell) {
       m.bell = os::make_event_fd();
       if (m.ready != 0) os::signal_event_fd(m.bell.get());

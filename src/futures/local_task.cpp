@@ -15,7 +15,8 @@ namespace {
 using namespace std::chrono_literals;
 using futures::completion_hub;
 
-// The word: the task_status in the low byte, and who is to be told.
+// The word: the task_status in the low byte, and flags that say whether a thread waits on the word
+// and whether there are listeners.
 constexpr std::uint32_t status_mask = 0xff, waiter_flag = 0x100, listener_flag = 0x200;
 constexpr std::chrono::nanoseconds longest_sleep = 500ms;
 
@@ -64,7 +65,7 @@ bool local_task::begin() noexcept {
 }
 
 void local_task::drop_if_unwanted() noexcept {
-  // acquire: the last owner is done with it
+  // acquire: the last owner does not use it any more
   if (owners_.load(std::memory_order_acquire) == 0) drop_outcome();
 }
 
@@ -86,13 +87,14 @@ bool local_task::fail(std::exception_ptr e) noexcept {
   return true;
 }
 
-// The last word says who asked to be told; who asks later finds the task resolved.
+// `word` is the last one before the task was resolved: it has the flags of those who asked to be
+// told. A thread that asks later finds the task resolved.
 void local_task::notify(std::uint32_t word) noexcept {
   if ((word & waiter_flag) != 0) os::futex_wake(word_, std::numeric_limits<int>::max());
-  // In a copy of the process nobody listens, and the mutex may be held for ever.
+  // In a copy of the process there are no listeners, and the mutex may be held for ever.
   if ((word & listener_flag) == 0 || !home().is_here()) return;
   completion_hub& hub = completion_hub::instance();
-  const std::lock_guard lock(hub.mutex());
+  const base::lock_guard lock(hub.mutex());
   listeners_.deliver();
   hub.ring();
 }
@@ -159,7 +161,7 @@ void local_task::subscribe(subscription& s) {
   s.source = &this_process::instance();
   s.group = group_;
   listeners_.add(s);
-  // seq_cst is not needed: the same word says that it is resolved and that we want to hear of it
+  // seq_cst is not needed: one word has both the status and the flag
   if (is_resolved(word_.fetch_or(listener_flag, std::memory_order_acq_rel))) {
     listeners_.deliver();
   }
@@ -171,7 +173,7 @@ void local_task::retain() noexcept { owners_.fetch_add(1, std::memory_order_rela
 
 void local_task::release() noexcept {
   if (owners_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  // Otherwise whoever resolves it is still busy with the outcome.
+  // Otherwise the thread that runs or sets it still writes the outcome, and drops it.
   if (is_resolved(word_.load(std::memory_order_acquire))) drop_outcome();
   release_object();
 }

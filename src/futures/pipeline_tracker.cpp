@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "base/guarded.hpp"
 #include "futures/completion_hub.hpp"
 #include "procpool/detail/task/local_task.hpp"
 #include "procpool/errors.hpp"
@@ -31,7 +32,7 @@ struct pipeline_tracker::members final : runtime::awaited {
   explicit members(bool o) : ordered(o) {}
 
   // Moves the next item that is done to the end of `taken`.
-  bool take(std::list<node>& taken) {
+  bool take(std::list<node>& taken) REQUIRES(mutex) {
     std::list<node>& from = ordered ? flying : settled;
     if (from.empty() || !from.front().done) return false;
     taken.splice(taken.end(), from, from.begin());
@@ -42,18 +43,18 @@ struct pipeline_tracker::members final : runtime::awaited {
       const auto* const task = dynamic_cast<const local_task*>(item.task.get());
       return task != nullptr && task->waits_for(group);
     };
-    const std::lock_guard lock(mutex);
+    const base::lock_guard lock(mutex);
     if (!settled.empty() || flying.empty()) return false;
     return ordered ? stuck(flying.front()) : std::ranges::all_of(flying, stuck);
   }
 
   const bool ordered;
-  mutable std::mutex mutex;
+  mutable base::mutex mutex;
   std::condition_variable changed;
   // In the order of the input; settled ones move over where that order does not matter.
-  std::list<node> flying, settled;
-  std::size_t inside = 0;  // between enter() and leave()
-  bool cancelled = false;
+  std::list<node> flying GUARDED_BY(mutex), settled GUARDED_BY(mutex);
+  std::size_t inside GUARDED_BY(mutex) = 0;  // calls between enter() and leave()
+  bool cancelled GUARDED_BY(mutex) = false;
 };
 
 pipeline_tracker::pipeline_tracker(bool ordered) : members_(std::make_unique<members>(ordered)) {}
@@ -64,29 +65,29 @@ pipeline_item& pipeline_tracker::add(std::size_t index) {
   node& item = fresh.emplace_back();
   item.index = index;
   item.self = fresh.begin();
-  const std::lock_guard lock(members_->mutex);
+  const base::lock_guard lock(members_->mutex);
   members_->flying.splice(members_->flying.end(), fresh);
   return item;
 }
 
 void pipeline_tracker::withdraw() noexcept {
   std::list<node> gone;  // freed without the mutex
-  const std::lock_guard lock(members_->mutex);
+  const base::lock_guard lock(members_->mutex);
   gone.splice(gone.end(), members_->flying, std::prev(members_->flying.end()));
   if (gone.front().task) gone.front().task->cancel(false);
 }
 
 std::size_t pipeline_tracker::in_flight() const {
-  const std::lock_guard lock(members_->mutex);
+  const base::lock_guard lock(members_->mutex);
   return members_->flying.size() + members_->settled.size();
 }
 
 std::optional<pipeline_item> pipeline_tracker::next(const time_point* deadline) {
   std::list<node> taken;
   while (taken.empty()) {
-    // Again from time to time: items get stuck while we sleep.
+    // Checked again after each sleep: other threads of the group may have gone to sleep meanwhile.
     const runtime::waiting_scope not_the_last(*members_, deadline == nullptr);
-    std::unique_lock lock(members_->mutex);
+    base::unique_lock lock(members_->mutex);
     if (members_->flying.empty() && members_->settled.empty()) return std::nullopt;
     if (members_->take(taken)) break;
     if (runtime::on_library_thread()) {
@@ -102,48 +103,54 @@ std::optional<pipeline_item> pipeline_tracker::next(const time_point* deadline) 
                           std::to_string(members_->flying.size() + members_->settled.size()) +
                           " items still had to do is cancelled");
     }
-    members_->changed.wait_for(lock, left, [&] { return members_->take(taken); });
+    members_->changed.wait_for(lock, left, [&] {
+      base::assert_held(members_->mutex);
+      return members_->take(taken);
+    });
   }
   return std::move(taken.front());
 }
 
 void pipeline_tracker::cancel() noexcept {
   std::list<node> settled;  // freed without the mutex
-  std::unique_lock lock(members_->mutex);
+  base::unique_lock lock(members_->mutex);
   members_->cancelled = true;
   for (node& item : members_->flying) {
     if (item.task && !item.done) item.task->cancel(false);
   }
   settled.swap(members_->settled);
-  // One that is there may wait for room, and what was cancelled has made some. On the callback
-  // thread it would be ourselves.
+  // A call between enter() and leave() may wait for room, and cancelled tasks make some. On the
+  // callback thread that call would be our own caller.
   if (!runtime::on_library_thread()) {
-    members_->changed.wait(lock, [this] { return members_->inside == 0; });
+    members_->changed.wait(lock, [this] {
+      base::assert_held(members_->mutex);
+      return members_->inside == 0;
+    });
   }
 }
 
 bool pipeline_tracker::enter() noexcept {
-  const std::lock_guard lock(members_->mutex);
+  const base::lock_guard lock(members_->mutex);
   if (members_->cancelled) return false;
   ++members_->inside;
   return true;
 }
 
 void pipeline_tracker::leave() noexcept {
-  const std::lock_guard lock(members_->mutex);
+  const base::lock_guard lock(members_->mutex);
   if (--members_->inside == 0 && members_->cancelled) members_->changed.notify_all();
 }
 
 void pipeline_tracker::under_way(pipeline_item& item, task_state* task) {
   if (task != nullptr) task->retain();
   state_ptr other(task);  // released without the mutex
-  const std::lock_guard lock(members_->mutex);
+  const base::lock_guard lock(members_->mutex);
   if (members_->cancelled && task != nullptr) task->cancel(false);
   item.task.swap(other);
 }
 
 void pipeline_tracker::settle(pipeline_item& item, std::exception_ptr error) noexcept {
-  const std::lock_guard lock(members_->mutex);
+  const base::lock_guard lock(members_->mutex);
   if (members_->cancelled) return;
   item.error = std::move(error);
   item.done = true;

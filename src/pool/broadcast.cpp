@@ -106,7 +106,7 @@ void rendezvous::await_all(const std::function<task_state&(uint32_t)>& task,
     std::optional<uint32_t> ended;
     int start_error = 0;
     {
-      std::unique_lock lock(hub.mutex());
+      base::unique_lock lock(hub.mutex());
       hub.wait(lock, nullptr, {}, [&] {
         start_error = pool_->start_error();
         return early.any() || all_there() || start_error != 0;

@@ -19,7 +19,7 @@
 
 namespace procpool::runtime {
 
-using detail::thread_group_id;
+using procpool::detail::thread_group_id;
 
 // What a thread may sleep for without an end.
 class awaited {

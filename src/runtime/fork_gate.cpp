@@ -7,6 +7,7 @@
 #include <new>
 #include <string>
 
+#include "base/guarded.hpp"
 #include "os/sanitizers.hpp"
 #include "os/thread_count.hpp"
 #include "procpool/errors.hpp"
@@ -15,22 +16,25 @@ namespace procpool::runtime {
 namespace {
 
 constexpr int hidden_threads = os::thread_sanitizer ? 1 : 0;  // the sanitizer's own
-constexpr std::chrono::milliseconds patience{200};
+constexpr std::chrono::milliseconds gate_timeout{200};
 
 constinit thread_local bool is_own = false;
 
 struct gate {
-  std::mutex mutex;
+  base::mutex mutex;
   std::condition_variable changed;
-  int registered = 0;  // own threads
-  int active = 0;      // of these, outside of a fork_safe_scope
-  bool forking = false;
+  int registered GUARDED_BY(mutex) = 0;  // threads of the library
+  int active GUARDED_BY(mutex) = 0;      // of these, outside of a fork_safe_scope
+  bool forking GUARDED_BY(mutex) = false;
 
-  void enter(std::unique_lock<std::mutex>& lock) {
-    changed.wait(lock, [this] { return !forking; });
+  void enter(std::unique_lock<std::mutex>& lock) REQUIRES(mutex) {
+    changed.wait(lock, [this] {
+      base::assert_held(mutex);
+      return !forking;
+    });
     ++active;
   }
-  void leave() {
+  void leave() REQUIRES(mutex) {
     --active;
     changed.notify_all();
   }
@@ -43,7 +47,8 @@ gate& the_gate() {
   return *g;
 }
 
-// Own threads wait at the gate and may fork nothing; the caller is the one thread more.
+// Whether the process has no threads but those of the library, which wait at the gate, and the
+// caller.
 bool alone(int registered) {
   const int threads = os::thread_count();
   return threads >= 0 && threads <= 1 + registered + hidden_threads;
@@ -55,15 +60,16 @@ bool on_library_thread() noexcept { return is_own; }
 
 void forget_other_threads() noexcept {
   the_gate();
-  // Its mutex may be held by a thread that does not exist here.
+  // The mutex may be held by a thread that does not exist here.
   auto* const g = new (gate_storage) gate;
+  base::assert_held(g->mutex);  // no other thread exists
   g->registered = g->active = is_own ? 1 : 0;
 }
 
 library_thread::library_thread() {
   is_own = true;
   gate& g = the_gate();
-  std::unique_lock lock(g.mutex);
+  base::unique_lock lock(g.mutex);
   ++g.registered;
   g.changed.notify_all();
   g.enter(lock);
@@ -71,20 +77,20 @@ library_thread::library_thread() {
 
 library_thread::~library_thread() {
   gate& g = the_gate();
-  const std::lock_guard lock(g.mutex);
+  const base::lock_guard lock(g.mutex);
   --g.registered;
   g.leave();
 }
 
 fork_safe_scope::fork_safe_scope() {
   gate& g = the_gate();
-  const std::lock_guard lock(g.mutex);
+  const base::lock_guard lock(g.mutex);
   g.leave();
 }
 
 fork_safe_scope::~fork_safe_scope() {
   gate& g = the_gate();
-  std::unique_lock lock(g.mutex);
+  base::unique_lock lock(g.mutex);
   g.enter(lock);
 }
 
@@ -95,14 +101,20 @@ fork_guard::fork_guard() {
         "program's own thread: create the pool there, or use start_method::spawn");
   }
   gate& g = the_gate();
-  std::unique_lock lock(g.mutex);
-  g.changed.wait(lock, [&g] { return !g.forking; });
+  base::unique_lock lock(g.mutex);
+  g.changed.wait(lock, [&g] {
+    base::assert_held(g.mutex);
+    return !g.forking;
+  });
   g.forking = true;
-  // The kernel counts a joined thread for a moment longer, and one of ours that has just begun
-  // before it has registered: a few looks, not one.
-  const auto deadline = std::chrono::steady_clock::now() + patience;
+  // The kernel counts a joined thread for a moment longer, and a new thread of the library before
+  // it has registered: the count is read more than once.
+  const auto deadline = std::chrono::steady_clock::now() + gate_timeout;
   for (;;) {
-    const bool all_asleep = g.changed.wait_until(lock, deadline, [&g] { return g.active == 0; });
+    const bool all_asleep = g.changed.wait_until(lock, deadline, [&g] {
+      base::assert_held(g.mutex);
+      return g.active == 0;
+    });
     if (all_asleep && alone(g.registered)) return;
     if (std::chrono::steady_clock::now() >= deadline) break;
     g.changed.wait_for(lock, std::chrono::milliseconds(1));
@@ -115,8 +127,7 @@ fork_guard::fork_guard() {
   if (threads < 0) {
     throw unsafe_fork_error(
         "procpool: start_method::fork needs a process without other threads, and how many run "
-        "cannot "
-        "be known, because /proc is not mounted: use start_method::spawn");
+        "cannot be known, because /proc is not mounted: use start_method::spawn");
   }
   throw unsafe_fork_error(
       "procpool: start_method::fork needs a process without other threads, and " +
@@ -127,7 +138,7 @@ fork_guard::fork_guard() {
 fork_guard::~fork_guard() {
   gate& g = the_gate();
   {
-    const std::lock_guard lock(g.mutex);
+    const base::lock_guard lock(g.mutex);
     g.forking = false;
   }
   g.changed.notify_all();

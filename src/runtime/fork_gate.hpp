@@ -1,7 +1,7 @@
 // The gate between this library's own threads and start_method::fork. A process may only be forked
-// while nobody else holds a lock that the copy would need (malloc's, the loader's, a stream's). The
-// user's threads cannot be known, so fork refuses when there are any; our own threads stand at this
-// gate, holding nothing, while the fork happens.
+// while no other thread holds a lock that the copy would need (malloc's, the loader's, a stream's).
+// What the user's threads hold cannot be known, so fork is refused when there are any; the
+// library's own threads stop at this gate, without any lock, while the fork happens.
 #pragma once
 
 #include <chrono>
@@ -23,8 +23,8 @@ void forget_other_threads() noexcept;
 // True on such a thread.
 bool on_library_thread() noexcept;
 
-// Around what an own thread waits for: a system call that holds no lock and allocates nothing. A
-// fork may happen meanwhile; the destructor waits until it is over.
+// Around a system call in which a thread of the library waits, without a lock and without
+// allocating memory. A fork may happen meanwhile; the destructor waits until it is over.
 class fork_safe_scope {
  public:
   fork_safe_scope();
@@ -33,12 +33,12 @@ class fork_safe_scope {
   fork_safe_scope& operator=(const fork_safe_scope&) = delete;
 };
 
-// Held by the thread that forks: all own threads are in a fork_safe_scope, and no other threads
-// exist.
+// Held by the thread that forks: all threads of the library are in a fork_safe_scope, and no other
+// threads exist.
 class fork_guard {
  public:
-  // Throws unsafe_fork_error when other threads run, an own thread that runs code of the user among
-  // them; one that has just been joined is waited for. Bounded.
+  // Waits, for a bounded time, until the kernel has forgotten threads that were just joined. Throws
+  // unsafe_fork_error if other threads run, or the library's callback thread runs code of the user.
   fork_guard();
   ~fork_guard();
   fork_guard(const fork_guard&) = delete;

@@ -44,7 +44,7 @@ int take_descriptor(char*& at, bool use_up) noexcept {
   return fd > 2 && fd <= std::numeric_limits<int>::max() ? static_cast<int>(fd) : -1;
 }
 
-// Empty when it is not for this process.
+// Empty if the variable is meant for another process.
 std::optional<server_call> parse(char* text) noexcept {
   char* at = nullptr;
   server_call call;
@@ -61,8 +61,8 @@ std::optional<server_call> parse(char* text) noexcept {
   return call;
 }
 
-// The call for this process, which stays in the environment. All others of that name are taken out,
-// so that none is left for the programs that this one starts.
+// The variable that is meant for this process, which stays in the environment. All others of that
+// name are removed, so that no program that this one starts inherits them.
 std::optional<server_call> find_server_call() noexcept {
   while (char* text = os::find_variable(server_variable)) {
     if (!os::has_elevated_rights()) {
@@ -76,7 +76,7 @@ std::optional<server_call> find_server_call() noexcept {
 process_role find_out() noexcept {
   const std::optional<server_call> call = find_server_call();
   if (!call) return process_role::parent;
-  // From here on they are this process's alone, and programs that tasks run do not get them.
+  // From here on only this process has these descriptors: programs that tasks run do not get them.
   os::set_close_on_exec(call->control, true);
   if (call->library >= 0) os::set_close_on_exec(call->library, true);
   if (call->folder >= 0) {
@@ -94,7 +94,7 @@ void in_forked_child() {
     set_role(process_role::forked_copy);
     return;
   }
-  // A program like the one that it is a copy of: a daemon, say. What that one has is not its own.
+  // A program like its parent: a daemon, say. It does not own what the parent has.
   // relaxed: there is one thread
   procpool::detail::parent_number.fetch_add(1, std::memory_order_relaxed);
   forget_other_threads();

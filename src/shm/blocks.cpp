@@ -227,7 +227,7 @@ u64 arena_view::most_bytes() const noexcept {
 }
 
 std::byte* arena_view::at(u64 offset, u64 bytes) {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   if (offset >= last_begin_ && offset + bytes <= last_begin_ + last_size_) {
     return last_data_ + (offset - last_begin_);
   }

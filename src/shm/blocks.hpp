@@ -13,9 +13,9 @@
 #pragma once
 
 #include <map>
-#include <mutex>
 #include <vector>
 
+#include "base/guarded.hpp"
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
 #include "procpool/errors.hpp"
@@ -138,10 +138,11 @@ class arena_view {
  private:
   checked_file file_;
   u64 begin_;
-  std::mutex mutex_;
-  std::map<u64, std::vector<os::mapping>> windows_;  // by begin; larger ones come later
-  u64 last_begin_ = 0, last_size_ = 0;
-  std::byte* last_data_ = nullptr;
+  base::mutex mutex_;
+  std::map<u64, std::vector<os::mapping>> windows_
+      GUARDED_BY(mutex_);  // by begin; larger ones come later
+  u64 last_begin_ GUARDED_BY(mutex_) = 0, last_size_ GUARDED_BY(mutex_) = 0;
+  std::byte* last_data_ GUARDED_BY(mutex_) = nullptr;
 };
 
 }  // namespace procpool::shm

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "base/guarded.hpp"
 #include "base/per_process.hpp"
 #include "os/modules.hpp"
 #include "procpool/errors.hpp"
@@ -87,8 +88,7 @@ code_ref make_ref(std::uint64_t number, std::uint64_t offset) {
   return {number << index_shift | offset};
 }
 
-// Under table_mutex.
-std::uint64_t add_module(const os::module_info& module) {
+std::uint64_t add_module(const os::module_info& module) REQUIRES(table_mutex) {
   const module_entry entry = describe(module);
   shm::process_page& page = shm::parent_page();
   const std::uint32_t count = page.module_count.load(std::memory_order_relaxed);
@@ -138,7 +138,7 @@ code_ref look_up(const void* address) {
   if (shm::has_attached_page()) {
     found.number = find_announced(*module);
   } else {
-    const std::lock_guard lock(table_mutex);
+    const base::lock_guard lock(table_mutex);
     // The executable is always number one, whichever module is used first.
     if (!module->is_executable) add_module(executable_module());
     found.number = add_module(*module);
@@ -201,7 +201,7 @@ os::module_info find_or_load(const module_entry& entry) {
 }
 
 std::uintptr_t resolve(std::uint64_t index) {
-  const std::lock_guard lock(resolve_mutex);
+  const base::lock_guard lock(resolve_mutex);
   // Relaxed: under the mutex.
   if (auto begin = known[index].begin.load(std::memory_order_relaxed)) return begin;
   const shm::process_page* page = shm::current_page();

@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::microseconds;
 
-constexpr u64 look_us = 50;  // about what it costs to sleep and to be woken
+constexpr u64 spin_us = 50;  // about what it costs to sleep and to be woken
 constexpr u64 prefetch_ahead = 4;
 constexpr u64 gather_ns = 1000, worth_gathering = 5;
 constexpr u32 rarest_try = 4096;
@@ -137,8 +137,8 @@ work_source::work_source(const region& r, u32 seat, std::function<bool()> idle)
       seat_(seat),
       idle_(std::move(idle)),
       cycles_per_us_(std::max<u64>(1, r.header().cycles_per_us)),
-      // Looking on a machine with one CPU only keeps the parent from running.
-      look_cycles_(r.header().cpus > 1 ? look_us * cycles_per_us_ : 0),
+      // Spinning on a machine with one CPU only keeps the parent from running.
+      spin_cycles_(r.header().cpus > 1 ? spin_us * cycles_per_us_ : 0),
       long_cycles_(std::max<u64>(1, long_task_ns * cycles_per_us_ / 1000)) {}
 
 bool work_source::stopping() const {
@@ -156,7 +156,7 @@ slot* work_source::next() {
       if (c.head.load() >= c.tail.load()) return nullptr;
       continue;
     }
-    if (look()) continue;
+    if (spin()) continue;
     sleep();
   }
 }
@@ -236,24 +236,20 @@ bool work_source::has_work() const {
   return c.tail.load(std::memory_order_relaxed) != c.head.load(std::memory_order_relaxed);
 }
 
-// The spinning worker looks for a while. True: there is a task, or the roles changed.
-bool work_source::look() {
+// The spinning worker looks for a task for a while. True: there is one, or the roles changed.
+bool work_source::spin() {
   if (!roster_.is_spinning(seat_) && !roster_.take_spinning(seat_)) return false;
-  if (skip_looks_ != 0) {
-    --skip_looks_;
-  } else if (look_cycles_ != 0) {
+  if (backoff_.may_spin() && spin_cycles_ != 0) {
     if (gathers_ || --try_gather_in_ == 0) gather();
-    const u64 end = base::cycles() + look_cycles_;
+    const u64 end = base::cycles() + spin_cycles_;
     do {
       base::relax();
       if (has_work()) {
-        failed_looks_ = failed_looks_ > 1 ? failed_looks_ - 2 : 0;
+        backoff_.found();
         return true;
       }
     } while (base::cycles() < end);
-    // Looking that finds nothing backs off: after k failures 2^k - 1 times are skipped.
-    if (failed_looks_ < 6) ++failed_looks_;
-    skip_looks_ = failed_looks_ < 2 ? 0 : (1U << failed_looks_) - 1;
+    backoff_.failed();
   }
   if (has_work()) return true;
   roster_.drop_roles(seat_);

@@ -25,6 +25,7 @@
 #include <functional>
 #include <optional>
 
+#include "base/spin_backoff.hpp"
 #include "shm/region.hpp"
 
 namespace procpool::shm {
@@ -107,8 +108,8 @@ class work_source {
   slot* try_claim();
   void prefetch(u64 position);
   bool has_work() const;
-  bool look();
-  [[gnu::noinline]] void gather();  // rare: not in the way of looking
+  bool spin();
+  [[gnu::noinline]] void gather();  // rare: not in the way of spinning
   void sleep();
   void keep_watch();
   bool stopping() const;
@@ -118,15 +119,15 @@ class work_source {
   u32 seat_;
   std::function<bool()> idle_;
   u64 cycles_per_us_;
-  u64 look_cycles_;
+  u64 spin_cycles_;
   u64 tail_ = 0;        // as it was when it was read last; hints before it may be there
   u64 task_begin_ = 0;  // cycles when the current task was claimed
   u64 last_end_ = 0;    // cycles when the last task ended, 0 after any pause
   u64 last_cycles_ = 0;
   u64 usual_cycles_ = 0;  // this worker's own running average
   u64 long_cycles_, published_cycles_ = 0;
-  u32 failed_looks_ = 0, skip_looks_ = 0;
-  // Whether it pays to let some tasks gather before it looks, and how many looks until it is tried.
+  base::spin_backoff backoff_;
+  // Whether it pays to let some tasks gather before it spins, and how many spins until it is tried.
   bool gathers_ = false;
   u32 try_gather_in_ = first_try_, next_try_ = first_try_;
   static constexpr u32 first_try_ = 16;

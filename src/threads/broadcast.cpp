@@ -1,10 +1,11 @@
 // The threads of a pool meet, so that their calls of a broadcast begin together.
 //
-// The last one that comes lets all go. A meeting is called off when one thread can never come:
+// The last task that arrives releases all of them. The broadcast is aborted when a thread can never
+// arrive:
 //
 //   * the pool breaks, or a shutdown cancels the tasks that have not begun
 //   * a task of the pool waits for all other threads to end: shutdown()
-//   * all threads that are not here wait for tasks that only those that are here could run
+//   * all threads that have not arrived wait for tasks which only those that have arrived could run
 #include <stdexcept>
 #include <utility>
 
@@ -13,40 +14,40 @@
 
 namespace procpool::detail {
 
-// Starts no task: those are queued by the caller, who cannot be one of the threads.
+// Starts no task: the caller queues the tasks, and is none of the threads.
 std::shared_ptr<thread_rendezvous> thread_pool::open_rendezvous() {
-  auto m = std::make_shared<thread_rendezvous>(*this, static_cast<std::size_t>(max_workers_));
-  const std::lock_guard lock(mutex_);
+  auto r = std::make_shared<thread_rendezvous>(*this, static_cast<std::size_t>(max_workers_));
+  const base::lock_guard lock(mutex_);
   check_open();
-  while (alive_ < m->places) start_thread();
-  rendezvous_ = m.get();
-  return m;
+  while (alive_ < r->places) start_thread();
+  rendezvous_ = r.get();
+  return r;
 }
 
-void thread_pool::arrive_and_wait(thread_rendezvous& m) {
-  std::unique_lock lock(mutex_);
-  if (!m.is_over()) {
-    ++m.here;
-    if (m.is_over()) {
+void thread_pool::arrive_and_wait(thread_rendezvous& r) {
+  base::unique_lock lock(mutex_);
+  if (!r.is_over()) {
+    ++r.arrived;
+    if (r.is_over()) {
       rendezvous_ = nullptr;
       rendezvous_cv_.notify_all();
     } else if (deadlocked()) {
       abort_stuck();
     }
-    rendezvous_cv_.wait(lock, [&m] { return m.is_over(); });
+    rendezvous_cv_.wait(lock, [&r] { return r.is_over(); });
   }
-  if (m.abort_reason) throw std::runtime_error("this broadcast was aborted");
+  if (r.abort_reason) throw std::runtime_error("this broadcast was aborted");
 }
 
-void thread_pool::await_all(thread_rendezvous& m) {
-  std::unique_lock lock(mutex_);
-  rendezvous_cv_.wait(lock, [&m] { return m.is_over(); });
-  if (m.abort_reason) std::rethrow_exception(m.abort_reason);
+void thread_pool::await_all(thread_rendezvous& r) {
+  base::unique_lock lock(mutex_);
+  rendezvous_cv_.wait(lock, [&r] { return r.is_over(); });
+  if (r.abort_reason) std::rethrow_exception(r.abort_reason);
 }
 
-void thread_pool::abort_if_open(thread_rendezvous& m) noexcept {
-  const std::lock_guard lock(mutex_);
-  if (rendezvous_ == &m) abort(std::make_exception_ptr(cancelled_error()));
+void thread_pool::abort_if_open(thread_rendezvous& r) noexcept {
+  const base::lock_guard lock(mutex_);
+  if (rendezvous_ == &r) abort(std::make_exception_ptr(cancelled_error()));
 }
 
 void thread_pool::abort(std::exception_ptr why) noexcept {
@@ -76,11 +77,13 @@ thread_pool& use_from_outside(const thread_pool_ptr& pool) {
 }  // namespace
 
 thread_broadcast::thread_broadcast(const thread_pool_ptr& pool)
-    : pool_(use_from_outside(pool)), turn_(pool_.broadcasting()), point_(pool_.open_rendezvous()) {}
-thread_broadcast::~thread_broadcast() { pool_.abort_if_open(*point_); }
+    : pool_(use_from_outside(pool)),
+      turn_(pool_.broadcasting()),
+      rendezvous_(pool_.open_rendezvous()) {}
+thread_broadcast::~thread_broadcast() { pool_.abort_if_open(*rendezvous_); }
 
-std::size_t thread_broadcast::places() const noexcept { return point_->places; }
-void thread_broadcast::await_all() { pool_.await_all(*point_); }
+std::size_t thread_broadcast::places() const noexcept { return rendezvous_->places; }
+void thread_broadcast::await_all() { pool_.await_all(*rendezvous_); }
 
 void arrive_and_wait(const thread_broadcast::rendezvous_ptr& point) {
   point->pool.arrive_and_wait(*point);

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "base/per_process.hpp"
-#include "futures/future_errors.hpp"
 #include "os/cpu_count.hpp"
 #include "os/limits.hpp"
 #include "os/thread_name.hpp"
@@ -24,9 +23,9 @@ namespace {
 constexpr int most_by_default = 32, more_than_cpus = 4;
 
 struct registry {
-  std::mutex mutex;
-  std::vector<std::weak_ptr<thread_pool>> pools;
-  int made = 0;
+  base::mutex mutex;
+  std::vector<std::weak_ptr<thread_pool>> pools GUARDED_BY(mutex);
+  int made GUARDED_BY(mutex) = 0;
 };
 constinit base::per_process<registry> registries;
 registry& all_thread_pools() { return registries.get(); }
@@ -47,7 +46,7 @@ int checked_workers(const std::optional<int>& wanted) {
 std::string name_or_number(const std::string& name) {
   if (!name.empty()) return name;
   registry& all = all_thread_pools();
-  const std::lock_guard lock(all.mutex);
+  const base::lock_guard lock(all.mutex);
   return "threads-" + std::to_string(++all.made);
 }
 
@@ -69,23 +68,24 @@ void thread_pool::check_open() const {
 }
 
 void thread_pool::commit(local_task* task) {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   check_open();
-  if (!exit_hook_set_) {
+  if (!registered_) {
     registry& all = all_thread_pools();
-    const std::lock_guard inner(all.mutex);
+    const base::lock_guard inner(all.mutex);
     std::erase_if(all.pools, [](const auto& p) { return p.expired(); });
     all.pools.push_back(weak_from_this());
-    // Registered after the program's static objects, so that it runs before their destructors.
-    exit_hook_set_ =
+    // Registered after the program's static objects were made, so that it runs before their
+    // destructors.
+    registered_ =
         runtime::finish_at_exit(runtime::finish_order::thread_pools, &thread_pool::finish_all);
   }
-  // Before the task is in the queue: then nothing has happened if there can be no thread.
+  // Before the task is queued: if no thread can be started, nothing has happened.
   if (queued_ >= idle_ && alive_ < static_cast<std::size_t>(max_workers_)) {
     try {
       start_thread();
     } catch (const std::exception&) {
-      if (alive_ == 0) throw;  // otherwise it waits for another one
+      if (alive_ == 0) throw;  // otherwise the task waits for a thread that there is
     }
   }
   task->group_ = id();
@@ -98,18 +98,18 @@ void thread_pool::commit(local_task* task) {
 }
 
 void thread_pool::start_thread() {
-  const std::size_t index = seats_.size();
-  seats_.reserve(index + 1);
-  auto s = std::make_unique<seat>();
+  const std::size_t index = workers_.size();
+  workers_.reserve(index + 1);
+  auto s = std::make_unique<worker>();
   try {
     s->thread = std::thread([self = shared_from_this(), index] { self->work(index); });
   } catch (const std::system_error& e) {
     throw std::system_error(e.code(), "procpool: " + os::thread_advice());
   }
   s->alive = true;
-  seats_.push_back(std::move(s));
+  workers_.push_back(std::move(s));
   ++alive_;
-  ++idle_;  // it will take the task that it was started for
+  ++idle_;  // and will take the task for which it was started
 }
 
 void thread_pool::work(std::size_t index) {
@@ -117,8 +117,8 @@ void thread_pool::work(std::size_t index) {
   const std::string number = "_" + std::to_string(index);
   os::name_this_thread(name_.substr(0, os::longest_thread_name - number.size()) + number);
   if (!initialize(index)) return;
-  std::unique_lock lock(mutex_);
-  seat& own = *seats_[index];
+  base::unique_lock lock(mutex_);
+  worker& own = *workers_[index];
   while (local_task* task = take(lock, own)) {
     lock.unlock();
     const bool begun = task->begin();
@@ -128,7 +128,7 @@ void thread_pool::work(std::size_t index) {
     }
     lock.lock();
     own.busy = false;
-    own.done += begun ? 1U : 0U;
+    own.tasks_done += begun ? 1U : 0U;
     ++idle_;
     lock.unlock();
     if (begun) task->finish();
@@ -139,9 +139,12 @@ void thread_pool::work(std::size_t index) {
   leave(index);
 }
 
-// The next task; null: there will be none. Whoever comes here counts as idle.
-local_task* thread_pool::take(std::unique_lock<std::mutex>& lock, seat& own) {
-  work_cv_.wait(lock, [this] { return first_ != nullptr || stopping_; });
+// The next task; null: there will be none. The calling thread counts as idle before and after.
+local_task* thread_pool::take(std::unique_lock<std::mutex>& lock, worker& own) {
+  work_cv_.wait(lock, [this] {
+    base::assert_held(mutex_);
+    return first_ != nullptr || stopping_;
+  });
   local_task* task = first_;
   if (task == nullptr) return nullptr;
   first_ = task->next_;
@@ -178,7 +181,7 @@ void thread_pool::break_with(std::string why) noexcept {
   }
   local_task* lost = nullptr;
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     broken_ = std::move(why);
     stopping_ = true;
     lost = take_all();
@@ -199,12 +202,12 @@ local_task* thread_pool::take_all() noexcept {
 }
 
 void thread_pool::leave(std::size_t index) noexcept {
-  const std::lock_guard lock(mutex_);
-  seat& own = *seats_[index];
+  const base::lock_guard lock(mutex_);
+  worker& own = *workers_[index];
   own.alive = false;
   --alive_;
   --idle_;
-  // Whoever shuts down joins us, or has taken the handle to do so.
+  // Otherwise shutdown() joins this thread, or has taken the handle to do so.
   if (abandoned_ && own.thread.joinable()) own.thread.detach();
   ended_cv_.notify_all();
 }
@@ -216,7 +219,7 @@ void thread_pool::shutdown(const shutdown_options& o) {
   }
   local_task* dropped = nullptr;
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     stopping_ = true;
     if (o.cancel_futures) {
       dropped = take_all();
@@ -236,21 +239,24 @@ void thread_pool::shutdown(const shutdown_options& o) {
   if (o.wait) wait_for_the_end();
 }
 
-// Threads of the pool do not wait for themselves, nor for others that wait here.
+// A thread of the pool waits neither for itself nor for other threads that wait here.
 void thread_pool::wait_for_the_end() {
   const std::size_t self = has_this_thread() ? 1 : 0;
   std::vector<std::thread> ended;
   {
-    std::unique_lock lock(mutex_);
+    base::unique_lock lock(mutex_);
     closing_ += self;
     if (self != 0 && deadlocked()) {
       closing_ -= self;
       throw_deadlock();
     }
     ended_cv_.notify_all();
-    ended_cv_.wait(lock, [&] { return alive_ <= self * closing_; });
+    ended_cv_.wait(lock, [&] {
+      base::assert_held(mutex_);
+      return alive_ <= self * closing_;
+    });
     closing_ -= self;
-    for (const auto& s : seats_) {
+    for (const auto& s : workers_) {
       if (!s->alive && s->thread.joinable()) ended.push_back(std::move(s->thread));
     }
   }
@@ -258,23 +264,23 @@ void thread_pool::wait_for_the_end() {
 }
 
 void thread_pool::abandon() noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   abandoned_ = true;
   stopping_ = true;
-  for (const auto& s : seats_) {
+  for (const auto& s : workers_) {
     if (!s->alive && s->thread.joinable()) s->thread.detach();
   }
   work_cv_.notify_all();
 }
 
 pool_stats thread_pool::stats() const {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   pool_stats out;
-  for (std::size_t i = 0; i < seats_.size(); ++i) {
-    const seat& s = *seats_[i];
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    const worker& s = *workers_[i];
     worker_stats w;
     w.index = static_cast<int>(i);
-    w.tasks_done = s.done;
+    w.tasks_done = s.tasks_done;
     w.state = !s.alive ? worker_state::ended : s.busy ? worker_state::busy : worker_state::idle;
     if (s.busy) ++out.running;
     out.workers.push_back(w);
@@ -292,7 +298,7 @@ void thread_pool::finish_all(bool cancel) noexcept {
   for (;;) {
     std::shared_ptr<thread_pool> next;
     {
-      const std::lock_guard lock(all.mutex);
+      const base::lock_guard lock(all.mutex);
       if (all.pools.empty()) return;
       next = all.pools.back().lock();
       all.pools.pop_back();
@@ -311,7 +317,7 @@ void thread_pool::finish_all(bool cancel) noexcept {
 bool thread_pool::begin_waiting(runtime::waiting_scope& scope) {
   // In a copy of the process, made by a task of this pool, no other thread waits.
   if (!is_here()) return false;
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   waiting_.add(scope);
   if (deadlocked()) abort_stuck();
   if (deadlocked()) {
@@ -322,78 +328,16 @@ bool thread_pool::begin_waiting(runtime::waiting_scope& scope) {
 }
 
 void thread_pool::end_waiting(runtime::waiting_scope& scope) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   waiting_.remove(scope);
 }
 
-// Under the mutex. One whose wait is over runs on as soon as it wakes.
+// A thread whose wait is over continues as soon as it wakes, so it counts as one that can run
+// tasks.
 bool thread_pool::deadlocked() const noexcept {
-  const std::size_t meeting = rendezvous_ != nullptr ? rendezvous_->here : 0;
-  if (waiting_.count() == 0 || waiting_.count() + closing_ + meeting < alive_) return false;
+  const std::size_t at_rendezvous = rendezvous_ != nullptr ? rendezvous_->arrived : 0;
+  if (waiting_.count() == 0 || waiting_.count() + closing_ + at_rendezvous < alive_) return false;
   return waiting_.all_depend_on(id());
 }
-
-namespace {
-
-void check(const task_options& o) {
-  if (o.retries != 0) {
-    throw std::invalid_argument(
-        "task_options::retries needs processes: a crash in a thread ends the program; use a "
-        "process_pool_executor");
-  }
-}
-
-}  // namespace
-
-thread_pool& use(const thread_pool_ptr& pool) {
-  if (pool == nullptr || !pool->is_here()) throw_unusable(pool != nullptr);
-  return *pool;
-}
-
-state_ptr commit(const thread_pool_ptr& pool, local_ptr task, const task_options* options) {
-  if (options != nullptr) check(*options);
-  task->retain_object();
-  try {
-    use(pool).commit(task.get());
-  } catch (...) {
-    task->release_object();
-    throw;
-  }
-  return state_ptr(task.release());
-}
-
-const error_handler& on_error_of(const thread_pool_ptr& pool) { return use(pool).on_error(); }
-int max_workers_of(const thread_pool_ptr& pool) { return use(pool).max_workers(); }
-
-owned_thread_pool::owned_thread_pool(thread_pool_options options)
-    : uncaught_(std::uncaught_exceptions()) {
-  if (runtime::current_role() != runtime::process_role::parent) return;
-  runtime::install_fork_handlers();
-  pool_ = std::make_shared<thread_pool>(std::move(options));
-}
-
-owned_thread_pool::~owned_thread_pool() {
-  if (pool_ == nullptr) return;
-  if (!pool_->is_here()) {
-    // A copy of the process has none of the threads: their handles cannot be joined there.
-    [[maybe_unused]] const auto* kept = new (std::nothrow) thread_pool_ptr(std::move(pool_));
-    return;
-  }
-  if (!let_go_) {
-    try {
-      pool_->shutdown({.cancel_futures = std::uncaught_exceptions() > uncaught_});
-    } catch (...) {
-      pool_->abandon();
-    }
-  }
-  pool_->abandon();
-}
-
-void owned_thread_pool::shutdown(const shutdown_options& options) {
-  let_go_ = !options.wait;
-  use(pool_).shutdown(options);
-}
-
-pool_stats owned_thread_pool::stats() const { return use(pool_).stats(); }
 
 }  // namespace procpool::detail

@@ -1,15 +1,15 @@
-// Threads that run local_tasks.
+// A pool of threads that run local_tasks.
 //
-//   commit: into the queue; a new thread if none is idle for it
-//   thread: the initializer, then task after task; the outcome of one is published when it is known
-//           whether the thread is idle, so that whoever waited for it finds the thread free
+//   commit: queues the task, and starts a thread if no idle thread is left for it
+//   thread: runs the initializer, then task after task. Before it publishes an outcome it counts as
+//           idle again, so that a caller who waited for the outcome finds an idle thread
 //
-//   broadcast: all threads are started; one task for each is queued, and waits in its thread until
-//           all are there. Where one thread can never come, the meeting is called off
+//   broadcast: starts all threads and queues one task for each. Each task waits in its thread until
+//           all of them have arrived. If a thread can never arrive, the broadcast is aborted
 //
-// One mutex guards all of it. It is never held while code of the user runs or somebody is told.
-// Lifetime: the executor, maps and threads share it. A thread is joined by shutdown; after the
-// executor let go, it detaches itself.
+// One mutex guards all of it. No thread holds it while code of the user runs or a listener is told.
+// Lifetime: the executor, maps and threads share the pool. shutdown() joins the threads; a thread
+// that ends after its executor is gone detaches itself.
 #pragma once
 
 #include <condition_variable>
@@ -21,20 +21,21 @@
 #include <thread>
 #include <vector>
 
+#include "base/guarded.hpp"
 #include "procpool/detail/executor/thread_access.hpp"
 #include "runtime/blocking_guard.hpp"
 
 namespace procpool::detail {
 
-// Where the tasks of one broadcast meet. Under the pool's mutex.
+// Where the tasks of one broadcast wait for each other. Guarded by the pool's mutex.
 struct thread_rendezvous {
   thread_rendezvous(thread_pool& p, std::size_t n) : pool(p), places(n) {}
-  bool is_over() const { return here == places || abort_reason; }
+  bool is_over() const { return arrived == places || abort_reason; }
 
   thread_pool& pool;  // outlives its threads, and the caller
   const std::size_t places;
-  std::size_t here = 0;             // tasks that have come
-  std::exception_ptr abort_reason;  // why
+  std::size_t arrived = 0;          // tasks
+  std::exception_ptr abort_reason;  // null unless aborted
 };
 
 class thread_pool final : public runtime::thread_group,
@@ -54,39 +55,40 @@ class thread_pool final : public runtime::thread_group,
   pool_stats stats() const;
   const error_handler& on_error() const noexcept { return on_error_; }
   bool has_this_thread() const noexcept { return runtime::current_group() == this; }
-  // At exit: whatever is left runs, or is cancelled.
+  // At exit: the tasks that are left run, or are cancelled.
   static void finish_all(bool cancel) noexcept;
 
-  // thread_rendezvous.cpp. Of one at a time, whose caller holds `broadcasting()`.
+  // broadcast.cpp. One rendezvous at a time: its caller holds `broadcasting()`.
   std::mutex& broadcasting() noexcept { return broadcasting_; }
   std::shared_ptr<thread_rendezvous> open_rendezvous();
-  void arrive_and_wait(thread_rendezvous& m);
-  void await_all(thread_rendezvous& m);
-  void abort_if_open(thread_rendezvous& m) noexcept;
+  void arrive_and_wait(thread_rendezvous& r);
+  void await_all(thread_rendezvous& r);
+  void abort_if_open(thread_rendezvous& r) noexcept;
 
-  // If threads that come to a broadcast are all that is missing, the broadcast is aborted.
+  // Where only threads that wait for a broadcast could run the other tasks, the broadcast is
+  // aborted, and no thread gets an error here.
   bool begin_waiting(runtime::waiting_scope& scope) override;
   void end_waiting(runtime::waiting_scope& scope) noexcept override;
 
  private:
-  struct seat {
+  struct worker {
     std::thread thread;
     bool alive = false, busy = false;
-    std::size_t done = 0;
+    std::size_t tasks_done = 0;
   };
 
-  void check_open() const;
-  void start_thread();
+  void check_open() const REQUIRES(mutex_);
+  void start_thread() REQUIRES(mutex_);
   void work(std::size_t index);
   bool initialize(std::size_t index) noexcept;
   void break_with(std::string why) noexcept;
-  local_task* take(std::unique_lock<std::mutex>& lock, seat& own);
-  local_task* take_all() noexcept;
+  local_task* take(std::unique_lock<std::mutex>& lock, worker& own) REQUIRES(mutex_);
+  local_task* take_all() noexcept REQUIRES(mutex_);
   void leave(std::size_t index) noexcept;
   void wait_for_the_end();
-  bool deadlocked() const noexcept;
-  void abort(std::exception_ptr why) noexcept;
-  void abort_stuck() noexcept;
+  bool deadlocked() const noexcept REQUIRES(mutex_);
+  void abort(std::exception_ptr why) noexcept REQUIRES(mutex_);
+  void abort_stuck() noexcept REQUIRES(mutex_);
 
   const home_process home_;
   const thread_pool_options options_;
@@ -94,17 +96,19 @@ class thread_pool final : public runtime::thread_group,
   const std::string name_;
   const error_handler on_error_;
 
-  mutable std::mutex mutex_;
+  mutable base::mutex mutex_;
   std::condition_variable work_cv_, ended_cv_, rendezvous_cv_;
-  local_task *first_ = nullptr, *last_ = nullptr;
-  std::size_t queued_ = 0, submitted_ = 0, idle_ = 0, alive_ = 0;
-  std::size_t closing_ = 0;  // threads of the pool that are in shutdown()
-  std::vector<std::unique_ptr<seat>> seats_;
-  runtime::waiting_threads waiting_;
-  thread_rendezvous* rendezvous_ = nullptr;  // that is not over
-  std::string broken_;                       // why; empty: it is not
-  bool stopping_ = false, abandoned_ = false, exit_hook_set_ = false;
-  std::mutex broadcasting_;  // held by the caller of a broadcast, before the other one
+  local_task *first_ GUARDED_BY(mutex_) = nullptr, *last_ GUARDED_BY(mutex_) = nullptr;
+  std::size_t queued_ GUARDED_BY(mutex_) = 0, submitted_ GUARDED_BY(mutex_) = 0;
+  std::size_t idle_ GUARDED_BY(mutex_) = 0, alive_ GUARDED_BY(mutex_) = 0;
+  std::size_t closing_ GUARDED_BY(mutex_) = 0;  // threads of the pool that are in shutdown()
+  std::vector<std::unique_ptr<worker>> workers_ GUARDED_BY(mutex_);
+  runtime::waiting_threads waiting_ GUARDED_BY(mutex_);
+  thread_rendezvous* rendezvous_ GUARDED_BY(mutex_) = nullptr;  // that is not over
+  std::string broken_ GUARDED_BY(mutex_);                       // why; empty: it is not
+  bool stopping_ GUARDED_BY(mutex_) = false, abandoned_ GUARDED_BY(mutex_) = false;
+  bool registered_ GUARDED_BY(mutex_) = false;  // with the exit hook
+  std::mutex broadcasting_;  // held by the caller of a broadcast, taken before mutex_
 };
 
 }  // namespace procpool::detail

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/guarded.hpp"
 #include "base/per_process.hpp"
 
 namespace procpool::wire {
@@ -23,12 +24,12 @@ struct registered {
 };
 
 // Registrations come from static objects, in any order and up to the last moment of the program, so
-// this is made by whoever is first and never destroyed.
+// the first one makes this, and it is never destroyed.
 struct registry {
   base::per_process_lockable<std::mutex> mutex;
-  std::vector<registered> added;                                    // guarded by mutex
-  std::unordered_multimap<std::uint64_t, exception_entry> by_name;  // guarded by mutex
-  bool indexed = false;                                             // guarded by mutex
+  std::vector<registered> added GUARDED_BY(mutex);
+  std::unordered_multimap<std::uint64_t, exception_entry> by_name GUARDED_BY(mutex);
+  bool indexed GUARDED_BY(mutex) = false;
 };
 
 // One type may be registered by several libraries, each with functions of its own; the library that
@@ -42,7 +43,7 @@ registry& the_registry() {
   return *instance;
 }
 
-void add_to_index(registry& r, const exception_entry& entry) {
+void add_to_index(registry& r, const exception_entry& entry) REQUIRES(r.mutex) {
   const std::uint64_t hash = hash_name(exception_type_name(*entry.type));
   const auto [first, last] = r.by_name.equal_range(hash);
   const bool known = std::any_of(
@@ -53,7 +54,7 @@ void add_to_index(registry& r, const exception_entry& entry) {
 }
 
 // Names are made only when the first exception travels: most programs never get there.
-void build_index(registry& r) {
+void build_index(registry& r) REQUIRES(r.mutex) {
   if (r.indexed) {
     return;
   }
@@ -103,7 +104,7 @@ std::uint64_t hash_name(std::string_view name) {
 
 bool find_exception(std::uint64_t name_hash, exception_entry& found) {
   registry& r = the_registry();
-  const std::lock_guard lock(r.mutex);
+  const base::lock_guard lock(r.mutex);
   build_index(r);
   const auto [first, last] = r.by_name.equal_range(name_hash);
   // Two types of one name, in anonymous namespaces of two files, cannot be told apart.
@@ -120,7 +121,7 @@ namespace procpool::detail {
 
 void register_exception(const exception_entry& entry) {
   procpool::wire::registry& r = procpool::wire::the_registry();
-  const std::lock_guard lock(r.mutex);
+  const procpool::base::lock_guard lock(r.mutex);
   for (procpool::wire::registered& known : r.added) {
     if (procpool::wire::same(known.entry, entry)) {
       ++known.uses;
@@ -133,7 +134,7 @@ void register_exception(const exception_entry& entry) {
 
 void unregister_exception(const exception_entry& entry) noexcept {
   procpool::wire::registry& r = procpool::wire::the_registry();
-  const std::lock_guard lock(r.mutex);
+  const procpool::base::lock_guard lock(r.mutex);
   const auto known = std::find_if(r.added.begin(), r.added.end(), [&](const auto& a) {
     return procpool::wire::same(a.entry, entry);
   });

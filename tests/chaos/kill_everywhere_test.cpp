@@ -319,7 +319,7 @@ void looking_for_work() {
            .meddle =
                [&](sweep_bench& x, const stepper& s) {
                  if (round < 2 || found || !x.all_resolved()) return;
-                 if (!at(s, "shm::work_source::look", "pause")) return;
+                 if (!at(s, "shm::work_source::spin", "pause")) return;
                  found = true;
                  x.submit(1);
                },
@@ -351,7 +351,7 @@ void tasks_that_stream() {
                    if (++tries == 2) {
                      for (int i = 0; i < 8; ++i) x.submit(1);
                    }
-                 } else if (at(s, "shm::work_source::look", "pause")) {
+                 } else if (at(s, "shm::work_source::spin", "pause")) {
                    ++looks;
                    x.submit(1);
                  }
@@ -686,10 +686,10 @@ void roles_that_change() {
       // It is about to appoint a watchdog, and the spinning worker goes to sleep.
       {"shm::roster::appoint", "", &prepare_to_share, [](sweep_bench& x) { x.set_roles({}, {}); }},
       // The parent appoints it a second time, as it has just seen it asleep.
-      {"shm::work_source::look", "", &submit_one,
+      {"shm::work_source::spin", "", &submit_one,
        [](sweep_bench& x) { x.set_roles(victim, victim); }},
       // A task comes while it is not looking.
-      {"shm::work_source::look", "", &submit_one, &submit_one},
+      {"shm::work_source::spin", "", &submit_one, &submit_one},
       {"shm::roster::drop_roles", "", &appoint_the_victim,
        [](sweep_bench& x) { x.set_roles(victim, victim); }},
   };

@@ -35,38 +35,39 @@ PROCPOOL_EXPORT const error_handler& on_error_of(const thread_pool_ptr& pool);
 PROCPOOL_EXPORT int max_workers_of(const thread_pool_ptr& pool);
 
 // How the tasks of a broadcast begin together: each thread waits in its task until all threads of
-// the pool have one. In the caller of the broadcast, one thread.
+// the pool have arrived in theirs. This is the caller's side, for one thread.
 class PROCPOOL_EXPORT thread_broadcast {
  public:
   using rendezvous_ptr = std::shared_ptr<thread_rendezvous>;  // shared with the tasks
 
-  // Blocks while there is another one in the pool. Starts the threads that are missing. Throws
-  // nested_use_error in a thread of the pool, std::system_error if a thread cannot be started,
-  // shutdown_error, broken_thread_pool.
+  // Blocks while another broadcast of the pool is under way. Starts the threads that are missing.
+  // Throws nested_use_error in a thread of the pool, std::system_error if a thread cannot be
+  // started, shutdown_error, broken_thread_pool.
   explicit thread_broadcast(const thread_pool_ptr& pool);
-  ~thread_broadcast();  // calls it off, unless it was held
+  ~thread_broadcast();  // aborts the broadcast, unless await_all() has returned
   thread_broadcast(const thread_broadcast&) = delete;
   thread_broadcast& operator=(const thread_broadcast&) = delete;
 
-  // For so many tasks.
+  // How many tasks have to arrive.
   std::size_t places() const noexcept;
-  const rendezvous_ptr& point() const noexcept { return point_; }
-  // Blocks until all threads have come. Throws why it was called off.
+  const rendezvous_ptr& rendezvous() const noexcept { return rendezvous_; }
+  // Blocks until all threads have arrived. Throws the reason if the broadcast was aborted.
   void await_all();
 
  private:
   thread_pool& pool_;
   std::unique_lock<std::mutex> turn_;
-  rendezvous_ptr point_;
+  rendezvous_ptr rendezvous_;
 };
-// In a task: blocks until all have come. Throws std::runtime_error if it was called off.
-PROCPOOL_EXPORT void arrive_and_wait(const thread_broadcast::rendezvous_ptr& point);
+// In a task: blocks until all have arrived. Throws std::runtime_error if the broadcast was aborted.
+PROCPOOL_EXPORT void arrive_and_wait(const thread_broadcast::rendezvous_ptr& rendezvous);
 
 class PROCPOOL_EXPORT owned_thread_pool {
  public:
   explicit owned_thread_pool(thread_pool_options options);
-  ~owned_thread_pool();  // shutdown(), unless one with wait = false came before; cancels while
-                         // unwinding
+  // shutdown(), unless shutdown({.wait = false}) came before; during stack unwinding it cancels the
+  // tasks that have not started.
+  ~owned_thread_pool();
   owned_thread_pool(const owned_thread_pool&) = delete;
   owned_thread_pool& operator=(const owned_thread_pool&) = delete;
 
@@ -76,8 +77,8 @@ class PROCPOOL_EXPORT owned_thread_pool {
 
  private:
   thread_pool_ptr pool_;
-  int uncaught_ = 0;                  // exceptions in flight when it was made
-  std::atomic<bool> let_go_ = false;  // shutdown({.wait = false}) was called
+  int uncaught_ = 0;                    // exceptions in flight when it was made
+  std::atomic<bool> detached_ = false;  // shutdown({.wait = false}) was called
 };
 
 }  // namespace procpool::detail

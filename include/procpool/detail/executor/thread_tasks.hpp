@@ -55,15 +55,15 @@ class thread_call final : public local_value<R> {
   std::optional<std::pair<F, Arguments>> call_;
 };
 
-// f, after the meeting of a broadcast.
+// f, after the rendezvous of a broadcast.
 template <class F>
 struct after_thread_rendezvous {
   template <class... Args>
   decltype(auto) operator()(Args&&... args) && {
-    arrive_and_wait(point);
+    arrive_and_wait(rendezvous);
     return std::invoke(std::move(f), std::forward<Args>(args)...);
   }
-  thread_broadcast::rendezvous_ptr point;
+  thread_broadcast::rendezvous_ptr rendezvous;
   F f;
 };
 
@@ -247,7 +247,8 @@ struct thread_tasks {
       thread_broadcast all(pool);
       futures.reserve(all.places());
       for (std::size_t i = 0; i < all.places(); ++i) {
-        local_ptr one(new task(on_error_of(pool), after{all.point(), f}, types::keep(args...)));
+        local_ptr one(
+            new task(on_error_of(pool), after{all.rendezvous(), f}, types::keep(args...)));
         futures.emplace_back(commit(pool, std::move(one), nullptr));
       }
       all.await_all();
