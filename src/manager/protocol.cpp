@@ -36,7 +36,7 @@ void message_writer::note(wire_writer& self, const shared_object& object) {
 
 }  // namespace detail
 
-namespace sync {
+namespace manager_protocol {
 namespace {
 
 constexpr std::uint64_t most_bytes = std::uint64_t{1} << 40U;
@@ -104,5 +104,5 @@ std::vector<detail::shared_object> adopt_objects(const message& m, std::size_t& 
 local_manager* this_manager() noexcept { return here.load(std::memory_order_acquire); }
 void set_this_manager(local_manager& m) noexcept { here.store(&m, std::memory_order_release); }
 
-}  // namespace sync
+}  // namespace manager_protocol
 }  // namespace procpool

@@ -1,4 +1,4 @@
-// What a manager and its clients say to each other, over a stream socket with a secret name:
+// The messages between a manager and its clients, over a stream socket with a secret name:
 //
 //   client                                 manager (a thread for each connection)
 //   secret
@@ -11,11 +11,11 @@
 //
 // A manager that cannot serve a client says so by an exception, and closes the connection.
 //
-// Both ends belong to one build of one program. A client knows the manager by the user who has made
-// it: a name of this kind can be taken by anybody once its manager is dead. The manager knows a
-// client by the secret, whoever's process it is: a program may drop its rights. Neither believes a
-// length: memory is taken as bytes arrive. The end of the connection is the end of whatever was
-// under way on it.
+// Both ends belong to one build of one program. A client checks that the manager's user is the one
+// that has made it, since any process can take the name once the manager is dead. The manager
+// checks the secret and not the user, since a program may drop its rights. Neither side trusts a
+// length: memory is allocated as bytes arrive. The end of the connection ends the call that it
+// carries.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,7 @@
 #include "procpool/detail/rpc/managed.hpp"
 #include "procpool/detail/shared/shared_object.hpp"
 
-namespace procpool::sync {
+namespace procpool::manager_protocol {
 
 enum class message_kind : std::uint32_t { make = 1, call = 2, value = 3, exception = 4, taken = 5 };
 
@@ -50,23 +50,23 @@ struct message {
   std::vector<std::byte> bytes;
 };
 
-// False when the other end is gone, or does not keep to this. Throws std::bad_alloc.
+// False when the other end is gone or breaks the protocol. Throws std::bad_alloc.
 bool send(int socket, message_head head, const detail::wire_writer& bytes) noexcept;
 bool send(int socket, message_kind kind) noexcept;
-// Nothing may follow it before it is answered.
+// The peer may send nothing after the message before it has its answer.
 bool receive(int socket, message& m);
 // The message `taken`, which the next request may follow at once.
 bool receive_taken(int socket) noexcept;
 
 struct manager_secret {
   std::uint64_t words[2] = {};
-  // In a time that does not tell how much is right.
+  // In constant time, so that the time does not tell how much of a guess is right.
   friend bool operator==(const manager_secret& a, const manager_secret& b) noexcept {
     return ((a.words[0] ^ b.words[0]) | (a.words[1] ^ b.words[1])) == 0;
   }
 };
 
-// Where an object is: lies in the shared memory that all its proxies refer to.
+// Where an object is. Lies in the object's token, the shared memory that all its proxies refer to.
 struct manager_address {
   char name[64];  // of the socket; ends with a zero
   manager_secret secret;
@@ -75,11 +75,11 @@ struct manager_address {
 };
 static_assert(std::is_trivially_copyable_v<manager_address>);
 
-// Objects that a message names, held by who has received it. Throws codec_error and
+// Handles of the objects that a received message names. Throws codec_error and
 // std::system_error.
 std::vector<detail::shared_object> adopt_objects(const message& m, std::size_t& value_size);
 
-// The one that this process is, if it is a manager: its own objects need no connection.
+// The manager that this process is, if any: calls of its own objects need no connection.
 class local_manager {
  public:
   virtual const std::string& name() const noexcept = 0;
@@ -93,4 +93,4 @@ class local_manager {
 local_manager* this_manager() noexcept;
 void set_this_manager(local_manager& m) noexcept;
 
-}  // namespace procpool::sync
+}  // namespace procpool::manager_protocol

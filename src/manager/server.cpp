@@ -1,6 +1,7 @@
-// Objects are counted by nobody here: each has a token, a shared object of the program, which all
-// its proxies refer to (see manager/manager.cpp). When that is free, no proxy is left anywhere, and
-// the object goes. The table says so, and is looked at now and then.
+// The manager does not count the proxies of its objects: each object has a token, a shared object
+// of the program that all its proxies refer to (see manager/manager.cpp). Once the token is free,
+// no process has a proxy, and the manager destroys the object. It looks at the tokens several times
+// a second while it has objects.
 #include "manager/server.hpp"
 
 #include <array>
@@ -9,7 +10,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
-#include <mutex>
+#include <mutex>  // recursive_mutex
 #include <new>
 #include <optional>
 #include <span>
@@ -18,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/guarded.hpp"
 #include "manager/protocol.hpp"
 #include "objects/worker_registry.hpp"
 #include "os/child_setup.hpp"
@@ -32,24 +34,21 @@
 #include "procpool/errors.hpp"
 #include "wire/exception_codec.hpp"
 
-namespace procpool::worker {
+namespace procpool::manager_protocol {
 namespace {
 
 using detail::object_ref;
-using sync::message;
-using sync::message_head;
-using sync::message_kind;
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds look_pause{250}, no_limit{-1}, retry_pause{10};
 constexpr std::chrono::milliseconds longest_sleep{1000};
-// For the secret of who connects.
+// For a client of the same user to send the secret.
 constexpr std::chrono::seconds secret_limit{10};
-// A client that has dropped its rights is another user, and so are strangers: those are let in
-// until they have shown the secret, which clients do at once, but few of them and not for long.
+// A client that has dropped its rights runs as another user, as strangers do. Such connections are
+// accepted until they have sent the secret, but few of them at once and only for a moment.
 constexpr int most_strangers = 128;
 constexpr std::chrono::seconds strangers_limit{1};
-// After so long without a descriptor for the next client, which others may give back, it is told.
+// After so long without a descriptor for it, the next client is declined.
 constexpr std::chrono::seconds lacking_limit{1};
 
 struct kept_object {
@@ -58,9 +57,9 @@ struct kept_object {
   object_ref token;
 };
 
-class manager_server final : public sync::local_manager {
+class manager_server final : public local_manager {
  public:
-  manager_server(std::string name, sync::manager_secret secret, os::user_id maker)
+  manager_server(std::string name, manager_secret secret, os::user_id maker)
       : name_(std::move(name)), secret_(secret), maker_(maker), wake_(os::make_event_fd()) {}
 
   // Throws std::system_error when there can be no thread.
@@ -81,27 +80,28 @@ class manager_server final : public sync::local_manager {
   void act(const message& request, detail::message_writer& reply);
   void make(const message_head& head, detail::wire_reader& in);
   std::shared_ptr<kept_object> find(std::uint64_t number);
-  void require_going_on() const;
+  void require_going_on() const REQUIRES(mutex_);
   void collect();
-  std::vector<std::shared_ptr<kept_object>> take_dead();
-  std::vector<std::shared_ptr<kept_object>> take_all();
+  std::vector<std::shared_ptr<kept_object>> take_dead() REQUIRES(destroying_);
+  std::vector<std::shared_ptr<kept_object>> take_all() REQUIRES(destroying_);
   bool has_objects();
 
   const std::string name_;
-  const sync::manager_secret secret_;
+  const manager_secret secret_;
   const os::user_id maker_;
   const os::private_fd wake_;
-  // Given up for the moment in which a client hears that there is no other.
+  // Closed for the moment in which a client is told that no other descriptor is left.
   os::private_fd reserve_;
   std::optional<std::chrono::steady_clock::time_point> lacking_since_;
   std::atomic<int> strangers_{0};  // that have not shown the secret
-  std::mutex destroying_;          // held while destructors run
-  std::mutex mutex_;
-  bool ending_ = false;
-  std::map<std::uint64_t, std::shared_ptr<kept_object>> objects_;
+  base::mutex destroying_;         // held while destructors run
+  base::mutex mutex_;
+  bool ending_ GUARDED_BY(mutex_) = false;
+  std::map<std::uint64_t, std::shared_ptr<kept_object>> objects_ GUARDED_BY(mutex_);
 };
 
-// Destructors are the user's: one that blocks keeps nobody from being let in.
+// Destructors are the user's. They run on a thread of their own, so that a destructor that blocks
+// does not keep clients from connecting.
 void manager_server::begin() {
   std::thread([this] { collect(); }).detach();
 }
@@ -114,19 +114,19 @@ void manager_server::run(os::private_fd listener, int parent) {
     items[0].fd = parent;
     items[1].fd = listener.get();
     os::poll_items(items, longest_sleep);
-    // A call may change the user, and then the kernel forgets that this process is to die with its
-    // parent: it is told again.
+    // A call may change the user, and then the kernel drops the order that this process dies with
+    // its parent: it is given again.
     if (!os::die_with_parent(starter)) os::leave_process(0);
     if (items[0].readable) break;
     if (items[1].readable) accept(listener.get());
   }
-  listener.reset();  // who comes now is refused, and does not wait for destructors
-  // Those that a call is using stay as they are: the process ends.
-  const std::lock_guard destroying(destroying_);
+  listener.reset();  // new clients are refused, and do not wait for destructors
+  // Objects that a call is using stay as they are: the process ends.
+  const base::lock_guard destroying(destroying_);
   take_all();
 }
 
-// Destroys what nobody can call any more.
+// Destroys objects that no process can call any more.
 void manager_server::collect() {
   for (;;) {
     std::array<os::poll_item, 1> item{};
@@ -134,7 +134,7 @@ void manager_server::collect() {
     os::clear_event_fd(wake_.get());  // before has_objects()
     os::poll_items(item, has_objects() ? look_pause : no_limit);
     try {
-      const std::lock_guard destroying(destroying_);
+      const base::lock_guard destroying(destroying_);
       take_dead();
     } catch (const std::bad_alloc&) {
       // The next time.
@@ -143,15 +143,15 @@ void manager_server::collect() {
 }
 
 bool manager_server::has_objects() {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   return !objects_.empty();
 }
 
 std::vector<std::shared_ptr<kept_object>> manager_server::take_dead() {
   std::vector<std::shared_ptr<kept_object>> dead;
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   for (auto at = objects_.begin(); at != objects_.end();) {
-    if (!worker_registry::instance().is_used(at->second->token)) {
+    if (!worker::worker_registry::instance().is_used(at->second->token)) {
       dead.push_back(at->second);
       at = objects_.erase(at);
     } else {
@@ -163,7 +163,7 @@ std::vector<std::shared_ptr<kept_object>> manager_server::take_dead() {
 
 std::vector<std::shared_ptr<kept_object>> manager_server::take_all() {
   std::vector<std::shared_ptr<kept_object>> all;
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   ending_ = true;
   all.reserve(objects_.size());
   for (const auto& [number, kept] : objects_) all.push_back(kept);
@@ -171,8 +171,8 @@ std::vector<std::shared_ptr<kept_object>> manager_server::take_all() {
   return all;
 }
 
-// What the answer to the first request is instead: the client is not served. It says nothing that
-// a stranger may not know.
+// Answers the first request of a client that is not served. The answer says nothing that a stranger
+// may not know.
 void decline(int connection, int error, const std::string& what) noexcept {
   try {
     const std::system_error why(error, std::generic_category(),
@@ -181,9 +181,9 @@ void decline(int connection, int error, const std::string& what) noexcept {
     message_head head;
     head.kind = message_kind::exception;
     wire::encode_exception(reply, std::make_exception_ptr(why), wire::origin::here(-1));
-    sync::send(connection, head, reply);
+    send(connection, head, reply);
   } catch (const std::exception&) {
-    // It is told by the end of the connection.
+    // The end of the connection tells the client.
   }
 }
 
@@ -209,7 +209,7 @@ void manager_server::accept(int listener) {
   }
 }
 
-// Who waits stays in the queue, and the listener readable: hence the pause.
+// A waiting client stays in the queue, and the listener readable: hence the pause.
 void manager_server::cannot_accept(int listener, int error) {
   if (os::accept_failure_of(error) == os::accept_failure::nobody) return;
   os::poll_items({}, retry_pause);
@@ -231,7 +231,7 @@ bool manager_server::is_stranger(int connection) const noexcept {
 }
 
 bool manager_server::knows_secret(int connection, bool stranger) {
-  sync::manager_secret given;
+  manager_secret given;
   const bool told = os::receive_all_within(connection, std::as_writable_bytes(std::span(&given, 1)),
                                            stranger ? strangers_limit : secret_limit);
   if (stranger) --strangers_;
@@ -244,21 +244,22 @@ void manager_server::serve(const os::private_fd& connection, bool stranger) {
     while (serve_one(connection.get())) {
     }
   } catch (const std::bad_alloc&) {
-    // The client hears of it by the end of the connection.
+    // The end of the connection tells the client.
   }
 }
 
-// With memory of its own: a client that waits does not keep that of its largest message.
+// The message buffers live for one call only: an idle client does not keep the memory of its
+// largest message.
 bool manager_server::serve_one(int connection) {
   message request;
-  if (!sync::receive(connection, request)) return false;
+  if (!receive(connection, request)) return false;
   message_head head;
   detail::message_writer reply;
   handle(request, head, reply);
-  if (!sync::send(connection, head, reply)) return false;
+  if (!send(connection, head, reply)) return false;
   if (head.names_objects == 0) return true;
-  // What the reply names is held by `reply` until the client holds it.
-  return sync::receive_taken(connection);
+  // `reply` holds the objects that it names until the client holds them.
+  return receive_taken(connection);
 }
 
 void manager_server::handle(const message& request, message_head& head,
@@ -277,7 +278,7 @@ void manager_server::handle(const message& request, message_head& head,
 
 void manager_server::act(const message& request, detail::message_writer& reply) {
   std::size_t size = 0;
-  const auto named = sync::adopt_objects(request, size);
+  const auto named = adopt_objects(request, size);
   detail::wire_reader in(request.bytes.data(), size);
   if (request.head.kind == message_kind::make) {
     make(request.head, in);
@@ -296,21 +297,20 @@ void manager_server::make(const message_head& head, detail::wire_reader& in) {
   auto kept = std::make_shared<kept_object>();
   kept->object = thunk(in);
   kept->token = head.token;
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   require_going_on();
   objects_[head.number] = std::move(kept);
   os::signal_event_fd(wake_.get());  // it is to be looked after
 }
 
 std::shared_ptr<kept_object> manager_server::find(std::uint64_t number) {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   require_going_on();
   const auto at = objects_.find(number);
   if (at == objects_.end()) throw codec_error("a proxy names no object of its manager");
   return at->second;
 }
 
-// With the lock.
 void manager_server::require_going_on() const {
   if (!ending_) return;
   throw manager_lost_error("procpool: this manager is ending, and its objects with it");
@@ -320,8 +320,8 @@ bool answer(int parent, std::int32_t error) noexcept {
   return os::send_all(parent, std::as_bytes(std::span(&error, 1)));
 }
 
-// The listener comes from the parent, so that it is there before any proxy is. Empty when the
-// parent is gone, or was told why there is none.
+// Receives the listening socket from the parent, which has made it before any proxy exists. Empty
+// when the parent is gone, or after this process has told it why there is none.
 os::private_fd receive_listener(int parent) {
   std::byte one{};
   auto received = os::receive_message(parent, {&one, 1}, os::blocking::yes);
@@ -335,7 +335,7 @@ os::private_fd receive_listener(int parent) {
 void serve_manager(const std::string& name, std::uint64_t secret0, std::uint64_t secret1,
                    std::uint32_t user) {
   os::ignore_interrupts();  // the program decides when it ends
-  const sync::manager_secret secret{{secret0, secret1}};
+  const manager_secret secret{{secret0, secret1}};
   const os::private_fd parent(os::connect_local(name));
   if (!parent && errno != ECONNREFUSED) os::throw_errno("a manager cannot reach its program");
   if (!parent || os::peer_user(parent.get()) != user ||
@@ -354,9 +354,9 @@ void serve_manager(const std::string& name, std::uint64_t secret0, std::uint64_t
     return;
   }
   manager_server& server = *made;
-  sync::set_this_manager(server);
+  set_this_manager(server);
   if (!answer(parent.get(), 0)) return;
   server.run(std::move(listener), parent.get());
 }
 
-}  // namespace procpool::worker
+}  // namespace procpool::manager_protocol

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-namespace procpool::worker {
+namespace procpool::manager_protocol {
 
 // What the process of a manager runs, until the connection to its parent ends: the parent, which is
 // this user, listens under this name, and the secret comes in two halves. A task function. Throws
@@ -12,4 +12,4 @@ namespace procpool::worker {
 void serve_manager(const std::string& name, std::uint64_t secret0, std::uint64_t secret1,
                    std::uint32_t user);
 
-}  // namespace procpool::worker
+}  // namespace procpool::manager_protocol

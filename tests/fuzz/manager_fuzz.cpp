@@ -52,12 +52,12 @@ void read_exception(const std::vector<std::byte>& from) {
 
 void local(bytes input) {
   const os::private_fd connection = connection_with(input);
-  sync::message m;
-  while (sync::receive(connection.get(), m)) {
-    if (m.head.kind == sync::message_kind::exception) read_exception(m.bytes);
+  manager_protocol::message m;
+  while (manager_protocol::receive(connection.get(), m)) {
+    if (m.head.kind == manager_protocol::message_kind::exception) read_exception(m.bytes);
     try {
       std::size_t size = 0;
-      const auto named = sync::adopt_objects(m, size);
+      const auto named = manager_protocol::adopt_objects(m, size);
       if (size > m.bytes.size()) std::abort();
     } catch (const codec_error&) {
       continue;

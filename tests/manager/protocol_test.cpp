@@ -14,7 +14,7 @@
 #include "os/local_socket.hpp"
 #include "procpool/errors.hpp"
 
-namespace procpool::sync {
+namespace procpool::manager_protocol {
 namespace {
 
 struct connection {
@@ -152,4 +152,4 @@ TEST(protocol_test, names_are_private_to_their_listener) {
 }
 
 }  // namespace
-}  // namespace procpool::sync
+}  // namespace procpool::manager_protocol
