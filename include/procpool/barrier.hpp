@@ -1,8 +1,7 @@
 // procpool::barrier and procpool::party: a fixed number of threads, in any processes, wait until
 // all of them have arrived.
 //
-//   const std::size_t place = b.wait();     // blocks; each thread gets its own number, 0 ..
-// parties - 1
+//   const std::size_t place = b.wait();     // blocks; a different number 0 .. parties - 1 in each
 //   if (place == 0) print_summary();        // exactly one thread
 //   b.wait();                               // and again
 //
