@@ -20,8 +20,8 @@ MAX_LINES = 400
 
 # What src/main composes: declared below, defined there. (demangled name, room that may use it)
 SEAMS = {
+    # What a new process runs, a pool's worker or a single process: launch/worker_context.hpp.
     ('procpool::launch::bound_worker_entry', 'launch'),
-    ('procpool::launch::bound_worker_entry', 'main'),
 }
 
 _LINE = re.compile(r'(.*) ([A-Za-z])(?: [0-9a-f]*)* *$')

@@ -23,9 +23,9 @@ namespace detail {
 // A reference to one of the two kinds of pools.
 struct any_target {
   any_target(task_target to) : bytes(to) {}
-  any_target(const thread_hold& pool) : threads(&pool) {}
+  any_target(const thread_pool_ptr& pool) : threads(&pool) {}
   task_target bytes;
-  const thread_hold* threads = nullptr;
+  const thread_pool_ptr* threads = nullptr;
 };
 
 // Checks a task as bytes, and packs it for the executor that runs it.

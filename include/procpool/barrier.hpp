@@ -53,9 +53,9 @@ class PROCPOOL_EXPORT barrier : public detail::sync_handle {
 
   std::size_t wait_limited(const duration* limit) const;
   // State of a party: it exists, it is in this process, it has left this process.
-  void expect(const detail::object_ref& one) const;
-  void accept(const detail::object_ref& one) const;
-  void dismiss(const detail::object_ref& one) const noexcept;
+  void register_party(const detail::object_ref& one) const;
+  void receive_party(const detail::object_ref& one) const;
+  void deregister_party(const detail::object_ref& one) const noexcept;
 };
 
 // The handle of one participant of a barrier; with it the barrier notices that the participant will

@@ -91,8 +91,8 @@ class PROCPOOL_EXPORT condition_variable : public detail::sync_handle {
 
    private:
     const condition_variable& of_;
-    std::size_t seat_;
-    bool over_ = false;  // for one without a seat: its time
+    std::size_t slot_;
+    bool expired_ = false;  // of a waiter without a slot: its time is over
   };
 
   static void check(const mutex& m);

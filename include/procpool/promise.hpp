@@ -33,7 +33,7 @@ class promise {
   static_assert(!std::is_reference_v<T>, "procpool: the value of a future is no reference");
 
  public:
-  promise() : state_(new detail::local_value<T>(nullptr)) { state_->keep(); }
+  promise() : state_(new detail::local_value<T>(nullptr)) { state_->retain_object(); }
   promise(promise&& other) noexcept
       : state_(std::exchange(other.state_, nullptr)), taken_(other.taken_) {}
   promise& operator=(promise&& other) noexcept {
@@ -47,7 +47,7 @@ class promise {
     if (state_ == nullptr) return;
     if (!taken_) state_->release();
     state_->fail(detail::broken_promise());
-    state_->let_go();
+    state_->release_object();
   }
 
   // May be called once; then throws invalid_state_error.
@@ -88,9 +88,9 @@ class promise {
     }
     // A thread that sees the value may destroy this promise before finish() returns.
     detail::local_task* const state = state_;
-    state->keep();
+    state->retain_object();
     state->finish();
-    state->let_go();
+    state->release_object();
   }
 
   detail::local_value<T>* state_;

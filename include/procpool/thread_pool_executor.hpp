@@ -57,10 +57,10 @@ class thread_pool_executor : public basic_executor<thread_pool_executor, detail:
   pool_stats stats() const { return pool_.stats(); }
 
   // For the library: where tasks go.
-  const detail::thread_hold& native_target() const noexcept { return pool_.get(); }
+  const detail::thread_pool_ptr& native_target() const noexcept { return pool_.get(); }
 
  private:
-  detail::thread_pool_ref pool_;
+  detail::owned_thread_pool pool_;
 };
 
 }  // namespace procpool

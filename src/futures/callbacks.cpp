@@ -15,7 +15,7 @@
 #include "runtime/at_exit.hpp"
 #include "runtime/fork_gate.hpp"
 
-namespace procpool::parent {
+namespace procpool::futures {
 namespace {
 
 using namespace std::chrono_literals;
@@ -92,7 +92,7 @@ class callback_engine final : public detail::completion_listener {
     std::unique_lock lock(hub_.mutex());
     // What waits for a promise may wait for ever.
     const auto will_be_done = [this](const entry& e) {
-      return e.wish.threads != nullptr || hub_.has(e.wish.source);
+      return e.wish.group != nullptr || hub_.has(e.wish.source);
     };
     while (running_) {
       if (ready_.empty() && !busy_ && std::ranges::none_of(waiting_, will_be_done)) break;
@@ -218,25 +218,25 @@ void finish_callbacks(bool) noexcept {
 }
 }  // namespace
 
-}  // namespace procpool::parent
+}  // namespace procpool::futures
 
 namespace procpool::detail {
 
 void run_when_done(task_state& state, std::unique_ptr<callback> what) {
-  parent::callback_engine::instance().run_when_done(state, std::move(what));
+  futures::callback_engine::instance().run_when_done(state, std::move(what));
 }
 
 // Its last reference may be the caller's, which is gone before the callback runs.
 // NOLINTNEXTLINE(performance-unnecessary-value-param)
 void wake_dropped(std::shared_ptr<sleeper> who) noexcept {
   // In a copy of the process, and once the program ends, there is nobody to go on with it.
-  if (!who->is_here() || parent::callback_engine::instance().over()) return;
+  if (!who->is_here() || futures::callback_engine::instance().over()) return;
   const auto refuse = [](sleeper& s) {
     s.wake_with(std::make_exception_ptr(cancelled_error(
         "the executor that was to go on with this coroutine is gone, or was shut down")));
   };
   try {
-    if (parent::post([who, refuse] { refuse(*who); })) return;
+    if (futures::post([who, refuse] { refuse(*who); })) return;
   } catch (const std::bad_alloc&) {
     // As when there can be no thread.
   }

@@ -13,7 +13,7 @@
 
 #include "procpool/detail/task/task_state.hpp"
 
-namespace procpool::parent {
+namespace procpool::futures {
 
 // Runs on the callback thread, soon; false if there can be no such thread. Any thread.
 bool post(const std::function<void()>& what) noexcept;
@@ -24,4 +24,4 @@ bool post(const std::function<void()>& what) noexcept;
 std::thread begin_watch();
 void end_watch() noexcept;
 
-}  // namespace procpool::parent
+}  // namespace procpool::futures

@@ -4,7 +4,6 @@
 
 #include "procpool/detail/executor/map_feed.hpp"
 #include "procpool/errors.hpp"
-#include "procpool/wait.hpp"
 
 namespace procpool::detail {
 namespace {
@@ -19,7 +18,7 @@ constexpr std::size_t bytes_under_way = std::size_t{64} << 20U;
 
 }  // namespace
 
-map_pace::map_pace(const map_options& options, int workers, std::optional<std::size_t> total)
+chunk_sizer::chunk_sizer(const map_options& options, int workers, std::optional<std::size_t> total)
     : chunksize_(options.chunksize),
       buffersize_(options.buffersize),
       workers_(static_cast<std::size_t>(workers)),
@@ -32,7 +31,7 @@ map_pace::map_pace(const map_options& options, int workers, std::optional<std::s
   }
 }
 
-std::size_t map_pace::next_chunk() const {
+std::size_t chunk_sizer::next_chunk() const {
   std::size_t most = std::min(chunksize_.value_or(size_), largest_chunk);
   if (buffersize_) {
     if (in_flight_ >= *buffersize_) return 0;
@@ -50,22 +49,22 @@ std::size_t map_pace::next_chunk() const {
   return most;
 }
 
-bool map_pace::chunk_is_full(std::size_t bytes) const {
+bool chunk_sizer::chunk_is_full(std::size_t bytes) const {
   return !chunksize_ && bytes >= chunk_bytes;
 }
 
-std::size_t map_pace::most_items(std::size_t bytes) const {
+std::size_t chunk_sizer::most_items(std::size_t bytes) const {
   return chunksize_ ? *chunksize_ : std::max<std::size_t>(1, chunk_bytes / bytes);
 }
 
-void map_pace::submitted(std::size_t items, std::size_t bytes) {
+void chunk_sizer::submitted(std::size_t items, std::size_t bytes) {
   in_flight_ += items;
   bytes_ += bytes;
   ++chunks_;
   if (left_) *left_ -= std::min(*left_, items);
 }
 
-void map_pace::chunk_done(std::size_t items, std::size_t bytes, std::uint32_t elapsed_ns) {
+void chunk_sizer::chunk_done(std::size_t items, std::size_t bytes, std::uint32_t elapsed_ns) {
   bytes_ -= bytes;
   --chunks_;
   if (elapsed_ns == 0 || items == 0) return;
@@ -78,21 +77,6 @@ void map_pace::chunk_done(std::size_t items, std::size_t bytes, std::uint32_t el
 void throw_map_timeout(std::size_t unread) {
   throw timeout_error("the map did not finish in time: what " + std::to_string(unread) +
                       " items still had to do is cancelled");
-}
-
-void throw_unfinished(std::size_t unfinished, std::size_t all) {
-  throw timeout_error(std::to_string(unfinished) + " (of " + std::to_string(all) +
-                      ") futures unfinished");
-}
-
-std::string describe(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "an exception that is not a std::exception";
-  }
 }
 
 }  // namespace procpool::detail

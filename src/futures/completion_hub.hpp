@@ -1,6 +1,6 @@
 // How the parent hears of many completions: the hub of the process.
 //
-//   worker:  slot on its done-list -> word DONE -> bell, if armed
+//   worker:  slot on its done-list -> word DONE -> doorbell, if armed
 //   hub:     whoever waits takes the done-lists of all pools (drain), and hands each task that is
 //            done to its listeners; one thread's drain serves all, and rings for the others
 //
@@ -12,29 +12,31 @@
 #include <mutex>
 #include <vector>
 
-#include "base/cycle_clock.hpp"
 #include "base/per_process.hpp"
 #include "procpool/detail/task/task_state.hpp"
 #include "shm/process_page.hpp"
 
 namespace procpool::detail {
 
-// A back end whose tasks complete by themselves.
+// Where completions come from: a back end. A process pool is one that the hub has to ask, and
+// overrides all of it. The defaults are those of tasks that run in this process, whose threads tell
+// the hub by themselves: asking finds nothing, and spinning takes the CPU from those threads.
 class completion_source {
  public:
   // Under the hub's mutex: delivers what is done.
-  virtual void drain() noexcept = 0;
+  virtual void drain() noexcept {}
   // Without it: whether a drain would find something. A hint.
-  virtual bool anything_done() const noexcept = 0;
-  // Without it: how long it is better not to look or be woken; 0: not at all. A hint.
-  virtual std::chrono::nanoseconds pause_for_backlog() const noexcept = 0;
+  virtual bool anything_done() const noexcept { return false; }
+  // Without it: how long a waiting thread had better sleep without being woken, since a backlog
+  // keeps its workers busy; 0: not at all. A hint.
+  virtual std::chrono::nanoseconds pause_for_backlog() const noexcept { return {}; }
   // Without it: whether its workers have all CPUs. A hint.
-  virtual bool crowded() const noexcept = 0;
+  virtual bool cpus_saturated() const noexcept { return true; }
   // Without it, when nothing has happened for a while: takes care of tasks that are stuck.
-  virtual void revive() noexcept = 0;
-  // Keeps it alive without the mutex; false if it is going. let_go() may end it.
-  virtual bool hold() noexcept = 0;
-  virtual void let_go() noexcept = 0;
+  virtual void revive() noexcept {}
+  // Keeps the source alive without the mutex; false if it is about to end. release() may end it.
+  virtual bool try_retain() noexcept { return true; }
+  virtual void release() noexcept {}
 
  protected:
   ~completion_source() = default;
@@ -42,7 +44,7 @@ class completion_source {
 
 }  // namespace procpool::detail
 
-namespace procpool::parent {
+namespace procpool::futures {
 
 class completion_hub {
  public:
@@ -68,12 +70,12 @@ class completion_hub {
     for (;;) {
       drain();
       if (ready()) return true;
-      if (look(lock, deadline, sources)) continue;
+      if (spin(lock, deadline, sources)) continue;
       // A task that finishes from here on rings, or is found by this drain.
-      const std::uint32_t bell = arm();
+      const std::uint32_t doorbell = arm();
       drain();
       if (ready()) return true;
-      switch (sleep(lock, bell, deadline)) {
+      switch (sleep(lock, doorbell, deadline)) {
         case rest::woken:
           break;
         case rest::silence:
@@ -89,10 +91,11 @@ class completion_hub {
  private:
   friend base::per_process<completion_hub>;
   completion_hub();
-  bool look(std::unique_lock<std::mutex>& lock, const time_point* deadline,
+  bool spin(std::unique_lock<std::mutex>& lock, const time_point* deadline,
             const std::vector<detail::completion_source*>& sources);
   enum class rest { woken, silence, deadline };
-  rest sleep(std::unique_lock<std::mutex>& lock, std::uint32_t bell, const time_point* deadline);
+  rest sleep(std::unique_lock<std::mutex>& lock, std::uint32_t doorbell,
+             const time_point* deadline);
   void revive(std::unique_lock<std::mutex>& lock);
   std::uint32_t arm();
 
@@ -105,38 +108,4 @@ class completion_hub {
 // How long until then: at least 0, at most an hour.
 std::chrono::nanoseconds time_until(time_point t);
 
-// Looking for some microseconds before sleeping pays only where the answer comes soon. Backs off:
-// after k failures the next 2^k - 1 times are skipped. One per thread.
-class patience {
- public:
-  static patience& of_this_thread();
-  // Turns `check` over until it is true or the time for looking is over, which is short where the
-  // machine is crowded. Each look takes a line away from who writes it: where many results are on
-  // their way, it is better done rarely.
-  template <class Check>
-  bool look(Check check, bool crowded, bool rarely = false) {
-    if (!begin(crowded)) return false;
-    const std::uint64_t gap = rarely ? rare_look_ns * base::cycles_per_us() / 1000 : 0;
-    bool found = false;
-    std::uint64_t now = base::cycles();
-    do {
-      const std::uint64_t next = now + gap;
-      do {
-        base::relax();
-        now = base::cycles();
-      } while (now < next);
-      found = check();
-    } while (!found && now < limit_);
-    end(found);
-    return found;
-  }
-
- private:
-  bool begin(bool crowded);
-  void end(bool found);
-  static constexpr std::uint64_t rare_look_ns = 600;
-  std::uint64_t limit_ = 0;
-  unsigned failed_ = 0, skip_ = 0;
-};
-
-}  // namespace procpool::parent
+}  // namespace procpool::futures

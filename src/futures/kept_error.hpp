@@ -11,7 +11,7 @@
 #include <new>
 #include <utility>
 
-namespace procpool::parent {
+namespace procpool::futures {
 
 inline bool heap_is_usable() noexcept {
   constexpr std::size_t more_than_an_exception = 4096;
@@ -36,4 +36,4 @@ inline std::exception_ptr kept_current_error(const std::exception_ptr& instead) 
   return heap_is_usable() ? std::current_exception() : instead;
 }
 
-}  // namespace procpool::parent
+}  // namespace procpool::futures

@@ -2,21 +2,18 @@
 
 #include <limits>
 #include <mutex>
-#include <stdexcept>
 
 #include "futures/completion_hub.hpp"
 #include "futures/unobserved_error.hpp"
 #include "os/futex.hpp"
-#include "procpool/detail/task/outcome_value.hpp"
 #include "procpool/errors.hpp"
-#include "procpool/promise.hpp"
-#include "threads/thread_pool.hpp"
+#include "runtime/blocking_guard.hpp"
 
 namespace procpool::detail {
 namespace {
 
 using namespace std::chrono_literals;
-using parent::completion_hub;
+using futures::completion_hub;
 
 // The word: the task_status in the low byte, and who is to be told.
 constexpr std::uint32_t status_mask = 0xff, waiter_flag = 0x100, listener_flag = 0x200;
@@ -28,32 +25,23 @@ constexpr task_status status_of(std::uint32_t word) {
 constexpr std::uint32_t bits(task_status s) { return static_cast<std::uint32_t>(s); }
 constexpr bool is_resolved(std::uint32_t word) { return status_of(word) >= task_status::cancelled; }
 
-class awaited_task final : public parent::thread_pool::awaited {
+class awaited_task final : public runtime::awaited {
  public:
   explicit awaited_task(const local_task& task) : task_(task) {}
-  bool depends_on(const parent::thread_pool& pool) const noexcept override {
-    return task_.waits_for(pool);
-  }
+  bool depends_on(thread_group_id group) const noexcept override { return task_.waits_for(group); }
 
  private:
   const local_task& task_;
 };
 
-// Tasks of this process tell the hub by themselves: there is nothing to look at. It is crowded, as
-// far as we know: their threads want the CPU that a look would take.
+// The source of tasks that run in this process: their threads tell the hub, and there is nothing to
+// drain. So all of it is as in the base class.
 class this_process final : public completion_source {
  public:
   static this_process& instance() {
     static this_process* const s = new this_process;
     return *s;
   }
-  void drain() noexcept override {}
-  bool anything_done() const noexcept override { return false; }
-  std::chrono::nanoseconds pause_for_backlog() const noexcept override { return 0ns; }
-  bool crowded() const noexcept override { return true; }
-  void revive() noexcept override {}
-  bool hold() noexcept override { return true; }
-  void let_go() noexcept override {}
 };
 
 }  // namespace
@@ -80,8 +68,8 @@ void local_task::drop_if_unwanted() noexcept {
   if (owners_.load(std::memory_order_acquire) == 0) drop_outcome();
 }
 
-bool local_task::waits_for(const parent::thread_pool& pool) const noexcept {
-  return pool_ == &pool && !is_resolved(word_.load(std::memory_order_acquire));
+bool local_task::waits_for(thread_group_id group) const noexcept {
+  return group_ == group && !is_resolved(word_.load(std::memory_order_acquire));
 }
 
 void local_task::give_up() noexcept { word_.fetch_and(~bits(task_status::running)); }
@@ -105,7 +93,7 @@ void local_task::notify(std::uint32_t word) noexcept {
   if ((word & listener_flag) == 0 || !home().is_here()) return;
   completion_hub& hub = completion_hub::instance();
   const std::lock_guard lock(hub.mutex());
-  deliver();
+  listeners_.deliver();
   hub.ring();
 }
 
@@ -127,7 +115,7 @@ bool local_task::wait_until(const time_point* deadline) {
   std::uint32_t word = word_.load(std::memory_order_acquire);
   if (is_resolved(word)) return true;
   const awaited_task what(*this);
-  const parent::thread_pool::waiting_scope not_the_last(what, deadline == nullptr);
+  const runtime::waiting_scope not_the_last(what, deadline == nullptr);
   for (;;) {
     while (!is_resolved(word) && (word & waiter_flag) == 0 &&
            !word_.compare_exchange_weak(word, word | waiter_flag, std::memory_order_acquire)) {
@@ -135,7 +123,7 @@ bool local_task::wait_until(const time_point* deadline) {
     if (is_resolved(word)) return true;
     std::chrono::nanoseconds left = longest_sleep;
     if (deadline != nullptr) {
-      left = std::min(left, parent::time_until(*deadline));
+      left = std::min(left, futures::time_until(*deadline));
       if (left <= 0ns) return false;
     }
     os::futex_wait(word_, word | waiter_flag, left);
@@ -169,38 +157,15 @@ void local_task::items(std::vector<outcome_run>& out) { out.push_back({value(), 
 void local_task::subscribe(subscription& s) {
   check_home(home());
   s.source = &this_process::instance();
-  s.threads = pool_;
-  s.next = listeners_;
-  listeners_ = &s;
+  s.group = group_;
+  listeners_.add(s);
   // seq_cst is not needed: the same word says that it is resolved and that we want to hear of it
-  if (is_resolved(word_.fetch_or(listener_flag, std::memory_order_acq_rel))) deliver();
-}
-
-void local_task::unsubscribe(subscription& s) noexcept {
-  for (subscription** at = &listeners_; *at != nullptr; at = &(*at)->next) {
-    if (*at == &s) {
-      *at = s.next;
-      s.state = nullptr;
-      return;
-    }
+  if (is_resolved(word_.fetch_or(listener_flag, std::memory_order_acq_rel))) {
+    listeners_.deliver();
   }
 }
 
-void local_task::deliver() noexcept {
-  // The list has the last one first, and they are told in the order in which they came.
-  subscription* first = nullptr;
-  while (listeners_ != nullptr) {
-    subscription* s = listeners_;
-    listeners_ = s->next;
-    s->next = std::exchange(first, s);
-  }
-  while (first != nullptr) {
-    subscription& s = *first;
-    first = s.next;
-    s.state = nullptr;
-    s.listener->completed(s);
-  }
-}
+void local_task::unsubscribe(subscription& s) noexcept { listeners_.remove(s); }
 
 void local_task::retain() noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
 
@@ -208,40 +173,17 @@ void local_task::release() noexcept {
   if (owners_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   // Otherwise whoever resolves it is still busy with the outcome.
   if (is_resolved(word_.load(std::memory_order_acquire))) drop_outcome();
-  let_go();
+  release_object();
 }
 
-void local_task::keep() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+void local_task::retain_object() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
 
-void local_task::let_go() noexcept {
+void local_task::release_object() noexcept {
   if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
 void local_task::report(std::exception_ptr e) noexcept {
-  parent::report_to(on_error_ ? *on_error_ : nullptr, std::move(e));
-}
-
-void throw_no_object() {
-  throw invalid_state_error("the value of this future is of a type that cannot travel");
-}
-
-void throw_misuse(promise_misuse what) {
-  switch (what) {
-    case promise_misuse::no_state:
-      throw invalid_state_error("this promise was moved from");
-    case promise_misuse::future_taken:
-      throw invalid_state_error("get_future() was called before: a promise has one future");
-    case promise_misuse::no_error:
-      throw std::invalid_argument(
-          "set_exception needs an exception: for a task without a value use promise<void>");
-    default:
-      throw invalid_state_error("this promise is set already, or its future was cancelled");
-  }
-}
-
-std::exception_ptr broken_promise() {
-  return std::make_exception_ptr(
-      invalid_state_error("the promise of this future was destroyed before it was set"));
+  futures::report_unobserved(on_error_ ? *on_error_ : nullptr, std::move(e));
 }
 
 }  // namespace procpool::detail

@@ -10,9 +10,10 @@
 #include <utility>
 
 #include "futures/completion_hub.hpp"
+#include "procpool/detail/task/local_task.hpp"
 #include "procpool/errors.hpp"
+#include "runtime/blocking_guard.hpp"
 #include "runtime/fork_gate.hpp"
-#include "threads/thread_pool.hpp"
 
 namespace procpool::detail {
 
@@ -26,7 +27,7 @@ struct node : pipeline_item {
 
 }  // namespace
 
-struct pipeline_line::members final : parent::thread_pool::awaited {
+struct pipeline_tracker::members final : runtime::awaited {
   explicit members(bool o) : ordered(o) {}
 
   // Moves the next item that is done to the end of `taken`.
@@ -36,10 +37,10 @@ struct pipeline_line::members final : parent::thread_pool::awaited {
     taken.splice(taken.end(), from, from.begin());
     return true;
   }
-  bool depends_on(const parent::thread_pool& pool) const noexcept override {
-    const auto stuck = [&pool](const pipeline_item& item) {
+  bool depends_on(thread_group_id group) const noexcept override {
+    const auto stuck = [group](const pipeline_item& item) {
       const auto* const task = dynamic_cast<const local_task*>(item.task.get());
-      return task != nullptr && task->waits_for(pool);
+      return task != nullptr && task->waits_for(group);
     };
     const std::lock_guard lock(mutex);
     if (!settled.empty() || flying.empty()) return false;
@@ -55,10 +56,10 @@ struct pipeline_line::members final : parent::thread_pool::awaited {
   bool cancelled = false;
 };
 
-pipeline_line::pipeline_line(bool ordered) : members_(std::make_unique<members>(ordered)) {}
-pipeline_line::~pipeline_line() = default;
+pipeline_tracker::pipeline_tracker(bool ordered) : members_(std::make_unique<members>(ordered)) {}
+pipeline_tracker::~pipeline_tracker() = default;
 
-pipeline_item& pipeline_line::add(std::size_t index) {
+pipeline_item& pipeline_tracker::add(std::size_t index) {
   std::list<node> fresh;
   node& item = fresh.emplace_back();
   item.index = index;
@@ -68,23 +69,23 @@ pipeline_item& pipeline_line::add(std::size_t index) {
   return item;
 }
 
-void pipeline_line::withdraw() noexcept {
+void pipeline_tracker::withdraw() noexcept {
   std::list<node> gone;  // freed without the mutex
   const std::lock_guard lock(members_->mutex);
   gone.splice(gone.end(), members_->flying, std::prev(members_->flying.end()));
   if (gone.front().task) gone.front().task->cancel(false);
 }
 
-std::size_t pipeline_line::in_flight() const {
+std::size_t pipeline_tracker::in_flight() const {
   const std::lock_guard lock(members_->mutex);
   return members_->flying.size() + members_->settled.size();
 }
 
-std::optional<pipeline_item> pipeline_line::next(const time_point* deadline) {
+std::optional<pipeline_item> pipeline_tracker::next(const time_point* deadline) {
   std::list<node> taken;
   while (taken.empty()) {
     // Again from time to time: items get stuck while we sleep.
-    const parent::thread_pool::waiting_scope not_the_last(*members_, deadline == nullptr);
+    const runtime::waiting_scope not_the_last(*members_, deadline == nullptr);
     std::unique_lock lock(members_->mutex);
     if (members_->flying.empty() && members_->settled.empty()) return std::nullopt;
     if (members_->take(taken)) break;
@@ -95,7 +96,7 @@ std::optional<pipeline_item> pipeline_line::next(const time_point* deadline) {
           "resume there with co_await procpool::via(executor, future)");
     }
     std::chrono::nanoseconds left = longest_sleep;
-    if (deadline != nullptr) left = std::min(left, parent::time_until(*deadline));
+    if (deadline != nullptr) left = std::min(left, futures::time_until(*deadline));
     if (left <= left.zero()) {
       throw timeout_error("the pipeline did not finish in time: what " +
                           std::to_string(members_->flying.size() + members_->settled.size()) +
@@ -106,7 +107,7 @@ std::optional<pipeline_item> pipeline_line::next(const time_point* deadline) {
   return std::move(taken.front());
 }
 
-void pipeline_line::cancel() noexcept {
+void pipeline_tracker::cancel() noexcept {
   std::list<node> settled;  // freed without the mutex
   std::unique_lock lock(members_->mutex);
   members_->cancelled = true;
@@ -121,19 +122,19 @@ void pipeline_line::cancel() noexcept {
   }
 }
 
-bool pipeline_line::enter() noexcept {
+bool pipeline_tracker::enter() noexcept {
   const std::lock_guard lock(members_->mutex);
   if (members_->cancelled) return false;
   ++members_->inside;
   return true;
 }
 
-void pipeline_line::leave() noexcept {
+void pipeline_tracker::leave() noexcept {
   const std::lock_guard lock(members_->mutex);
   if (--members_->inside == 0 && members_->cancelled) members_->changed.notify_all();
 }
 
-void pipeline_line::under_way(pipeline_item& item, task_state* task) {
+void pipeline_tracker::under_way(pipeline_item& item, task_state* task) {
   if (task != nullptr) task->retain();
   state_ptr other(task);  // released without the mutex
   const std::lock_guard lock(members_->mutex);
@@ -141,7 +142,7 @@ void pipeline_line::under_way(pipeline_item& item, task_state* task) {
   item.task.swap(other);
 }
 
-void pipeline_line::settle(pipeline_item& item, std::exception_ptr error) noexcept {
+void pipeline_tracker::settle(pipeline_item& item, std::exception_ptr error) noexcept {
   const std::lock_guard lock(members_->mutex);
   if (members_->cancelled) return;
   item.error = std::move(error);

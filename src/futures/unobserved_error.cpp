@@ -3,10 +3,10 @@
 #include <cstdio>
 #include <utility>
 
-namespace procpool::parent {
+namespace procpool::futures {
 
-void report_to(const std::function<void(std::exception_ptr)>& on_error,
-               std::exception_ptr e) noexcept {
+void report_unobserved(const std::function<void(std::exception_ptr)>& on_error,
+                       std::exception_ptr e) noexcept {
   try {
     if (on_error) {
       on_error(std::move(e));
@@ -20,4 +20,4 @@ void report_to(const std::function<void(std::exception_ptr)>& on_error,
   }
 }
 
-}  // namespace procpool::parent
+}  // namespace procpool::futures

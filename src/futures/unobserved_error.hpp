@@ -4,10 +4,10 @@
 #include <exception>
 #include <functional>
 
-namespace procpool::parent {
+namespace procpool::futures {
 
 // To the user's function, or as a line on stderr. Any thread.
-void report_to(const std::function<void(std::exception_ptr)>& on_error,
-               std::exception_ptr e) noexcept;
+void report_unobserved(const std::function<void(std::exception_ptr)>& on_error,
+                       std::exception_ptr e) noexcept;
 
-}  // namespace procpool::parent
+}  // namespace procpool::futures

@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "launch/start_server.hpp"
+#include "os/detached_process.hpp"
 #include "os/environment.hpp"
 #include "os/error.hpp"
 #include "os/file.hpp"
-#include "os/orphan.hpp"
 #include "os/program_start.hpp"
 #include "procpool/errors.hpp"
 #include "runtime/process_role.hpp"
@@ -166,7 +166,7 @@ pid_t start_by_exec(int server_end) {
   request.further_fds[1] = library.file.get();
   // From a directory that cannot be opened there would be no way back.
   if (way_back) request.folder = folder.c_str();
-  const os::orphan server = os::exec_orphan(request);
+  const os::detached_process server = os::spawn_detached(request);
   if (server.error != 0) throw_not_executed(server.error, program);
   return server.pid;
 }

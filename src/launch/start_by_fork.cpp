@@ -2,8 +2,8 @@
 
 #include "launch/server.hpp"
 #include "launch/start_server.hpp"
+#include "os/detached_process.hpp"
 #include "os/error.hpp"
-#include "os/orphan.hpp"
 #include "os/private_fds.hpp"
 #include "runtime/fork_gate.hpp"
 #include "runtime/process_role.hpp"
@@ -28,7 +28,7 @@ pid_t start_by_fork(int server_end) {
   // What is buffered now would be written once more by each worker that flushes.
   std::fflush(nullptr);
   const runtime::own_fork guard;
-  const os::orphan server = os::fork_orphan(become_server, &server_end);
+  const os::detached_process server = os::fork_detached(become_server, &server_end);
   if (server.error != 0) os::throw_error(server.error, "cannot fork the fork server");
   return server.pid;
 }

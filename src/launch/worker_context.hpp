@@ -32,12 +32,14 @@ struct worker_context {
 // an exception that leaves it is std::terminate.
 using worker_entry = void (*)(const worker_context&);
 
-// The entry that the library is composed with; defined in src/main.
+// What each worker of the library runs. src/main, which knows all rooms, defines it: this is the
+// one symbol that a lower room takes from there.
 extern const worker_entry bound_worker_entry;
 
-// Another entry for this program, for tests. Called before main (from the constructor of a static
-// object), so that it also holds in a server that is this program executed again.
+// A test replaces the entry for its program. It does so before main() (from the constructor of a
+// static object), so that the entry also holds in a server that is this program executed again.
 void set_worker_entry(worker_entry entry) noexcept;
+// The replacement if there is one, else bound_worker_entry.
 worker_entry current_worker_entry() noexcept;
 
 }  // namespace procpool::launch

@@ -37,9 +37,9 @@ void name_all_parts(parent::pool& pool) {
   const queue<int> numbers(1);
   const process child;
   const manager objects;
-  const detail::meeting gathering(pool);
-  detail::wait_at_meeting(detail::meeting_words(), 0);
-  const detail::pipeline_line line(true);
+  const detail::rendezvous gathering(pool);
+  detail::arrive_and_wait(detail::rendezvous_words(), 0);
+  const detail::pipeline_tracker line(true);
   const detail::progress_meter meter({}, std::nullopt);
   const std::vector<std::string> trace = task_killed({}, {}).backtrace();
 }

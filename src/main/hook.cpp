@@ -19,8 +19,6 @@
 #include "child/run_child.hpp"
 #include "launch/worker_context.hpp"
 #include "main/become_server.hpp"
-#include "manager/protocol.hpp"
-#include "manager/server.hpp"
 #include "os/environment.hpp"
 #include "os/program_start.hpp"
 #include "procpool/export.hpp"
@@ -40,16 +38,10 @@ void enter(const worker_context& context) {
 
 }  // namespace
 
-// Defined beside the hook so that whoever starts workers has the hook linked, too.
+// Defined in the hook's file, so that a program that starts workers has the hook linked, too.
 const worker_entry bound_worker_entry = &enter;
 
 }  // namespace procpool::launch
-
-namespace procpool::sync {
-
-const manager_entry bound_manager_entry = &worker::serve_manager;
-
-}  // namespace procpool::sync
 
 namespace {
 

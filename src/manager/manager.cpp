@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "manager/protocol.hpp"
+#include "manager/server.hpp"
 #include "objects/parent_registry.hpp"
 #include "os/child_setup.hpp"
 #include "os/error.hpp"
@@ -374,7 +375,7 @@ void manager::state::start(process_options options) {
   if (options.name.empty()) options.name = "manager";
   const os::private_fd listener = listen_as(name);
   const time_point until = std::chrono::steady_clock::now() + start_limit;
-  child = process(options, sync::bound_manager_entry, name, secret.words[0], secret.words[1], user);
+  child = process(options, &worker::serve_manager, name, secret.words[0], secret.words[1], user);
   try {
     control = await_child(listener.get(), until);
     hand_over(listener.get(), until);

@@ -93,11 +93,4 @@ class local_manager {
 local_manager* this_manager() noexcept;
 void set_this_manager(local_manager& m) noexcept;
 
-// What the process of a manager runs, with the name on which its parent listens and the two halves
-// of the secret, and the user who listens: until the connection to its parent ends. Bound in
-// src/main.
-using manager_entry = void (*)(const std::string& name, std::uint64_t, std::uint64_t,
-                               std::uint32_t user);
-extern const manager_entry bound_manager_entry;
-
 }  // namespace procpool::sync

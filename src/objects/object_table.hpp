@@ -58,6 +58,7 @@
 #include "os/mapping.hpp"
 #include "procpool/detail/shared/shared_object.hpp"
 #include "shm/blocks.hpp"
+#include "shm/object_plan.hpp"
 #include "shm/process_page.hpp"
 
 namespace procpool::shm {
@@ -70,32 +71,6 @@ constexpr u64 make_object_word(u32 generation, object_state s, u32 row) {
 constexpr object_state object_state_of(u64 word) { return static_cast<object_state>(word & 15U); }
 constexpr u32 object_row_of(u64 word) { return static_cast<u32>(word >> 4U) & 0xffffU; }
 constexpr u32 object_generation_of(u64 word) { return static_cast<u32>(word >> 32U); }
-
-struct object_entry {
-  std::atomic<u64> word;
-  std::atomic<u64> bytes;  // stored before anybody hears of the object
-};
-static_assert(sizeof(object_entry) == 16 && std::is_standard_layout_v<object_entry>);
-
-// One bit for each page of the row's counts that is allocated.
-struct row_head {
-  std::atomic<u32> pages;
-};
-static_assert(sizeof(row_head) == 4);
-
-// Where everything is, from the sizes that the page says.
-struct object_plan {
-  u32 ids = 0, rows = 0;
-  u64 stride = 0;
-  u64 entries_offset = 0, heads_offset = 0;
-  u64 fixed_bytes = 0;  // page, entries and heads
-  u64 counts_offset = 0, row_stride = 0;
-  u64 ranges_offset = 0, file_size = 0;
-
-  static object_plan of(u32 ids, u32 rows, u64 stride);
-  // As large as a file may be. Id 0 and row 0 are nobody's.
-  static object_plan make(u64 file_size_limit);
-};
 
 // One process's access to it all. Its functions may be called by any thread; rows and ranges that
 // are mapped belong to the caller.

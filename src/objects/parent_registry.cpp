@@ -254,7 +254,7 @@ void objects::release_row(u32 row) noexcept {
       return;
     }
   }
-  for (u32 id = next_orphan(row, 1); id != 0; id = next_orphan(row, id + 1)) finish_free(id);
+  for (u32 id = next_unreported(row, 1); id != 0; id = next_unreported(row, id + 1)) finish_free(id);
   {
     const std::lock_guard lock(mutex_);
     rows_[row].taken = false;
@@ -264,7 +264,7 @@ void objects::release_row(u32 row) noexcept {
 }
 
 // The next object that the dead worker had made and nobody has heard of; it is FREEING then.
-u32 objects::next_orphan(u32 row, u32 from) noexcept {
+u32 objects::next_unreported(u32 row, u32 from) noexcept {
   const std::lock_guard lock(mutex_);
   for (u32 id = from; id < table_.allocated(); ++id) {
     if (id < entries_.size() && entries_[id].known) continue;

@@ -91,7 +91,7 @@ class objects final : public shm::object_source {
   // USED -> FREEING, under the mutex; then finish_free() without it.
   bool begin_free(shm::u32 id) noexcept;
   void finish_free(shm::u32 id) noexcept;
-  shm::u32 next_orphan(shm::u32 row, shm::u32 from) noexcept;
+  shm::u32 next_unreported(shm::u32 row, shm::u32 from) noexcept;
 
   const detail::home_process home_;
   std::mutex mutex_;

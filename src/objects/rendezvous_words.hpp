@@ -15,16 +15,17 @@
 
 namespace procpool::sync {
 
-inline std::atomic<std::uint32_t>& meeting_word(const detail::meeting_words& words, std::size_t i) {
+inline std::atomic<std::uint32_t>& rendezvous_word(const detail::rendezvous_words& words,
+                                                   std::size_t i) {
   static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
   return reinterpret_cast<std::atomic<std::uint32_t>&>(words[i]);
 }
-inline std::atomic<std::uint32_t>& gate_of(const detail::meeting_words& words) {
-  return meeting_word(words, 0);
+inline std::atomic<std::uint32_t>& gate_of(const detail::rendezvous_words& words) {
+  return rendezvous_word(words, 0);
 }
-inline std::atomic<std::uint32_t>& place_of(const detail::meeting_words& words,
+inline std::atomic<std::uint32_t>& place_of(const detail::rendezvous_words& words,
                                             std::uint32_t place) {
-  return meeting_word(words, std::size_t{place} + 1);
+  return rendezvous_word(words, std::size_t{place} + 1);
 }
 
 }  // namespace procpool::sync

@@ -1,7 +1,6 @@
 #include "os/program_signals.hpp"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include <cstring>
 
 #include "os/child_setup.hpp"
+#include "os/line_reader.hpp"
 
 namespace procpool::os {
 namespace {
@@ -27,49 +27,6 @@ signal_set with_handler = 0;
 signal_actions program_at_start;
 pid_t worker = 0;  // 0: none yet
 signal_set* announced = nullptr;
-
-// The lines of a file, one after the other; what does not fit is cut off.
-class short_lines {
- public:
-  explicit short_lines(const char* path) noexcept : fd_(::open(path, O_RDONLY | O_CLOEXEC)) {}
-  ~short_lines() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  short_lines(const short_lines&) = delete;
-  short_lines& operator=(const short_lines&) = delete;
-
-  const char* next() noexcept {
-    std::size_t size = 0;
-    for (char c = 0; get(c);) {
-      if (c == '\n') {
-        line_[size] = '\0';
-        return line_;
-      }
-      if (size + 1 < sizeof(line_)) line_[size++] = c;
-    }
-    return nullptr;
-  }
-
- private:
-  bool get(char& c) noexcept {
-    if (at_ == end_) {
-      ssize_t n = -1;
-      do {
-        n = fd_ < 0 ? 0 : ::read(fd_, buffer_, sizeof(buffer_));
-      } while (n < 0 && errno == EINTR);
-      if (n <= 0) return false;
-      at_ = 0;
-      end_ = static_cast<std::size_t>(n);
-    }
-    c = buffer_[at_++];
-    return true;
-  }
-
-  int fd_;
-  char buffer_[512];
-  char line_[64];
-  std::size_t at_ = 0, end_ = 0;
-};
 
 signal_set parse_hex(const char* at) noexcept {
   signal_set value = 0;
@@ -89,7 +46,7 @@ signal_set parse_hex(const char* at) noexcept {
 // processes.
 signal_set program_now() noexcept {
   signal_set found = 0;
-  short_lines status(status_path);
+  line_reader<512, 64> status(status_path);
   while (const char* line = status.next()) {
     if (std::strncmp(line, "Sig", 3) != 0) continue;
     for (const char* name : {"SigBlk:", "SigIgn:", "SigCgt:"}) {

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "futures/adaptive_spinner.hpp"
 #include "os/futex.hpp"
 #include "pool/pool.hpp"
 
@@ -11,6 +12,8 @@ namespace procpool::parent {
 namespace {
 
 using detail::task_status;
+using futures::adaptive_spinner;
+using futures::time_until;
 using shm::task_phase;
 using shm::u32;
 using shm::u64;
@@ -91,7 +94,7 @@ bool task_record::wait_until(const time_point* deadline) {
   } else {
     const auto check = [this] { return resolved(); };
     const bool many = owner->behind(*this) > few_behind;
-    if (patience::of_this_thread().look(check, owner->crowded(), many)) return true;
+    if (adaptive_spinner::of_this_thread().spin(check, owner->cpus_saturated(), many)) return true;
   }
   for (;;) {
     if (!set_flag(shm::waiter_flag) && resolved()) return true;
@@ -136,19 +139,19 @@ u64 pool::behind(const task_record& r) const noexcept {
          r.hint_position.load(std::memory_order_relaxed);
 }
 
-bool pool::crowded() const noexcept { return roster_.awake() >= cpus_; }
+bool pool::cpus_saturated() const noexcept { return roster_.awake() >= cpus_; }
 
 // Where workers have all CPUs and many tasks are left to them, a thread that waits leaves them
 // alone for an eighth of the time that these take: if it looked, a worker would not run, and if it
 // were woken by each result, that would cost as much as a short task. 0: it may look.
 std::chrono::nanoseconds pool::pause_for_backlog() const noexcept {
-  if (!crowded()) return 0ns;
+  if (!cpus_saturated()) return 0ns;
   const shm::control_block& c = region_.control();
   // relaxed: all of it is a guess
   const u64 head = c.head.load(std::memory_order_relaxed);
   const u64 tail = c.tail.load(std::memory_order_relaxed);
   if (tail < head + few_behind) return 0ns;
-  const u64 usual = c.usual_ns.load(std::memory_order_relaxed);
+  const u64 usual = c.typical_task_ns.load(std::memory_order_relaxed);
   if (usual < quicker_than_reading_ns) return 0ns;
   const auto pause = std::chrono::nanoseconds((tail - head) * usual / cpus_ / 8);
   return pause < shortest_pause ? 0ns : std::min(pause, longest_pause);

@@ -1,11 +1,11 @@
-// task_killed::backtrace: what os/crash_trace.hpp left in the worker's line, with names. The text
-// comes from a process that was broken, so whatever makes no sense in it is left out.
+// task_killed::backtrace: what os/trace/crash_trace.hpp left in the worker's line, with names. The
+// text comes from a process that was broken, so whatever makes no sense in it is left out.
 #include <charconv>
 #include <optional>
 #include <string_view>
 #include <system_error>
 
-#include "os/symbols.hpp"
+#include "os/trace/symbols.hpp"
 #include "procpool/errors.hpp"
 
 namespace procpool {

@@ -18,7 +18,7 @@
 namespace procpool::detail {
 namespace {
 
-using parent::completion_hub;
+using futures::completion_hub;
 using std::uint32_t;
 
 // Where the worker of one call dies so often before it begins, that call is what kills it: its
@@ -85,20 +85,20 @@ void look_after(task_state& task, unsigned deaths) {
 
 }  // namespace
 
-meeting::meeting(parent::pool& pool)
+rendezvous::rendezvous(parent::pool& pool)
     : pool_(&pool),
       turn_(pool.broadcasting()),
       words_(static_cast<std::size_t>(pool.max_workers()) + 1) {}
 
-void meeting::hold(const std::function<task_state&(uint32_t)>& task,
-                   const std::function<void(uint32_t)>& again) {
+void rendezvous::await_all(const std::function<task_state&(uint32_t)>& task,
+                           const std::function<void(uint32_t)>& again) {
   completion_hub& hub = completion_hub::instance();
   early_ends early(places());
   for (uint32_t i = 0; i < places(); ++i) early.watch(i, task(i));
   // A place is not left again, but when its task ends: how far we have looked stays true.
   uint32_t there = 0;
   const auto all_there = [&] {
-    // seq_cst, after the bell was armed: see ring_bell
+    // seq_cst, after the doorbell was armed: see ring_doorbell
     while (there < places() && sync::place_of(words_, there).load() != 0) ++there;
     return there == places();
   };
@@ -124,7 +124,7 @@ void meeting::hold(const std::function<task_state&(uint32_t)>& task,
   close(gate::open);
 }
 
-void meeting::close(gate g) noexcept {
+void rendezvous::close(gate g) noexcept {
   if (std::exchange(closed_, true)) return;
   // release: for the acquire of those that wait
   sync::gate_of(words_).store(static_cast<uint32_t>(g), std::memory_order_release);

@@ -13,35 +13,14 @@ using shm::u64;
 void task_record::subscribe(detail::subscription& s) {
   detail::check_home(home());
   s.source = owner;
-  s.next = listeners;
-  listeners = &s;
+  listeners.add(s);
   if (!set_flag(shm::notify_flag)) deliver();
 }
 
-void task_record::unsubscribe(detail::subscription& s) noexcept {
-  for (detail::subscription** at = &listeners; *at != nullptr; at = &(*at)->next) {
-    if (*at == &s) {
-      *at = s.next;
-      s.state = nullptr;
-      return;
-    }
-  }
-}
+void task_record::unsubscribe(detail::subscription& s) noexcept { listeners.remove(s); }
 
 void task_record::deliver() noexcept {
-  // The list has the last one first, and they are told in the order in which they came.
-  detail::subscription* first = nullptr;
-  while (listeners != nullptr) {
-    detail::subscription* s = listeners;
-    listeners = s->next;
-    s->next = std::exchange(first, s);
-  }
-  while (first != nullptr) {
-    detail::subscription& s = *first;
-    first = s.next;
-    s.state = nullptr;
-    s.listener->completed(s);
-  }
+  listeners.deliver();
   if (dropped) {
     dropped = false;
     owner->dropped_one();
@@ -70,7 +49,7 @@ void pool::drain() noexcept {
     }
   }
   for (u32 w = 0; w < region_.workers(); ++w) {
-    std::atomic<u32>& head = region_.line(w).done_list;
+    std::atomic<u32>& head = region_.worker(w).done_list;
     // relaxed: only whether there is anything; who pushes later rings later
     if (head.load(std::memory_order_relaxed) == 0) continue;
     // acquire: the links behind the head
@@ -113,7 +92,7 @@ void pool::forget_not_done(task_record& r) noexcept {
 bool pool::anything_done() const noexcept {
   for (u32 w = 0; w < region_.workers(); ++w) {
     // relaxed: a hint
-    if (region_.line(w).done_list.load(std::memory_order_relaxed) != 0) return true;
+    if (region_.worker(w).done_list.load(std::memory_order_relaxed) != 0) return true;
   }
   return false;
 }

@@ -18,6 +18,7 @@
 
 namespace procpool::parent {
 
+using futures::kept_error;
 using shm::task_phase;
 using shm::u32;
 using shm::u64;
@@ -94,7 +95,7 @@ bool pool::runs_elsewhere(task_record& r, u64 word) const noexcept {
   };
   if (roster_.is_asleep(worker) && unchanged()) return true;
   // relaxed: it grows after each task, perhaps later than the next one is claimed, but for one
-  const u64 tasks = region_.line(worker).tasks.load(std::memory_order_relaxed);
+  const u64 tasks = region_.worker(worker).tasks.load(std::memory_order_relaxed);
   const u64 claim = word & ~shm::flags_mask;
   if (r.doubted_word == claim && tasks > r.doubted_tasks + 1) return unchanged();
   if (r.doubted_word != claim) {
@@ -203,7 +204,7 @@ void pool::deliver_lost() noexcept {
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     task_record& r = *record_at(i);
     const auto is_due = [&r] {
-      return r.references.load() != 0 && (r.listeners != nullptr || r.dropped) && r.resolved();
+      return r.references.load() != 0 && (!r.listeners.empty() || r.dropped) && r.resolved();
     };
     if (!is_due()) continue;
     drain();

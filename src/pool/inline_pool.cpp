@@ -257,7 +257,7 @@ void inline_pool::finalize(std::unique_lock<std::mutex>& lock) noexcept {
       const task_scope like_a_worker;
       options_.finalizer();
     } catch (...) {
-      report_to(nullptr, std::current_exception());
+      futures::report_unobserved(nullptr, std::current_exception());
     }
     lock.lock();
     --running_;

@@ -20,6 +20,7 @@
 namespace procpool::parent {
 namespace {
 
+using futures::kept_error;
 using shm::u32;
 using shm::u64;
 using namespace std::chrono_literals;
@@ -252,7 +253,7 @@ void pool::give_up_in_time() noexcept {
 void pool::signal_running(int signal) {
   for (u32 i = 0; i < seats_.size(); ++i) {
     if (seats_[i].phase != seat_phase::empty) {
-      os::announce_signal(region_.line(i).signals, signal);
+      os::announce_signal(region_.worker(i).signals, signal);
       server_->signal_worker({i, seats_[i].incarnation}, signal);
     }
   }
@@ -294,17 +295,19 @@ void pool::send_reports() {
         try {
           call(worker_crashed(r));
         } catch (...) {
-          report_to(on_error, std::current_exception());
+          futures::report_unobserved(on_error, std::current_exception());
         }
       };
-      if (!post(report)) report();  // also a thread of the pool
+      if (!futures::post(report)) report();  // also a thread of the pool
     } catch (const std::bad_alloc&) {
       continue;  // as in note_death
     }
   }
 }
 
-void pool::report(std::exception_ptr e) noexcept { report_to(options_.on_error, std::move(e)); }
+void pool::report(std::exception_ptr e) noexcept {
+  futures::report_unobserved(options_.on_error, std::move(e));
+}
 
 pool_stats pool::stats() {
   const std::lock_guard lock(mutex_);
@@ -329,7 +332,7 @@ pool_stats pool::stats() {
     w.tasks_done = s.tasks_before;
     w.state = worker_state::ended;
     if (s.phase != seat_phase::empty) {
-      const shm::worker_line& line = region_.line(i);
+      const shm::worker_block& line = region_.worker(i);
       w.tasks_done += line.tasks.load(std::memory_order_relaxed);
       w.state = s.phase == seat_phase::starting || line.ready.load() != 1 ? worker_state::starting
                 : busy[i]                                                 ? worker_state::busy

@@ -27,6 +27,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/cycle_clock.hpp"
 #include "futures/completion_hub.hpp"
 #include "launch/fork_server_client.hpp"
 #include "os/event_fd.hpp"
@@ -45,6 +46,8 @@ class pool_test_access;  // the sweep, run by a test on states that a killed wor
 }
 
 namespace procpool::parent {
+
+using futures::completion_hub;
 
 // What is to be submitted, as the template packed it.
 struct task_image {
@@ -116,15 +119,15 @@ class pool final : public detail::completion_source {
   void prefetch_behind(const task_record& r) const noexcept;
   shm::u64 behind(const task_record& r) const noexcept;
   std::chrono::nanoseconds pause_for_backlog() const noexcept override;
-  bool crowded() const noexcept override;
+  bool cpus_saturated() const noexcept override;
   void dropped_one() noexcept { dropped_.fetch_sub(1, std::memory_order_relaxed); }
 
   // completion_source
   void drain() noexcept override;
   bool anything_done() const noexcept override;
   void revive() noexcept override;
-  bool hold() noexcept override { return try_own(); }
-  void let_go() noexcept override { disown(); }
+  bool try_retain() noexcept override { return try_own(); }
+  void release() noexcept override { disown(); }
 
  private:
   friend class procpool::testing::pool_test_access;

@@ -17,6 +17,7 @@
 namespace procpool::parent {
 namespace {
 
+using futures::kept_current_error;
 using shm::u32;
 using shm::u64;
 using namespace std::chrono_literals;

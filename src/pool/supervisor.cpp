@@ -19,6 +19,7 @@
 namespace procpool::parent {
 namespace {
 
+using futures::kept_error;
 using shm::u32;
 using namespace std::chrono_literals;
 
@@ -219,7 +220,7 @@ void pool::start_seat(u32 index) {
     want(index, first_pause);
     return;
   }
-  shm::worker_line& line = region_.line(index);
+  shm::worker_block& line = region_.worker(index);
   // What a task may have overwritten would end the new worker, too.
   region_.control().stopping.store(0);
   line.futex.store(1);
@@ -251,7 +252,7 @@ void pool::on_started(const launch::server_event& e) {
   start_fails_since_.reset();
   start_error_.store(0, std::memory_order_relaxed);  // as below
   if (doomed_with_ != 0) {
-    os::announce_signal(region_.line(e.id.seat).signals, doomed_with_);
+    os::announce_signal(region_.worker(e.id.seat).signals, doomed_with_);
     server_->signal_worker(e.id, doomed_with_);
   }
   // It may have begun a task, and that may have been cancelled, before we knew its pid.
@@ -270,7 +271,7 @@ void pool::on_exited(const launch::server_event& e) noexcept {
   const death d{e.id, e.pid, e.exit_kind, e.exit_status, e.error, stderr_.take_tail(e.pid)};
   const bool had_task = sweep(e.id.seat, d);
   // The worker counts by itself: not more than there were.
-  const std::size_t tasks = std::min<std::size_t>(region_.line(e.id.seat).tasks, submitted_);
+  const std::size_t tasks = std::min<std::size_t>(region_.worker(e.id.seat).tasks, submitted_);
   s.tasks_before += tasks;
   s.phase = seat_phase::empty;
   s.pid = 0;
@@ -287,7 +288,7 @@ void pool::on_exited(const launch::server_event& e) noexcept {
 // the pool itself is in trouble.
 void pool::judge(u32 index, const death& d, bool progress) noexcept {
   if (drained_ || doomed_with_ != 0 || !broken_.empty()) return;
-  const shm::worker_line& line = region_.line(index);
+  const shm::worker_block& line = region_.worker(index);
   const bool start_failed = d.pid == 0 && d.error != 0;
   // A worker that has had a task was initialised, whatever its line says.
   const u32 ready = line.ready.load();
@@ -341,7 +342,7 @@ std::size_t pool::tasks_done() const {
   std::size_t sum = 0;
   for (u32 i = 0; i < seats_.size(); ++i) {
     sum += seats_[i].tasks_before;
-    if (seats_[i].phase != seat_phase::empty) sum += region_.line(i).tasks.load();
+    if (seats_[i].phase != seat_phase::empty) sum += region_.worker(i).tasks.load();
   }
   return sum;
 }
@@ -358,7 +359,7 @@ std::string pool::initializer_failure(u32 index) const {
 
 // The text of the exception that the worker has left.
 std::string pool::report_of(u32 index) const {
-  const shm::worker_line& line = region_.line(index);
+  const shm::worker_block& line = region_.worker(index);
   const u32 length = std::min<u32>(line.report_length.load(), shm::report_bytes);
   try {
     detail::wire_reader reader(line.report, length);

@@ -32,11 +32,13 @@
 namespace procpool::parent {
 namespace {
 
+using futures::kept_current_error;
+using futures::kept_error;
 using shm::task_phase;
 using shm::u32;
 using shm::u64;
 
-constexpr u32 descriptors_closed = 3;  // worker_line::ready
+constexpr u32 descriptors_closed = 3;  // worker_block::ready
 // A worker dies between claim and start by a rare chance. A task whose workers do that again and
 // again clears the mark that it has started.
 constexpr u32 most_put_back = 2;
@@ -140,7 +142,7 @@ void pool::keep_outcome(task_record& r, u64 word) noexcept {
 }
 
 death_record pool::describe(task_record& r, const death& d, int attempt) const noexcept {
-  const shm::worker_line& line = region_.line(d.id.seat);
+  const shm::worker_block& line = region_.worker(d.id.seat);
   death_record record;
   record.pid = d.pid;
   record.signal = d.exit_kind == CLD_EXITED ? 0 : d.exit_status;

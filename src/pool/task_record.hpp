@@ -138,7 +138,7 @@ class task_record final : public detail::task_state {
   bool saved_exception = false;
 
   // Under the hub's mutex.
-  detail::subscription* listeners = nullptr;
+  detail::listener_list listeners;
   bool dropped = false;  // nobody will ask: free it when it is done
   // Taken from its worker's done-list. Until then the slot is a link of that list and may not be
   // used again, or the list would lose what comes behind it.

@@ -15,11 +15,7 @@
 #include "procpool/detail/task/home_process.hpp"
 #include "runtime/fork_gate.hpp"
 
-namespace procpool {
-
-constinit std::atomic<std::uint32_t> detail::parent_number{1};
-
-namespace runtime {
+namespace procpool::runtime {
 
 constinit std::atomic<int> detail::role{detail::role_unknown};
 
@@ -150,5 +146,4 @@ void install_fork_handlers() noexcept {
 own_fork::own_fork() noexcept { own_fork_under_way = true; }
 own_fork::~own_fork() { own_fork_under_way = false; }
 
-}  // namespace runtime
-}  // namespace procpool
+}  // namespace procpool::runtime

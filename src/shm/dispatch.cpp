@@ -18,8 +18,8 @@ constexpr u64 gather_ns = 1000, worth_gathering = 5;
 constexpr u32 rarest_try = 4096;
 constexpr microseconds shortest_nap{50}, longest_nap{400};
 constexpr std::chrono::seconds longest_sleep{1};
-constexpr unsigned hot_shift = 0, sentinel_shift = 16;
-constexpr u64 hot_mask = 0xffff, sentinel_mask = 0xffff0000;
+constexpr unsigned spinning_shift = 0, watchdog_shift = 16;
+constexpr u64 spinning_mask = 0xffff, watchdog_mask = 0xffff0000;
 
 }  // namespace
 
@@ -30,9 +30,9 @@ bool roster::appoint() const {
     if (!seat) return false;
     u64 r = roles();
     unsigned role = 0;
-    if ((r & hot_mask) != 0) {
-      if ((r & sentinel_mask) != 0) return false;
-      role = sentinel_shift;
+    if ((r & spinning_mask) != 0) {
+      if ((r & watchdog_mask) != 0) return false;
+      role = watchdog_shift;
     }
     // seq_cst: ordered with the sleeper's set_asleep and its look at the roles
     if (region_->control().roles.compare_exchange_strong(r, r | u64{*seat + 1} << role)) {
@@ -48,7 +48,7 @@ bool roster::appoint() const {
 
 u32 roster::awake() const {
   const control_block& c = region_->control();
-  u32 asleep = has_sentinel() ? 1 : 0;
+  u32 asleep = has_watchdog() ? 1 : 0;
   for (u32 group = 0; group * 64 < region_->workers(); ++group) {
     // relaxed: it may change at any time
     asleep += static_cast<u32>(std::popcount(c.asleep[group].load(std::memory_order_relaxed)));
@@ -58,18 +58,18 @@ u32 roster::awake() const {
 
 bool roster::wake(u32 seat) const {
   if (!clear_asleep(seat)) return false;
-  worker_line& line = region_->line(seat);
-  line.futex.store(1);
-  os::futex_wake(line.futex, 1);
+  worker_block& block = region_->worker(seat);
+  block.futex.store(1);
+  os::futex_wake(block.futex, 1);
   return true;
 }
 
 void roster::wake_all() const {
   for (u32 seat = 0; seat < region_->workers(); ++seat) {
     clear_asleep(seat);
-    worker_line& line = region_->line(seat);
-    line.futex.store(1);
-    os::futex_wake(line.futex, 1);
+    worker_block& block = region_->worker(seat);
+    block.futex.store(1);
+    os::futex_wake(block.futex, 1);
   }
 }
 
@@ -92,13 +92,13 @@ bool roster::take(unsigned shift, u32 seat) const {
   return (r >> shift & 0xffffU) == seat + 1;
 }
 
-void roster::seize_hot(u32 seat) const {
+void roster::seize_spinning(u32 seat) const {
   std::atomic<u64>& roles = region_->control().roles;
   u64 r = roles.load();
   u64 next = 0;
   do {
-    next = (r & ~hot_mask) | (seat + 1);
-    if ((next & sentinel_mask) >> 16U == seat + 1) next &= ~sentinel_mask;
+    next = (r & ~spinning_mask) | (seat + 1);
+    if ((next & watchdog_mask) >> 16U == seat + 1) next &= ~watchdog_mask;
   } while (!roles.compare_exchange_weak(r, next));
 }
 
@@ -107,9 +107,9 @@ void roster::drop_impossible_roles() const {
   u64 r = roles.load();
   u64 good = 0;
   do {
-    good = r & (hot_mask | sentinel_mask);
-    if ((good & hot_mask) > region_->workers()) good &= ~hot_mask;
-    if ((good & sentinel_mask) >> sentinel_shift > region_->workers()) good &= ~sentinel_mask;
+    good = r & (spinning_mask | watchdog_mask);
+    if ((good & spinning_mask) > region_->workers()) good &= ~spinning_mask;
+    if ((good & watchdog_mask) >> watchdog_shift > region_->workers()) good &= ~watchdog_mask;
   } while (good != r && !roles.compare_exchange_weak(r, good));
 }
 
@@ -119,8 +119,8 @@ bool roster::is_asleep(u32 seat) const {
 }
 
 void roster::drop_roles(u32 seat) const {
-  drop(hot_shift, seat);
-  drop(sentinel_shift, seat);
+  drop(spinning_shift, seat);
+  drop(watchdog_shift, seat);
 }
 
 void roster::drop(unsigned role, u32 seat) const {
@@ -226,8 +226,8 @@ void work_source::finished() {
   published_cycles_ = usual_cycles_;
   const u64 ns = usual_cycles_ * 1000 / cycles_per_us_;
   // relaxed: it guides waiting, and says nothing about other memory
-  region_->control().usual_ns.store(static_cast<u32>(std::clamp<u64>(ns, 1, 1'000'000'000)),
-                                    std::memory_order_relaxed);
+  region_->control().typical_task_ns.store(static_cast<u32>(std::clamp<u64>(ns, 1, 1'000'000'000)),
+                                           std::memory_order_relaxed);
 }
 
 bool work_source::has_work() const {
@@ -236,9 +236,9 @@ bool work_source::has_work() const {
   return c.tail.load(std::memory_order_relaxed) != c.head.load(std::memory_order_relaxed);
 }
 
-// The hot worker looks for a while. True: there is something, or the roles changed.
+// The spinning worker looks for a while. True: there is a task, or the roles changed.
 bool work_source::look() {
-  if (!roster_.is_hot(seat_) && !roster_.take_hot(seat_)) return false;
+  if (!roster_.is_spinning(seat_) && !roster_.take_spinning(seat_)) return false;
   if (skip_looks_ != 0) {
     --skip_looks_;
   } else if (look_cycles_ != 0) {
@@ -282,24 +282,24 @@ void work_source::gather() {
 }
 
 void work_source::sleep() {
-  worker_line& me = region_->line(seat_);
+  worker_block& me = region_->worker(seat_);
   const control_block& c = region_->control();
   me.futex.store(0);
   roster_.set_asleep(seat_);
   // What happened since the last look found nobody asleep: look again, with the bit set.
   const bool work = c.head.load() != c.tail.load();
-  bool watch = roster_.is_sentinel(seat_);
-  if (roster_.is_hot(seat_) || (work && !roster_.has_hot())) {
+  bool watch = roster_.is_watchdog(seat_);
+  if (roster_.is_spinning(seat_) || (work && !roster_.has_spinning())) {
     roster_.clear_asleep(seat_);
     return;
   }
-  if (!watch && work && !roster_.has_sentinel()) watch = roster_.take_sentinel(seat_);
+  if (!watch && work && !roster_.has_watchdog()) watch = roster_.take_watchdog(seat_);
   bool long_idle = false;
   if (!watch && !stopping()) {
     long_idle = os::futex_wait(me.futex, 0, longest_sleep) == os::futex_result::timed_out;
   }
   roster_.clear_asleep(seat_);
-  if (roster_.is_sentinel(seat_)) {
+  if (roster_.is_watchdog(seat_)) {
     keep_watch();
   } else if (long_idle) {
     while (!has_work() && idle_()) continue;
@@ -307,14 +307,14 @@ void work_source::sleep() {
 }
 
 void work_source::keep_watch() {
-  worker_line& me = region_->line(seat_);
+  worker_block& me = region_->worker(seat_);
   const control_block& c = region_->control();
   std::chrono::nanoseconds nap = shortest_nap;
   // relaxed, all but the tail: they guide waiting. acquire: the tail may end it, and a claim comes
   u64 head = c.head.load(std::memory_order_relaxed);
   u64 since = base::cycles();
-  const u32 usual = c.usual_ns.load(std::memory_order_relaxed);
-  const bool long_tasks = usual == 0 || usual >= long_task_ns;
+  const u32 typical = c.typical_task_ns.load(std::memory_order_relaxed);
+  const bool long_tasks = typical == 0 || typical >= long_task_ns;
   for (;;) {
     u64 waiting = c.tail.load(std::memory_order_acquire) - c.head.load(std::memory_order_relaxed);
     bool join = waiting != 0 && long_tasks;
@@ -338,7 +338,7 @@ void work_source::keep_watch() {
       since = now;
     }
     if (join) {
-      roster_.seize_hot(seat_);
+      roster_.seize_spinning(seat_);
       if (waiting > 1) roster_.kick();
       return;
     }

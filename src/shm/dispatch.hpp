@@ -1,23 +1,24 @@
-// Who looks for work and who sleeps: the hint ring, the two roles, and waking.
+// How workers find tasks and how idle workers are woken: the hint ring, the two roles, and sleep.
 //
-// Two workers at most pay attention, so that a stream of small tasks causes no wakes at all:
+// At most two workers look for tasks, so that a stream of small tasks causes no wakes at all:
 //
-//   hot       looks at the ring for up to 50 microseconds after its last task, before it gives
-//             the role up. It keeps the role while it runs tasks, so steady traffic writes nothing
-//             shared.
-//   sentinel  naps, and looks whether a backlog makes progress. If it does not, or if the usual
-//             task is long, it becomes hot itself and appoints the next: long tasks fan out to all
-//             workers in a chain, each link one wake.
-//   asleep    everybody else, on a futex of their own, with one bit in control_block::asleep.
+//   spinning  looks at the ring for up to 50 microseconds after its last task, then gives the role
+//             up. It keeps the role while it runs tasks, so steady traffic writes nothing shared.
+//   watchdog  naps, and checks that a backlog makes progress. If it does not, or if the typical
+//   task
+//             is long, the watchdog takes the spinning role and appoints the next watchdog: long
+//             tasks fan out to all workers in a chain, each link one wake.
+//   asleep    all other workers, each on its own futex, with one bit in control_block::asleep.
 //
-// The parent kicks after each hint: without a hot worker it appoints a sleeper, else without a
-// sentinel likewise; appointing is a CAS on `roles` before the wake, so each vacancy costs one
+// The parent kicks after each hint: without a spinning worker it appoints a sleeper, else without a
+// watchdog likewise; appointing is a CAS on `roles` before the wake, so each vacancy costs one
 // wake. The race that would lose a wake is closed as in Dekker's algorithm, by two steps of each
 // side with a full fence in between: the parent stores `tail` and then reads `asleep`; a worker
 // sets its bit in `asleep` and then reads `tail` and `roles`.
 //
-// If a worker dies holding a role or a bit, the sweep clears both and kicks. If it is stopped, the
-// others go on: every sleep has an end (one second), and the ring holds no lock.
+// If a worker dies holding a role or a bit, the sweep clears both and kicks. If a worker is
+// stopped, the others continue: every sleep ends after one second at most, and the ring has no
+// lock.
 #pragma once
 
 #include <bit>
@@ -36,7 +37,7 @@ class roster {
   explicit roster(const region& r) : region_(&r) {}
 
   // Appoints and wakes one sleeper if a role is vacant. True if somebody was woken.
-  bool kick() const { return anybody_asleep() && !(has_hot() && has_sentinel()) && appoint(); }
+  bool kick() const { return anybody_asleep() && !(has_spinning() && has_watchdog()) && appoint(); }
   // Workers that run or look for tasks.
   u32 awake() const;
   bool anybody_asleep() const { return some_sleeper().has_value(); }
@@ -48,13 +49,13 @@ class roster {
   void set_asleep(u32 seat) const;
   bool clear_asleep(u32 seat) const;
 
-  bool has_hot() const { return (roles() & 0xffffU) != 0; }
-  bool has_sentinel() const { return (roles() >> 16U & 0xffffU) != 0; }
-  bool is_hot(u32 seat) const { return (roles() & 0xffffU) == seat + 1; }
-  bool is_sentinel(u32 seat) const { return (roles() >> 16U & 0xffffU) == seat + 1; }
-  bool take_hot(u32 seat) const { return take(0, seat); }
-  bool take_sentinel(u32 seat) const { return take(16, seat); }
-  void seize_hot(u32 seat) const;  // from whoever has it; gives up sentinel
+  bool has_spinning() const { return (roles() & 0xffffU) != 0; }
+  bool has_watchdog() const { return (roles() >> 16U & 0xffffU) != 0; }
+  bool is_spinning(u32 seat) const { return (roles() & 0xffffU) == seat + 1; }
+  bool is_watchdog(u32 seat) const { return (roles() >> 16U & 0xffffU) == seat + 1; }
+  bool take_spinning(u32 seat) const { return take(0, seat); }
+  bool take_watchdog(u32 seat) const { return take(16, seat); }
+  void seize_spinning(u32 seat) const;  // from another worker; gives the watchdog role up
   void drop_roles(u32 seat) const;
 
   // Parent. Those of seats that do not exist.

@@ -1,7 +1,7 @@
 // What lies where in the region that the parent and its workers share.
 //
 //   +--------+---------+--------------+-----------+---------------------+----------------------+
-//   | header | control | worker lines | hint ring | slots (grow)        | arena: blocks        |
+//   | header | control | worker blocks | hint ring | slots (grow)        | arena: blocks        |
 //   +--------+---------+--------------+-----------+---------------------+----------------------+
 //   0        4 KiB     8 KiB          computed in region_plan           64 MiB aligned
 //
@@ -90,7 +90,7 @@ struct region_header {
   u32 tasks_per_worker;  // 0: no limit
   u64 ring_offset;
   u64 slots_offset;
-  u64 lines_offset;
+  u64 worker_blocks_offset;
   u64 arena_offset;
   u64 partition_stride;
   u64 cycles_per_us;                                            // of base/cycle_clock.hpp
@@ -100,12 +100,13 @@ struct region_header {
 };
 static_assert(sizeof(region_header) <= 4096);
 
-// The lines that all sides touch. Each group has cache lines of its own, by who writes it.
+// Words that all processes use. Words of one writer share cache lines; different writers do not.
 struct control_block {
-  alignas(2 * cache_line) std::atomic<u64> tail;   // parent: hints put
-  alignas(2 * cache_line) std::atomic<u64> head;   // workers: hints taken
-  alignas(2 * cache_line) std::atomic<u64> roles;  // {hot seat + 1 : 16, sentinel seat + 1 : 16}
-  std::atomic<u32> usual_ns;                       // running time of a usual task; 0: unknown
+  alignas(2 * cache_line) std::atomic<u64> tail;  // parent: hints put
+  alignas(2 * cache_line) std::atomic<u64> head;  // workers: hints taken
+  alignas(2 *
+          cache_line) std::atomic<u64> roles;  // {spinning seat + 1 : 16, watchdog seat + 1 : 16}
+  std::atomic<u32> typical_task_ns;            // running time of a typical task; 0: unknown
   alignas(2 * cache_line) std::atomic<u64> asleep[max_workers / 64];  // one bit per seat
   alignas(2 * cache_line) std::atomic<u32> stopping;  // 1: workers end when the ring is empty
 };
@@ -114,8 +115,8 @@ static_assert(sizeof(control_block) <= 4096);
 inline constexpr std::size_t report_bytes = 1024;
 inline constexpr std::size_t trace_bytes = 2040;
 
-// One worker's own lines. Cleared by the parent before each life of the worker.
-struct alignas(2 * cache_line) worker_line {
+// The cache lines of one worker. The parent clears them before each life of the worker.
+struct alignas(2 * cache_line) worker_block {
   std::atomic<u32> futex;  // 0 while asleep, 1 when woken
   // 1: the initializer is done; 2: it failed, see report; 3: a task has closed descriptors of the
   // pool, and the worker has left, see report
@@ -126,7 +127,7 @@ struct alignas(2 * cache_line) worker_line {
   alignas(2 * cache_line) std::atomic<u32> report_length;
   std::byte report[report_bytes];  // the exception, encoded
   std::atomic<u32> trace_length;
-  char trace[trace_bytes];  // where a fault ended it: os/crash_trace.hpp
+  char trace[trace_bytes];  // where a fault ended it: os/trace/crash_trace.hpp
 };
 
 // In front of each block of the arena.
@@ -137,13 +138,13 @@ static_assert(sizeof(block_header) == cache_line);
 
 // Offsets of a region with so many workers.
 struct region_plan {
-  u64 lines_offset, ring_offset, slots_offset, arena_offset, fixed_bytes;
+  u64 worker_blocks_offset, ring_offset, slots_offset, arena_offset, fixed_bytes;
 
   static constexpr u64 round_up(u64 v, u64 to) { return (v + to - 1) / to * to; }
   static constexpr region_plan make(u32 workers) {
     region_plan p{};
-    p.lines_offset = 8192;
-    p.ring_offset = round_up(p.lines_offset + workers * sizeof(worker_line), 4096);
+    p.worker_blocks_offset = 8192;
+    p.ring_offset = round_up(p.worker_blocks_offset + workers * sizeof(worker_block), 4096);
     p.slots_offset = p.ring_offset + ring_entries * sizeof(u64);
     p.fixed_bytes = round_up(p.slots_offset + u64{max_slots} * sizeof(slot), 4096);
     p.arena_offset = round_up(p.fixed_bytes, window_bytes);

@@ -5,13 +5,13 @@
 #include <new>
 
 #include "base/per_process.hpp"
-#include "objects/object_table.hpp"
 #include "os/error.hpp"
 #include "os/limits.hpp"
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
 #include "os/private_fds.hpp"
 #include "shm/blocks.hpp"
+#include "shm/object_plan.hpp"
 
 namespace procpool::shm {
 namespace {

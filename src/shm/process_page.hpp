@@ -1,7 +1,7 @@
-// The process page: one small memfd of each parent process, shared by all its pools and mapped by
-// all its workers. It holds the bell on which the parent's threads wait for results, and the table
+// The process page: one small memfd of each parent process, which all its pools use and all its
+// workers map. It holds the doorbell on which the parent's threads wait for results, and the table
 // of modules, by which functions are named (see procpool/detail/task/code_ref.hpp). Behind it in
-// the same file lie the shared objects (see object_table.hpp).
+// the same file lie the shared objects (see object_plan.hpp).
 //
 // parent_page() may be called from any thread of the parent, attach_page() once in a worker.
 #pragma once
@@ -37,7 +37,7 @@ struct module_entry {
 };
 static_assert(std::is_trivially_copyable_v<module_entry> && sizeof(module_entry) == 1056);
 
-// What decides where the shared objects lie: object_table.hpp. Constant but for `allocated`.
+// What decides where the shared objects lie: object_plan.hpp. Constant but for `allocated`.
 struct object_header {
   std::uint32_t ids;   // 0: the file may not be large enough for any
   std::uint32_t rows;  // 0 as well, then
@@ -51,10 +51,10 @@ struct process_page {
   std::uint32_t version;
   std::uint32_t size;
 
-  // The futex of the parent's waiting threads: counted up, then woken, by whoever publishes a
-  // result, or comes to a broadcast, while `armed` is not zero.
-  alignas(64) std::atomic<std::uint32_t> bell;
-  std::atomic<std::uint32_t> armed;
+  // The futex of the parent's waiting threads. A worker that publishes a result, or arrives at a
+  // broadcast, counts it up and wakes them while `doorbell_armed` is not zero.
+  alignas(64) std::atomic<std::uint32_t> doorbell;
+  std::atomic<std::uint32_t> doorbell_armed;
 
   // Stored with release after modules[module_count] has been filled.
   alignas(64) std::atomic<std::uint32_t> module_count;
@@ -62,16 +62,17 @@ struct process_page {
   alignas(64) module_entry modules[max_modules];
 };
 static_assert(std::is_standard_layout_v<process_page>);
-static_assert(offsetof(process_page, bell) == 64 && offsetof(process_page, module_count) == 128 &&
+static_assert(offsetof(process_page, doorbell) == 64 &&
+              offsetof(process_page, module_count) == 128 &&
               offsetof(process_page, objects) == 192 && offsetof(process_page, modules) == 256);
 
 // In a worker, after a change that a thread of the parent may be waiting for, of a word that was
-// stored with seq_cst. The parent arms the bell and then looks at the word; we store the word and
-// then look at `armed`, both with seq_cst, so one of the two sees the other.
-inline void ring_bell(process_page& page) noexcept {
-  if (page.armed.load() == 0 || page.armed.exchange(0) == 0) return;
-  page.bell.fetch_add(1);
-  os::futex_wake(page.bell, std::numeric_limits<int>::max());
+// stored with seq_cst. The parent arms the doorbell and then looks at the word; we store the word
+// and then look at `doorbell_armed`, both with seq_cst, so one of the two sees the other.
+inline void ring_doorbell(process_page& page) noexcept {
+  if (page.doorbell_armed.load() == 0 || page.doorbell_armed.exchange(0) == 0) return;
+  page.doorbell.fetch_add(1);
+  os::futex_wake(page.doorbell, std::numeric_limits<int>::max());
 }
 
 // This parent's page, made on first use. Throws std::system_error.

@@ -61,7 +61,7 @@ region region::create(u32 workers) {
   h.version = region_version;
   h.header_bytes = sizeof(region_header);
   h.workers = workers;
-  h.lines_offset = plan.lines_offset;
+  h.worker_blocks_offset = plan.worker_blocks_offset;
   h.ring_offset = plan.ring_offset;
   h.slots_offset = plan.slots_offset;
   h.arena_offset = plan.arena_offset;
@@ -93,7 +93,7 @@ void region::bind(const region_plan& plan) {
   std::byte* base = fixed_.data();
   header_ = reinterpret_cast<region_header*>(base);
   control_ = reinterpret_cast<control_block*>(base + 4096);
-  lines_ = reinterpret_cast<worker_line*>(base + plan.lines_offset);
+  worker_blocks_ = reinterpret_cast<worker_block*>(base + plan.worker_blocks_offset);
   ring_ = reinterpret_cast<std::atomic<u64>*>(base + plan.ring_offset);
   slots_ = reinterpret_cast<slot*>(base + plan.slots_offset);
   arena_offset_ = plan.arena_offset;

@@ -1,4 +1,4 @@
-// The region as one process has it mapped: the fixed part (header, control, worker lines, ring,
+// The region as one process has it mapped: the fixed part (header, control, worker blocks, ring,
 // slots) at one address for as long as the object lives. The arena is mapped by arena_view.
 // Accessors only; who may touch what, and when, is said in state_word.hpp and layout.hpp.
 #pragma once
@@ -21,7 +21,7 @@ class region {
   bool owns_file() const noexcept { return owned_.is_ours(); }
   region_header& header() const noexcept { return *header_; }
   control_block& control() const noexcept { return *control_; }
-  worker_line& line(u32 seat) const noexcept { return lines_[seat]; }
+  worker_block& worker(u32 seat) const noexcept { return worker_blocks_[seat]; }
   slot& at(u32 index) const noexcept { return slots_[index]; }
   std::atomic<u64>& hint(u64 position) const noexcept {
     return ring_[position & (ring_entries - 1)];
@@ -48,7 +48,7 @@ class region {
   // Copies in private memory: nothing in the region decides where this process reads.
   region_header* header_ = nullptr;
   control_block* control_ = nullptr;
-  worker_line* lines_ = nullptr;
+  worker_block* worker_blocks_ = nullptr;
   std::atomic<u64>* ring_ = nullptr;
   slot* slots_ = nullptr;
   u32 workers_ = 0;

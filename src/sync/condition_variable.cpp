@@ -1,18 +1,28 @@
-// procpool::condition_variable.
+// procpool::condition_variable: a queue of waiters in shared memory, ordered by tickets, so that
+// notify_one() wakes the waiter that has waited longest.
 //
-//   +---------+------+------+---------------------------+---------+
-//   | monitor | next | used | seats: one for each waiter | journal |
-//   +---------+------+------+---------------------------+---------+
+//   +----------------+-------------+------------+----------------------------+----------+
+//   | guarded_header | next_ticket | slots_used | waiter slots: one a waiter | undo log |
+//   +----------------+-------------+------------+----------------------------+----------+
 //
-//   seat: life of the thread, nobody when free
-//         state: number << 1 | notified; each waiter has a higher number, and sleeps on this word
+//   waiter_slot: owner  the waiting thread; no_owner: the slot is free
+//                state  ticket << 1 | notified; the futex that this waiter sleeps on
 //
-//   1. the waiter takes a seat, unlocks the mutex, and sleeps until its seat is notified
-//   2. notify() marks the seat with the lowest number that is not, and wakes it
-//   3. the waiter locks the mutex, then leaves its seat
+//   slot      | owner  | notified | goes to
+//   ----------+--------+----------+--------------------------------------------------------------
+//   free      | 0      | -        | waiting: wait() takes the first free slot and the next ticket
+//   waiting   | thread | 0        | notified: notify() marks the slot with the lowest ticket and
+//             |        |          |   wakes it;  free: the wait has timed out, or the waiter died
+//   notified  | thread | 1        | free: the waiter has the mutex again;  or it died: then the
+//             |        |          |   notification is passed on to the next waiting slot
 //
-// Who waits looks for seats of the dead. One that was notified before it died has the notification
-// passed on. Without a free seat a waiter is told to look again every now and then.
+// Every change is a transaction. A waiter keeps its slot until it has the mutex again, so that a
+// notification that a dying process has received can be passed on. Waiters look for slots of dead
+// threads after each slice of their sleep.
+//
+// notify_all() serves the tickets that exist when it begins: a thread that waits later, perhaps
+// after it was woken by this very call, is not notified. When all slots are taken, a further waiter
+// sleeps for one slice and returns as by a spurious wake-up.
 #include "procpool/condition_variable.hpp"
 
 #include <algorithm>
@@ -20,100 +30,106 @@
 
 #include "procpool/errors.hpp"
 #include "sync/object.hpp"
-#include "sync/section.hpp"
+#include "sync/transaction.hpp"
 
 namespace procpool {
 namespace {
 
-using sync::section;
+using sync::transaction;
 using sync::u32;
 using sync::u64;
 
-constexpr std::size_t journal_records = 8;
-constexpr std::size_t no_seat = static_cast<std::size_t>(-1);
+constexpr std::size_t undo_capacity = 8;
+constexpr std::size_t no_slot = static_cast<std::size_t>(-1);
 constexpr u64 notified = 1;
 
-struct seat {
-  std::atomic<u64> life;
+struct waiter_slot {
+  std::atomic<u64> owner;
   std::atomic<u64> state;
 };
-static_assert(sizeof(seat) == 16 && std::is_standard_layout_v<seat>);
+static_assert(sizeof(waiter_slot) == 16 && std::is_standard_layout_v<waiter_slot>);
 
 struct condition_words {
-  sync::monitor monitor;
-  std::atomic<u64> next;  // number of the next waiter
-  std::atomic<u64> used;  // seats from here on were never taken
+  sync::guarded_header header;
+  std::atomic<u64> next_ticket;
+  std::atomic<u64> slots_used;  // slots from this one on were never taken
 };
 static_assert(sizeof(condition_words) == 56 && std::is_standard_layout_v<condition_words>);
 
 constexpr std::size_t object_bytes = 16384;
-constexpr std::size_t seat_count =
-    (object_bytes - sizeof(condition_words) - journal_records * sizeof(sync::journal_record)) /
-    sizeof(seat);
+constexpr std::size_t slot_count =
+    (object_bytes - sizeof(condition_words) - undo_capacity * sizeof(sync::undo_record)) /
+    sizeof(waiter_slot);
 
+// A condition variable as this process has it mapped.
 struct view {
   sync::guarded_memory memory;
   condition_words& words;
-  seat* seats;
+  waiter_slot* slots;
 
   explicit view(std::byte* data)
-      : memory{data, object_bytes, journal_records},
+      : memory{data, object_bytes, undo_capacity},
         words(memory.as<condition_words>()),
-        seats(reinterpret_cast<seat*>(data + sizeof(condition_words))) {}
+        slots(reinterpret_cast<waiter_slot*>(data + sizeof(condition_words))) {}
 
-  std::size_t used() const { return std::min<u64>(section::get(words.used), seat_count); }
+  std::size_t used() const { return std::min<u64>(transaction::get(words.slots_used), slot_count); }
 
-  std::size_t take_seat() const {
-    section s(memory);
+  // Returns no_slot if all are taken.
+  std::size_t acquire_slot() const {
+    transaction tx(memory);
     std::size_t i = 0;
-    while (i < seat_count && section::get(seats[i].life) != os::nobody) ++i;
-    if (i == seat_count) return no_seat;
-    const u64 number = section::get(words.next);
-    s.set(words.next, number + 1);
-    s.set(seats[i].state, number << 1U);
-    s.set(seats[i].life, os::this_thread_life());
-    if (i >= section::get(words.used)) s.set(words.used, i + 1);
+    while (i < slot_count && transaction::get(slots[i].owner) != os::no_owner) ++i;
+    if (i == slot_count) return no_slot;
+    const u64 ticket = transaction::get(words.next_ticket);
+    tx.set(words.next_ticket, ticket + 1);
+    tx.set(slots[i].state, ticket << 1U);
+    tx.set(slots[i].owner, os::this_thread_owner());
+    if (i >= transaction::get(words.slots_used)) tx.set(words.slots_used, i + 1);
     return i;
   }
 
-  // Notifies the one that has waited longest, of those with a number below the limit; no_seat if
-  // there is none. It is woken after the section.
-  std::size_t notify_oldest(section& s, u64 limit) const {
-    std::size_t oldest = no_seat;
+  // Notifies the waiter with the lowest ticket below `end`, and returns its slot; no_slot if there
+  // is none. The caller wakes it after the transaction.
+  std::size_t notify_oldest(transaction& tx, u64 end) const {
+    std::size_t oldest = no_slot;
     for (std::size_t i = 0, n = used(); i < n; ++i) {
-      const u64 state = section::get(seats[i].state);
-      if (section::get(seats[i].life) == os::nobody || (state & notified) != 0) continue;
-      if (state >> 1U >= limit) continue;
-      if (oldest == no_seat || state < section::get(seats[oldest].state)) oldest = i;
+      const u64 state = transaction::get(slots[i].state);
+      if (transaction::get(slots[i].owner) == os::no_owner || (state & notified) != 0) continue;
+      if (state >> 1U >= end) continue;
+      if (oldest == no_slot || state < transaction::get(slots[oldest].state)) oldest = i;
     }
-    if (oldest != no_seat) s.set(seats[oldest].state, section::get(seats[oldest].state) | notified);
+    if (oldest != no_slot) {
+      tx.set(slots[oldest].state, transaction::get(slots[oldest].state) | notified);
+    }
     return oldest;
   }
 
   void wake(std::size_t i) const {
-    if (i != no_seat) os::futex_wake(seats[i].state, 1);
+    if (i != no_slot) os::futex_wake(slots[i].state, 1);
   }
 
-  // Frees the seat if it is that waiter's; a notification that nobody has received goes on.
-  void bury(std::size_t i, os::life dead) const {
-    std::size_t heir = no_seat;
+  // Frees the slot if it is still that of the dead waiter, and passes its notification on.
+  void reap_dead_waiter(std::size_t i, os::owner_id dead) const {
+    std::size_t successor = no_slot;
     {
-      section s(memory);
-      if (section::get(seats[i].life) != dead) return;
-      s.set(seats[i].life, os::nobody);
-      if ((section::get(seats[i].state) & notified) != 0) {
-        heir = notify_oldest(s, section::get(words.next));
+      transaction tx(memory);
+      if (transaction::get(slots[i].owner) != dead) return;
+      tx.set(slots[i].owner, os::no_owner);
+      if ((transaction::get(slots[i].state) & notified) != 0) {
+        successor = notify_oldest(tx, transaction::get(words.next_ticket));
       }
     }
-    wake(heir);
+    wake(successor);
   }
 
-  void patrol() const {
-    if (!memory.as<sync::monitor>().is_time_to_patrol()) return;
+  void check_liveness() const {
+    if (!memory.as<sync::guarded_header>().is_time_to_check_liveness()) return;
     for (std::size_t i = 0, n = used(); i < n; ++i) {
-      // relaxed: looked at again in the section
-      const os::life l = seats[i].life.load(std::memory_order_relaxed);
-      if (l != os::nobody && l != os::this_thread_life() && os::has_ended(l)) bury(i, l);
+      // relaxed: checked again in the transaction
+      const os::owner_id owner = slots[i].owner.load(std::memory_order_relaxed);
+      if (owner != os::no_owner && owner != os::this_thread_owner() && os::has_ended(owner)) {
+        reap_dead_waiter(i, owner);
+      }
     }
   }
 };
@@ -124,55 +140,55 @@ condition_variable::condition_variable() : sync_handle(kind, object_bytes) {}
 
 void condition_variable::notify(std::size_t n) const {
   const view v(memory());
-  u64 limit = 0;
+  u64 end = 0;
   {
-    const section s(v.memory);
-    limit = section::get(v.words.next);
+    const transaction tx(v.memory);
+    end = transaction::get(v.words.next_ticket);
   }
   for (; n != 0; --n) {
-    std::size_t i = no_seat;
+    std::size_t i = no_slot;
     {
-      section s(v.memory);
-      i = v.notify_oldest(s, limit);
+      transaction tx(v.memory);
+      i = v.notify_oldest(tx, end);
     }
-    if (i == no_seat) return;
+    if (i == no_slot) return;
     v.wake(i);
   }
 }
 
 condition_variable::waiter::waiter(const condition_variable& of)
-    : of_(of), seat_(view(of.memory()).take_seat()) {}
+    : of_(of), slot_(view(of.memory()).acquire_slot()) {}
 
 condition_variable::waiter::~waiter() { leave(); }
 
 void condition_variable::waiter::sleep(const duration* limit) {
   const view v(of_.memory());
-  sync::slices pause(sync::end_of(limit));
-  if (seat_ == no_seat) {
+  sync::wait_backoff backoff(sync::end_of(limit));
+  if (slot_ == no_slot) {
     std::atomic<u32> nothing{0};
-    os::futex_wait(nothing, 0, pause.next());
-    v.patrol();
-    over_ = pause.over();
+    os::futex_wait(nothing, 0, backoff.next_sleep());
+    v.check_liveness();
+    expired_ = backoff.expired();
     return;
   }
-  std::atomic<u64>& state = v.seats[seat_].state;
+  std::atomic<u64>& state = v.slots[slot_].state;
   for (;;) {
-    // relaxed: the mutex orders what it is about
+    // relaxed: the mutex orders the data that the condition is about
     const u64 now = state.load(std::memory_order_relaxed);
     if ((now & notified) != 0) return;
-    if (pause.over()) return;
-    os::futex_wait(state, static_cast<u32>(now), pause.next());
-    if (pause.due()) v.patrol();
+    if (backoff.expired()) return;
+    os::futex_wait(state, static_cast<u32>(now), backoff.next_sleep());
+    if (backoff.slice_ended()) v.check_liveness();
   }
 }
 
 bool condition_variable::waiter::leave() {
-  const std::size_t i = std::exchange(seat_, no_seat);
-  if (i == no_seat) return !over_;  // as if it were notified, which may happen
+  const std::size_t i = std::exchange(slot_, no_slot);
+  if (i == no_slot) return !expired_;  // a spurious wake-up, unless the time is over
   const view v(of_.memory());
-  section s(v.memory);
-  s.set(v.seats[i].life, os::nobody);
-  return (section::get(v.seats[i].state) & notified) != 0;
+  transaction tx(v.memory);
+  tx.set(v.slots[i].owner, os::no_owner);
+  return (transaction::get(v.slots[i].state) & notified) != 0;
 }
 
 void condition_variable::check(const mutex& m) {

@@ -1,3 +1,5 @@
+// detail::sync_handle: the shared object of a lock, queue or barrier. Its first word says what kind
+// it is, and a handle that arrives by a task is checked against its type.
 #include "procpool/detail/shared/sync_handle.hpp"
 
 #include <atomic>
@@ -17,7 +19,7 @@ std::atomic<std::uint64_t>& kind_in(std::byte* memory) {
 
 sync_handle::sync_handle(sync_kind kind, std::size_t bytes)
     : object_(shared_object::create(bytes)) {
-  // relaxed: others get the handle with a task
+  // relaxed: other processes get the handle by a task, which orders this store
   kind_in(object_.data()).store(static_cast<std::uint64_t>(kind), std::memory_order_relaxed);
 }
 

@@ -1,4 +1,6 @@
-// procpool::latch: one word, and one CAS for each change.
+// procpool::latch: one word, the count that is left; waiters sleep on it until it is 0. Each
+// count_down() is one CAS, and the one that reaches 0 wakes all waiters. A death before the CAS has
+// not counted, a death between CAS and wake costs the waiters the rest of their slice.
 #include "procpool/latch.hpp"
 
 #include <atomic>
@@ -26,12 +28,12 @@ static_assert(sizeof(latch_words) == 16 && std::is_standard_layout_v<latch_words
 latch_words& words_in(std::byte* memory) { return sync::object_in<latch_words>(memory); }
 
 bool wait_limited(latch_words& words, sync::deadline end) {
-  for (sync::slices pause(end);; pause.due()) {
-    // acquire: what was done before it was counted down
+  for (sync::wait_backoff backoff(end);; backoff.slice_ended()) {
+    // acquire: what all parties did before they counted down
     const u32 left = words.left.load(std::memory_order_acquire);
     if (left == 0) return true;
-    if (pause.over()) return false;
-    os::futex_wait(words.left, left, pause.next());
+    if (backoff.expired()) return false;
+    os::futex_wait(words.left, left, backoff.next_sleep());
   }
 }
 
@@ -41,7 +43,7 @@ latch::latch(std::ptrdiff_t count) : sync_handle(kind, sizeof(latch_words)) {
   if (count < 0 || count > highest) {
     throw std::invalid_argument("procpool: a latch cannot begin with " + std::to_string(count));
   }
-  // relaxed: others get the handle with a task
+  // relaxed: other processes get the handle by a task, which orders this store
   words_in(memory()).left.store(static_cast<u32>(count), std::memory_order_relaxed);
 }
 
@@ -54,7 +56,7 @@ void latch::count_down(std::ptrdiff_t n) const {
       throw invalid_state_error("count_down(" + std::to_string(n) + ") of a latch with " +
                                 std::to_string(left) + " left");
     }
-    // acquire, release: what all have done before goes to those that wait
+    // acquire and release: what all parties did before they counted down is visible to the waiters
   } while (!words.left.compare_exchange_weak(left, left - static_cast<u32>(n),
                                              std::memory_order_acq_rel, std::memory_order_relaxed));
   if (left == static_cast<u32>(n)) os::futex_wake(words.left, std::numeric_limits<int>::max());

@@ -1,4 +1,6 @@
-// procpool::mutex and procpool::recursive_mutex: a robust_lock, and how often it is locked.
+// procpool::mutex and procpool::recursive_mutex: a robust_lock in a shared object; the recursive
+// one also counts how often its owner has locked it. The protocol and its states are those of
+// robust_lock.hpp.
 #include "procpool/mutex.hpp"
 
 #include <atomic>
@@ -10,14 +12,14 @@
 namespace procpool {
 namespace {
 
-using sync::acquired;
 using sync::deadline;
+using sync::lock_result;
 using sync::robust_lock;
 
 struct mutex_words {
   std::atomic<sync::u64> kind;
   robust_lock lock;
-  std::atomic<sync::u64> depth;  // of a recursive one; only its owner looks
+  std::atomic<sync::u64> depth;  // of a recursive_mutex; only the owner reads and writes it
 };
 static_assert(sizeof(mutex_words) == 32 && std::is_standard_layout_v<mutex_words>);
 
@@ -28,36 +30,36 @@ void check_owner(const robust_lock& lock) {
   throw invalid_state_error(
       lock.is_locked()
           ? "unlock() of a mutex that another thread owns: it belongs to the thread that locked "
-            "it; "
-            "use an event or a semaphore to signal other threads"
+            "it; use an event or a semaphore to signal other threads"
           : "unlock() of a mutex that is not locked: use std::lock_guard or std::unique_lock");
 }
 
-// Throws for the owner, who would wait for himself for ever.
+// Throws if this thread is the owner and the wait has no end: it would wait for itself for ever.
 bool lock_once(robust_lock& lock, deadline end, bool bounded) {
   if (!bounded && lock.is_mine()) {
     throw invalid_state_error(
         "lock() of a mutex that this thread has already: unlock it first, or use "
         "procpool::recursive_mutex");
   }
-  return lock.lock(end) != acquired::no;
+  return lock.lock(end) != lock_result::busy;
 }
 
+// Of a recursive_mutex: true if this thread is the owner, which then has it once more.
 bool lock_again(mutex_words& words) {
   if (!words.lock.is_mine()) return false;
   words.depth.store(words.depth.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   return true;
 }
 
-// Whatever the last owner has left there.
-bool first_of(mutex_words& words, acquired a) {
-  if (a == acquired::no) return false;
+// Begins a new ownership of a recursive_mutex: a dead owner may have left any depth.
+bool own_once(mutex_words& words, lock_result result) {
+  if (result == lock_result::busy) return false;
   words.depth.store(1, std::memory_order_relaxed);
   return true;
 }
 
-bool died(const robust_lock& lock) {
-  return lock.is_mine() && lock.died.load(std::memory_order_relaxed) != 0;
+bool previous_owner_died(const robust_lock& lock) {
+  return lock.is_mine() && lock.owner_died.load(std::memory_order_relaxed) != 0;
 }
 
 }  // namespace
@@ -65,7 +67,7 @@ bool died(const robust_lock& lock) {
 mutex::mutex() : sync_handle(kind, sizeof(mutex_words)) {}
 
 void mutex::lock() const { lock_once(words_in(memory()).lock, deadline::never(), false); }
-bool mutex::try_lock() const { return words_in(memory()).lock.try_lock() != acquired::no; }
+bool mutex::try_lock() const { return words_in(memory()).lock.try_lock() != lock_result::busy; }
 bool mutex::try_lock_for(duration d) const {
   return lock_once(words_in(memory()).lock, deadline::after(d), true);
 }
@@ -74,7 +76,7 @@ void mutex::unlock() const {
   check_owner(lock);
   lock.unlock();
 }
-bool mutex::owner_died() const { return died(words_in(memory()).lock); }
+bool mutex::owner_died() const { return previous_owner_died(words_in(memory()).lock); }
 bool mutex::locked() const { return words_in(memory()).lock.is_locked(); }
 bool mutex::is_mine() const { return words_in(memory()).lock.is_mine(); }
 
@@ -82,15 +84,15 @@ recursive_mutex::recursive_mutex() : sync_handle(kind, sizeof(mutex_words)) {}
 
 void recursive_mutex::lock() const {
   mutex_words& words = words_in(memory());
-  if (!lock_again(words)) first_of(words, words.lock.lock(deadline::never()));
+  if (!lock_again(words)) own_once(words, words.lock.lock(deadline::never()));
 }
 bool recursive_mutex::try_lock() const {
   mutex_words& words = words_in(memory());
-  return lock_again(words) || first_of(words, words.lock.try_lock());
+  return lock_again(words) || own_once(words, words.lock.try_lock());
 }
 bool recursive_mutex::try_lock_for(duration d) const {
   mutex_words& words = words_in(memory());
-  return lock_again(words) || first_of(words, words.lock.lock(deadline::after(d)));
+  return lock_again(words) || own_once(words, words.lock.lock(deadline::after(d)));
 }
 void recursive_mutex::unlock() const {
   mutex_words& words = words_in(memory());
@@ -102,7 +104,7 @@ void recursive_mutex::unlock() const {
     words.lock.unlock();
   }
 }
-bool recursive_mutex::owner_died() const { return died(words_in(memory()).lock); }
+bool recursive_mutex::owner_died() const { return previous_owner_died(words_in(memory()).lock); }
 bool recursive_mutex::locked() const { return words_in(memory()).lock.is_locked(); }
 std::size_t recursive_mutex::depth() const {
   const mutex_words& words = words_in(memory());

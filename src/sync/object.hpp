@@ -1,4 +1,5 @@
-// What the files of this folder share: how memory becomes an object, and ends of waits.
+// What all primitives of this folder need: the memory of a handle as a struct, and the deadline of
+// an optional duration.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +9,8 @@
 
 namespace procpool::sync {
 
-// The object in the memory of a handle, which is at least as large: new ones are made so, and those
-// that arrive are checked.
+// The words at the begin of a handle's memory. The memory is large enough for T: new objects are
+// made so, and sync_handle checks those that arrive.
 template <class T>
 T& object_in(std::byte* memory) noexcept {
   return *reinterpret_cast<T*>(memory);

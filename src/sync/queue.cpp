@@ -1,18 +1,28 @@
-// procpool::queue: a ring of bytes, with items of any size one behind the other.
+// procpool::queue: a ring buffer of bytes in shared memory, with items of any size, for any number
+// of producers and consumers in any processes.
 //
-//   +---------+-------+-------------------------------+--------------+---------+
-//   | monitor | words | takers: one for each process  | ring of bytes | journal |
-//   +---------+-------+-------------------------------+--------------+---------+
+//   +----------------+-------+----------------------------------+----------------+----------+
+//   | guarded_header | words | consumers: a holding a process   | ring of bytes  | undo log |
+//   +----------------+-------+----------------------------------+----------------+----------+
 //
-//   item: size (8 bytes), bytes, up to a multiple of 8; may go round the end of the ring
+//   item: size (8 bytes), bytes, padding to a multiple of 8; may wrap around the end of the ring
 //
-// head and tail count bytes from the queue's first day on, so that tail - head is what is used. A
-// put writes its bytes behind the tail, where nobody looks, and then moves the tail; a get copies
-// what is at the head, and then moves the head: each in a section, so that a death has done all of
-// it or nothing.
+// head and tail count bytes since the queue was made and never wrap, so tail - head is what is in
+// use, and the position in the ring is the count modulo its size.
 //
-// What was got and is not done is in the tally of the process that got it. Whoever waits in join()
-// writes off what the dead have there.
+//   operation             | items | unfinished | head, tail | holding of the process | notifies
+//   ----------------------+-------+------------+------------+------------------------+----------
+//   put()                 | +1    | +1         | tail       |                        | filled
+//   get()                 | -1    |            | head       | +1                     | emptied
+//   task_done()           |       | -1         |            | -1                     | finished at
+//   0 a consumer died       |       | -its items |            | removed                | finished
+//   close()               |       |            |            |                        | filled,
+//   emptied
+//
+// Each row is one transaction, so a death has done all of it or nothing. put() copies its bytes
+// behind the tail, where no reader looks, before it moves the tail; get() copies the bytes at the
+// head before it moves the head. Items that a dead process had taken and not finished count as
+// finished; the processes that wait in join() look for them.
 #include "procpool/queue.hpp"
 
 #include <algorithm>
@@ -23,39 +33,39 @@
 
 #include "procpool/errors.hpp"
 #include "sync/object.hpp"
-#include "sync/section.hpp"
+#include "sync/transaction.hpp"
 
 namespace procpool::detail {
 namespace {
 
-using sync::section;
-using sync::tallies;
-using sync::tally;
+using sync::holding;
+using sync::holdings;
+using sync::transaction;
 using sync::u64;
 
-constexpr std::size_t journal_records = 16;
-constexpr std::size_t taker_count = 1024;
-constexpr std::size_t header = sizeof(u64);
+constexpr std::size_t undo_capacity = 16;
+constexpr std::size_t consumer_count = 1024;
+constexpr std::size_t item_header = sizeof(u64);  // the size of the item
 constexpr std::size_t most_bytes = std::size_t{1} << 40U;
 
 struct queue_words {
-  sync::monitor monitor;
+  sync::guarded_header header;
   std::atomic<u64> capacity;  // in items
   std::atomic<u64> items;
-  std::atomic<u64> unfinished;  // in the queue, or got and not done
+  std::atomic<u64> unfinished;  // items in the queue, and those that were taken and not finished
   std::atomic<u64> head;
   std::atomic<u64> tail;
   std::atomic<u64> closed;
-  sync::channel filled;
-  sync::channel emptied;
-  sync::channel finished;
+  sync::event_count filled;
+  sync::event_count emptied;
+  sync::event_count finished;
 };
 static_assert(sizeof(queue_words) == 112 && std::is_standard_layout_v<queue_words>);
 
-constexpr std::size_t fixed_bytes = sizeof(queue_words) + taker_count * sizeof(tally) +
-                                    journal_records * sizeof(sync::journal_record);
+constexpr std::size_t fixed_bytes = sizeof(queue_words) + consumer_count * sizeof(holding) +
+                                    undo_capacity * sizeof(sync::undo_record);
 
-constexpr u64 in_ring(u64 size) { return header + (size + 7) / 8 * 8; }
+constexpr u64 in_ring(u64 size) { return item_header + (size + 7) / 8 * 8; }
 
 std::size_t bytes_for(std::size_t max_items, std::size_t max_bytes) {
   if (max_items == 0) throw std::invalid_argument("procpool: a queue of 0 items holds nothing");
@@ -70,18 +80,19 @@ std::size_t bytes_for(std::size_t max_items, std::size_t max_bytes) {
   throw queue_closed_error(std::string(what) + " a queue that is closed");
 }
 
+// A queue as this process has it mapped.
 struct view {
   sync::guarded_memory memory;
   queue_words& words;
-  tallies takers;
+  holdings consumers;
   std::byte* ring;
   u64 ring_bytes;
 
   view(std::byte* data, std::size_t bytes)
-      : memory{data, bytes, journal_records},
+      : memory{data, bytes, undo_capacity},
         words(memory.as<queue_words>()),
-        takers{reinterpret_cast<tally*>(data + sizeof(queue_words)), taker_count},
-        ring(data + sizeof(queue_words) + taker_count * sizeof(tally)),
+        consumers{reinterpret_cast<holding*>(data + sizeof(queue_words)), consumer_count},
+        ring(data + sizeof(queue_words) + consumer_count * sizeof(holding)),
         ring_bytes(bytes - fixed_bytes) {}
 
   void write(u64 at, const void* from, std::size_t n) const {
@@ -99,24 +110,24 @@ struct view {
     if (n != first) std::memcpy(bytes + first, ring, n - first);
   }
 
-  bool put(section& s, const std::byte* data, u64 size) const {
-    if (section::get(words.closed) != 0) throw_closed("put() into");
-    const u64 head = section::get(words.head), tail = section::get(words.tail);
-    if (section::get(words.items) >= section::get(words.capacity)) return false;
+  bool put(transaction& tx, const std::byte* data, u64 size) const {
+    if (transaction::get(words.closed) != 0) throw_closed("put() into");
+    const u64 head = transaction::get(words.head), tail = transaction::get(words.tail);
+    if (transaction::get(words.items) >= transaction::get(words.capacity)) return false;
     if (tail - head + in_ring(size) > ring_bytes) return false;
     write(tail, &size, sizeof size);
-    if (size != 0) write(tail + header, data, size);
-    s.add(words.items, 1);
-    s.add(words.unfinished, 1);
-    s.set(words.tail, tail + in_ring(size));
+    if (size != 0) write(tail + item_header, data, size);
+    tx.add(words.items, 1);
+    tx.add(words.unfinished, 1);
+    tx.set(words.tail, tail + in_ring(size));
     return true;
   }
 
-  // What was written there is not believed: it must lie in the ring, and in what is used of it.
-  // `crowded`: there was no tally for this process.
-  bool get(section& s, queue_bytes& out, bool& crowded) const {
-    if (section::get(words.items) == 0) return false;
-    const u64 head = section::get(words.head), tail = section::get(words.tail);
+  // The size in the ring is not trusted: the item must lie within the bytes that are in use.
+  // Sets `no_holding` if the table of holdings is full: the item then counts as finished at once.
+  bool get(transaction& tx, queue_bytes& out, bool& no_holding) const {
+    if (transaction::get(words.items) == 0) return false;
+    const u64 head = transaction::get(words.head), tail = transaction::get(words.tail);
     u64 size = 0;
     read(head, &size, sizeof size);
     if (tail - head > ring_bytes || size > tail - head || in_ring(size) > tail - head) {
@@ -124,42 +135,44 @@ struct view {
     }
     out.data = std::make_unique_for_overwrite<std::byte[]>(size);
     out.size = size;
-    if (size != 0) read(head + header, out.data.get(), size);
-    s.add(words.items, static_cast<u64>(-1));
-    s.set(words.head, head + in_ring(size));
-    if (tally* mine = takers.of_or_new(s, os::this_process_life()); mine != nullptr) {
-      s.add(mine->count, 1);
+    if (size != 0) read(head + item_header, out.data.get(), size);
+    tx.add(words.items, static_cast<u64>(-1));
+    tx.set(words.head, head + in_ring(size));
+    if (holding* mine = consumers.find_or_add(tx, os::this_process_owner()); mine != nullptr) {
+      tx.add(mine->count, 1);
     } else {
-      finish(s, 1);  // nobody could know when
-      crowded = true;
+      finish(tx, 1);
+      no_holding = true;
     }
     return true;
   }
 
-  void finish(section& s, u64 n) const {
-    const u64 left = section::get(words.unfinished);
-    s.set(words.unfinished, left - std::min(n, left));
+  void finish(transaction& tx, u64 n) const {
+    const u64 left = transaction::get(words.unfinished);
+    tx.set(words.unfinished, left - std::min(n, left));
   }
-  bool patrol() const {
-    const bool any = takers.bury_the_dead(memory, [&](section& s, u64 count) { finish(s, count); });
-    if (any) words.finished.signal_all();
+  bool check_liveness() const {
+    const bool any =
+        consumers.reap_dead(memory, [&](transaction& tx, u64 count) { finish(tx, count); });
+    if (any) words.finished.notify_all();
     return any;
   }
   bool join(sync::deadline end) const {
     return sync::await(
-        memory, words.finished, end, [&](section&) { return section::get(words.unfinished) == 0; },
-        [&] { return patrol(); });
+        memory, words.finished, end,
+        [&](transaction&) { return transaction::get(words.unfinished) == 0; },
+        [&] { return check_liveness(); });
   }
 };
 
-constexpr auto nothing_to_look_for = [] { return false; };
+constexpr auto no_liveness_check = [] { return false; };
 
 }  // namespace
 
 queue_base::queue_base(std::size_t max_items, std::size_t max_bytes)
     : sync_handle(kind, bytes_for(max_items, max_bytes)) {
-  static_assert(least_bytes >= fixed_bytes + header + sizeof(u64));
-  // relaxed: others get the handle with a task
+  static_assert(least_bytes >= fixed_bytes + item_header + sizeof(u64));
+  // relaxed: other processes get the handle by a task, which orders this store
   view(memory(), bytes()).words.capacity.store(max_items, std::memory_order_relaxed);
 }
 
@@ -173,61 +186,62 @@ bool queue_base::put_bytes(const std::byte* data, std::size_t size, const durati
   }
   const bool in_time = sync::await(
       v.memory, v.words.emptied, sync::end_of(limit),
-      [&](section& s) { return v.put(s, data, size); }, nothing_to_look_for);
-  if (in_time) v.words.filled.signal(1);
+      [&](transaction& tx) { return v.put(tx, data, size); }, no_liveness_check);
+  if (in_time) v.words.filled.notify(1);
   return in_time;
 }
 
 bool queue_base::get_bytes(queue_bytes& out, const duration* limit, bool* end) const {
   const view v(memory(), bytes());
-  bool over = false, crowded = false;
-  const auto attempt = [&](section& s) {
-    if (v.get(s, out, crowded)) return true;
-    over = section::get(v.words.closed) != 0;
+  bool over = false, no_holding = false;
+  const auto attempt = [&](transaction& tx) {
+    if (v.get(tx, out, no_holding)) return true;
+    over = transaction::get(v.words.closed) != 0;
     return over;
   };
-  if (!sync::await(v.memory, v.words.filled, sync::end_of(limit), attempt, nothing_to_look_for)) {
+  if (!sync::await(v.memory, v.words.filled, sync::end_of(limit), attempt, no_liveness_check)) {
     return false;
   }
-  if (crowded) {
-    v.words.finished.signal_all();
-    v.patrol();  // so that there is room for the next
+  if (no_holding) {
+    v.words.finished.notify_all();
+    v.check_liveness();  // frees the holdings of dead processes for later calls
   }
   if (over && end == nullptr) throw_closed("get() from");
   if (over) *end = true;
-  // All of them: the next item may be small enough for another one.
-  if (!over) v.words.emptied.signal_all();
+  // All producers: the one that is woken first may have an item that is too large for the free
+  // bytes, while the item of another one fits.
+  if (!over) v.words.emptied.notify_all();
   return !over;
 }
 
 void queue_base::close() const {
   const view v(memory(), bytes());
   {
-    section s(v.memory);
-    s.set(v.words.closed, 1);
+    transaction tx(v.memory);
+    tx.set(v.words.closed, 1);
   }
-  v.words.filled.signal_all();
-  v.words.emptied.signal_all();
+  v.words.filled.notify_all();
+  v.words.emptied.notify_all();
 }
 
 bool queue_base::closed() const {
   const view v(memory(), bytes());
-  const section s(v.memory);
-  return section::get(v.words.closed) != 0;
+  const transaction tx(v.memory);
+  return transaction::get(v.words.closed) != 0;
 }
 
 bool queue_base::finish_one() const {
   const view v(memory(), bytes());
   bool all = false;
   {
-    section s(v.memory);
-    tally* mine = v.takers.of(os::this_process_life());
-    if (mine == nullptr || section::get(mine->count) == 0) return false;
-    s.add(mine->count, static_cast<u64>(-1));
-    v.finish(s, 1);
-    all = section::get(v.words.unfinished) == 0;
+    transaction tx(v.memory);
+    holding* mine = v.consumers.find(os::this_process_owner());
+    if (mine == nullptr || transaction::get(mine->count) == 0) return false;
+    tx.add(mine->count, static_cast<u64>(-1));
+    v.finish(tx, 1);
+    all = transaction::get(v.words.unfinished) == 0;
   }
-  if (all) v.words.finished.signal_all();
+  if (all) v.words.finished.notify_all();
   return true;
 }
 
@@ -245,8 +259,8 @@ bool queue_base::join_for(duration d) const {
 
 std::size_t queue_base::size() const {
   const view v(memory(), bytes());
-  const section s(v.memory);
-  return section::get(v.words.items);
+  const transaction tx(v.memory);
+  return transaction::get(v.words.items);
 }
 
 std::size_t queue_base::capacity() const {
@@ -254,7 +268,7 @@ std::size_t queue_base::capacity() const {
 }
 
 std::size_t queue_base::max_item_bytes() const {
-  return view(memory(), bytes()).ring_bytes - header;
+  return view(memory(), bytes()).ring_bytes - item_header;
 }
 
 }  // namespace procpool::detail

@@ -5,67 +5,72 @@
 namespace procpool::sync {
 namespace {
 
-constexpr int looks = 100;
+constexpr int spins = 100;
 
 }  // namespace
 
-bool robust_lock::take(u64 from, u64 to) noexcept {
-  // acquire: what the last owner has done
+bool robust_lock::replace(u64 from, u64 to) noexcept {
+  // acquire: what the previous owner has written
   return word.compare_exchange_strong(from, to, std::memory_order_acquire,
                                       std::memory_order_relaxed);
 }
 
-acquired robust_lock::take_over(u64 from, u64 me) noexcept {
-  const u64 owner = from & ~wanted;
-  if (owner == os::nobody || owner == me || !os::has_ended(owner >> 1U)) return acquired::no;
-  if (!take(from, me | wanted)) return acquired::no;  // wanted: the dead one has woken nobody
-  died.store(1, std::memory_order_relaxed);           // read by the owner only
-  return acquired::from_the_dead;
+lock_result robust_lock::take_over(u64 from, u64 me) noexcept {
+  const u64 owner = from & ~waiters_bit;
+  if (owner == os::no_owner || owner == me || !os::has_ended(owner >> 1U)) return lock_result::busy;
+  // The waiters bit is set: the dead owner has woken no waiter.
+  if (!replace(from, me | waiters_bit)) return lock_result::busy;
+  owner_died.store(1, std::memory_order_relaxed);  // only the owner reads it
+  return lock_result::owner_died;
 }
 
-acquired robust_lock::try_lock() noexcept {
-  const u64 me = owned_by_me();
-  if (take(os::nobody, me)) return acquired::yes;
+lock_result robust_lock::try_lock() noexcept {
+  const u64 me = this_owner();
+  if (replace(os::no_owner, me)) return lock_result::acquired;
   return take_over(word.load(std::memory_order_relaxed), me);
 }
 
-acquired robust_lock::lock(deadline end) noexcept {
-  const u64 me = owned_by_me();
-  if (take(os::nobody, me)) [[likely]] {
-    return acquired::yes;
+lock_result robust_lock::lock(deadline end) noexcept {
+  const u64 me = this_owner();
+  if (replace(os::no_owner, me)) [[likely]] {
+    return lock_result::acquired;
   }
-  for (int i = 0; i < looks; ++i) {
+  for (int i = 0; i < spins; ++i) {
     base::relax();
     // relaxed: the CAS decides
-    if (word.load(std::memory_order_relaxed) == os::nobody && take(os::nobody, me)) {
-      return acquired::yes;
+    if (word.load(std::memory_order_relaxed) == os::no_owner && replace(os::no_owner, me)) {
+      return lock_result::acquired;
     }
   }
-  for (slices pause(end);;) {
-    const bool over = pause.over();
+  for (wait_backoff backoff(end);;) {
+    const bool expired = backoff.expired();
     u64 seen = word.load(std::memory_order_relaxed);
-    if (seen == os::nobody) {
-      if (take(os::nobody, me | wanted)) return acquired::yes;
+    if (seen == os::no_owner) {
+      if (replace(os::no_owner, me | waiters_bit)) return lock_result::acquired;
       continue;
     }
-    // Also when it is over: the one wake for those that sleep may have been ours.
-    if ((seen & wanted) == 0 &&
-        !word.compare_exchange_weak(seen, seen | wanted, std::memory_order_relaxed)) {
+    // Also when the time is over: this thread may have consumed the one wake of an unlock(), and
+    // the next unlock() has to wake another waiter.
+    if ((seen & waiters_bit) == 0 &&
+        !word.compare_exchange_weak(seen, seen | waiters_bit, std::memory_order_relaxed)) {
       continue;
     }
-    if (!over) {
-      os::futex_wait(word, static_cast<u32>(seen | wanted), pause.next());
-      if (!pause.due()) continue;
+    if (!expired) {
+      os::futex_wait(word, static_cast<u32>(seen | waiters_bit), backoff.next_sleep());
+      if (!backoff.slice_ended()) continue;
     }
-    const acquired a = take_over(word.load(std::memory_order_relaxed), me);
-    if (over || a != acquired::no) return a;
+    const lock_result result = take_over(word.load(std::memory_order_relaxed), me);
+    if (expired || result != lock_result::busy) return result;
   }
 }
 
 void robust_lock::unlock() noexcept {
-  if (died.load(std::memory_order_relaxed) != 0) died.store(0, std::memory_order_relaxed);
-  // release: for the next owner. From here on the memory may be gone: a wake there finds nobody.
-  if ((word.exchange(os::nobody, std::memory_order_release) & wanted) != 0) {
+  if (owner_died.load(std::memory_order_relaxed) != 0) {
+    owner_died.store(0, std::memory_order_relaxed);
+  }
+  // release: for the next owner. After the exchange the memory may be gone: a wake on an address
+  // without waiters does nothing.
+  if ((word.exchange(os::no_owner, std::memory_order_release) & waiters_bit) != 0) {
     os::futex_wake(word, 1);
   }
 }

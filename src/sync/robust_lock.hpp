@@ -1,63 +1,72 @@
-// A lock in shared memory that outlives its owner: whoever waits for it looks now and then whether
-// the owner still lives, and takes it over if not.
+// A robust lock in shared memory: when its owner dies, a waiter finds out and takes the lock over.
+// Everything is in one word, which is also the futex that waiters sleep on (its low half).
 //
 //    63                            1   0
-//   +------------------------------+---+   owner: the life of the thread that has it (os/life.hpp),
-//   |            owner             | w |          0 when it is free
-//   +------------------------------+---+   w:     somebody may sleep on this word
+//   +------------------------------+---+   owner: identity of the owning thread (os/owner_id.hpp),
+//   |            owner             | w |          0 when the lock is free
+//   +------------------------------+---+   w:     waiters may sleep on this word
 //
-//   1. take: 0 -> owner, one CAS
-//   2. wait: set w, sleep while the word is what it then is (the futex is its low half: w and most
-//      of the owner); after a slice without a change, ask whether that thread has ended
-//   3. take over: dead owner -> owner and w, one CAS; died = 1
-//   4. leave: died = 0, word = 0 by an exchange; then wake one, if w was set. Who has slept takes
-//   it
-//      with w set, as others may sleep still
+//   word before -> after   | by                        | operation
+//   -----------------------+---------------------------+-------------------------------------------
+//   0        -> me         | any thread, CAS           | lock(), try_lock(): uncontended
+//   0        -> me+w       | a thread that has waited, | lock(): others may sleep still, so w stays
+//                          | CAS                       |
+//   O        -> O+w        | a waiter, CAS             | lock(): before it sleeps
+//   O        -> 0          | the owner, exchange       | unlock()
+//   O+w      -> 0          | the owner, exchange       | unlock(), then a wake for one waiter
+//   D or D+w -> me+w       | any thread that finds that| lock() after each slice, try_lock();
+//                          | owner D has ended, CAS    | owner_died = 1
 //
-// A thread that dies before 1 or after the exchange has nothing. In between the lock is taken over,
-// whatever step it was at. A wake that is lost (it dies before the wake, or the woken one dies)
-// costs the others the rest of their slice; none is lost otherwise, since whoever sleeps has w in
-// the word that it sleeps on. Nothing here points anywhere, the kernel keeps no list of such locks,
-// and who leaves does not look at the memory again, so it may go at any time: also at once, when
-// the next owner drops the last handle. (A robust pthread mutex is a link of a list that the kernel
-// follows, and all processes write.)
+// Why it survives a death at any point: before the first CAS and after the exchange the dying
+// thread owns nothing; in between the word names it, and a waiter takes the lock over. A wake that
+// is lost (the owner dies between exchange and wake, or the woken waiter dies) costs the other
+// waiters the rest of their slice. No other wake can be lost, since every sleeper sleeps on a word
+// that has w set.
+//
+// The word is not touched after the exchange in unlock(): the next owner may drop the last handle,
+// and with it this memory, at once. A robust pthread mutex does not fit: it is linked into a list
+// through shared memory that the kernel follows and every process can overwrite.
 #pragma once
 
 #include <atomic>
 #include <type_traits>
 
-#include "os/life.hpp"
+#include "os/owner_id.hpp"
 #include "sync/waiting.hpp"
 
 namespace procpool::sync {
 
-enum class acquired { no, yes, from_the_dead };
+enum class lock_result {
+  busy,        // not acquired in time
+  acquired,    // from the previous owner, which unlocked it
+  owner_died,  // acquired from an owner that has ended: what the lock protects may be half changed
+};
 
 struct robust_lock {
   std::atomic<u64> word;
-  std::atomic<u32> died;  // 1 when the owner has it from one that died
+  std::atomic<u32> owner_died;  // 1 while the owner has the lock from an owner that died
   u32 unused;
 
-  // May be called by any thread; the one that has it would wait until the end.
-  acquired lock(deadline end) noexcept;
-  // Does not wait, but does look whether the owner lives.
-  acquired try_lock() noexcept;
-  // By its owner.
+  // Any thread; the owner itself would wait until the deadline.
+  lock_result lock(deadline end) noexcept;
+  // Does not wait, but does check whether the owner is alive.
+  lock_result try_lock() noexcept;
+  // By the owner only.
   void unlock() noexcept;
 
   bool is_mine() const noexcept {
-    // relaxed: no other thread writes my life there, nor takes it away
-    return (word.load(std::memory_order_relaxed) & ~wanted) == owned_by_me();
+    // relaxed: only this thread stores and removes its own identity
+    return (word.load(std::memory_order_relaxed) & ~waiters_bit) == this_owner();
   }
-  bool is_locked() const noexcept { return word.load(std::memory_order_relaxed) != os::nobody; }
+  bool is_locked() const noexcept { return word.load(std::memory_order_relaxed) != os::no_owner; }
 
  private:
-  static constexpr u64 wanted = 1;
+  static constexpr u64 waiters_bit = 1;
 
-  // The highest bit of a thread's life is 0.
-  static u64 owned_by_me() noexcept { return os::this_thread_life() << 1U; }
-  bool take(u64 from, u64 to) noexcept;
-  acquired take_over(u64 from, u64 me) noexcept;
+  // The highest bit of a thread's identity is 0, so nothing is shifted out.
+  static u64 this_owner() noexcept { return os::this_thread_owner() << 1U; }
+  bool replace(u64 from, u64 to) noexcept;
+  lock_result take_over(u64 from, u64 me) noexcept;
 };
 static_assert(sizeof(robust_lock) == 16 && std::is_standard_layout_v<robust_lock>);
 

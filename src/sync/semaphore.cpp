@@ -1,11 +1,20 @@
 // procpool::counting_semaphore, bounded_semaphore and permit.
 //
-//   +---------+-----------+-------+-------+--------------------------+---------+
-//   | monitor | available | limit | freed | permits: one per process | journal |
-//   +---------+-----------+-------+-------+--------------------------+---------+
+//   +----------------+-----------+-------+----------+-------------------------------+----------+
+//   | guarded_header | available | limit | released | permits: a holding a process  | undo log |
+//   +----------------+-----------+-------+----------+-------------------------------+----------+
 //
-// A permit moves one from `available` to the process's tally, in one section; whoever waits brings
-// back what the dead have there.
+//   operation                    | available | holding of the process | then
+//   -----------------------------+-----------+------------------------+---------------------------
+//   acquire()                    | -1        |                        |
+//   release(n)                   | +n        |                        | wakes n waiters
+//   permit: constructor          | -1        | +1                     |
+//   permit: release, destructor  | +1        | -1                     | wakes all waiters
+//   a process with n permits died| +n        | -n                     | wakes all waiters
+//
+// Each row is one transaction. A plain acquire() belongs to no process and is lost when the process
+// dies; a permit is in the holding of its process, and waiters put the permits of dead processes
+// back (at most up to the limit).
 #include "procpool/semaphore.hpp"
 
 #include <algorithm>
@@ -16,83 +25,84 @@
 
 #include "procpool/errors.hpp"
 #include "sync/object.hpp"
-#include "sync/section.hpp"
+#include "sync/transaction.hpp"
 
 namespace procpool {
 namespace {
 
-using sync::channel;
 using sync::deadline;
-using sync::section;
-using sync::tallies;
-using sync::tally;
+using sync::event_count;
+using sync::holding;
+using sync::holdings;
+using sync::transaction;
 using sync::u64;
 
-constexpr std::size_t journal_records = 8;
+constexpr std::size_t undo_capacity = 8;
 constexpr std::size_t least_permits = 200, most_permits = 4096;
 constexpr u64 highest = static_cast<u64>(std::numeric_limits<std::ptrdiff_t>::max());
 
 struct semaphore_words {
-  sync::monitor monitor;
+  sync::guarded_header header;
   std::atomic<u64> available;
   std::atomic<u64> limit;
-  channel freed;
+  event_count released;
 };
 static_assert(sizeof(semaphore_words) == 64 && std::is_standard_layout_v<semaphore_words>);
 
 constexpr std::size_t fixed_bytes =
-    sizeof(semaphore_words) + journal_records * sizeof(sync::journal_record);
+    sizeof(semaphore_words) + undo_capacity * sizeof(sync::undo_record);
 
-// With a place for each process that can have one.
+// With a holding for each process that can have a permit, within limits.
 std::size_t bytes_for(std::ptrdiff_t initial) {
   if (initial < 0) {
     throw std::invalid_argument("procpool: a semaphore cannot begin with " +
                                 std::to_string(initial));
   }
   const auto n = std::clamp(static_cast<std::size_t>(initial), least_permits, most_permits);
-  return fixed_bytes + n * sizeof(tally);
+  return fixed_bytes + n * sizeof(holding);
 }
 
 // A semaphore as this process has it mapped.
 struct view {
   sync::guarded_memory memory;
   semaphore_words& words;
-  tallies permits;
+  holdings permits;
 
   view(std::byte* data, std::size_t bytes)
-      : memory{data, bytes, journal_records},
+      : memory{data, bytes, undo_capacity},
         words(memory.as<semaphore_words>()),
-        permits{reinterpret_cast<tally*>(data + sizeof(semaphore_words)),
-                (bytes - fixed_bytes) / sizeof(tally)} {}
+        permits{reinterpret_cast<holding*>(data + sizeof(semaphore_words)),
+                (bytes - fixed_bytes) / sizeof(holding)} {}
 
-  // n more, but never more than the limit.
-  void give_back(section& s, u64 n) const {
-    const u64 now = section::get(words.available);
-    const u64 room = section::get(words.limit) - std::min(now, section::get(words.limit));
-    s.set(words.available, now + std::min(n, room));
+  // Makes n more available, but never more than the limit.
+  void put_back(transaction& tx, u64 n) const {
+    const u64 now = transaction::get(words.available);
+    const u64 room = transaction::get(words.limit) - std::min(now, transaction::get(words.limit));
+    tx.set(words.available, now + std::min(n, room));
   }
-  bool patrol() const {
+  bool check_liveness() const {
     const bool any =
-        permits.bury_the_dead(memory, [&](section& s, u64 count) { give_back(s, count); });
-    if (any) words.freed.signal_all();
+        permits.reap_dead(memory, [&](transaction& tx, u64 count) { put_back(tx, count); });
+    if (any) words.released.notify_all();
     return any;
   }
-  bool take(section& s) const {
-    const u64 now = section::get(words.available);
+  bool acquire_one(transaction& tx) const {
+    const u64 now = transaction::get(words.available);
     if (now == 0) return false;
-    s.set(words.available, now - 1);
+    tx.set(words.available, now - 1);
     return true;
   }
-  bool take_as_permit(section& s) const {
-    if (section::get(words.available) == 0) return false;
-    tally* mine = permits.of_or_new(s, os::this_process_life());
+  bool acquire_as_permit(transaction& tx) const {
+    if (transaction::get(words.available) == 0) return false;
+    holding* mine = permits.find_or_add(tx, os::this_process_owner());
     if (mine == nullptr) return false;
-    s.add(mine->count, 1);
-    return take(s);
+    tx.add(mine->count, 1);
+    return acquire_one(tx);
   }
   bool acquire(deadline end) const {
     return sync::await(
-        memory, words.freed, end, [&](section& s) { return take(s); }, [&] { return patrol(); });
+        memory, words.released, end, [&](transaction& tx) { return acquire_one(tx); },
+        [&] { return check_liveness(); });
   }
 };
 
@@ -109,7 +119,7 @@ counting_semaphore::counting_semaphore(std::ptrdiff_t initial, bool bounded)
     : sync_handle(kind, bytes_for(initial)) {
   const auto n = static_cast<u64>(initial);
   const view v(memory(), bytes());
-  // relaxed: others get the handle with a task
+  // relaxed: other processes get the handle by a task, which orders this store
   v.words.available.store(n, std::memory_order_relaxed);
   v.words.limit.store(bounded ? n : highest, std::memory_order_relaxed);
 }
@@ -128,53 +138,56 @@ void counting_semaphore::release(std::ptrdiff_t n) const {
   }
   const view v(memory(), bytes());
   {
-    section s(v.memory);
-    const u64 now = section::get(v.words.available), limit = section::get(v.words.limit);
+    transaction tx(v.memory);
+    const u64 now = transaction::get(v.words.available), limit = transaction::get(v.words.limit);
     if (now > limit || static_cast<u64>(n) > limit - now) {
       throw invalid_state_error("release(" + std::to_string(n) + ") of a semaphore that has " +
                                 std::to_string(now) + " of at most " + std::to_string(limit) +
                                 ": release once for each acquire(), or use procpool::permit");
     }
-    s.set(v.words.available, now + static_cast<u64>(n));
+    tx.set(v.words.available, now + static_cast<u64>(n));
   }
-  v.words.freed.signal(at_most_int(n));
+  v.words.released.notify(at_most_int(n));
 }
 
 std::ptrdiff_t counting_semaphore::available() const {
   const view v(memory(), bytes());
-  const section s(v.memory);
-  return static_cast<std::ptrdiff_t>(section::get(v.words.available));
+  const transaction tx(v.memory);
+  return static_cast<std::ptrdiff_t>(transaction::get(v.words.available));
 }
 
 bool counting_semaphore::acquire_permit(const duration* limit) const {
   const view v(memory(), bytes());
   return sync::await(
-      v.memory, v.words.freed, sync::end_of(limit), [&](section& s) { return v.take_as_permit(s); },
-      [&] { return v.patrol(); });
+      v.memory, v.words.released, sync::end_of(limit),
+      [&](transaction& tx) { return v.acquire_as_permit(tx); }, [&] { return v.check_liveness(); });
 }
 
 void counting_semaphore::return_permit(std::uint64_t process) const noexcept {
-  if (process != os::this_process_life()) return;
+  if (process != os::this_process_owner()) return;
   const view v(memory(), bytes());
   {
-    section s(v.memory);
-    tally* mine = v.permits.of(process);
-    if (mine == nullptr || section::get(mine->count) == 0) return;  // somebody has written there
-    const u64 left = section::get(mine->count) - 1;
-    s.set(mine->count, left);
-    if (left == 0) s.set(mine->life, os::nobody);
-    v.give_back(s, 1);
+    transaction tx(v.memory);
+    holding* mine = v.permits.find(process);
+    // Only if a process has overwritten the table.
+    if (mine == nullptr || transaction::get(mine->count) == 0) return;
+    const u64 left = transaction::get(mine->count) - 1;
+    tx.set(mine->count, left);
+    if (left == 0) tx.set(mine->owner, os::no_owner);
+    v.put_back(tx, 1);
   }
-  // One that waits for a place among the processes may not be the one that is woken.
-  v.words.freed.signal_all();
+  // All of them: a waiter may wait for a free holding instead of for a permit, and a single wake
+  // could reach a waiter for which there is still none.
+  v.words.released.notify_all();
 }
 
-permit::permit(counting_semaphore s) : semaphore_(std::move(s)), process_(os::this_process_life()) {
+permit::permit(counting_semaphore s)
+    : semaphore_(std::move(s)), process_(os::this_process_owner()) {
   semaphore_->acquire_permit(nullptr);
 }
 
 permit::permit(counting_semaphore s, duration d)
-    : semaphore_(std::move(s)), process_(os::this_process_life()) {
+    : semaphore_(std::move(s)), process_(os::this_process_owner()) {
   if (!semaphore_->acquire_permit(&d)) semaphore_.reset();
 }
 

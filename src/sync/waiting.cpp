@@ -10,7 +10,7 @@ namespace procpool::sync {
 
 deadline deadline::after(duration d) noexcept {
   const auto now = clock::now();
-  if (!(d > duration::zero())) return deadline(now);  // also not a number
+  if (!(d > duration::zero())) return deadline(now);  // also for NaN
   if (d > duration(4e9)) return never();              // the clock counts nanoseconds in 63 bits
   return deadline(now + std::chrono::ceil<clock::duration>(d));  // never too early
 }
@@ -20,31 +20,32 @@ std::chrono::nanoseconds deadline::left() const noexcept {
   return os::time_left(end_);
 }
 
-std::chrono::nanoseconds slices::next() noexcept {
-  if (!std::exchange(begun_, true)) look_ = deadline::in(slice_);
-  return std::max<std::chrono::nanoseconds>(std::min(look_.left(), end_.left()),
+std::chrono::nanoseconds wait_backoff::next_sleep() noexcept {
+  if (!std::exchange(begun_, true)) slice_end_ = deadline::in(slice_);
+  return std::max<std::chrono::nanoseconds>(std::min(slice_end_.left(), end_.left()),
                                             std::chrono::microseconds(1));
 }
 
-bool slices::due() noexcept {
-  if (look_.left() != std::chrono::nanoseconds::zero()) return false;
+bool wait_backoff::slice_ended() noexcept {
+  if (slice_end_.left() != std::chrono::nanoseconds::zero()) return false;
   slice_ = std::min<std::chrono::nanoseconds>(2 * slice_, longest_slice);
-  look_ = deadline::in(slice_);
+  slice_end_ = deadline::in(slice_);
   return true;
 }
 
-void channel::sleep(u32 seen, std::chrono::nanoseconds time) noexcept {
-  // seq_cst, with signal(): either it sees a sleeper, or the kernel sees its new number
-  sleepers.fetch_add(1, std::memory_order_seq_cst);
+void event_count::wait(u32 seen, std::chrono::nanoseconds time) noexcept {
+  // seq_cst, paired with notify(): either the notifier sees this waiter, or the kernel sees the new
+  // sequence number
+  waiters.fetch_add(1, std::memory_order_seq_cst);
   os::futex_wait(sequence, seen, time);
-  sleepers.fetch_sub(1, std::memory_order_relaxed);
+  waiters.fetch_sub(1, std::memory_order_relaxed);
 }
 
-void channel::signal(int n) noexcept {
+void event_count::notify(int n) noexcept {
   sequence.fetch_add(1, std::memory_order_seq_cst);
-  if (sleepers.load(std::memory_order_seq_cst) != 0) os::futex_wake(sequence, n);
+  if (waiters.load(std::memory_order_seq_cst) != 0) os::futex_wake(sequence, n);
 }
 
-void channel::signal_all() noexcept { signal(std::numeric_limits<int>::max()); }
+void event_count::notify_all() noexcept { notify(std::numeric_limits<int>::max()); }
 
 }  // namespace procpool::sync

@@ -1,7 +1,12 @@
-// How the primitives of this folder wait: on a word of shared memory, in slices that grow from one
-// millisecond to a tenth of a second. After each one the waiter looks again, at the state and at
-// whether those that it waits for are alive, since a wake can die with the process that it woke or
-// that was about to send it. A death so costs time, and never a hang. Any thread; never throws.
+// How the primitives of this folder wait on a word of shared memory.
+//
+// A wake-up can be lost: the process that was about to send it dies, or the process that the kernel
+// has woken dies before it acts. So no wait relies on a wake-up alone. Every wait is cut into
+// slices, of 1 ms at first and 100 ms at most; after each slice the waiter checks the state again,
+// and whether the processes that it waits for are alive. A death costs the others time, and never
+// makes them hang.
+//
+// Any thread; nothing here throws.
 #pragma once
 
 #include <atomic>
@@ -23,12 +28,12 @@ inline constexpr std::chrono::milliseconds first_slice{1}, longest_slice{100};
 class deadline {
  public:
   static deadline never() noexcept { return deadline(clock::time_point::max()); }
-  // Now for a negative time, and for what is no number.
+  // A negative duration, and one that is not a number, count as zero.
   static deadline after(duration d) noexcept;
 
   static deadline in(std::chrono::nanoseconds d) noexcept { return deadline(clock::now() + d); }
 
-  // Nothing once it has passed.
+  // The time until the deadline; zero once it has passed.
   std::chrono::nanoseconds left() const noexcept;
 
  private:
@@ -37,35 +42,42 @@ class deadline {
   clock::time_point end_;
 };
 
-// When a waiter looks at more than the word that it sleeps on. The first slice begins with the
-// first next(): who need not wait does not look at the clock.
-class slices {
+// The slices of one wait: each is twice as long as the one before, up to longest_slice. The first
+// slice begins with the first next_sleep(), so that an operation that need not wait never reads the
+// clock.
+class wait_backoff {
  public:
-  explicit slices(deadline end) noexcept : end_(end) {}
-  bool over() const noexcept { return end_.left() == std::chrono::nanoseconds::zero(); }
-  // How long to sleep now; never nothing, so that who is not over() does not spin.
-  std::chrono::nanoseconds next() noexcept;
-  // Whether the slice has ended, however often the sleep was interrupted; then the next begins.
-  bool due() noexcept;
+  explicit wait_backoff(deadline end) noexcept : end_(end) {}
+  // Whether the deadline of the whole wait has passed.
+  bool expired() const noexcept { return end_.left() == std::chrono::nanoseconds::zero(); }
+  // How long to sleep now: the rest of the slice or of the wait. Never zero, so that a waiter that
+  // has not expired does not spin.
+  std::chrono::nanoseconds next_sleep() noexcept;
+  // Whether the slice has ended (a sleep may have been interrupted earlier); if so, the next slice
+  // begins, and the caller checks the state and the liveness of others.
+  bool slice_ended() noexcept;
 
  private:
   deadline end_;
   std::chrono::nanoseconds slice_ = first_slice;
   bool begun_ = false;
-  deadline look_ = deadline::never();
+  deadline slice_end_ = deadline::never();
 };
 
-// What changes when those that sleep here have to look again. In shared memory.
-struct channel {
-  std::atomic<u32> sequence;
-  std::atomic<u32> sleepers;  // one that died here still counts: a system call too many, no more
+// An event count in shared memory: a sequence number that grows with every notification, and the
+// number of waiters, so that a notification without waiters needs no system call. A waiter reads
+// current(), checks its condition, and then calls wait(): a notification in between changes the
+// sequence, and the kernel does not let it sleep.
+struct event_count {
+  std::atomic<u32> sequence;  // the futex
+  std::atomic<u32> waiters;   // a waiter that died still counts, at the price of needless wakes
 
-  u32 now() const noexcept { return sequence.load(std::memory_order_relaxed); }
-  // Until there was a signal after `seen`, or the time is over.
-  void sleep(u32 seen, std::chrono::nanoseconds time) noexcept;
-  void signal(int n) noexcept;
-  void signal_all() noexcept;
+  u32 current() const noexcept { return sequence.load(std::memory_order_relaxed); }
+  // Returns after a notification later than `seen`, when the time is over, or spuriously.
+  void wait(u32 seen, std::chrono::nanoseconds time) noexcept;
+  void notify(int n) noexcept;
+  void notify_all() noexcept;
 };
-static_assert(sizeof(channel) == 8 && std::is_standard_layout_v<channel>);
+static_assert(sizeof(event_count) == 8 && std::is_standard_layout_v<event_count>);
 
 }  // namespace procpool::sync

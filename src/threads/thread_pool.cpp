@@ -17,7 +17,7 @@
 #include "runtime/at_exit.hpp"
 #include "runtime/process_role.hpp"
 
-namespace procpool::parent {
+namespace procpool::detail {
 namespace {
 
 constexpr int most_by_default = 32, more_than_cpus = 4;
@@ -29,9 +29,6 @@ struct registry {
 };
 constinit base::per_process<registry> registries;
 registry& all_thread_pools() { return registries.get(); }
-
-// The pool that this thread belongs to.
-constinit thread_local thread_pool* pool_of_this_thread = nullptr;
 
 int checked_workers(const std::optional<int>& wanted) {
   if (wanted && *wanted < 1) {
@@ -63,8 +60,6 @@ thread_pool::thread_pool(thread_pool_options options)
 
 thread_pool::~thread_pool() = default;
 
-bool thread_pool::has_this_thread() const noexcept { return pool_of_this_thread == this; }
-
 void thread_pool::check_open() const {
   if (!broken_.empty()) throw broken_thread_pool(broken_);
   if (stopping_) {
@@ -72,7 +67,7 @@ void thread_pool::check_open() const {
   }
 }
 
-void thread_pool::commit(detail::local_task* task) {
+void thread_pool::commit(local_task* task) {
   const std::lock_guard lock(mutex_);
   check_open();
   if (!exit_hook_set_) {
@@ -92,7 +87,7 @@ void thread_pool::commit(detail::local_task* task) {
       if (alive_ == 0) throw;  // otherwise it waits for another one
     }
   }
-  task->pool_ = this;
+  task->group_ = id();
   task->next_ = nullptr;
   (last_ == nullptr ? first_ : last_->next_) = task;
   last_ = task;
@@ -117,13 +112,13 @@ void thread_pool::start_thread() {
 }
 
 void thread_pool::work(std::size_t index) {
-  pool_of_this_thread = this;
+  runtime::enter_group(*this);
   const std::string number = "_" + std::to_string(index);
   os::name_this_thread(name_.substr(0, os::longest_thread_name - number.size()) + number);
   if (!initialize(index)) return;
   std::unique_lock lock(mutex_);
   seat& own = *seats_[index];
-  while (detail::local_task* task = take(lock, own)) {
+  while (local_task* task = take(lock, own)) {
     lock.unlock();
     const bool begun = task->begin();
     if (begun) {
@@ -136,7 +131,7 @@ void thread_pool::work(std::size_t index) {
     ++idle_;
     lock.unlock();
     if (begun) task->finish();
-    task->let_go();
+    task->release_object();
     lock.lock();
   }
   lock.unlock();
@@ -144,9 +139,9 @@ void thread_pool::work(std::size_t index) {
 }
 
 // The next task; null: there will be none. Whoever comes here counts as idle.
-detail::local_task* thread_pool::take(std::unique_lock<std::mutex>& lock, seat& own) {
+local_task* thread_pool::take(std::unique_lock<std::mutex>& lock, seat& own) {
   work_cv_.wait(lock, [this] { return first_ != nullptr || stopping_; });
-  detail::local_task* task = first_;
+  local_task* task = first_;
   if (task == nullptr) return nullptr;
   first_ = task->next_;
   if (first_ == nullptr) last_ = nullptr;
@@ -164,8 +159,7 @@ bool thread_pool::initialize(std::size_t index) noexcept {
   } catch (...) {
     std::string why = "out of memory";  // which needs none
     try {
-      why = "the initializer of this thread pool failed: " +
-            detail::describe(std::current_exception());
+      why = "the initializer of this thread pool failed: " + describe(std::current_exception());
     } catch (const std::bad_alloc&) {
     }
     break_with(std::move(why));
@@ -181,23 +175,23 @@ void thread_pool::break_with(std::string why) noexcept {
   } catch (const std::bad_alloc&) {
     error = std::current_exception();
   }
-  detail::local_task* lost = nullptr;
+  local_task* lost = nullptr;
   {
     const std::lock_guard lock(mutex_);
     broken_ = std::move(why);
     stopping_ = true;
     lost = take_all();
-    call_off(error);
+    abort(error);
     work_cv_.notify_all();
   }
   while (lost != nullptr) {
-    detail::local_task* task = std::exchange(lost, lost->next_);
+    local_task* task = std::exchange(lost, lost->next_);
     task->fail(error);
-    task->let_go();
+    task->release_object();
   }
 }
 
-detail::local_task* thread_pool::take_all() noexcept {
+local_task* thread_pool::take_all() noexcept {
   queued_ = 0;
   last_ = nullptr;
   return std::exchange(first_, nullptr);
@@ -219,31 +213,31 @@ void thread_pool::shutdown(const shutdown_options& o) {
     throw std::invalid_argument(
         "shutdown_options::timeout needs processes: a thread that runs cannot be stopped");
   }
-  detail::local_task* dropped = nullptr;
+  local_task* dropped = nullptr;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     if (o.cancel_futures) {
       dropped = take_all();
-      call_off(std::make_exception_ptr(cancelled_error()));
+      abort(std::make_exception_ptr(cancelled_error()));
     } else if (o.wait && has_this_thread()) {
-      call_off(std::make_exception_ptr(shutdown_error(
+      abort(std::make_exception_ptr(shutdown_error(
           "a task of this pool shuts it down, and waits for the threads that wait for it in a "
           "broadcast: the broadcast was aborted")));
     }
     work_cv_.notify_all();
   }
   while (dropped != nullptr) {
-    detail::local_task* task = std::exchange(dropped, dropped->next_);
+    local_task* task = std::exchange(dropped, dropped->next_);
     task->cancel(false);
-    task->let_go();
+    task->release_object();
   }
   if (o.wait) wait_for_the_end();
 }
 
 // Threads of the pool do not wait for themselves, nor for others that wait here.
 void thread_pool::wait_for_the_end() {
-  const std::size_t self = pool_of_this_thread == this ? 1 : 0;
+  const std::size_t self = has_this_thread() ? 1 : 0;
   std::vector<std::thread> ended;
   {
     std::unique_lock lock(mutex_);
@@ -284,8 +278,8 @@ pool_stats thread_pool::stats() const {
     if (s.busy) ++out.running;
     out.workers.push_back(w);
   }
-  for (const detail::local_task* t = first_; t != nullptr; t = t->next_) {
-    if (t->status() == detail::task_status::pending) ++out.pending;
+  for (const local_task* t = first_; t != nullptr; t = t->next_) {
+    if (t->status() == task_status::pending) ++out.pending;
   }
   out.done = submitted_ - out.pending - out.running;
   return out;
@@ -313,44 +307,31 @@ void thread_pool::finish_all(bool cancel) noexcept {
 
 // --- threads that wait for their own pool --------------------------------------------------------
 
-thread_pool::waiting_scope::waiting_scope(const awaited& what, bool for_ever) : what_(what) {
-  thread_pool* const pool = pool_of_this_thread;
-  // In a copy of the process, made by a task of that pool, nobody else waits.
-  if (pool == nullptr || !for_ever || !pool->is_here()) return;
-  const std::lock_guard lock(pool->mutex_);
-  next_ = std::exchange(pool->waiting_, this);
-  ++pool->waiting_threads_;
-  if (pool->deadlocked()) pool->call_off_stuck();
-  if (pool->deadlocked()) {
-    pool->waiting_ = next_;
-    --pool->waiting_threads_;
+bool thread_pool::begin_waiting(runtime::waiting_scope& scope) {
+  // In a copy of the process, made by a task of this pool, no other thread waits.
+  if (!is_here()) return false;
+  const std::lock_guard lock(mutex_);
+  waiting_.add(scope);
+  if (deadlocked()) abort_stuck();
+  if (deadlocked()) {
+    waiting_.remove(scope);
     throw_deadlock();
-  }
-  pool_ = pool;
-}
-
-thread_pool::waiting_scope::~waiting_scope() {
-  if (pool_ == nullptr) return;
-  const std::lock_guard lock(pool_->mutex_);
-  waiting_scope** at = &pool_->waiting_;
-  while (*at != this) at = &(*at)->next_;
-  *at = next_;
-  --pool_->waiting_threads_;
-}
-
-// Under the mutex. One whose wait is over runs on as soon as it wakes.
-bool thread_pool::deadlocked() const noexcept {
-  const std::size_t meeting = gathering_ != nullptr ? gathering_->here : 0;
-  if (waiting_threads_ == 0 || waiting_threads_ + closing_ + meeting < alive_) return false;
-  for (const waiting_scope* w = waiting_; w != nullptr; w = w->next_) {
-    if (!w->what_.depends_on(*this)) return false;
   }
   return true;
 }
 
-}  // namespace procpool::parent
+void thread_pool::end_waiting(runtime::waiting_scope& scope) noexcept {
+  const std::lock_guard lock(mutex_);
+  waiting_.remove(scope);
+}
 
-namespace procpool::detail {
+// Under the mutex. One whose wait is over runs on as soon as it wakes.
+bool thread_pool::deadlocked() const noexcept {
+  const std::size_t meeting = rendezvous_ != nullptr ? rendezvous_->here : 0;
+  if (waiting_.count() == 0 || waiting_.count() + closing_ + meeting < alive_) return false;
+  return waiting_.all_depend_on(id());
+}
+
 namespace {
 
 void check(const task_options& o) {
@@ -363,38 +344,38 @@ void check(const task_options& o) {
 
 }  // namespace
 
-parent::thread_pool& use(const thread_hold& pool) {
+thread_pool& use(const thread_pool_ptr& pool) {
   if (pool == nullptr || !pool->is_here()) throw_unusable(pool != nullptr);
   return *pool;
 }
 
-state_ptr commit(const thread_hold& pool, local_ptr task, const task_options* options) {
+state_ptr commit(const thread_pool_ptr& pool, local_ptr task, const task_options* options) {
   if (options != nullptr) check(*options);
-  task->keep();
+  task->retain_object();
   try {
     use(pool).commit(task.get());
   } catch (...) {
-    task->let_go();
+    task->release_object();
     throw;
   }
   return state_ptr(task.release());
 }
 
-const error_handler& on_error_of(const thread_hold& pool) { return use(pool).on_error(); }
-int max_workers_of(const thread_hold& pool) { return use(pool).max_workers(); }
+const error_handler& on_error_of(const thread_pool_ptr& pool) { return use(pool).on_error(); }
+int max_workers_of(const thread_pool_ptr& pool) { return use(pool).max_workers(); }
 
-thread_pool_ref::thread_pool_ref(thread_pool_options options)
+owned_thread_pool::owned_thread_pool(thread_pool_options options)
     : uncaught_(std::uncaught_exceptions()) {
   if (runtime::current_role() != runtime::process_role::parent) return;
   runtime::install_fork_handlers();
-  pool_ = std::make_shared<parent::thread_pool>(std::move(options));
+  pool_ = std::make_shared<thread_pool>(std::move(options));
 }
 
-thread_pool_ref::~thread_pool_ref() {
+owned_thread_pool::~owned_thread_pool() {
   if (pool_ == nullptr) return;
   if (!pool_->is_here()) {
     // A copy of the process has none of the threads: their handles cannot be joined there.
-    [[maybe_unused]] const auto* kept = new (std::nothrow) thread_hold(std::move(pool_));
+    [[maybe_unused]] const auto* kept = new (std::nothrow) thread_pool_ptr(std::move(pool_));
     return;
   }
   if (!let_go_) {
@@ -407,11 +388,11 @@ thread_pool_ref::~thread_pool_ref() {
   pool_->abandon();
 }
 
-void thread_pool_ref::shutdown(const shutdown_options& options) {
+void owned_thread_pool::shutdown(const shutdown_options& options) {
   let_go_ = !options.wait;
   use(pool_).shutdown(options);
 }
 
-pool_stats thread_pool_ref::stats() const { return use(pool_).stats(); }
+pool_stats owned_thread_pool::stats() const { return use(pool_).stats(); }
 
 }  // namespace procpool::detail

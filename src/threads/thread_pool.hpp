@@ -22,72 +22,51 @@
 #include <vector>
 
 #include "procpool/detail/executor/thread_access.hpp"
+#include "runtime/blocking_guard.hpp"
 
-namespace procpool::parent {
+namespace procpool::detail {
 
 // Where the tasks of one broadcast meet. Under the pool's mutex.
-struct thread_meeting {
-  thread_meeting(thread_pool& p, std::size_t n) : pool(p), places(n) {}
-  bool is_over() const { return here == places || called_off; }
+struct thread_rendezvous {
+  thread_rendezvous(thread_pool& p, std::size_t n) : pool(p), places(n) {}
+  bool is_over() const { return here == places || abort_reason; }
 
   thread_pool& pool;  // outlives its threads, and the caller
   const std::size_t places;
-  std::size_t here = 0;           // tasks that have come
-  std::exception_ptr called_off;  // why
+  std::size_t here = 0;             // tasks that have come
+  std::exception_ptr abort_reason;  // why
 };
 
-class thread_pool : public std::enable_shared_from_this<thread_pool> {
+class thread_pool final : public runtime::thread_group,
+                          public std::enable_shared_from_this<thread_pool> {
  public:
   // Throws std::invalid_argument.
   explicit thread_pool(thread_pool_options options);
   ~thread_pool();
 
   // Takes one reference over, unless it throws.
-  void commit(detail::local_task* task);
+  void commit(local_task* task);
   void shutdown(const shutdown_options& options);
   void abandon() noexcept;  // the executor is gone
   int max_workers() const noexcept { return max_workers_; }
   // False in a copy of the process that has made it.
   bool is_here() const noexcept { return home_.is_here(); }
   pool_stats stats() const;
-  const detail::error_handler& on_error() const noexcept { return on_error_; }
-  bool has_this_thread() const noexcept;
+  const error_handler& on_error() const noexcept { return on_error_; }
+  bool has_this_thread() const noexcept { return runtime::current_group() == this; }
   // At exit: whatever is left runs, or is cancelled.
   static void finish_all(bool cancel) noexcept;
 
-  // thread_meeting.cpp. Of one at a time, whose caller holds `broadcasting()`.
+  // thread_rendezvous.cpp. Of one at a time, whose caller holds `broadcasting()`.
   std::mutex& broadcasting() noexcept { return broadcasting_; }
-  std::shared_ptr<thread_meeting> call_meeting();
-  void come_to(thread_meeting& m);
-  void hold(thread_meeting& m);
-  void end_meeting(thread_meeting& m) noexcept;
+  std::shared_ptr<thread_rendezvous> open_rendezvous();
+  void arrive_and_wait(thread_rendezvous& m);
+  void await_all(thread_rendezvous& m);
+  void abort_if_open(thread_rendezvous& m) noexcept;
 
-  // What a thread may sleep for without an end.
-  class awaited {
-   public:
-    // Whether only threads of this pool could wake it. Under the pool's mutex.
-    virtual bool depends_on(const thread_pool& pool) const noexcept = 0;
-
-   protected:
-    ~awaited() = default;
-  };
-
-  // Around such a sleep. Throws nested_use_error if all threads of the pool that the caller belongs
-  // to sleep for what depends on that pool: nobody would ever wake them. If some of them wait for a
-  // broadcast instead, that is called off.
-  class waiting_scope {
-   public:
-    explicit waiting_scope(const awaited& what, bool for_ever = true);
-    ~waiting_scope();
-    waiting_scope(const waiting_scope&) = delete;
-    waiting_scope& operator=(const waiting_scope&) = delete;
-
-   private:
-    thread_pool* pool_ = nullptr;  // null: there is nothing to fear
-    const awaited& what_;
-    waiting_scope* next_ = nullptr;
-    friend thread_pool;
-  };
+  // If threads that come to a broadcast are all that is missing, the broadcast is aborted.
+  bool begin_waiting(runtime::waiting_scope& scope) override;
+  void end_waiting(runtime::waiting_scope& scope) noexcept override;
 
  private:
   struct seat {
@@ -101,32 +80,31 @@ class thread_pool : public std::enable_shared_from_this<thread_pool> {
   void work(std::size_t index);
   bool initialize(std::size_t index) noexcept;
   void break_with(std::string why) noexcept;
-  detail::local_task* take(std::unique_lock<std::mutex>& lock, seat& own);
-  detail::local_task* take_all() noexcept;
+  local_task* take(std::unique_lock<std::mutex>& lock, seat& own);
+  local_task* take_all() noexcept;
   void leave(std::size_t index) noexcept;
   void wait_for_the_end();
   bool deadlocked() const noexcept;
-  void call_off(std::exception_ptr why) noexcept;
-  void call_off_stuck() noexcept;
+  void abort(std::exception_ptr why) noexcept;
+  void abort_stuck() noexcept;
 
-  const detail::home_process home_;
+  const home_process home_;
   const thread_pool_options options_;
   const int max_workers_;
   const std::string name_;
-  const detail::error_handler on_error_;
+  const error_handler on_error_;
 
   mutable std::mutex mutex_;
-  std::condition_variable work_cv_, ended_cv_, meeting_cv_;
-  detail::local_task *first_ = nullptr, *last_ = nullptr;
+  std::condition_variable work_cv_, ended_cv_, rendezvous_cv_;
+  local_task *first_ = nullptr, *last_ = nullptr;
   std::size_t queued_ = 0, submitted_ = 0, idle_ = 0, alive_ = 0;
   std::size_t closing_ = 0;  // threads of the pool that are in shutdown()
   std::vector<std::unique_ptr<seat>> seats_;
-  waiting_scope* waiting_ = nullptr;  // threads of the pool that wait, so many:
-  std::size_t waiting_threads_ = 0;
-  thread_meeting* gathering_ = nullptr;  // that is not over
-  std::string broken_;                   // why; empty: it is not
+  runtime::waiting_threads waiting_;
+  thread_rendezvous* rendezvous_ = nullptr;  // that is not over
+  std::string broken_;                       // why; empty: it is not
   bool stopping_ = false, abandoned_ = false, exit_hook_set_ = false;
   std::mutex broadcasting_;  // held by the caller of a broadcast, before the other one
 };
 
-}  // namespace procpool::parent
+}  // namespace procpool::detail

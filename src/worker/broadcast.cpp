@@ -15,11 +15,11 @@ constexpr std::chrono::seconds longest_sleep{1};  // a wake may die with its sen
 
 }  // namespace
 
-void wait_at_meeting(const meeting_words& words, std::uint32_t place) {
+void arrive_and_wait(const rendezvous_words& words, std::uint32_t place) {
   std::atomic<std::uint32_t>& state = sync::gate_of(words);
   // seq_cst: before the look whether the caller sleeps
   sync::place_of(words, place).store(1);
-  shm::ring_bell(*shm::current_page());
+  shm::ring_doorbell(*shm::current_page());
   constexpr auto closed = static_cast<std::uint32_t>(gate::closed);
   // acquire: the gate is opened once, and comes with nothing but itself
   while (state.load(std::memory_order_acquire) == closed) {

@@ -17,7 +17,7 @@ constexpr u64 worth_asking_us = 50;  // a hundred times what asking costs
 }  // namespace
 
 void loop::run(u64 most_tasks) {
-  shm::worker_line& line = region_->line(seat_);
+  shm::worker_block& block = region_->worker(seat_);
   const u64 worth_asking = worth_asking_us * region_->header().cycles_per_us;
   u64 done = 0;
   while (shm::slot* s = source_.next()) {
@@ -35,7 +35,7 @@ void loop::run(u64 most_tasks) {
     }
     publish(*s);
     // relaxed: advisory
-    line.tasks.store(++done, std::memory_order_relaxed);
+    block.tasks.store(++done, std::memory_order_relaxed);
     if (source_.last_end() >= blocks_->tend_at()) look_around();
     if (done == most_tasks) return;
     // A task that has closed our descriptors is seldom shorter. This worker leaves before it needs
@@ -63,15 +63,16 @@ void loop::publish(shm::slot& s) {
       push_done(s);
       pushed = true;
     }
-    // seq_cst: releases the outcome, and orders DONE before the look at `armed` in ring_bell
+    // seq_cst: releases the outcome, and orders DONE before the look at `doorbell_armed` in
+    // ring_doorbell
   } while (!s.word.compare_exchange_weak(word, shm::with_phase(word, shm::task_phase::done)));
   if ((word & shm::waiter_flag) != 0) os::futex_wake(s.word, std::numeric_limits<int>::max());
-  if (pushed) shm::ring_bell(*page_);
+  if (pushed) shm::ring_doorbell(*page_);
 }
 
 // The worker pushes, the parent takes all at once by exchanging the head with 0: no ABA.
 void loop::push_done(shm::slot& s) {
-  std::atomic<u32>& head = region_->line(seat_).done_list;
+  std::atomic<u32>& head = region_->worker(seat_).done_list;
   const auto me = static_cast<u32>(&s - &region_->at(0)) + 1;
   u32 next = head.load(std::memory_order_relaxed);
   do {

@@ -10,7 +10,7 @@
 //      believes only the word. Killed after: the sweep finds DONE and wakes who waits.
 //      If the word says KILL, the parent has decided to kill this process, and perhaps cannot: the
 //      process kills itself, so that the signal cannot hit another task.
-//   5. wake: a futex wake on the word if somebody sleeps there, the bell if it is armed.
+//   5. wake: a futex wake on the word if somebody sleeps there, the doorbell if it is armed.
 #pragma once
 
 #include <sys/types.h>

@@ -7,11 +7,11 @@
 #include "objects/file_objects.hpp"
 #include "objects/worker_registry.hpp"
 #include "os/child_setup.hpp"
-#include "os/crash_trace.hpp"
 #include "os/memfd.hpp"
 #include "os/private_fds.hpp"
 #include "os/program_signals.hpp"
 #include "os/terminal.hpp"
+#include "os/trace/crash_trace.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/invocation.hpp"
 #include "procpool/this_worker.hpp"
@@ -23,9 +23,9 @@ namespace procpool::worker {
 namespace {
 
 int seat_of_this_process = -1;
-shm::worker_line* line_of_this_process = nullptr;
+shm::worker_block* block_of_this_process = nullptr;
 
-constexpr shm::u32 initializer_failed = 2, descriptors_closed = 3;  // worker_line::ready
+constexpr shm::u32 initializer_failed = 2, descriptors_closed = 3;  // worker_block::ready
 constexpr int exit_disowned = 70;                                   // EX_SOFTWARE of sysexits.h
 
 // A function without arguments beyond its payload: the initializer, the finalizer.
@@ -38,24 +38,24 @@ void run_hook(shm::arena_view& view, shm::u64 code, shm::u64 block, shm::u64 len
 }
 
 // In a catch block: the exception goes to the parent.
-void report_failure(shm::worker_line& line, shm::u32 what) {
+void report_failure(shm::worker_block& block, shm::u32 what) {
   class report_writer final : public detail::wire_writer {
    public:
-    explicit report_writer(shm::worker_line& l)
+    explicit report_writer(shm::worker_block& l)
         : wire_writer(l.report, l.report + shm::report_bytes, &grow) {}
 
    private:
     static void grow(wire_writer&, std::size_t) { throw codec_error("the report is full"); }
-  } out(line);
+  } out(block);
   try {
     encode_current_exception(out);
     // relaxed: `ready` releases it
-    line.report_length.store(static_cast<shm::u32>(out.size()), std::memory_order_relaxed);
+    block.report_length.store(static_cast<shm::u32>(out.size()), std::memory_order_relaxed);
   } catch (...) {
-    line.report_length.store(0, std::memory_order_relaxed);
+    block.report_length.store(0, std::memory_order_relaxed);
   }
   // release: the report
-  line.ready.store(what, std::memory_order_release);
+  block.ready.store(what, std::memory_order_release);
 }
 
 }  // namespace
@@ -63,7 +63,7 @@ void report_failure(shm::worker_line& line, shm::u32 what) {
 int current_seat() noexcept { return seat_of_this_process; }
 
 void leave_disowned() noexcept {
-  if (line_of_this_process != nullptr) report_failure(*line_of_this_process, descriptors_closed);
+  if (block_of_this_process != nullptr) report_failure(*block_of_this_process, descriptors_closed);
   os::leave_process(exit_disowned);
 }
 
@@ -78,26 +78,26 @@ void run(const launch::worker_context& context) {
   if (shm::attach_page(context.page_fd) != 0) os::leave_process(1);
   shm::process_page& page = *shm::current_page();
   const shm::region_header& header = region.header();
-  shm::worker_line& line = region.line(seat);
-  line_of_this_process = &line;
-  os::accept_signals(&line.signals);
+  shm::worker_block& block = region.worker(seat);
+  block_of_this_process = &block;
+  os::accept_signals(&block.signals);
   const auto given = shm::worker_argument::unpack(context.argument);
   set_objects(*new objects(context.page_fd, page, given.row));  // for the rest of the worker's life
   shm::keep_file_mappings();
   // What an earlier worker has written here was read; its memory goes back.
   os::punch_hole(region.fd(), region.partition(given.partition), region.stride());
-  os::trace_crashes(line.trace, shm::trace_bytes, line.trace_length);
+  os::trace_crashes(block.trace, shm::trace_bytes, block.trace_length);
   shm::arena_view view(region.fd(), region.arena_offset());
   try {
     run_hook(view, header.initializer_code, header.initializer_block, header.initializer_length);
   } catch (...) {
-    report_failure(line, initializer_failed);
+    report_failure(block, initializer_failed);
     os::leave_process(1);
   }
   // The initializer may have changed the user: see loop::look_around.
   if (!os::die_with_parent(context.server_pid)) os::leave_process(0);
   // release: the initializer is done
-  line.ready.store(1, std::memory_order_release);
+  block.ready.store(1, std::memory_order_release);
   result_blocks blocks(region, view, given.partition);
   invoker invoke(view, blocks);
   loop work(region, page, seat, invoke, blocks, context.server_pid);

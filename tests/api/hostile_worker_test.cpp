@@ -287,7 +287,7 @@ TEST_P(hostile_worker_test, lengths_of_outcomes_that_nobody_has_read) {
 enum class line_lie { ready, tasks, list, list_beyond, texts };
 
 int lie_about_its_worker(line_lie l, bool dies) {
-  shm::worker_line& line = line_of_this_worker();
+  shm::worker_block& line = block_of_this_worker();
   switch (l) {
     case line_lie::ready:
       line.ready.store(2);

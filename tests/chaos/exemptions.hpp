@@ -45,7 +45,8 @@ inline constexpr exemption exempt[] = {
     {"shm::work_source::try_claim", "mov",
      "a ring whose ends a task has overwritten: tests/chaos/wild_worker_test.cpp"},
     {"shm::work_source::keep_watch", "jmp | jmp",
-     "a region without workers, and a sentinel that was appointed since it seized the hot role"},
+     "a region without workers, and a watchdog that was appointed since it seized the spinning "
+     "role"},
     {"shm::arena_view::at", "mov mov mov call mov jmp | movq mov movq | movabs mov jmp",
      "a window that another thread has entered, which there is not, and endless vectors"},
     {"shm::block_allocator::allocate", "movdqa mov movups mov call jmp",

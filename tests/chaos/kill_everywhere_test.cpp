@@ -226,7 +226,7 @@ void somebody_waits_for_many() {
                    x.notify(x.submit(1));
                    x.notify(x.submit(1));
                    last = &x.submit(1);
-                   x.arm_bell();
+                   x.arm_doorbell();
                  },
              .meddle =
                  [&](sweep_bench& x, const stepper& s) {
@@ -393,7 +393,7 @@ void falling_asleep_when_work_comes() {
   }
 }
 
-// The peer is hot and does nothing: it is stopped. The victim is sentinel.
+// The peer has the spinning role and does nothing: it is stopped. The victim is the watchdog.
 void watching_a_backlog() {
   for (const u32 usual : {0U, 100U}) {
     for (const bool awake : {false, true}) {
@@ -402,7 +402,7 @@ void watching_a_backlog() {
       play(b, {.prepare = [=](sweep_bench& x) {
              if (awake) x.peer_is_awake();
              x.peer_is_hot();
-             x.region().control().usual_ns.store(usual);
+             x.region().control().typical_task_ns.store(usual);
              x.submit(1);
              x.submit(1);
              x.submit(1);
@@ -419,7 +419,7 @@ void watching_a_backlog_with_patience() {
   play(b, {.prepare =
                [](sweep_bench& x) {
                  x.peer_is_hot();
-                 x.region().control().usual_ns.store(100);
+                 x.region().control().typical_task_ns.store(100);
                  x.submit(1);
                },
            .over = [&](sweep_bench&) { return ++naps > 4; }});
@@ -433,7 +433,7 @@ void watching_nothing() {
                  x.region().control().roles.store((peer + 1) | (victim + 1) << 16U);
                  shm::roster(x.region()).wake(victim);
                },
-           .over = [](sweep_bench& x) { return !shm::roster(x.region()).has_sentinel(); }});
+           .over = [](sweep_bench& x) { return !shm::roster(x.region()).has_watchdog(); }});
 }
 
 void roles_that_are_taken_already() {
@@ -442,7 +442,7 @@ void roles_that_are_taken_already() {
   bool done = false;
   play(b, {.prepare =
                [](sweep_bench& x) {
-                 x.region().control().usual_ns.store(1'000'000);
+                 x.region().control().typical_task_ns.store(1'000'000);
                  x.submit(1);
                  x.submit(1);
                  x.submit(1);
@@ -454,7 +454,7 @@ void roles_that_are_taken_already() {
                [&](sweep_bench& x, const stepper& s) {
                  // Appointed, and awake before it could be woken.
                  if (done || !in(s, "shm::roster::appoint")) return;
-                 if (!shm::roster(x.region()).is_sentinel(peer)) return;
+                 if (!shm::roster(x.region()).is_watchdog(peer)) return;
                  x.peer_is_awake();
                  done = true;
                }});
@@ -665,7 +665,7 @@ void a_signal_while_it_sleeps() {
 void submit_one(sweep_bench& x) { x.submit(1); }
 // Tasks that are worth a wake, and somebody to wake.
 void prepare_to_share(sweep_bench& x) {
-  x.region().control().usual_ns.store(1'000'000);
+  x.region().control().typical_task_ns.store(1'000'000);
   for (int i = 0; i < 3; ++i) x.submit(1);
   x.set_roles(victim, {});
   shm::roster(x.region()).set_asleep(peer);
@@ -684,7 +684,7 @@ void roles_that_change() {
     void (*then)(sweep_bench&);
   };
   const moment moments[] = {
-      // It is about to appoint a sentinel, and the hot worker goes to sleep.
+      // It is about to appoint a watchdog, and the spinning worker goes to sleep.
       {"shm::roster::appoint", "", &prepare_to_share, [](sweep_bench& x) { x.set_roles({}, {}); }},
       // The parent appoints it a second time, as it has just seen it asleep.
       {"shm::work_source::look", "", &submit_one,
@@ -730,7 +730,7 @@ void the_end_of_the_pool() {
                    if (variant == 0) x.submit(1);
                    if (variant == 1) {
                      x.peer_is_hot();
-                     x.region().control().usual_ns.store(100);
+                     x.region().control().typical_task_ns.store(100);
                      x.submit(1);
                    }
                    if (variant == 2) {

@@ -83,7 +83,7 @@ class killer {
   bool somebody_worked() {
     bool worked = false;
     for (std::uint32_t i = 0; i < seats_; ++i) {
-      const std::uint64_t tasks = window_.line(i).tasks.load();  // of this seat's present worker
+      const std::uint64_t tasks = window_.worker(i).tasks.load();  // of this seat's present worker
       worked = worked || tasks > tasks_seen_[i];
       tasks_seen_[i] = tasks;
     }
@@ -134,7 +134,7 @@ class killer {
   // By the words of its tasks and the counts of its line.
   std::string look(std::uint32_t seat) const {
     const shm::control_block& c = window_.control();
-    if (window_.line(seat).ready.load() == 0) return "starting";
+    if (window_.worker(seat).ready.load() == 0) return "starting";
     for (std::uint32_t i = 0, end = window_.slots(); i < end; ++i) {
       const std::uint64_t word = window_.slot(i).word.load();
       if (word == 0) break;

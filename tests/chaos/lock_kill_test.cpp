@@ -24,7 +24,7 @@
 #include <thread>
 #include <vector>
 
-#include "os/life.hpp"
+#include "os/owner_id.hpp"
 #include "os/sanitizers.hpp"
 #include "support/pool_test.hpp"
 
@@ -65,8 +65,8 @@ class victim {
     pid_ = fork();
     if (pid_ != 0) return;
     // What a thread finds out once about itself is not part of any operation.
-    os::this_thread_life();
-    os::this_process_life();
+    os::this_thread_owner();
+    os::this_process_owner();
     stage_->done = -1;
     while (!stage_->go) {
     }
@@ -291,7 +291,7 @@ TEST_F(lock_kill_test, condition_variable_wait) {
       c.notify_one();
     };
     const bool died = die_after(n, c, wait, notify, is_waiting);
-    // Its seat is the first. If it has left that, it has the notification.
+    // Its slot is the first. If it has left the slot, it has received the notification.
     received = word_of(c, 56) == 0 && !woken;
     if (received) received = !eventually([&] { return woken.load(); }, 300ms);
     if (received) c.notify_one();
@@ -446,14 +446,14 @@ TEST_F(lock_kill_test, queue_task_done_and_close) {
   });
 }
 
-// A place for each process that has got something is all there is. The dead ones' are found when
-// there is none left.
+// The table of holdings has a fixed size. When it is full, the holdings of dead processes are
+// found.
 TEST_F(lock_kill_test, queue_that_a_thousand_dead_processes_have_used) {
   const auto q = small_queue(2);
-  constexpr std::size_t first_tally = 112, tallies = 1024;
-  for (std::size_t i = 0; i < tallies; ++i) {
-    const std::uint64_t dead[2] = {os::this_process_life() - ((i + 1) << 22U), 1};
-    std::memcpy(const_cast<std::byte*>(memory_of(q).data()) + first_tally + i * sizeof dead, dead,
+  constexpr std::size_t first_holding = 112, holdings = 1024;
+  for (std::size_t i = 0; i < holdings; ++i) {
+    const std::uint64_t dead[2] = {os::this_process_owner() - ((i + 1) << 22U), 1};
+    std::memcpy(const_cast<std::byte*>(memory_of(q).data()) + first_holding + i * sizeof dead, dead,
                 sizeof dead);
   }
   q.put(text);

@@ -51,8 +51,8 @@ class region_window {
   const shm::slot& slot(std::uint32_t i) const {
     return reinterpret_cast<const shm::slot*>(base_ + plan_.slots_offset)[i];
   }
-  const shm::worker_line& line(std::uint32_t seat) const {
-    return reinterpret_cast<const shm::worker_line*>(base_ + plan_.lines_offset)[seat];
+  const shm::worker_block& worker(std::uint32_t seat) const {
+    return reinterpret_cast<const shm::worker_block*>(base_ + plan_.worker_blocks_offset)[seat];
   }
   const shm::control_block& control() const {
     return *reinterpret_cast<const shm::control_block*>(base_ + 4096);

@@ -136,7 +136,7 @@ void pool_test_access::sweep(u32 seat) {
 }
 bool pool_test_access::ready(u32 seat) const {
   return pool_.seats_[seat].phase == parent::pool::seat_phase::running &&
-         pool_.region_.line(seat).ready.load() == 1;
+         pool_.region_.worker(seat).ready.load() == 1;
 }
 pid_t pool_test_access::pid(u32 seat) const { return pool_.seats_[seat].pid; }
 parent::task_record* pool_test_access::record(u32 slot) const { return pool_.record_at(slot); }
@@ -277,7 +277,7 @@ void sweep_bench::submit_map(u32 items, u32 size, failing f, int retries) {
 
 void sweep_bench::notify(parent::task_record& r) { notices_.add(r, noticed_++); }
 
-void sweep_bench::arm_bell() { shm::parent_page().armed.store(1); }
+void sweep_bench::arm_doorbell() { shm::parent_page().doorbell_armed.store(1); }
 
 void sweep_bench::take_first() {
   tasks_.front().result.get();
@@ -314,9 +314,9 @@ bool sweep_bench::changed() {
   std::vector<std::byte> now;
   now.reserve(seen_.size());
   copy(now, &region().control(), sizeof(shm::control_block));
-  for (u32 w = 0; w < region().workers(); ++w) copy(now, &region().line(w), 3 * 64);
+  for (u32 w = 0; w < region().workers(); ++w) copy(now, &region().worker(w), 3 * 64);
   copy(now, &region().at(0), std::min(16U, region().allocated_slots()) * sizeof(shm::slot));
-  copy(now, &shm::parent_page().bell, 8);
+  copy(now, &shm::parent_page().doorbell, 8);
   if (now == seen_) return false;
   seen_ = std::move(now);
   return true;
@@ -472,9 +472,10 @@ std::string sweep_bench::judge() {
 std::string sweep_bench::check_dead_marks() const {
   const shm::roster roster(region());
   const shm::control_block& c = region().control();
-  if (roster.is_hot(victim) || roster.is_sentinel(victim)) return "the dead worker keeps a role";
+  if (roster.is_spinning(victim) || roster.is_watchdog(victim))
+    return "the dead worker keeps a role";
   if ((c.asleep[0].load() >> victim & 1U) != 0) return "the dead worker counts as asleep";
-  if (region().line(victim).done_list.load() != 0) return "the dead worker's list is not emptied";
+  if (region().worker(victim).done_list.load() != 0) return "the dead worker's list is not emptied";
   roster.kick();
   const bool peer_sleeps = (c.asleep[0].load() >> peer & 1U) != 0;
   for (u32 i = 0; i < region().allocated_slots(); ++i) {

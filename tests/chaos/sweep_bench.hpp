@@ -107,7 +107,7 @@ class sweep_bench {
   enum class failing { none, last, all };  // all: the function cannot be decoded
   void submit_map(std::uint32_t items, std::uint32_t size, failing f, int retries = 0);
   void notify(parent::task_record& r);  // somebody waits for it among others
-  void arm_bell();
+  void arm_doorbell();
   // Of the task, or the map, that was submitted last.
   shm::slot& last_slot();
   // Instead of a value there may be an error that says this.
@@ -124,8 +124,9 @@ class sweep_bench {
 
   // The peer, as far as the victim can see.
   void peer_is_awake();
-  void set_roles(std::optional<std::uint32_t> hot, std::optional<std::uint32_t> sentinel) {
-    region().control().roles.store((hot ? *hot + 1 : 0U) | (sentinel ? *sentinel + 1 : 0U) << 16U);
+  void set_roles(std::optional<std::uint32_t> spinning, std::optional<std::uint32_t> watchdog) {
+    region().control().roles.store((spinning ? *spinning + 1 : 0U) | (watchdog ? *watchdog + 1 : 0U)
+                                                                         << 16U);
   }
   void peer_is_hot() { region().control().roles.store(peer + 1); }
   void cancel_first() { tasks_.front().result.cancel(); }

@@ -75,10 +75,10 @@ class scribbler {
 void scribble_somewhere(scribbler& s) {
   switch (s.random() % 8) {
     case 0:
-      s.scribble(&line_of_this_worker(), sizeof(shm::worker_line));
+      s.scribble(&block_of_this_worker(), sizeof(shm::worker_block));
       break;
     case 1:
-      s.scribble(&line_of_this_worker(), 256);
+      s.scribble(&block_of_this_worker(), 256);
       break;
     case 2:
       s.scribble(&control_of_this_worker(), 5 * 128);

@@ -31,12 +31,12 @@ void use(process_pool_executor& pool, thread_pool_executor& threads, any_executo
   // error: procpool: the task function cannot be called with these arguments
   // error: type_list<int>, procpool::detail::type_list<word> >
   // never: no matching
-  // never: after_meeting
+  // never: after_rendezvous
   (void)pool.broadcast(twice, word());
 #endif
 #if MISTAKE == __LINE__
   // error: procpool: the task function cannot be called with these arguments
-  // never: after_meeting
+  // never: after_rendezvous
   (void)pool.broadcast(twice);
 #endif
 #if MISTAKE == __LINE__

@@ -9,7 +9,7 @@
  * Sizes and features come from -D; run.py holds the configurations that are checked.
  *   SLOTS TASKS RING CRASHES KILLS STOPS RETRIES   sizes and budgets (there are two workers)
  *   WAIT NOTIFY CANCEL   what the user's thread may do with a task, in any order
- *   POLICY   hot, sentinel and sleepers; without it an idle worker sees new hints by itself
+ *   POLICY   spinning, watchdog and sleepers; without it an idle worker sees new hints by itself
  *   BOUNDED  a sleep may end by itself; without it every wake must be earned
  *   LONG     a task does not end while another one waits: idle workers must join by themselves
  *   REHINT   a waiter whose bounded wait ends hints its READY slot again
@@ -67,15 +67,15 @@ byte top[2];         /* slot + 1, the done-stack of each worker */
 
 chan ring = [RING] of { byte }; /* hints: generation * SLOTS + slot */
 
-bool armed; /* someone is about to sleep on the bell */
-bool rung;  /* the bell changed since it was read last */
+bool armed; /* someone is about to sleep on the doorbell */
+bool rung;  /* the doorbell changed since it was read last */
 #ifdef POLICY
-byte hot; /* worker + 1 */
-byte sentinel;
+byte spinning; /* worker + 1 */
+byte watchdog;
 bool asleep[2];
 bool fx[2];     /* the futex of each worker */
 bool queued[2]; /* the kernel's side of it: that worker sleeps on fx */
-bool moved;     /* the head moved since the sentinel looked last */
+bool moved;     /* the head moved since the watchdog looked last */
 #endif
 
 /* ---- private to the parent ---- */
@@ -83,7 +83,7 @@ bool mutex;
 byte task_of[SLOTS];
 byte hinted[SLOTS];  /* hints of this generation that the head has not passed */
 bool pending[SLOTS]; /* taken from a done-stack, or by the sweep; counts once its word is final */
-byte sleeps_on;      /* the user's thread: slot + 1, SLOTS + 1 the bell, 0 awake */
+byte sleeps_on;      /* the user's thread: slot + 1, SLOTS + 1 the doorbell, 0 awake */
 bool dead[2];        /* proof of death; cleared when the next incarnation starts */
 
 /* ---- the checker's own book ---- */
@@ -203,15 +203,15 @@ inline resolve(i) {
 /* The CAS on the roles that were seen as d1 and d2; `retry` says that they had changed. */
 inline appoint() {
   if
-  :: hot != d1 || sentinel != d2 ->
+  :: spinning != d1 || watchdog != d2 ->
 #ifdef M_KICK_GIVES_UP
      who = 0
 #else
      retry = 1
 #endif
-  :: hot == d1 && sentinel == d2 && d1 == 0 -> hot = who; as_hot = 1
-  :: hot == d1 && sentinel == d2 && d1 != 0 && d2 == 0 -> sentinel = who
-  :: hot == d1 && sentinel == d2 && d1 != 0 && d2 != 0 -> who = 0
+  :: spinning == d1 && watchdog == d2 && d1 == 0 -> spinning = who; as_spinning = 1
+  :: spinning == d1 && watchdog == d2 && d1 != 0 && d2 == 0 -> watchdog = who
+  :: spinning == d1 && watchdog == d2 && d1 != 0 && d2 != 0 -> who = 0
   fi;
   d1 = 0;
   d2 = 0
@@ -221,13 +221,13 @@ inline appoint() {
 inline withdraw() {
 #ifndef M_NO_WITHDRAWAL
   if
-  :: as_hot && hot == who -> hot = 0
-  :: !as_hot && sentinel == who -> sentinel = 0
+  :: as_spinning && spinning == who -> spinning = 0
+  :: !as_spinning && watchdog == who -> watchdog = 0
   :: else
   fi;
   retry = 1;
 #endif
-  as_hot = 0;
+  as_spinning = 0;
   who = 0
 }
 
@@ -242,7 +242,7 @@ inline parent_kick() {
        :: !BACKLOG || (!asleep[0] && !asleep[1]) -> who = 0; break
        fi
      }
-     atomic { d1 = hot; d2 = sentinel }
+     atomic { d1 = spinning; d2 = watchdog }
      atomic {
        appoint();
        if
@@ -260,7 +260,7 @@ inline parent_kick() {
              fx[who - 1] = 1;
              queued[who - 1] = 0;
              who = 0;
-             as_hot = 0;
+             as_spinning = 0;
              break
           :: else
           fi
@@ -307,7 +307,7 @@ proctype Worker(byte me) {
   bool pushed, saw_waiter;
 #ifdef POLICY
   byte who, d1, d2;
-  bool work, retry, as_hot;
+  bool work, retry, as_spinning;
 #endif
 
   /* ---- claim: the head of the ring first, then the word ---- */
@@ -326,7 +326,7 @@ end_look:
        fi;
        carries[me] = s + 1
 #ifdef POLICY
-       ; moved = (sentinel != 0)
+       ; moved = (watchdog != 0)
     :: !BACKLOG -> goto idle
 #endif
     fi
@@ -415,12 +415,12 @@ condemned: /* so that the SIGKILL meant for this task cannot hit the next one */
   atomic { CAN_DIE -> die(); goto died }
 
 #ifdef POLICY
-  /* ---- no hint: look as hot for a while, then sleep ---- */
+  /* ---- no hint: spin for a while, then sleep ---- */
 idle:
   STEP
     if
-    :: hot == 0 || hot == me + 1 ->
-       hot = me + 1;
+    :: spinning == 0 || spinning == me + 1 ->
+       spinning = me + 1;
        if
        :: BACKLOG -> goto end_look
        :: else
@@ -430,7 +430,7 @@ idle:
   }
   STEP
     if
-    :: hot == me + 1 -> hot = 0
+    :: spinning == me + 1 -> spinning = 0
     :: else
     fi
   }
@@ -441,15 +441,15 @@ lie_down:
 #ifndef M_NO_ROLE_RECHECK
   STEP /* was a role given to it that it does not know of? */
     if
-    :: hot == me + 1 || sentinel == me + 1 -> work = 0; goto get_up
+    :: spinning == me + 1 || watchdog == me + 1 -> work = 0; goto get_up
     :: else
     fi
   }
 #endif
   STEP
     if
-    :: work && hot == 0 -> work = 0; goto get_up
-    :: work && hot != 0 && sentinel == 0 -> work = 0; sentinel = me + 1; goto get_up
+    :: work && spinning == 0 -> work = 0; goto get_up
+    :: work && spinning != 0 && watchdog == 0 -> work = 0; watchdog = me + 1; goto get_up
     :: else -> work = 0
     fi
   }
@@ -477,11 +477,11 @@ get_up:
   }
   STEP
     if
-    :: sentinel == me + 1 -> moved = 0
+    :: watchdog == me + 1 -> moved = 0
     :: else -> goto end_look
     fi
   }
-  /* ---- sentinel: naps until there is nothing left, or a backlog that nobody works on ---- */
+  /* ---- watchdog: naps until there is nothing left, or a backlog that nobody works on ---- */
 nap:
   STEP
     if
@@ -491,9 +491,9 @@ nap:
     fi
   }
   STEP
-    hot = me + 1;
+    spinning = me + 1;
     if
-    :: sentinel == me + 1 -> sentinel = 0
+    :: watchdog == me + 1 -> watchdog = 0
     :: else
     fi
   }
@@ -506,7 +506,7 @@ next_in_chain:
     :: else -> goto end_look
     fi
   }
-  STEP d1 = hot; d2 = sentinel }
+  STEP d1 = spinning; d2 = watchdog }
   STEP
     appoint();
     if
@@ -521,7 +521,7 @@ next_in_chain:
     :: else -> goto take_back
     fi
   }
-  STEP fx[who - 1] = 1; queued[who - 1] = 0; who = 0; as_hot = 0 }
+  STEP fx[who - 1] = 1; queued[who - 1] = 0; who = 0; as_spinning = 0 }
   goto end_look;
 take_back:
   STEP
@@ -534,7 +534,7 @@ take_back:
 resign:
   STEP
     if
-    :: sentinel == me + 1 -> sentinel = 0
+    :: watchdog == me + 1 -> watchdog = 0
     :: else
     fi
   }
@@ -553,7 +553,7 @@ died: /* its memory is gone, the seat waits for the next incarnation */
     d2 = 0;
     work = 0;
     retry = 0;
-    as_hot = 0
+    as_spinning = 0
 #endif
   }
   atomic { !dead[me] -> goto end_look }
@@ -585,11 +585,11 @@ end_watch:
 #ifdef POLICY
   atomic {
     if
-    :: hot == w + 1 -> hot = 0
+    :: spinning == w + 1 -> spinning = 0
     :: else
     fi;
     if
-    :: sentinel == w + 1 -> sentinel = 0
+    :: watchdog == w + 1 -> watchdog = 0
     :: else
     fi
   }
@@ -705,7 +705,7 @@ end_watch:
 
 proctype User() {
   byte s, k, n, who, d1, d2, hint;
-  bool got, retry, as_hot;
+  bool got, retry, as_spinning;
 
 again:
   if
@@ -795,7 +795,7 @@ collect: /* the word was seen final, and nobody sweeps */
 #endif
 
 #ifdef NOTIFY
-next_done: /* many futures: empties the done-stacks, sleeps on the bell */
+next_done: /* many futures: empties the done-stacks, sleeps on the doorbell */
 #ifndef M_ARM_AFTER_LOOKING
   armed = 1;
 #endif

@@ -1,4 +1,4 @@
-// Descriptors, children, orphans, and what the machine has.
+// Descriptors, children, detached processes, and what the machine has.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -16,7 +16,7 @@
 #include "os/child_setup.hpp"
 #include "os/children.hpp"
 #include "os/cpu_count.hpp"
-#include "os/orphan.hpp"
+#include "os/detached_process.hpp"
 #include "os/pidfd.hpp"
 #include "os/pipe.hpp"
 #include "os/private_fds.hpp"
@@ -118,7 +118,7 @@ TEST(children_test, ends_are_exact) {
   EXPECT_FALSE(reap_any().has_value());
 }
 
-TEST(orphan_test, a_program_that_cannot_be_executed_is_an_error) {
+TEST(detached_process_test, a_program_that_cannot_be_executed_is_an_error) {
   char pid[pid_digits + 1] = "0000000000";
   char name[] = "nothing";
   char* const argv[] = {name, nullptr};
@@ -128,13 +128,13 @@ TEST(orphan_test, a_program_that_cannot_be_executed_is_an_error) {
   request.argv = argv;
   request.envp = envp;
   request.pid_text = pid;
-  const orphan result = exec_orphan(request);
+  const detached_process result = spawn_detached(request);
   EXPECT_EQ(result.error, ENOENT);
   EXPECT_EQ(result.pid, 0);
   EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG | __WALL), -1);
 }
 
-TEST(orphan_test, is_nobodys_child_and_inherits_one_descriptor) {
+TEST(detached_process_test, is_nobodys_child_and_inherits_one_descriptor) {
   pipe_ends ends = try_make_pipe();
   const unique_fd other(::open("/dev/null", O_RDONLY));  // not close-on-exec: must not get through
   char pid[] = "PID=0000000000";
@@ -152,7 +152,7 @@ TEST(orphan_test, is_nobodys_child_and_inherits_one_descriptor) {
   request.envp = envp;
   request.pid_text = pid + 4;
   request.inherited_fd = ends.reader.get();
-  const orphan result = exec_orphan(request);
+  const detached_process result = spawn_detached(request);
   ASSERT_EQ(::dup2(saved.get(), 1), 1);
   ASSERT_EQ(result.error, 0);
   EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG | __WALL), -1);

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "os/modules.hpp"
-#include "os/symbols.hpp"
+#include "os/trace/symbols.hpp"
 
 namespace procpool::os {
 namespace named {

@@ -39,16 +39,16 @@ static_assert(offsetof(control_block, head) == 128);
 static_assert(offsetof(control_block, roles) == 256);
 static_assert(offsetof(control_block, asleep) == 384);
 
-static_assert(fit_for_sharing<worker_line> && sizeof(worker_line) % 128 == 0);
-static_assert(offsetof(worker_line, done_list) == 128);
+static_assert(fit_for_sharing<worker_block> && sizeof(worker_block) % 128 == 0);
+static_assert(offsetof(worker_block, done_list) == 128);
 static_assert(fit_for_sharing<region_header> && sizeof(region_header) <= 4096);
 static_assert(sizeof(block_header) == 64);
 
 TEST(layout_test, the_parts_of_a_region_do_not_overlap) {
   for (const u32 workers : {1U, 2U, 63U, 4096U}) {
     const region_plan p = region_plan::make(workers);
-    EXPECT_GE(p.lines_offset, 4096 + sizeof(control_block));
-    EXPECT_GE(p.ring_offset, p.lines_offset + workers * sizeof(worker_line));
+    EXPECT_GE(p.worker_blocks_offset, 4096 + sizeof(control_block));
+    EXPECT_GE(p.ring_offset, p.worker_blocks_offset + workers * sizeof(worker_block));
     EXPECT_EQ(p.slots_offset, p.ring_offset + ring_entries * sizeof(u64));
     EXPECT_GE(p.fixed_bytes, p.slots_offset + u64{max_slots} * sizeof(slot));
     EXPECT_GE(p.arena_offset, p.fixed_bytes);

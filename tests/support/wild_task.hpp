@@ -34,10 +34,10 @@ inline shm::region_header& header_of_this_worker() {
 inline shm::control_block& control_of_this_worker() {
   return *reinterpret_cast<shm::control_block*>(region_of_this_worker() + 4096);
 }
-inline shm::worker_line& line_of_this_worker() {
+inline shm::worker_block& block_of_this_worker() {
   std::byte* const begin = region_of_this_worker();
   auto* const lines =
-      reinterpret_cast<shm::worker_line*>(begin + header_of_this_worker().lines_offset);
+      reinterpret_cast<shm::worker_block*>(begin + header_of_this_worker().worker_blocks_offset);
   return lines[seat_of_this_worker()];
 }
 

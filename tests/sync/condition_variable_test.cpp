@@ -1,4 +1,4 @@
-// More waiters than a condition variable has seats for.
+// More waiters than a condition variable has slots for.
 #include "procpool/condition_variable.hpp"
 
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <mutex>
 #include <thread>
 
-#include "os/life.hpp"
+#include "os/owner_id.hpp"
 #include "support/pool_test.hpp"
 
 namespace {
@@ -16,23 +16,23 @@ using namespace procpool;
 using namespace procpool::testing;
 using namespace std::chrono_literals;
 
-constexpr std::size_t used = 6, first_seat = 7;  // words from the begin of the object
-constexpr std::size_t seats = (16384 - 56 - 8 * 16) / 16;
+constexpr std::size_t slots_used = 6, first_slot = 7;  // words from the begin of the object
+constexpr std::size_t slots = (16384 - 56 - 8 * 16) / 16;
 
-std::atomic<os::life>* words_of(const condition_variable& c) {
+std::atomic<os::owner_id>* words_of(const condition_variable& c) {
   // Its only member.
   const auto& object = reinterpret_cast<const detail::shared_object&>(c);
-  return reinterpret_cast<std::atomic<os::life>*>(object.data());
+  return reinterpret_cast<std::atomic<os::owner_id>*>(object.data());
 }
 
 class condition_variable_test : public handle_test {};
 
-TEST_F(condition_variable_test, waits_without_a_seat_end_all_the_same) {
+TEST_F(condition_variable_test, waits_without_a_slot_end_all_the_same) {
   const mutex m;
   const condition_variable c;
-  words_of(c)[used] = seats;
-  for (std::size_t i = 0; i < seats; ++i) {
-    words_of(c)[first_seat + 2 * i] = os::this_process_life();  // that is somebody who lives
+  words_of(c)[slots_used] = slots;
+  for (std::size_t i = 0; i < slots; ++i) {
+    words_of(c)[first_slot + 2 * i] = os::this_process_owner();  // of a process that is alive
   }
   std::unique_lock lock(m);
   EXPECT_EQ(c.wait_for(lock, 0s), std::cv_status::timeout);

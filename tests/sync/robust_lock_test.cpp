@@ -16,8 +16,8 @@ namespace {
 
 using namespace procpool;
 using namespace procpool::testing;
-using sync::acquired;
 using sync::deadline;
+using sync::lock_result;
 using sync::robust_lock;
 
 class robust_lock_test : public leak_free_test {};
@@ -122,22 +122,22 @@ TEST_F(robust_lock_test, a_thread_that_has_ended) {
   std::thread([&] { lock->lock(deadline::never()); }).join();
   EXPECT_TRUE(lock->is_locked());
   EXPECT_FALSE(lock->is_mine());
-  EXPECT_EQ(lock->lock(deadline::never()), acquired::from_the_dead);
+  EXPECT_EQ(lock->lock(deadline::never()), lock_result::owner_died);
   EXPECT_TRUE(lock->is_mine());
-  EXPECT_EQ(lock->died, 1U);
+  EXPECT_EQ(lock->owner_died, 1U);
   lock->unlock();
-  EXPECT_EQ(lock->try_lock(), acquired::yes);
-  EXPECT_EQ(lock->died, 0U);
+  EXPECT_EQ(lock->try_lock(), lock_result::acquired);
+  EXPECT_EQ(lock->owner_died, 0U);
   lock->unlock();
 }
 
 TEST_F(robust_lock_test, a_wait_that_ends) {
   const page<robust_lock> lock;
-  EXPECT_EQ(lock->lock(deadline::after(duration(0))), acquired::yes);
+  EXPECT_EQ(lock->lock(deadline::after(duration(0))), lock_result::acquired);
   std::thread([&] {
-    EXPECT_EQ(lock->try_lock(), acquired::no);
-    EXPECT_EQ(lock->lock(deadline::after(duration(0))), acquired::no);
-    EXPECT_EQ(lock->lock(deadline::after(duration(0.01))), acquired::no);
+    EXPECT_EQ(lock->try_lock(), lock_result::busy);
+    EXPECT_EQ(lock->lock(deadline::after(duration(0))), lock_result::busy);
+    EXPECT_EQ(lock->lock(deadline::after(duration(0.01))), lock_result::busy);
     EXPECT_FALSE(lock->is_mine());
   }).join();
   EXPECT_TRUE(lock->is_mine());

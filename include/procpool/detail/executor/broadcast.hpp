@@ -7,10 +7,10 @@
 //   hears of each that comes, or dies      ...
 //   opens the gate                         calls the function
 //
-// Nothing depends on a worker: the caller sleeps on the bell of the process, which each arriving
-// call rings, and it is told of each task that ends too early. The task of a worker that died is
-// submitted again. A worker that dies is heard of by the fork server, and one that dies before it
-// has rung by that as well; the sleep is bounded all the same.
+// Nothing depends on a worker: the caller sleeps on the doorbell of the process, which each
+// arriving call rings, and it is told of each task that ends too early. The task of a worker that
+// died is submitted again. A worker that dies is heard of by the fork server, and one that dies
+// before it has rung by that as well; the sleep is bounded all the same.
 #pragma once
 
 #include <cstdint>
@@ -28,54 +28,55 @@
 namespace procpool::detail {
 
 // Whether all may begin, and for each place whether its task is there.
-using meeting_words = shared_array<std::uint32_t>;
-enum class gate : std::uint32_t { closed = 0, open = 1, called_off = 2 };
+using rendezvous_words = shared_array<std::uint32_t>;
+enum class gate : std::uint32_t { closed = 0, open = 1, aborted = 2 };
 
 // In a task: blocks until the meeting is over. Throws std::runtime_error if it was called off.
-PROCPOOL_EXPORT void wait_at_meeting(const meeting_words& words, std::uint32_t place);
+PROCPOOL_EXPORT void arrive_and_wait(const rendezvous_words& words, std::uint32_t place);
 
 // In the caller of a broadcast, one thread.
-class PROCPOOL_EXPORT meeting {
+class PROCPOOL_EXPORT rendezvous {
  public:
   // Blocks while there is another one in the pool: two at once would wait for each other. Throws
   // what a shared_array throws.
-  explicit meeting(parent::pool& pool);
-  ~meeting() { close(gate::called_off); }  // unless it was held
-  meeting(const meeting&) = delete;
-  meeting& operator=(const meeting&) = delete;
+  explicit rendezvous(parent::pool& pool);
+  ~rendezvous() { close(gate::aborted); }  // unless it was held
+  rendezvous(const rendezvous&) = delete;
+  rendezvous& operator=(const rendezvous&) = delete;
 
-  const meeting_words& words() const { return words_; }
+  const rendezvous_words& words() const { return words_; }
   std::uint32_t places() const { return static_cast<std::uint32_t>(words_.size() - 1); }
 
   // Blocks until each place is taken, then lets all begin. task(i) is the one for place i;
   // again(i) submits another one, where a worker died before the meeting. Throws what again()
   // throws; what a task has thrown that did not come to the meeting; worker_crashed if the workers
   // of one place die again and again; std::system_error if one cannot be started.
-  void hold(const std::function<task_state&(std::uint32_t)>& task,
-            const std::function<void(std::uint32_t)>& again);
+  void await_all(const std::function<task_state&(std::uint32_t)>& task,
+                 const std::function<void(std::uint32_t)>& again);
 
  private:
   void close(gate g) noexcept;
 
   parent::pool* pool_;
   std::unique_lock<std::mutex> turn_;
-  meeting_words words_;
+  rendezvous_words words_;
   bool closed_ = false;
 };
 
 // f, after the meeting. Travels as f does, and takes its arguments as f does.
 template <class F>
-struct after_meeting {
+struct after_rendezvous {
   template <class... Args>
-  decltype(auto) operator()(const meeting_words& words, std::uint32_t place, Args&&... args) const {
-    wait_at_meeting(words, place);
+  decltype(auto) operator()(const rendezvous_words& words, std::uint32_t place,
+                            Args&&... args) const {
+    arrive_and_wait(words, place);
     return std::invoke(f, std::forward<Args>(args)...);
   }
   F f;
 };
 
 template <class F>
-struct wire<after_meeting<F>> : wire_composite<> {
+struct wire<after_rendezvous<F>> : wire_composite<> {
   static constexpr auto list_parts() {
     if constexpr (is_stateless<F>) {
       return type_list<>{};
@@ -83,23 +84,23 @@ struct wire<after_meeting<F>> : wire_composite<> {
       return type_list<F>{};
     }
   }
-  static void put(wire_writer& writer, const after_meeting<F>& value) {
+  static void put(wire_writer& writer, const after_rendezvous<F>& value) {
     put_function(writer, value.f);
   }
-  static after_meeting<F> take(wire_reader& reader) { return {take_function<F>(reader)}; }
+  static after_rendezvous<F> take(wire_reader& reader) { return {take_function<F>(reader)}; }
 };
 
 template <class List>
-struct behind_place {
+struct after_place {
   using type = unknown_parameters;
 };
 template <class... Ps>
-struct behind_place<type_list<Ps...>> {
-  using type = type_list<const meeting_words&, std::uint32_t, Ps...>;
+struct after_place<type_list<Ps...>> {
+  using type = type_list<const rendezvous_words&, std::uint32_t, Ps...>;
 };
 template <class F>
-struct parameters_of<after_meeting<F>> {
-  using type = typename behind_place<typename parameters_of<F>::type>::type;
+struct parameters_of<after_rendezvous<F>> {
+  using type = typename after_place<typename parameters_of<F>::type>::type;
 };
 
 }  // namespace procpool::detail

@@ -118,17 +118,17 @@ struct byte_tasks {
         futures.emplace_back(pack<thunks<F, Args...>>(to, nullptr, true, f, args...));
         return futures;
       }
-      const after_meeting<F> after{std::move(f)};
-      meeting all(*to.pool);
+      const after_rendezvous<F> after{std::move(f)};
+      rendezvous all(*to.pool);
       const auto start = [&](std::uint32_t place) {
         return future_type(
-            pack<thunks<after_meeting<F>, const meeting_words&, std::uint32_t, Args...>>(
+            pack<thunks<after_rendezvous<F>, const rendezvous_words&, std::uint32_t, Args...>>(
                 to, nullptr, true, after, all.words(), place, args...));
       };
       futures.reserve(all.places());
       for (std::uint32_t i = 0; i < all.places(); ++i) futures.push_back(start(i));
-      all.hold([&](std::uint32_t i) -> task_state& { return *futures[i].native_state(); },
-               [&](std::uint32_t i) { futures[i] = start(i); });
+      all.await_all([&](std::uint32_t i) -> task_state& { return *futures[i].native_state(); },
+                    [&](std::uint32_t i) { futures[i] = start(i); });
     }
     return futures;
   }

@@ -93,10 +93,10 @@ class map_source {
 };
 
 // Chooses sizes, and does what needs no types. Compiled.
-class PROCPOOL_EXPORT map_pace {
+class PROCPOOL_EXPORT chunk_sizer {
  public:
   // Throws std::invalid_argument for a chunksize or buffersize of 0.
-  map_pace(const map_options& options, int workers, std::optional<std::size_t> total);
+  chunk_sizer(const map_options& options, int workers, std::optional<std::size_t> total);
 
   // Items of the next chunk; 0: enough is under way.
   std::size_t next_chunk() const;
@@ -220,7 +220,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
         options_(std::move(options)),
         input_(std::move(views)...),
         total_(input_.size()),
-        pace_(options_, maker_.max_workers(), total_) {
+        sizer_(options_, maker_.max_workers(), total_) {
     if (options_.timeout) deadline_ = deadline_after(*options_.timeout);
     input_.begin();
     refill();
@@ -296,7 +296,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   void refill() {
     if (feed_error_ || input_over_) return;
     try {
-      while (const std::size_t most = pace_.next_chunk()) {
+      while (const std::size_t most = sizer_.next_chunk()) {
         if (input_.at_end()) {
           input_over_ = true;
           return;
@@ -320,7 +320,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
         do {
           input_.take([&task](auto&... at) { task.add(at...); });
           ++c.count;
-        } while (c.count < most && !pace_.chunk_is_full(task.size()) && !input_.at_end());
+        } while (c.count < most && !sizer_.chunk_is_full(task.size()) && !input_.at_end());
       }
     } catch (...) {
       // The input threw: what it gave before goes on its way.
@@ -330,7 +330,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     c.bytes = task.size();
     c.state = task.commit(options_.task, static_cast<std::uint32_t>(c.count));
     submitted_ += c.count;
-    pace_.submitted(c.count, c.bytes);
+    sizer_.submitted(c.count, c.bytes);
     if (!options_.ordered) {
       if (!completions_) completions_.emplace();
       completions_->add(*c.state, next_id_);
@@ -343,7 +343,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   std::size_t pack_block(typename Chunks::packing& task, std::size_t most) {
     auto& at = input_.iterator();
     const auto left = static_cast<std::size_t>(input_.end() - at);
-    const std::size_t count = std::min({most, left, pace_.most_items(Chunks::item_bytes)});
+    const std::size_t count = std::min({most, left, sizer_.most_items(Chunks::item_bytes)});
     task.add_block(std::to_address(at), count);
     at += static_cast<std::ptrdiff_t>(count);
     return count;
@@ -354,7 +354,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     runs_.clear();
     run_ = 0;
     before_run_ = 0;
-    pace_.taken(reading_.count);
+    sizer_.taken(reading_.count);
     reading_ = chunk{};
     refill();
     if (chunks_.empty()) {
@@ -378,7 +378,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     reading_ = std::move(chunks_[position]);
     chunks_.erase(chunks_.begin() + offset);
     ids_.erase(ids_.begin() + offset);
-    pace_.chunk_done(reading_.count, reading_.bytes, reading_.state->elapsed_ns());
+    sizer_.chunk_done(reading_.count, reading_.bytes, reading_.state->elapsed_ns());
     reading_.state->pin_items(runs_);
     // More work goes out before this chunk is read, so that the workers do not wait for the reader.
     refill();
@@ -407,7 +407,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   map_options options_;
   zipped_input<Views...> input_;
   std::optional<std::size_t> total_;
-  map_pace pace_;
+  chunk_sizer sizer_;
   std::optional<time_point> deadline_;
   std::exception_ptr feed_error_;
   bool input_over_ = false, ended_ = false;

@@ -127,7 +127,7 @@ class reduction {
         f_(std::move(f)),
         combine_(std::move(combine)),
         input_(std::move(views)...),
-        pace_(options, workers, input_.size()) {
+        sizer_(options, workers, input_.size()) {
     if (options_.timeout) deadline_ = deadline_after(*options_.timeout);
   }
   // What has not started is not wanted if this ends early.
@@ -163,7 +163,7 @@ class reduction {
 
   void refill() {
     while (!input_over_) {
-      const std::size_t most = pace_.next_chunk();
+      const std::size_t most = sizer_.next_chunk();
       if (most == 0) return;
       // Input that never ends, of tasks that are always done in time.
       if (deadline_ && std::chrono::steady_clock::now() >= *deadline_) give_up(0);
@@ -179,12 +179,12 @@ class reduction {
       take_items(items, all);
       ++count;
       // A smaller node will do.
-      if (std::has_single_bit(count) && pace_.chunk_is_full(count * item_bytes)) break;
+      if (std::has_single_bit(count) && sizer_.chunk_is_full(count * item_bytes)) break;
     }
     if (count == 0) return;
     chunk c{start(chunk_task{f_, combine_}, items, all), count, count * item_bytes};
     submitted_ += count;
-    pace_.submitted(c.count, c.bytes);
+    sizer_.submitted(c.count, c.bytes);
     chunks_.push_back(std::move(c));
   }
 
@@ -213,8 +213,8 @@ class reduction {
     chunk c = std::move(chunks_.front());
     chunks_.pop_front();
     reduced<T> first = finish(c.value, c.count);
-    pace_.chunk_done(c.count, c.bytes, first.second);
-    pace_.taken(c.count);
+    sizer_.chunk_done(c.count, c.bytes, first.second);
+    sizer_.taken(c.count);
     refill();  // before the workers have nothing to do
     nodes_.push_back({c.count, std::move(first.first), {}});
     while (nodes_.size() > 1 && nodes_.back().items == nodes_[nodes_.size() - 2].items) {
@@ -254,7 +254,7 @@ class reduction {
   F f_;
   C combine_;
   zipped_input<Views...> input_;
-  map_pace pace_;
+  chunk_sizer sizer_;
   home_process home_;
   std::optional<time_point> deadline_;
   bool input_over_ = false;

@@ -112,11 +112,11 @@ struct pipeline_types<N, T, Stage, Rest...> {
 
 // The stages of one run. The callbacks of its tasks keep it alive.
 template <class... Stages>
-class pipeline_run final : public pipeline_line,
+class pipeline_run final : public pipeline_tracker,
                            public std::enable_shared_from_this<pipeline_run<Stages...>> {
  public:
   pipeline_run(bool ordered, std::tuple<Stages...> stages)
-      : pipeline_line(ordered), stages_(std::move(stages)) {}
+      : pipeline_tracker(ordered), stages_(std::move(stages)) {}
 
   int workers() const {
     return std::apply([](const auto&... s) { return (0 + ... + s.max_workers()); }, stages_);

@@ -15,7 +15,7 @@
 
 namespace procpool::detail {
 
-// One item on its way through the stages. Belongs to its pipeline_line until it is settled.
+// One item on its way through the stages. Belongs to its pipeline_tracker until it is settled.
 struct pipeline_item {
   std::size_t index = 0;
   state_ptr task = nullptr;  // of the stage that it is in; once settled without error, of the last
@@ -23,12 +23,12 @@ struct pipeline_item {
   bool done = false;
 };
 
-class PROCPOOL_EXPORT pipeline_line {
+class PROCPOOL_EXPORT pipeline_tracker {
  public:
-  explicit pipeline_line(bool ordered);
-  ~pipeline_line();
-  pipeline_line(const pipeline_line&) = delete;
-  pipeline_line& operator=(const pipeline_line&) = delete;
+  explicit pipeline_tracker(bool ordered);
+  ~pipeline_tracker();
+  pipeline_tracker(const pipeline_tracker&) = delete;
+  pipeline_tracker& operator=(const pipeline_tracker&) = delete;
 
   pipeline_item& add(std::size_t index);
   // The last one added, which did not get into its first stage.

@@ -10,18 +10,17 @@
 #include "procpool/options.hpp"
 #include "procpool/stats.hpp"
 
-namespace procpool::parent {
-class thread_pool;
-struct thread_meeting;
-}  // namespace procpool::parent
-
 namespace procpool::detail {
 
+// Of src/threads.
+class thread_pool;
+struct thread_rendezvous;
+
 // Shared by the executor, its maps and its threads; empty outside of the parent.
-using thread_hold = std::shared_ptr<parent::thread_pool>;
+using thread_pool_ptr = std::shared_ptr<thread_pool>;
 
 // The pool, or throws nested_use_error.
-PROCPOOL_EXPORT parent::thread_pool& use(const thread_hold& pool);
+PROCPOOL_EXPORT thread_pool& use(const thread_pool_ptr& pool);
 
 struct local_release {
   void operator()(local_task* t) const noexcept { t->release(); }
@@ -30,53 +29,53 @@ using local_ptr = std::unique_ptr<local_task, local_release>;
 
 // Throws shutdown_error, broken_thread_pool, std::system_error, and std::invalid_argument for
 // options that need processes.
-PROCPOOL_EXPORT state_ptr commit(const thread_hold& pool, local_ptr task,
+PROCPOOL_EXPORT state_ptr commit(const thread_pool_ptr& pool, local_ptr task,
                                  const task_options* options);
-PROCPOOL_EXPORT const error_handler& on_error_of(const thread_hold& pool);
-PROCPOOL_EXPORT int max_workers_of(const thread_hold& pool);
+PROCPOOL_EXPORT const error_handler& on_error_of(const thread_pool_ptr& pool);
+PROCPOOL_EXPORT int max_workers_of(const thread_pool_ptr& pool);
 
 // How the tasks of a broadcast begin together: each thread waits in its task until all threads of
 // the pool have one. In the caller of the broadcast, one thread.
 class PROCPOOL_EXPORT thread_broadcast {
  public:
-  using meeting_point = std::shared_ptr<parent::thread_meeting>;  // shared with the tasks
+  using rendezvous_ptr = std::shared_ptr<thread_rendezvous>;  // shared with the tasks
 
   // Blocks while there is another one in the pool. Starts the threads that are missing. Throws
   // nested_use_error in a thread of the pool, std::system_error if a thread cannot be started,
   // shutdown_error, broken_thread_pool.
-  explicit thread_broadcast(const thread_hold& pool);
+  explicit thread_broadcast(const thread_pool_ptr& pool);
   ~thread_broadcast();  // calls it off, unless it was held
   thread_broadcast(const thread_broadcast&) = delete;
   thread_broadcast& operator=(const thread_broadcast&) = delete;
 
   // For so many tasks.
   std::size_t places() const noexcept;
-  const meeting_point& point() const noexcept { return point_; }
+  const rendezvous_ptr& point() const noexcept { return point_; }
   // Blocks until all threads have come. Throws why it was called off.
-  void hold();
+  void await_all();
 
  private:
-  parent::thread_pool& pool_;
+  thread_pool& pool_;
   std::unique_lock<std::mutex> turn_;
-  meeting_point point_;
+  rendezvous_ptr point_;
 };
 // In a task: blocks until all have come. Throws std::runtime_error if it was called off.
-PROCPOOL_EXPORT void wait_at_meeting(const thread_broadcast::meeting_point& point);
+PROCPOOL_EXPORT void arrive_and_wait(const thread_broadcast::rendezvous_ptr& point);
 
-class PROCPOOL_EXPORT thread_pool_ref {
+class PROCPOOL_EXPORT owned_thread_pool {
  public:
-  explicit thread_pool_ref(thread_pool_options options);
-  ~thread_pool_ref();  // shutdown(), unless one with wait = false came before; cancels while
-                       // unwinding
-  thread_pool_ref(const thread_pool_ref&) = delete;
-  thread_pool_ref& operator=(const thread_pool_ref&) = delete;
+  explicit owned_thread_pool(thread_pool_options options);
+  ~owned_thread_pool();  // shutdown(), unless one with wait = false came before; cancels while
+                         // unwinding
+  owned_thread_pool(const owned_thread_pool&) = delete;
+  owned_thread_pool& operator=(const owned_thread_pool&) = delete;
 
-  const thread_hold& get() const noexcept { return pool_; }
+  const thread_pool_ptr& get() const noexcept { return pool_; }
   void shutdown(const shutdown_options& options);
   pool_stats stats() const;
 
  private:
-  thread_hold pool_;
+  thread_pool_ptr pool_;
   int uncaught_ = 0;                  // exceptions in flight when it was made
   std::atomic<bool> let_go_ = false;  // shutdown({.wait = false}) was called
 };

@@ -122,13 +122,13 @@ class thread_call final : public local_value<R> {
 
 // f, after the meeting of a broadcast.
 template <class F>
-struct after_thread_meeting {
+struct after_thread_rendezvous {
   template <class... Args>
   decltype(auto) operator()(Args&&... args) && {
-    wait_at_meeting(point);
+    arrive_and_wait(point);
     return std::invoke(std::move(f), std::forward<Args>(args)...);
   }
-  thread_broadcast::meeting_point point;
+  thread_broadcast::rendezvous_ptr point;
   F f;
 };
 
@@ -219,7 +219,7 @@ class thread_chunks {
   using result = typename body::result_type;
   using chunk = thread_chunk<result, F, arguments>;
 
-  thread_chunks(const thread_hold& pool, F f)
+  thread_chunks(const thread_pool_ptr& pool, F f)
       : pool_(pool), f_(std::make_shared<const F>(std::move(f))) {}
   int max_workers() const { return max_workers_of(pool_); }
 
@@ -240,17 +240,17 @@ class thread_chunks {
     }
 
    private:
-    const thread_hold& pool_;
+    const thread_pool_ptr& pool_;
     std::unique_ptr<chunk, local_release> chunk_;
   };
 
  private:
-  thread_hold pool_;
+  thread_pool_ptr pool_;
   std::shared_ptr<const F> f_;
 };
 
 struct thread_tasks {
-  using target = thread_hold;
+  using target = thread_pool_ptr;
   // As a map calls it.
   template <class F, class... Args>
   using call = thread_body<const F&, std::index_sequence_for<Args...>, Args...>;
@@ -287,7 +287,7 @@ struct thread_tasks {
     std::vector<future_type> futures;
     if constexpr (types::ok() && std::is_copy_constructible_v<F> &&
                   (... && std::is_copy_constructible_v<std::decay_t<Args>>)) {
-      using after = after_thread_meeting<F>;
+      using after = after_thread_rendezvous<F>;
       using task = thread_call<typename types::result_type, after, typename types::arguments>;
       thread_broadcast all(pool);
       futures.reserve(all.places());
@@ -295,7 +295,7 @@ struct thread_tasks {
         local_ptr one(new task(on_error_of(pool), after{all.point(), f}, types::keep(args...)));
         futures.emplace_back(commit(pool, std::move(one), nullptr));
       }
-      all.hold();
+      all.await_all();
     }
     return futures;
   }

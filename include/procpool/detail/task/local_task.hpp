@@ -22,11 +22,9 @@
 
 #include "procpool/detail/task/task_state.hpp"
 
-namespace procpool::parent {
-class thread_pool;
-}
-
 namespace procpool::detail {
+
+class thread_pool;  // of src/threads
 
 // Where unobserved errors go; null, or an empty one: a line on stderr.
 using error_handler = std::shared_ptr<const std::function<void(std::exception_ptr)>>;
@@ -48,8 +46,8 @@ class PROCPOOL_EXPORT local_task : public task_state {
   void report(std::exception_ptr e) noexcept override;
 
   // The thread that will resolve it keeps it, too.
-  void keep() noexcept;
-  void let_go() noexcept;
+  void retain_object() noexcept;
+  void release_object() noexcept;
   // For the thread that resolves it. False: it is cancelled, or another thread has begun it.
   bool begin() noexcept;
   // Begun, and cannot be resolved after all: pending again.
@@ -60,8 +58,8 @@ class PROCPOOL_EXPORT local_task : public task_state {
   void finish() noexcept;
   // It has run, and has no reader: the outcome is destroyed now.
   void drop_if_unwanted() noexcept;
-  // Whether a thread of this pool has yet to do it.
-  bool waits_for(const parent::thread_pool& pool) const noexcept;
+  // Whether a thread of this group has yet to do it.
+  bool waits_for(thread_group_id group) const noexcept;
   // begin(), set_error() and finish(), if no other thread was quicker.
   bool fail(std::exception_ptr e) noexcept;
 
@@ -82,16 +80,15 @@ class PROCPOOL_EXPORT local_task : public task_state {
   std::uint32_t elapsed_ns_ = 0;
 
  private:
-  friend class parent::thread_pool;
+  friend class thread_pool;
 
   void notify(std::uint32_t word) noexcept;
-  void deliver() noexcept;  // under the hub's mutex
 
   mutable std::atomic<std::uint32_t> word_{0};  // task_status, and the flags of local_task.cpp
   std::atomic<std::uint32_t> owners_{1}, references_{1};
-  subscription* listeners_ = nullptr;  // under the hub's mutex
-  local_task* next_ = nullptr;         // in a thread pool's queue, under its mutex
-  parent::thread_pool* pool_ = nullptr;
+  listener_list listeners_;     // under the hub's mutex
+  local_task* next_ = nullptr;  // in a thread pool's queue, under its mutex
+  thread_group_id group_ = nullptr;
   error_handler on_error_;
 };
 

@@ -18,11 +18,10 @@
 #include "procpool/export.hpp"
 #include "procpool/options.hpp"
 
-namespace procpool::parent {
-class thread_pool;
-}
-
 namespace procpool::detail {
+
+// Names a group of threads that run each other's tasks, a thread pool; null: none. Opaque.
+using thread_group_id = const void*;
 
 enum class task_status { pending, running, cancelled, finished };
 
@@ -54,7 +53,7 @@ struct subscription {
   task_state* state = nullptr;          // null once delivered or withdrawn
   completion_source* source = nullptr;  // where the completion will come from
   subscription* next = nullptr;
-  const parent::thread_pool* threads = nullptr;  // that the task is for, if it is for threads
+  thread_group_id group = nullptr;  // whose threads run the task, if it is for threads
 };
 
 // Told about completions, under the lock of completions.hpp: it notes and returns.
@@ -64,6 +63,23 @@ class PROCPOOL_EXPORT completion_listener {
 
  protected:
   ~completion_listener() = default;
+};
+
+// The subscriptions of one task. Under the same lock.
+class listener_list {
+ public:
+  bool empty() const noexcept { return first_ == nullptr; }
+  void add(subscription& s) noexcept {
+    s.next = first_;
+    first_ = &s;
+  }
+  // The subscription is withdrawn, if it has not been delivered.
+  void remove(subscription& s) noexcept;
+  // Tells all listeners, in the order in which they subscribed, and is empty then.
+  void deliver() noexcept;
+
+ private:
+  subscription* first_ = nullptr;
 };
 
 class PROCPOOL_EXPORT task_state {

@@ -1,7 +1,6 @@
-#include "os/crash_trace.hpp"
+#include "os/trace/crash_trace.hpp"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "os/line_reader.hpp"
 #include "os/sanitizers.hpp"
 
 namespace procpool::os {
@@ -19,7 +19,7 @@ constexpr int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SI
 constexpr std::size_t stack_size = std::size_t{64} << 10;
 constexpr int most_frames = 32;
 // Code of a process that is broken runs here: if it does not come to an end, this ends it.
-constexpr unsigned patience_seconds = 2;
+constexpr unsigned alarm_seconds = 2;
 
 // One process is traced, and it dies once: no locks, nothing is given back.
 char* out = nullptr;
@@ -55,47 +55,6 @@ _Unwind_Reason_Code note_frame(_Unwind_Context* context, void* argument) {
   t.frames[t.count++].address = faulted != 0 ? ip : ip - 1;
   return _URC_NO_REASON;
 }
-
-// The lines of /proc/self/maps, one after the other, in a buffer of a fixed size. A longer line is
-// cut.
-class map_lines {
- public:
-  map_lines() : fd_(::open("/proc/self/maps", O_RDONLY | O_CLOEXEC)) {}
-  ~map_lines() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  map_lines(const map_lines&) = delete;
-  map_lines& operator=(const map_lines&) = delete;
-
-  bool next() {
-    std::size_t size = 0;
-    for (char c = 0; get(c);) {
-      if (c == '\n') {
-        line_[size] = '\0';
-        return true;
-      }
-      if (size + 1 < sizeof(line_)) line_[size++] = c;
-    }
-    return false;
-  }
-  const char* text() const { return line_; }
-
- private:
-  bool get(char& c) {
-    if (at_ == end_) {
-      const ssize_t n = fd_ < 0 ? 0 : ::read(fd_, buffer_, sizeof(buffer_));
-      if (n <= 0) return false;
-      at_ = 0;
-      end_ = static_cast<std::size_t>(n);
-    }
-    c = buffer_[at_++];
-    return true;
-  }
-  int fd_;
-  char buffer_[4096];
-  char line_[1200];
-  std::size_t at_ = 0, end_ = 0;
-};
 
 std::uintptr_t take_hex(const char*& at) {
   std::uintptr_t value = 0;
@@ -135,11 +94,10 @@ class text_writer {
 
 // Finds the file of each frame. The paths are put into the front of `names`.
 void locate(trace& t, char* names, std::size_t names_room) {
-  map_lines maps;
+  line_reader<4096, 1200> maps("/proc/self/maps");
   std::size_t used = 0;
-  while (maps.next()) {
+  while (const char* at = maps.next()) {
     // begin-end permissions offset device inode path
-    const char* at = maps.text();
     const std::uintptr_t begin = take_hex(at);
     if (*at++ != '-') continue;
     const std::uintptr_t end = take_hex(at);
@@ -214,7 +172,7 @@ void on_fault(int signal) {
     ::sigemptyset(&alarm_only);
     ::sigaddset(&alarm_only, SIGALRM);
     ::pthread_sigmask(SIG_UNBLOCK, &alarm_only, nullptr);
-    ::alarm(patience_seconds);
+    ::alarm(alarm_seconds);
     write_trace();
     ::alarm(0);
   }

@@ -1,4 +1,4 @@
-#include "os/symbols.hpp"
+#include "os/trace/symbols.hpp"
 
 #include <cxxabi.h>
 #include <elf.h>

@@ -9,7 +9,7 @@
 
 namespace procpool::os {
 
-struct orphan {
+struct detached_process {
   pid_t pid = 0;  // 0 also where a tool hides what the middle process wrote (valgrind)
   int error = 0;  // an errno value; nothing was started then
 };
@@ -30,10 +30,10 @@ struct exec_request {
 // The new program starts with /dev/null as standard input, default signal actions (SIGINT and
 // SIGQUIT ignored) and all signals blocked. Copies no page tables. Any thread, also while others
 // run.
-orphan exec_orphan(const exec_request& request) noexcept;
+detached_process spawn_detached(const exec_request& request) noexcept;
 
 // `child(argument)` runs in a copy of this process and must not return. One copy of the page tables
 // is made, not two. Only in a process with one thread.
-orphan fork_orphan(void (*child)(void*), void* argument) noexcept;
+detached_process fork_detached(void (*child)(void*), void* argument) noexcept;
 
 }  // namespace procpool::os

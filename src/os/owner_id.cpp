@@ -1,4 +1,4 @@
-#include "os/life.hpp"
+#include "os/owner_id.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -16,21 +16,21 @@ namespace procpool::os {
 namespace {
 
 constexpr unsigned number_bits = 22;  // Linux has at most 2^22 threads
-constexpr life number_mask = (life{1} << number_bits) - 1;
-constexpr life process_bit = life{1} << 63U;
-constexpr life begin_mask = (life{1} << 41U) - 1;
+constexpr owner_id number_mask = (owner_id{1} << number_bits) - 1;
+constexpr owner_id process_bit = owner_id{1} << 63U;
+constexpr owner_id begin_mask = (owner_id{1} << 41U) - 1;
 
-constinit thread_local life known_thread = nobody;
-constinit std::atomic<life> known_process{nobody};
+constinit thread_local owner_id known_thread = no_owner;
+constinit std::atomic<owner_id> known_process{no_owner};
 
 void forget_in_child() {
-  known_thread = nobody;
-  known_process.store(nobody, std::memory_order_relaxed);  // there is one thread
+  known_thread = no_owner;
+  known_process.store(no_owner, std::memory_order_relaxed);  // the child has one thread
 }
 
 bool may_remember() noexcept {
-  static const bool told_of_forks = on_fork_in_child(&forget_in_child);
-  return told_of_forks;
+  static const bool handler_installed = on_fork_in_child(&forget_in_child);
+  return handler_installed;
 }
 
 struct task_status {
@@ -40,7 +40,7 @@ struct task_status {
   std::uint64_t begin = 0;
 };
 
-std::size_t read_stat(life number, char* text, std::size_t size) noexcept {
+std::size_t read_stat(owner_id number, char* text, std::size_t size) noexcept {
   char path[40];
   std::snprintf(path, sizeof path, "/proc/%llu/stat", static_cast<unsigned long long>(number));
   const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
@@ -51,7 +51,7 @@ std::size_t read_stat(life number, char* text, std::size_t size) noexcept {
 }
 
 // The text of /proc/<number>/stat: "number (name) state ...", where the name may hold anything.
-task_status status_of_task(life number) noexcept {
+task_status status_of_task(owner_id number) noexcept {
   constexpr int threads_field = 20, begin_field = 22;
   char text[1024];
   const std::size_t size = read_stat(number, text, sizeof text - 1);
@@ -75,38 +75,38 @@ task_status status_of_task(life number) noexcept {
   return s;
 }
 
-life make_life(life number) noexcept {
+owner_id make_owner_id(owner_id number) noexcept {
   return (number & number_mask) | (status_of_task(number).begin & begin_mask) << number_bits;
 }
 
 }  // namespace
 
-life this_thread_life() noexcept {
-  if (known_thread != nobody) [[likely]] {
+owner_id this_thread_owner() noexcept {
+  if (known_thread != no_owner) [[likely]] {
     return known_thread;
   }
-  const life l = make_life(static_cast<life>(::gettid()));
-  if (may_remember()) known_thread = l;
-  return l;
+  const owner_id id = make_owner_id(static_cast<owner_id>(::gettid()));
+  if (may_remember()) known_thread = id;
+  return id;
 }
 
-life this_process_life() noexcept {
-  // relaxed: all threads find the same
-  if (const life l = known_process.load(std::memory_order_relaxed); l != nobody) return l;
-  const life l = make_life(static_cast<life>(::getpid())) | process_bit;
-  if (may_remember()) known_process.store(l, std::memory_order_relaxed);
-  return l;
+owner_id this_process_owner() noexcept {
+  // relaxed: all threads compute the same value
+  if (const owner_id id = known_process.load(std::memory_order_relaxed); id != no_owner) return id;
+  const owner_id id = make_owner_id(static_cast<owner_id>(::getpid())) | process_bit;
+  if (may_remember()) known_process.store(id, std::memory_order_relaxed);
+  return id;
 }
 
-bool has_ended(life l) noexcept {
-  const life number = l & number_mask, begin = l >> number_bits & begin_mask;
-  if (number == 0) return true;  // no such thread: whoever wrote that is not to be waited for
+bool has_ended(owner_id owner) noexcept {
+  const owner_id number = owner & number_mask, begin = owner >> number_bits & begin_mask;
+  if (number == 0) return true;  // no thread has number 0: the word was overwritten
   const task_status s = status_of_task(number);
   if (!s.found) return ::kill(static_cast<pid_t>(number), 0) != 0 && errno == ESRCH;
   if (begin != 0 && s.begin != begin) return true;
   if (s.state != 'Z' && s.state != 'X') return false;
-  // A process whose first thread has ended may have others.
-  return (l & process_bit) == 0 || s.threads <= 1;
+  // In a process whose first thread is a zombie, other threads may still run.
+  return (owner & process_bit) == 0 || s.threads <= 1;
 }
 
 }  // namespace procpool::os

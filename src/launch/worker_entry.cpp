@@ -5,7 +5,7 @@
 namespace procpool::launch {
 namespace {
 
-constinit std::atomic<worker_entry> replacement{nullptr};
+constinit std::atomic<worker_entry> replacement{nullptr};  // for tests
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-#include "os/orphan.hpp"
+#include "os/detached_process.hpp"
 
 #include <errno.h>
 #include <sched.h>
@@ -77,7 +77,7 @@ PROCPOOL_UNCHECKED int start_executor(void* argument) {
   } else {
     job.pid = pid;
   }
-  ::_exit(0);  // and the executed program is an orphan
+  ::_exit(0);  // the executed program has no parent but process 1
 }
 
 // The middle process has ended: clone with CLONE_VFORK returns only then. ECHILD is fine.
@@ -103,7 +103,7 @@ class all_signals_blocked {
 
 }  // namespace
 
-orphan exec_orphan(const exec_request& request) noexcept {
+detached_process spawn_detached(const exec_request& request) noexcept {
   constexpr std::size_t size = 2 * stack_size + sizeof(exec_job);
   void* memory =
       ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_STACK, -1, 0);
@@ -112,7 +112,7 @@ orphan exec_orphan(const exec_request& request) noexcept {
   auto& job = *new (stacks + 2 * stack_size) exec_job;
   job.request = &request;
   job.stack_top = stacks + stack_size;
-  orphan result;
+  detached_process result;
   {
     // A handler of the parent must not run in the processes that share its memory.
     const all_signals_blocked blocked;
@@ -129,7 +129,7 @@ orphan exec_orphan(const exec_request& request) noexcept {
   return result;
 }
 
-orphan fork_orphan(void (*child)(void*), void* argument) noexcept {
+detached_process fork_detached(void (*child)(void*), void* argument) noexcept {
   volatile pid_t pid = 0;
   volatile int error = 0;
   // SIGCHLD of the middle process must not reach a handler before it has been reaped here.
