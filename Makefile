@@ -54,6 +54,8 @@ lint:
 	tools/check_banned.py
 	tools/check_includes.py
 	tools/check_prose.py
+	tools/check_decisions.py
+	tools/check_links.py README.md docs CONTRIBUTING.md SECURITY.md CHANGELOG.md .github
 	tools/format.sh --check
 	tools/tidy.sh
 

@@ -11,7 +11,9 @@ mkdir -p "$out"
 # It tells what it does; only what it warns of is of interest.
 mkdocs build --strict --site-dir "$(realpath "$out")" >"$out.log" 2>&1 ||
   { grep -v '^INFO' "$out.log"; exit 1; }
-rm -f "$out/Doxyfile"  # mkdocs copies whatever lies in docs/
-(cat docs/Doxyfile; echo "OUTPUT_DIRECTORY = \"$out\"") | doxygen -
+rm -f "$out/Doxyfile" "$out/reference.dox"  # mkdocs copies whatever lies in docs/
+(cat docs/Doxyfile; echo "OUTPUT_DIRECTORY = \"$out\""; echo "GENERATE_TAGFILE = \"$out.tags\"") |
+  doxygen -
+python3 -B tools/link_manual.py "$out" "$out.tags"
 tools/check_links.py "$out" docs ./*.md
 echo "$out/index.html, $out/reference/index.html"

@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
-"""Relative links lead somewhere: tools/check_links.py <file or folder>...
+"""Links and file names lead somewhere: tools/check_links.py <file or folder>...
 
-Looks at the Markdown and HTML files named or below the folders: the target has to be there, and so
-has the heading or element that a #fragment names. Links to other hosts are not followed.
+Looks at the Markdown and HTML files named or below the folders: the target of a relative link has
+to be there, and so has the heading or element that a #fragment names. Links to other hosts are not
+followed. In Markdown, a source file that is named in backticks has to be there as well: `src/x/y.cpp`,
+`x/y.cpp`, `y.cpp`, the folder `src/x`, and the test `api/pool` (tests/api/pool_test.cpp). The names
+of files that are only examples belong in a code block, or have a <placeholder>. The changelog may
+name files that are gone.
 """
 
 import html.parser
@@ -18,6 +22,13 @@ _CODE = re.compile(r'`[^`\n]*`')
 # Doxygen offers this section of classes whose only nested class is private, and leaves it out.
 _NOT_OURS = {'nested-classes'}
 _LINK = re.compile(r'\]\(([^)\s]+)\)')
+# A source file, or a folder or test of ours, as the whole of a word in backticks.
+_SOURCE = re.compile(r'[\w.+-]+(?:/[\w.+-]+)*\.(?:cpp|hpp|py|sh|cmake|in)')
+_FOLDER = re.compile(r'(?:src|include|tests|tools|benchmarks|examples|docs|cmake)(?:/[\w.-]+)+/?')
+_TEST = re.compile(r'(\w+)/(\w+)(?=:?$)')
+# Where a name may begin, seen from the root of the repository.
+_ROOMS = ('', 'src', 'include', 'include/procpool', 'include/procpool/detail', 'tests', 'benchmarks',
+          'examples', 'tools', 'docs', 'cmake')
 
 
 class _Page(html.parser.HTMLParser):
@@ -52,11 +63,53 @@ def _from_markdown(text):
     return links, {_slug(h) for h in re.findall(r'^#+ +(.*)$', text, re.M)}
 
 
+class Tree:
+    """The source tree around a page; it may be none."""
+
+    def __init__(self, page):
+        roots = [p for p in page.resolve().parents if (p / 'src').is_dir()]
+        self._root = roots[0] if roots else None
+        self._names = None
+
+    def _has_name(self, name):
+        if self._names is None:
+            self._names = {p.name for room in _ROOMS[1:] for p in (self._root / room).rglob('*')}
+            self._names |= {p.name for p in self._root.iterdir()}
+        return name in self._names
+
+    def has(self, name):
+        if '/' not in name:
+            return self._has_name(name)
+        return any((self._root / room / name).exists() for room in _ROOMS)
+
+    def missing(self, text):
+        """(line, name) of each file in backticks that is not there."""
+        if self._root is None:
+            return
+        prose = _FENCE.sub(lambda m: '\n' * m.group().count('\n'), text)
+        for span in _CODE.finditer(prose):
+            line = prose.count('\n', 0, span.start()) + 1
+            for word in span.group().strip('`').split():
+                word = word.rstrip(',;:')
+                if _SOURCE.fullmatch(word) or _FOLDER.fullmatch(word):
+                    if not self.has(word):
+                        yield line, word
+                elif (test := _TEST.fullmatch(word)) and (self._root / 'tests' / test[1]).is_dir():
+                    if not self.has(f'tests/{word}_test.cpp') and not self.has(word):
+                        yield line, word
+
+
 class Links:
     """What is in the files, each read once."""
 
     def __init__(self):
-        self._files = {}
+        self._files, self._trees = {}, {}
+
+    def missing(self, path):
+        """(line, name) of each source file that the page names and that is not there."""
+        if path.suffix == '.md' and path.name != 'CHANGELOG.md':
+            tree = self._trees.setdefault(path.parent, Tree(path))
+            yield from tree.missing(path.read_text(errors='replace'))
 
     def of(self, path):
         if path not in self._files:
@@ -88,7 +141,7 @@ def main():
                   if p.suffix in ('.md', '.html') and p.name != '404.html']
     links = Links()
     errors = [f'{path}:{line}: {link}: not there' for path in files
-              for line, link in links.broken(path)]
+              for line, link in [*links.broken(path), *links.missing(path)]]
     report(errors, len(files))
 
 

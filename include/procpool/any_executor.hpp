@@ -81,7 +81,9 @@ class any_executor : public basic_executor<any_executor, detail::any_tasks> {
   any_executor(E& executor) noexcept  // implicit, as a reference is
       : executor_(std::addressof(executor)), does_(&actions_of<E>) {}
 
+  // Of the executor that it refers to, which other any_executors may refer to as well.
   void shutdown(shutdown_options options = {}) { does_->shutdown(executor_, options); }
+  // Of the executor that it refers to.
   int max_workers() const { return does_->max_workers(executor_); }
   pool_stats stats() const { return does_->stats(executor_); }
 

@@ -29,9 +29,9 @@ namespace procpool {
 template <class Self, class Tasks>
 class basic_executor {
  public:
-  // Runs f(args...). Does not wait for the task, but a process pool waits for room: see
-  // pool_options::max_pending_bytes. Throws shutdown_error, broken_executor, nested_use_error, and
-  // what copying (encoding) f and the arguments throws.
+  // Runs f(args...) and returns a future<R>, R being what f returns. Does not wait for the task,
+  // but a process pool waits for room: see pool_options::max_pending_bytes. Throws shutdown_error,
+  // broken_executor, nested_use_error, and what copying (encoding) f and the arguments throws.
   template <class F = detail::overloaded_name, class... Args>
     requires detail::is_task<F>
   [[nodiscard]] auto submit(F f, Args&&... args) {

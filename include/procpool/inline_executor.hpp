@@ -23,6 +23,7 @@ namespace procpool {
 
 class inline_executor : public basic_executor<inline_executor, detail::byte_tasks> {
  public:
+  // As with the options {.max_workers = 1}.
   inline_executor() : inline_executor(pool_options{.max_workers = 1}) {}
   // The initializer runs before the first task, the finalizer at the end; on_error works. What
   // concerns processes is checked, and has no effect. Throws std::invalid_argument.
@@ -40,7 +41,9 @@ class inline_executor : public basic_executor<inline_executor, detail::byte_task
   // be cancelled. The finalizer runs after the last task. Throws nested_use_error inside of a task.
   void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }
 
+  // As in the options, or 1. It bounds nothing: each thread runs what it submits.
   int max_workers() const { return pool_.max_workers(); }
+  // How many tasks run and are done; there are no workers.
   pool_stats stats() const { return pool_.stats(); }
 
   // For the library: where tasks go.

@@ -37,7 +37,7 @@ class process_pool_executor : public basic_executor<process_pool_executor, detai
   process_pool_executor(const process_pool_executor&) = delete;
   process_pool_executor& operator=(const process_pool_executor&) = delete;
 
-  // submit, map, broadcast and the like: basic_executor, in procpool/executor.hpp. The arguments
+  // submit, map, broadcast and the like: see basic_executor, in procpool/executor.hpp. The arguments
   // are encoded before submit returns, and f may be any task function: see the guide, "Independent
   // tasks".
   //
@@ -49,12 +49,14 @@ class process_pool_executor : public basic_executor<process_pool_executor, detai
   // done and all processes are gone. Any number of times, from any thread, but not from a callback
   // when it waits.
   void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }
-  // Cancels what waits, ends the workers with SIGTERM (a task may catch it) or SIGKILL, and comes
-  // back at once. Tasks that ran throw worker_crashed, or broken_process_pool if their worker is
-  // not known to be dead 5 seconds after SIGKILL.
+  // Cancels what waits, ends the workers with SIGTERM, which a task may catch, and comes back at
+  // once. Tasks that ran throw worker_crashed, or broken_process_pool if their worker is not known
+  // to be dead 5 seconds after SIGKILL.
   void terminate_workers() { pool_.signal_workers(SIGTERM); }
+  // As terminate_workers(), with SIGKILL at once.
   void kill_workers() { pool_.signal_workers(SIGKILL); }
 
+  // As in the options; by default the number of CPUs that this process may use.
   int max_workers() const { return pool_.max_workers(); }
   // Takes time in proportion to the number of unfinished tasks.
   pool_stats stats() const { return pool_.stats(); }

@@ -1,4 +1,5 @@
-// Everything but the integration headers (procpool/cereal.hpp).
+// Everything but what needs another library: procpool/asio.hpp (Asio), procpool/cereal.hpp
+// (cereal), and procpool/remote.hpp (the component remote, with OpenSSL).
 #pragma once
 
 #include "procpool/any_executor.hpp"

@@ -52,6 +52,7 @@ class thread_pool_executor : public basic_executor<thread_pool_executor, detail:
   // std::invalid_argument for a timeout: a thread cannot be stopped.
   void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }
 
+  // As in the options; by default 4 more than the number of CPUs, but at most 32.
   int max_workers() const { return detail::max_workers_of(pool_.get()); }
   // Of the threads that were started. They have no pid.
   pool_stats stats() const { return pool_.stats(); }

@@ -31,6 +31,27 @@ class CheckLinks(PlantedTest):
         code, output = self.run_tool({'a.html': '<a href="b.md#x">', 'b.md': '# X\n', 'c.txt': '[](d)'})
         self.assertEqual((code, pathlib.Path(output).name), (0, 'check_links.py: 2 files, 0 errors\n'))
 
+    def test_source_files(self):
+        tree = {'src/pool/pool.cpp': '', 'include/procpool/detail/task/thunks.hpp': '',
+                'include/procpool/map.hpp': '', 'tests/api/pool_test.cpp': '', 'tools/a.py': ''}
+
+        def run(text, name='docs/a.md'):
+            code, output = self.run_tool(tree | {name: text})
+            return [line.split(': ')[1] for line in output.splitlines()[:-1]] if code else []
+
+        self.assertEqual(run('`src/pool/pool.cpp`, `pool/pool.cpp`, `pool.cpp`, `src/pool`, `src/pool/`'), [])
+        self.assertEqual(run('`detail/task/thunks.hpp`, `procpool/map.hpp`, `tools/a.py b c`'), [])
+        self.assertEqual(run('`src/parent/pool.cpp`'), ['src/parent/pool.cpp'])
+        self.assertEqual(run('`parent/pool.cpp` and `pond.cpp`'), ['parent/pool.cpp', 'pond.cpp'])
+        self.assertEqual(run('see `src/parent`'), ['src/parent'])
+        self.assertEqual(run('`detail/thunks.hpp`, `tools/b.py c`'), ['detail/thunks.hpp', 'tools/b.py'])
+        # Tests, with and without the name of a case; what is no test of ours is no name of a file.
+        self.assertEqual(run('`api/pool`, `api/pool: ends_once`, `and/or`, `std/pool`'), [])
+        self.assertEqual(run('`api/pond`, `api/pond: ends_once`'), ['api/pond', 'api/pond'])
+        # Code, placeholders and the past.
+        self.assertEqual(run('```\ng++ `app.cpp`\n```\n`tests/<folder>/<unit>_test.cpp`'), [])
+        self.assertEqual(run('`src/parent/pool.cpp`', 'CHANGELOG.md'), [])
+
 
 if __name__ == '__main__':
     unittest.main()
