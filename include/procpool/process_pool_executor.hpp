@@ -37,9 +37,9 @@ class process_pool_executor : public basic_executor<process_pool_executor, detai
   process_pool_executor(const process_pool_executor&) = delete;
   process_pool_executor& operator=(const process_pool_executor&) = delete;
 
-  // submit, map, broadcast and the like: see basic_executor, in procpool/executor.hpp. The arguments
-  // are encoded before submit returns, and f may be any task function: see the guide, "Independent
-  // tasks".
+  // submit, map, broadcast and the like: see basic_executor, in procpool/executor.hpp. The
+  // arguments are encoded before submit returns, and f may be any task function: see the guide,
+  // "Independent tasks".
   //
   // In a broadcast, a worker that dies before all workers have started is replaced, and its call
   // starts anew, up to three times; then broadcast throws worker_crashed. It throws
