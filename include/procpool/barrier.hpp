@@ -1,18 +1,18 @@
 // procpool::barrier and procpool::party: a fixed number of threads, in any processes, wait until
-// all of them are there.
+// all of them have arrived.
 //
-//   const std::size_t place = b.wait();     // blocks; each has another of 0 .. parties - 1
-//   if (place == 0) print_summary();        // one of them
+//   const std::size_t place = b.wait();     // blocks; a different number 0 .. parties - 1 in each
+//   if (place == 0) print_summary();        // exactly one thread
 //   b.wait();                               // and again
 //
-// When one of them dies while it waits, when it does not come in time, or when somebody calls
-// abort(), the barrier is broken: all that wait, and all that come later, get
-// broken_barrier_error, until reset(). One that dies before it comes cannot be told from one that
-// is late, unless it has a procpool::party; otherwise use wait_for where that can happen. Tasks
-// that meet at a barrier must run at the same time, each in a worker of its own: have as many
-// workers, or they wait for tasks that have not begun.
+// The barrier breaks when a process dies that waits at it, when a wait_for times out, or when a
+// thread calls abort(): all current and later waits throw broken_barrier_error, until reset(). A
+// process that dies before it arrives cannot be told from a late one, unless it holds a
+// procpool::party; without a party, use wait_for where that can happen. Tasks that meet at a
+// barrier must run at the same time, each in a worker of its own: with fewer workers than parties,
+// running tasks wait for tasks that cannot start.
 //
-// Any thread, as with mutex; handles, as there.
+// Thread-safety and handles: as with mutex.
 #pragma once
 
 #include <cstddef>
@@ -25,23 +25,23 @@ namespace procpool {
 
 class PROCPOOL_EXPORT barrier : public detail::sync_handle {
  public:
-  // Throws std::invalid_argument unless it is in 1 .. 65,536.
+  // Throws std::invalid_argument unless `parties` is in 1 .. 65,536.
   explicit barrier(std::size_t parties);
 
-  // Blocks until all parties are there. Throws broken_barrier_error.
+  // Blocks until all parties have arrived. Throws broken_barrier_error.
   std::size_t wait() const;
-  // The same; if they are not all there after this long, the barrier breaks.
+  // The same; if not all parties arrive within this time, the barrier breaks.
   std::size_t wait_for(duration d) const;
   std::size_t wait_until(detail::wait_end end) const { return wait_for(end.left()); }
 
-  // Breaks it. Does not block.
+  // Breaks the barrier. Does not block.
   void abort() const;
-  // As new: those that wait get broken_barrier_error, those that come later do not.
+  // Makes the barrier as new: current waits throw broken_barrier_error, later waits do not.
   void reset() const;
 
   bool broken() const;
   std::size_t parties() const;
-  // How many wait at this moment.
+  // The number of threads that wait at this moment.
   std::size_t waiting() const;
 
  private:
@@ -52,28 +52,30 @@ class PROCPOOL_EXPORT barrier : public detail::sync_handle {
   static constexpr std::size_t least_bytes = 256;
 
   std::size_t wait_limited(const duration* limit) const;
-  // What is known of the party that this names: it begins, is in this process, has left it.
+  // State of a party: it exists, it is in this process, it has left this process.
   void register_party(const detail::object_ref& one) const;
   void receive_party(const detail::object_ref& one) const;
   void deregister_party(const detail::object_ref& one) const noexcept;
 };
 
-// One of those that a barrier waits for, as a handle, so that it is known when it will not come.
+// The handle of one participant of a barrier; with it the barrier notices that the participant will
+// not arrive.
 //
 //   const procpool::barrier b(3);
 //   for (int i = 0; i < 3; ++i) {
 //     pool.submit([](const procpool::party& p) { p.wait(); ... p.wait(); }, procpool::party(b));
 //   }
 //
-// It is in the process that has received it last. When that one has let go of it (the task has
-// returned) or has died, or when it is nowhere any more, it will not come: the barrier breaks for
-// those that wait, and for the next that does. Another party can be made in its place. So pass each
-// to one task only, without retries, and have it while you wait. A task that is cancelled or dies
-// before it has received its party is nowhere; one whose other arguments cannot be decoded is
-// missed when its future is gone. Takes a page of shared memory, as a barrier does.
+// A party belongs to the process that received it last. Once that process drops the handle (its
+// task has returned) or dies, or no handle exists anywhere, the party counts as gone: the barrier
+// breaks for current waits, or for the next one. Another party can be made in its place. So pass
+// each party to one task only, without retries, and keep the handle while you wait. If a task is
+// cancelled or dies before it has received its party, no handle exists; if its other arguments
+// cannot be decoded, the party counts as gone when the task's future is gone. Takes a page of
+// shared memory, as a barrier does.
 class PROCPOOL_EXPORT party {
  public:
-  // Throws invalid_state_error if the barrier has as many already, and what making a barrier does.
+  // Throws invalid_state_error if all parties of the barrier exist already, and as barrier().
   explicit party(barrier b);
   party(const party&) = default;
   party(party&&) noexcept = default;
@@ -85,7 +87,7 @@ class PROCPOOL_EXPORT party {
   }
   ~party();
 
-  // As those of the barrier.
+  // As the functions of barrier.
   std::size_t wait() const { return barrier_.wait(); }
   std::size_t wait_for(duration d) const { return barrier_.wait_for(d); }
   std::size_t wait_until(detail::wait_end end) const { return barrier_.wait_until(end); }
@@ -95,7 +97,7 @@ class PROCPOOL_EXPORT party {
 
  private:
   friend detail::wire<party>;
-  // One that has arrived here.
+  // A party that has arrived in this process as an argument.
   party(barrier b, detail::shared_object self);
 
   barrier barrier_;

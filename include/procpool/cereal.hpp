@@ -141,7 +141,7 @@ struct cereal_codec {
 
   static bytes to_wire(const T& value) {
     static_assert(std::is_default_constructible_v<T>,
-                  "procpool: cereal_codec wants a class with a default constructor");
+                  "procpool: cereal_codec needs a class with a default constructor");
     detail::heap_writer writer;
     try {
       detail::cereal_output archive(writer);

@@ -4,13 +4,13 @@
 //   std::unique_lock lock(m);
 //   changed.wait(lock, [&] { return state->ready; });
 //
-// A notification that reaches a process as it dies goes on to another one that waits. What dies
-// while it waits is forgotten; what dies once it has the mutex again leaves that to the next, which
-// sees owner_died().
+// A process that dies while it waits is removed, and a notification that reaches it as it dies is
+// passed on to another waiter. If a process dies after it has reacquired the mutex, the next owner
+// of the mutex sees owner_died().
 //
-// Any thread, as with mutex; handles, as there. As in C++ a wait may return without a notification:
-// use the forms with a predicate. They ask it once a second at least, so that they go on, too, when
-// a process has made it true, and died before it could notify.
+// Thread-safety and handles: as with mutex. As in C++, a wait may return without a notification:
+// use the functions with a predicate. These check the predicate at least once a second, so they
+// also return when a process has made it true and died before it could notify.
 #pragma once
 
 #include <condition_variable>
@@ -26,15 +26,15 @@ class PROCPOOL_EXPORT condition_variable : public detail::sync_handle {
  public:
   condition_variable();
 
-  // One of those that wait, the one that has waited longest, and all of them. The mutex may be
-  // locked or not.
+  // Wakes n waiters, the longest-waiting one, or all. The mutex may be locked or not. Does not
+  // block.
   void notify_one() const { notify(1); }
   void notify_all() const { notify(static_cast<std::size_t>(-1)); }
-  // n of them, or all if there are not so many.
+  // Wakes n waiters, or all if fewer wait.
   void notify(std::size_t n) const;
 
-  // Unlocks, blocks until it is notified, and locks again. Throws invalid_state_error, before it
-  // waits, unless this thread has the lock (once, if it is recursive).
+  // Unlocks, blocks until a notification comes, and locks again. Throws invalid_state_error before
+  // it waits, unless this thread has locked the mutex (exactly once, if it is recursive).
   template <class Mutex>
   void wait(std::unique_lock<Mutex>& lock) const {
     wait_limited(lock, nullptr);
@@ -44,12 +44,12 @@ class PROCPOOL_EXPORT condition_variable : public detail::sync_handle {
     while (!holds()) wait_for(lock, look_again);
   }
 
-  // For this long at most, not counting the time for the mutex.
+  // Waits for this long at most, not counting the time to lock the mutex again.
   template <class Mutex>
   std::cv_status wait_for(std::unique_lock<Mutex>& lock, duration d) const {
     return wait_limited(lock, &d) ? std::cv_status::no_timeout : std::cv_status::timeout;
   }
-  // What the predicate says at the end.
+  // Returns the predicate's value at the end.
   template <class Mutex, class Predicate>
   bool wait_for(std::unique_lock<Mutex>& lock, duration d, Predicate holds) const {
     return wait_until(lock, detail::wait_end(d), std::move(holds));
@@ -75,10 +75,10 @@ class PROCPOOL_EXPORT condition_variable : public detail::sync_handle {
   static constexpr auto kind = detail::sync_kind::condition_variable;
   static constexpr std::size_t least_bytes = 16384;
 
-  // How often a predicate is asked at least: who was going to notify may have died before.
+  // How often a predicate is checked at least: the notifying process may have died.
   static constexpr duration look_again{1};
 
-  // A place among those that wait, until it is left.
+  // A waiter's place in the queue, until the waiter leaves.
   class PROCPOOL_EXPORT waiter {
    public:
     explicit waiter(const condition_variable& of);
@@ -86,7 +86,7 @@ class PROCPOOL_EXPORT condition_variable : public detail::sync_handle {
     waiter(const waiter&) = delete;
     waiter& operator=(const waiter&) = delete;
     void sleep(const duration* limit);
-    // Whether it was notified. Leaves its place.
+    // Whether a notification has come. Gives the place up.
     bool leave();
 
    private:

@@ -4,7 +4,7 @@
 //   auto f = pool.submit([](const procpool::event& e) { e.wait(); return 42; }, ready);
 //   ready.set();
 //
-// Any thread, as with mutex; handles, as there. It has no owner, so that no death disturbs it.
+// Thread-safety and handles: as with mutex. An event has no owner, so no death affects it.
 #pragma once
 
 #include <cstddef>
@@ -18,13 +18,13 @@ class PROCPOOL_EXPORT event : public detail::sync_handle {
   event();  // not set
 
   bool is_set() const;
-  // All that wait go on, even if it is cleared at once.
+  // Wakes all waiters, even if the event is cleared at once. Does not block.
   void set() const;
   void clear() const;
 
-  // Blocks until it is set.
+  // Blocks until the event is set.
   void wait() const;
-  // For this long at most; whether it was set.
+  // Blocks for this long at most; returns whether the event was set.
   bool wait_for(duration d) const;
   bool wait_until(detail::wait_end end) const { return wait_for(end.left()); }
 

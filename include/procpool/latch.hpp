@@ -1,7 +1,8 @@
 // procpool::latch: std::latch between processes, a count that goes down to 0 once.
 //
-// Any thread, as with mutex; handles, as there. Nobody knows who was going to count: if that one
-// dies, the count stays. Where this can happen, wait_for, or let results of tasks say what is done.
+// Thread-safety and handles: as with mutex. The latch does not know which process is going to count
+// down: if that process dies, the count stays. Where this can happen, use wait_for, or wait for the
+// futures of the tasks instead.
 #pragma once
 
 #include <cstddef>
@@ -12,17 +13,17 @@ namespace procpool {
 
 class PROCPOOL_EXPORT latch : public detail::sync_handle {
  public:
-  // Throws std::invalid_argument unless it is in 0 .. 2^31 - 1.
+  // Throws std::invalid_argument unless the count is in 0 .. 2^31 - 1.
   explicit latch(std::ptrdiff_t count);
 
-  // Does not block. Throws std::invalid_argument if n is negative, invalid_state_error if less is
-  // left.
+  // Does not block. Throws std::invalid_argument if n is negative, invalid_state_error if the count
+  // is below n.
   void count_down(std::ptrdiff_t n = 1) const;
   // Whether the count is 0.
   bool try_wait() const;
   // Blocks until the count is 0.
   void wait() const;
-  // For this long at most; whether the count is 0.
+  // Blocks for this long at most; returns whether the count is 0.
   bool wait_for(duration d) const;
   bool wait_until(detail::wait_end end) const { return wait_for(end.left()); }
   void arrive_and_wait(std::ptrdiff_t n = 1) const {

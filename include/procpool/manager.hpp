@@ -5,18 +5,18 @@
 //   pool.for_each(procpool::partial(count_words, words), files);   // in many workers at once:
 //     words.call([](auto& w, const std::string& word) { ++w[word]; }, word);
 //
-// call(f, args...) runs f(object, args...) in the manager and comes back with its result, or throws
-// its exception. One call at a time runs on an object. f, the arguments and the result are those of
-// a task: see docs/guide/independent-tasks.md; the object itself can be anything.
+// call(f, args...) runs f(object, args...) in the manager and returns its result or throws its
+// exception. One call at a time runs on an object. f, the arguments and the result follow the rules
+// for tasks: see docs/guide/independent-tasks.md; the object itself can be of any type.
 //
 // A proxy is a handle, as shared_value is: copy it, pass it to tasks and processes and to other
-// calls, return it, keep it in an object of the manager. The object lives while a proxy of it is
-// anywhere; those of a dead process do not count. It is destroyed in the manager within about a
-// second of the last one's end.
+// calls, return it, keep it in an object of the manager. The object lives while any process holds a
+// proxy of it; the proxies of a dead process are released. The manager destroys the object within
+// about a second of the end of its last proxy.
 //
 // A call into an object from within a call into the same object runs at once (in the manager
-// itself); two objects that call each other want an order, as two mutexes do. A manager that ends,
-// by whatever, ends all calls with manager_lost_error.
+// itself). Objects that call each other need a fixed order of calls, as mutexes do. When the
+// manager process ends, for whatever reason, all calls throw manager_lost_error.
 #pragma once
 
 #include <sys/types.h>
@@ -34,25 +34,25 @@ namespace procpool {
 template <class T>
 class proxy;
 
-// Movable, not copyable. Its members may be called by several threads at once, and only in the
-// process that has made it: elsewhere they throw nested_use_error.
+// Movable, not copyable. Several threads may call its members at once, but only in the process that
+// made it: in other processes they throw nested_use_error.
 class PROCPOOL_EXPORT manager {
  public:
-  // Blocks until the process is there, for 30 s at most. Throws as the constructor of
-  // procpool::process, and procpool::error when the process ends as it begins, or is late.
+  // Blocks until the process has started, for 30 s at most. Throws as the constructor of
+  // procpool::process, and procpool::error when the process ends while it starts, or is late.
   manager() : manager(process_options{}) {}
   explicit manager(process_options options);
   manager(manager&&) noexcept;
   manager& operator=(manager&&) noexcept;
   manager(const manager&) = delete;
   manager& operator=(const manager&) = delete;
-  // The objects are destroyed, calls that are under way throw manager_lost_error; waits for that,
-  // and after 5 s ends the process, which takes 5 s more at most (see ~process).
+  // Destroys the objects; calls in progress throw manager_lost_error. Waits for the process to end,
+  // kills it after 5 s, and then waits for 5 s more at most (see ~process).
   ~manager();
 
-  // A T(args...) in the manager; the arguments arrive as those of a task. Blocks. Throws what the
-  // constructor throws, manager_lost_error, and std::system_error (ENOSPC: each object takes one of
-  // the 16,383 shared objects of a process).
+  // Constructs T(args...) in the manager; the arguments arrive as those of a task. Blocks. Throws
+  // exceptions of the constructor, manager_lost_error, and std::system_error (ENOSPC: each object
+  // takes one of the 16,383 shared objects of a process).
   template <class T, class... Args>
   [[nodiscard]] proxy<T> make(Args&&... args) {
     static_assert(
@@ -67,7 +67,7 @@ class PROCPOOL_EXPORT manager {
 
   pid_t pid() const;
   bool is_alive() const;
-  // The destructor's work, now. Any number of times.
+  // Does the destructor's work now. May be called any number of times.
   void shutdown() noexcept;
 
  private:
@@ -77,9 +77,9 @@ class PROCPOOL_EXPORT manager {
   std::unique_ptr<state> state_;
 };
 
-// Empty if default constructed or moved from: then call() throws invalid_state_error. Copies may be
-// used by different threads at once; in a process that was forked by other means than this library
-// call() throws nested_use_error.
+// Empty if default constructed or moved from: then call() throws invalid_state_error. Different
+// threads may use copies at once. In a process that was not started by this library (fork), call()
+// throws nested_use_error.
 template <class T>
 class proxy {
  public:
@@ -87,9 +87,9 @@ class proxy {
 
   proxy() noexcept = default;
 
-  // Blocks until f has run, and as long as the manager is stopped. Throws what f throws (see
-  // docs/exceptions.md), what codecs throw, manager_lost_error, and std::system_error (EMFILE,
-  // EAGAIN) when there is no descriptor or thread for another connection, here or in the manager.
+  // Blocks until f has run, and as long as the manager is stopped. Throws exceptions of f (see
+  // docs/exceptions.md) and of codecs, manager_lost_error, and std::system_error (EMFILE, EAGAIN)
+  // when this process or the manager lacks a descriptor or thread for another connection.
   template <class F, class... Args>
   auto call(F f, Args&&... args) const {
     using body = detail::managed_call<T, F, Args...>;
@@ -106,7 +106,7 @@ class proxy {
   }
 
   explicit operator bool() const noexcept { return static_cast<bool>(token_); }
-  // Whether it is the same object.
+  // Whether both proxies refer to the same object.
   friend bool operator==(const proxy& a, const proxy& b) noexcept { return a.token_ == b.token_; }
 
  private:

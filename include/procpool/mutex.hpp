@@ -8,13 +8,14 @@
 //     ...
 //   }, ...
 //
-// It belongs to the thread that locked it. When that thread ends, or its process is killed, it is
-// handed on to the next that wants it, within about a tenth of a second.
+// A mutex belongs to the thread that locked it. When that thread ends, or its process is killed,
+// the next waiting thread gets the mutex within about 0.1 s.
 //
-// Operations may be called by any thread of the program and its workers, and of processes that
-// these fork. Copies refer to the same mutex, which lives while any handle does. Making one takes a
-// page of shared memory: throws std::system_error and nested_use_error as shared_array does. Nobody
-// is served in turn: a thread that unlocks and locks again may have it before those that wait.
+// Any thread of the program and its workers, and of processes that these fork, may call these
+// functions. Copies refer to the same mutex, which lives while any handle does. Making a mutex
+// takes a page of shared memory: throws std::system_error and nested_use_error as shared_array
+// does. The mutex is not fair: a thread that unlocks and locks again may get it before waiting
+// threads.
 #pragma once
 
 #include <cstddef>
@@ -27,22 +28,22 @@ class PROCPOOL_EXPORT mutex : public detail::sync_handle {
  public:
   mutex();
 
-  // Blocks. Throws invalid_state_error if this thread has it.
+  // Blocks. Throws invalid_state_error if this thread owns the mutex.
   void lock() const;
-  // False if somebody has it; does not block.
+  // False if another thread owns the mutex; does not block.
   bool try_lock() const;
-  // Blocks for this long at most; false if it was not to be had.
+  // Blocks for this long at most; false if another thread still owns the mutex then.
   bool try_lock_for(duration d) const;
   bool try_lock_until(detail::wait_end end) const { return try_lock_for(end.left()); }
-  // Throws invalid_state_error unless this thread has it.
+  // Throws invalid_state_error unless this thread owns the mutex.
   void unlock() const;
 
-  // For its owner: whether it was taken over from one that died, so that what it protects may be
-  // half changed. True until it is unlocked.
+  // For the owner: whether the previous owner died with the mutex locked, so that the protected
+  // data may be inconsistent. Stays true until unlock().
   bool owner_died() const;
-  // Whether anybody has it at this moment, be he dead.
+  // Whether any thread, alive or dead, owns the mutex at this moment.
   bool locked() const;
-  // Whether this thread has it.
+  // Whether this thread owns the mutex.
   bool is_mine() const;
 
  private:
@@ -52,7 +53,7 @@ class PROCPOOL_EXPORT mutex : public detail::sync_handle {
   static constexpr std::size_t least_bytes = 32;
 };
 
-// The same, except that its owner may lock it again, and unlocks it as often.
+// The same, except that its owner may lock it again, and must unlock it as often.
 class PROCPOOL_EXPORT recursive_mutex : public detail::sync_handle {
  public:
   recursive_mutex();
@@ -64,7 +65,7 @@ class PROCPOOL_EXPORT recursive_mutex : public detail::sync_handle {
   void unlock() const;
   bool owner_died() const;
   bool locked() const;
-  // How often this thread has it locked.
+  // How many times this thread has locked the mutex.
   std::size_t depth() const;
 
  private:

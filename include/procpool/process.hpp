@@ -11,16 +11,18 @@
 // captures, or start_method::fork, makes a copy of this process, which is possible only while no
 // other threads than the library's own run.
 //
-// In the process: standard input is /dev/null, signals have their default actions, what is written
-// to stdout and stderr goes where it goes here. It ends when f returns, with code 0; if f throws,
-// the exception's text goes to stderr, and the code is 1; exit(n) and _exit(n) give n. Executors of
-// its parent throw nested_use_error there, and new ones cannot be made. It dies with its parent.
+// In the process: standard input is /dev/null, signals have their default actions, stdout and
+// stderr go to the same places as this program's. The process ends when f returns, with code 0; if
+// f throws, the exception's text goes to stderr, and the code is 1; exit(n) and _exit(n) give n.
+// Executors of its parent throw nested_use_error there, and new ones cannot be made. It dies with
+// its parent.
 //
 // Handles of shared objects that are passed keep their objects here until the process has ended.
 //
-// Movable, not copyable. The const members and the signals may be used by several threads at once;
-// those who join together see the same code. One that is empty (default constructed, moved from)
-// throws invalid_state_error, and in a process that was forked from this one nested_use_error.
+// Movable, not copyable. Several threads may use the const members and the signals at once; all
+// threads that join get the same code. An empty object (default constructed, moved from) throws
+// invalid_state_error; in a process that was forked from this one the members throw
+// nested_use_error.
 #pragma once
 
 #include <sys/types.h>
@@ -50,12 +52,12 @@ class PROCPOOL_EXPORT process {
  public:
   process() noexcept = default;  // empty
 
-  // Blocks until the process is there: for about a millisecond, or, for the first one of a
-  // program, for as long as executing it again takes. Throws std::system_error (EAGAIN: too many
-  // processes; EMFILE: no file descriptor is left; EBADF: this program has closed those of the
-  // library; ETIMEDOUT: it did not start within a minute), unsafe_fork_error, nested_use_error in a
-  // task or another process, procpool::error when there can be no fork server, and what the
-  // arguments' codecs throw.
+  // Blocks until the process has started: for about a millisecond, or, for the first one of a
+  // program, as long as executing the program again takes. Throws std::system_error (EAGAIN: too
+  // many processes; EMFILE: no file descriptor is left; EBADF: this program has closed descriptors
+  // of the library; ETIMEDOUT: it did not start within a minute), unsafe_fork_error,
+  // nested_use_error in a task or another process, procpool::error when no fork server can run, and
+  // exceptions of the arguments' codecs.
   template <class F, class... Args>
     requires(!std::is_same_v<F, process> && !std::is_same_v<F, process_options>)
   explicit process(F f, Args&&... args)
@@ -78,34 +80,34 @@ class PROCPOOL_EXPORT process {
   process& operator=(process&& other) noexcept;  // ends what was there, as the destructor does
   process(const process&) = delete;
   process& operator=(const process&) = delete;
-  // SIGTERM; after 5 s, SIGKILL; then it waits for 5 s more. A process that has not ended by then
-  // (frozen, blocked in the kernel, out of reach) is left to its fork server, with a line on
-  // standard error. Nothing when it has ended, and nothing in a process that was forked from this
-  // one.
+  // Sends SIGTERM; after 5 s, SIGKILL; then waits for 5 s more. A process that has not ended by
+  // then (frozen, blocked in the kernel, out of reach) is left to its fork server, with a line on
+  // standard error. Does nothing when the process has ended, or in a process that was forked from
+  // this one.
   ~process();
 
   bool valid() const noexcept { return child_ != nullptr; }
 
-  pid_t pid() const;  // also after its end, when the number may have come to mean another process
+  pid_t pid() const;  // also after its end; the system may then have reused the number
   const std::string& name() const;
   bool is_alive() const;
-  // Empty while it is alive. -N: signal N has killed it.
+  // Empty while the process is alive. -N: signal N has killed it.
   std::optional<int> exit_code() const;
 
-  // Waits for its end; any number of times. join_for: false if it is still alive.
+  // Blocks until the process ends; any number of times. join_for: false if it is still alive.
   void join() const;
   bool join_for(duration limit) const;
 
-  // Signals; nothing when it has ended. Never hit another process. kill: SIGKILL, interrupt:
-  // SIGINT, which ends a process that does not handle it. Where the system refuses the signal to
-  // this program, since it has dropped its rights (setuid), the fork server sends it; throws
-  // std::system_error (EPERM) when that cannot be asked, either. That the fork server may signal a
-  // process which has itself become another user is not promised.
+  // Signals; no effect when the process has ended, and none on any other process. kill: SIGKILL,
+  // interrupt: SIGINT, which ends a process that does not handle it. If the system refuses the
+  // signal because this program has dropped its rights (setuid), the fork server sends it; throws
+  // std::system_error (EPERM) if the fork server cannot be asked, either. There is no promise that
+  // the fork server may signal a process that has itself changed its user.
   void terminate() const { signal(SIGTERM); }
   void kill() const { signal(SIGKILL); }
   void interrupt() const { signal(SIGINT); }
 
-  // Readable, as poll() understands it, when the process has ended. A pidfd where the system has
+  // Readable, in the sense of poll(), when the process has ended. A pidfd where the system has
   // them. Close-on-exec; belongs to this object.
   int pidfd() const;
 

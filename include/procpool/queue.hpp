@@ -1,4 +1,4 @@
-// procpool::queue<T>: items on their way between threads of any processes, first in, first out.
+// procpool::queue<T>: a first-in, first-out queue between threads of any processes.
 //
 //   procpool::queue<std::string> lines(100);            // at most 100 at a time
 //   auto f = pool.submit([](const procpool::queue<std::string>& q) {
@@ -9,12 +9,12 @@
 //   lines.put("one");
 //   lines.close();
 //
-// T is anything that can be an argument of a task, except for handles (of locks, queues, shared
-// arrays): those throw codec_error. An item is in the queue as a whole or not at all, whoever dies:
-// one whose put was killed never was there; one that a process has got, and then died, is gone, and
-// counts as done for join().
+// T is any type that can be an argument of a task, except for handles (of locks, queues, shared
+// arrays): those throw codec_error. An item is in the queue as a whole or not at all, whichever
+// process dies: if a process is killed in put(), its item never was in the queue; if a process dies
+// after it has taken an item, that item is lost, and counts as done for join().
 //
-// Any thread, as with mutex; handles, as there.
+// Thread-safety and handles: as with mutex.
 #pragma once
 
 #include <cstddef>
@@ -38,35 +38,35 @@ struct queue_bytes {
 // What does not depend on T.
 class PROCPOOL_EXPORT queue_base : public sync_handle {
  public:
-  // No more puts: those that wait get queue_closed_error. What is in it can still be got. Does not
-  // block; again is harmless.
+  // Ends puts: current and later ones throw queue_closed_error. Items in the queue can still be
+  // taken. Does not block; calling it again is harmless.
   void close() const;
   bool closed() const;
 
-  // For something that was got by this process: it is done. Throws invalid_state_error if this
-  // process has nothing left to do.
+  // Marks one item that this process has taken as done. Throws invalid_state_error if this process
+  // has no unfinished items.
   void task_done() const;
-  // Blocks until each item that was put is done.
+  // Blocks until every item that was put is done.
   void join() const;
-  // For this long at most; whether all are.
+  // Blocks for this long at most; returns whether all items are done.
   bool join_for(duration d) const;
 
-  // How many items there are at this moment.
+  // The number of items in the queue at this moment.
   std::size_t size() const;
   bool empty() const { return size() == 0; }
   std::size_t capacity() const;
-  // How large the largest item may be, encoded.
+  // The size limit of one encoded item, in bytes.
   std::size_t max_item_bytes() const;
 
  protected:
   queue_base(std::size_t max_items, std::size_t max_bytes);
   using sync_handle::sync_handle;
 
-  // False: not in time.
+  // False: the time was over first.
   bool put_bytes(const std::byte* data, std::size_t size, const duration* limit) const;
-  // Throws queue_closed_error if it is closed and empty, unless `end` is there to be told.
+  // Throws queue_closed_error if the queue is closed and empty, unless `end` can report it.
   bool get_bytes(queue_bytes& out, const duration* limit, bool* end = nullptr) const;
-  // False if this process has nothing left to do.
+  // False if this process has no unfinished items.
   bool finish_one() const;
 
   static constexpr auto kind = sync_kind::queue;
@@ -81,33 +81,33 @@ class queue : public detail::queue_base {
   using value_type = T;
   static constexpr std::size_t usual_bytes = std::size_t{1} << 20U;
 
-  // At most `max_items` at a time, which take at most `max_bytes` together, encoded, and each 8
-  // bytes more. That much shared memory is allocated at once. Throws std::invalid_argument if one
-  // of them is 0 or max_bytes is above 1 TiB, std::system_error if there is no room.
+  // At most `max_items` at a time, whose encoded sizes plus 8 bytes each add up to at most
+  // `max_bytes`. The queue allocates that much shared memory at once. Throws std::invalid_argument
+  // if one of them is 0 or max_bytes is above 1 TiB, std::system_error if memory runs out.
   explicit queue(std::size_t max_items, std::size_t max_bytes = usual_bytes)
       : queue_base(max_items, max_bytes) {}
 
-  // Blocks while the queue is full. Throws queue_closed_error; std::length_error if the item is
-  // larger than the whole queue; what encoding it throws.
+  // Blocks while the queue is full. Throws queue_closed_error, std::length_error if the item is
+  // larger than the whole queue, and errors of encoding.
   void put(const T& item) const { put_limited(item, nullptr); }
   // False if the queue is full; does not block.
   bool try_put(const T& item) const { return try_put_for(item, duration(0)); }
-  // Blocks for this long at most; false if the queue was full.
+  // Blocks for this long at most; false if the queue stayed full.
   bool try_put_for(const T& item, duration d) const { return put_limited(item, &d); }
   bool try_put_until(const T& item, detail::wait_end end) const {
     return try_put_for(item, end.left());
   }
 
   // Blocks while the queue is empty. Throws queue_closed_error once it is closed and empty, and
-  // what decoding throws: that item is gone then, and counts as done.
+  // errors of decoding: the item is then lost, and counts as done.
   T get() const { return *get_limited(nullptr); }
-  // Nothing if the queue is empty; does not block.
+  // An empty optional if the queue is empty; does not block.
   std::optional<T> try_get() const { return try_get_for(duration(0)); }
-  // Blocks for this long at most.
+  // Blocks for this long at most; then an empty optional.
   std::optional<T> try_get_for(duration d) const { return get_limited(&d); }
   std::optional<T> try_get_until(detail::wait_end end) const { return try_get_for(end.left()); }
 
-  // Gets items until the queue is closed and empty. The queue outlives the loop.
+  // A range that takes items until the queue is closed and empty. The queue must outlive the loop.
   class iterator {
    public:
     using iterator_concept = std::input_iterator_tag;
@@ -141,7 +141,7 @@ class queue : public detail::queue_base {
     detail::encode(writer, item);
     return put_bytes(writer.data(), writer.size(), limit);
   }
-  // An item that does not come out of its bytes is nobody's: it is done.
+  // An item that cannot be decoded reaches no caller: it counts as done.
   T decode(const detail::queue_bytes& bytes) const {
     try {
       detail::wire_reader reader(bytes.data.get(), bytes.size);

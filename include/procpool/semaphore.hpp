@@ -1,5 +1,5 @@
-// procpool::counting_semaphore, procpool::bounded_semaphore and procpool::permit: how many may do
-// something at a time, in all processes together.
+// procpool::counting_semaphore, procpool::bounded_semaphore and procpool::permit: limit how many
+// threads, in all processes together, do something at a time.
 //
 //   procpool::bounded_semaphore connections(3);
 //   pool.for_each([](const procpool::bounded_semaphore& s, ...) {
@@ -7,11 +7,11 @@
 //     ...
 //   }, ...
 //
-// acquire() and release() may be called by different threads and processes, and what a process has
-// acquired is lost when it dies. A permit is not: it is known whose it is, and it returns within
-// about a tenth of a second to those that wait.
+// Different threads and processes may call acquire() and release(); plain acquisitions are lost
+// when their process dies. A permit belongs to its process: when that process dies, the permit is
+// returned within about 0.1 s.
 //
-// Any thread, as with mutex; handles, as there.
+// Thread-safety and handles: as with mutex.
 #pragma once
 
 #include <cstddef>
@@ -25,20 +25,20 @@ namespace procpool {
 
 class PROCPOOL_EXPORT counting_semaphore : public detail::sync_handle {
  public:
-  // Throws std::invalid_argument if it is negative.
+  // Throws std::invalid_argument if the initial count is negative.
   explicit counting_semaphore(std::ptrdiff_t initial = 1);
 
-  // Takes one, and blocks until there is one.
+  // Decrements the count; blocks while it is 0.
   void acquire() const;
   bool try_acquire() const;
-  // Blocks for this long at most; false if there was none.
+  // Blocks for this long at most; returns false if the count stayed 0.
   bool try_acquire_for(duration d) const;
   bool try_acquire_until(detail::wait_end end) const { return try_acquire_for(end.left()); }
-  // Adds n. Throws std::invalid_argument if n is negative, invalid_state_error if there would be
-  // more than the semaphore can count, or more than it began with if it is bounded.
+  // Adds n. Does not block. Throws std::invalid_argument if n is negative, invalid_state_error if
+  // the count would exceed its maximum, or its initial value if the semaphore is bounded.
   void release(std::ptrdiff_t n = 1) const;
 
-  // How many there are at this moment.
+  // The count at this moment.
   std::ptrdiff_t available() const;
 
  protected:
@@ -55,7 +55,7 @@ class PROCPOOL_EXPORT counting_semaphore : public detail::sync_handle {
   void return_permit(std::uint64_t process) const noexcept;
 };
 
-// One that never has more than it began with: releasing too often is an error.
+// A semaphore whose count never exceeds its initial value: releasing too often is an error.
 class PROCPOOL_EXPORT bounded_semaphore : public counting_semaphore {
  public:
   explicit bounded_semaphore(std::ptrdiff_t initial = 1) : counting_semaphore(initial, true) {}
@@ -67,14 +67,14 @@ class PROCPOOL_EXPORT bounded_semaphore : public counting_semaphore {
   static constexpr std::size_t least_bytes = 512;
 };
 
-// One of a semaphore, taken by this process until the guard goes, or the process dies. Movable;
-// not copied to other processes. At a time so many processes can have permits of one semaphore as
-// it began with, 200 at least and 4096 at most; others wait.
+// One acquisition of a semaphore, which ends with this guard or with the process. Movable; cannot
+// be sent to other processes. As many processes at a time can hold permits of one semaphore as its
+// initial count, but at least 200 and at most 4096; further processes wait.
 class PROCPOOL_EXPORT permit {
  public:
-  // Blocks until there is one.
+  // Blocks until the count is above 0.
   explicit permit(counting_semaphore s);
-  // Empty if there is none after this long. 0 does not block.
+  // Blocks for this long at most, then is empty. 0 does not block.
   permit(counting_semaphore s, duration d);
   permit(permit&& other) noexcept
       : semaphore_(std::exchange(other.semaphore_, std::nullopt)), process_(other.process_) {}
@@ -86,7 +86,7 @@ class PROCPOOL_EXPORT permit {
   ~permit() { release(); }
 
   explicit operator bool() const noexcept { return semaphore_.has_value(); }
-  // Gives it back now.
+  // Returns the permit now.
   void release() noexcept;
 
  private:

@@ -9,8 +9,8 @@
 //
 // A shared_array is a handle, like a shared_ptr: copies refer to the same elements, also copies
 // that were passed to tasks. The elements live while any handle, unfinished task or unread result
-// refers to them; a worker that dies lets go of its own. What is passed as an argument is kept
-// until the task's future is gone, or the task has crashed or was cancelled.
+// refers to them; the handles of a worker that dies are released. A task's argument is kept until
+// the task's future is gone, or the task has crashed or was cancelled.
 #pragma once
 
 #include <cstddef>
@@ -33,15 +33,15 @@ namespace procpool {
 // the const away and writes crashes.
 //
 // Thread-safety: one shared_array is used by one thread at a time; different handles of the same
-// elements by anybody. The elements are not synchronised: tasks that run at the same time, and this
-// process meanwhile, write to different ones, or use std::atomic. What a task has written is seen
-// by who has read its result.
+// elements by any threads. Access to the elements is not synchronised: tasks that run at the same
+// time, and this process meanwhile, must write to different elements or use std::atomic. The reader
+// of a task's result sees what the task has written.
 //
 // When a worker dies in a task, the elements stay as it left them, perhaps half written.
 //
-// In a process that the user forks, inherited handles may be read while the parent has theirs; they
-// keep nothing alive. In static objects a handle is one of its own in each process: see the guide
-// on independent tasks.
+// In a process that the user forks, inherited handles may be read while the parent keeps its own;
+// they keep nothing alive. A static handle is a separate array in each process: see the guide on
+// independent tasks.
 template <class T>
 class shared_array {
   static_assert(detail::require_shareable<std::remove_cv_t<T>>());
@@ -58,12 +58,12 @@ class shared_array {
   // Refers to nothing: no elements.
   shared_array() noexcept = default;
 
-  // `count` elements whose bytes are all zero. The memory is allocated now, for certain, which
-  // takes about a second for some GiB; touching it later never fails. In the program or in a task.
-  // Throws std::system_error, which says what to do: ENOMEM or ENOSPC when the machine or its
-  // control group has not enough memory, or all shared objects that a process can have (16,383) are
-  // in use; EFBIG past a file size limit (ulimit -f) or 1 TiB. nested_use_error in a process that
-  // a task forked.
+  // `count` elements whose bytes are all zero. Reserves the memory now, which takes about a second
+  // for some GiB; accessing it later never fails. In the program or in a task. Throws
+  // std::system_error, which says what to do: ENOMEM or ENOSPC when the machine or its control
+  // group has not enough memory, or all shared objects that a process can have (16,383) are in use;
+  // EFBIG above a file size limit (ulimit -f) or 1 TiB. Throws nested_use_error in a process that a
+  // task forked.
   explicit shared_array(std::size_t count)
     requires(!std::is_const_v<T>)
       : count_(count) {
@@ -74,7 +74,7 @@ class shared_array {
     first_ = reinterpret_cast<T*>(object_.data());
   }
 
-  // A new array with these elements. Throws as above.
+  // A new array with a copy of these elements. Throws as the constructor above.
   static shared_array copy_of(std::span<const value_type> elements)
     requires(!std::is_const_v<T> && std::is_trivially_copyable_v<T>)
   {
@@ -83,11 +83,11 @@ class shared_array {
     return made;
   }
 
-  // The elements of a file, read when they are first looked at. shared_array<T> writes through to
-  // the file, shared_array<const T> only reads. Workers open the file by its path, and look whether
-  // it is the same one. Throws std::system_error: ENOENT and the like; EINVAL if its size is not a
-  // multiple of sizeof(T); in a worker ESTALE if it was replaced or its size has changed. Who
-  // truncates a file that is mapped raises SIGBUS in everybody who looks behind its new end.
+  // The elements of a file, read on first access. shared_array<T> writes through to the file,
+  // shared_array<const T> only reads. Workers open the file by its path, and check that it is the
+  // same file. Throws std::system_error: ENOENT and the like; EINVAL if its size is not a multiple
+  // of sizeof(T); in a worker ESTALE if it was replaced or its size has changed. If a process
+  // truncates a mapped file, every process that reads past its new end gets SIGBUS.
   static shared_array map_file(const std::string& path)
     requires(std::is_trivially_copyable_v<T>)
   {
@@ -131,7 +131,7 @@ class shared_array {
   T& front() const noexcept { return first_[0]; }
   T& back() const noexcept { return first_[count_ - 1]; }
 
-  // Valid while any handle here is.
+  // Valid while this process has any handle of the elements.
   operator std::span<T>() const noexcept { return {first_, count_}; }
   operator std::span<const T>() const noexcept
     requires(!std::is_const_v<T>)
@@ -139,8 +139,8 @@ class shared_array {
     return {first_, count_};
   }
 
-  // A handle of `count` of the elements, from `first` on: the whole array lives while it does.
-  // Throws std::out_of_range.
+  // A handle of `count` elements, starting at `first`: the whole array lives while this handle
+  // does. Throws std::out_of_range.
   shared_array subarray(std::size_t first, std::size_t count) const {
     if (first > count_ || count > count_ - first) detail::fail_subarray(first, count, count_);
     shared_array part(*this);
@@ -149,7 +149,7 @@ class shared_array {
     return part;
   }
 
-  // Whether they are the same elements, not whether elements are equal.
+  // Whether both handles refer to the same elements; does not compare values.
   friend bool operator==(const shared_array& a, const shared_array& b) noexcept {
     return a.first_ == b.first_ && a.count_ == b.count_;
   }

@@ -4,9 +4,9 @@
 //   pool.for_each([](const procpool::shared_value<std::atomic<long>>& n, int x) { *n += f(x); },
 //   ...
 //
-// A handle, as shared_array is; what is said there of lifetime, thread-safety and dying workers
-// holds here, too. Each object takes a page of memory (4 KiB) and one of the 16,383 shared objects
-// that a process can have: for many, share an array or a struct of them.
+// A handle, as shared_array is: the same rules hold for lifetime, thread-safety and dying workers.
+// Each object takes a page of memory (4 KiB) and one of the 16,383 shared objects that a process
+// can have: for many objects, share an array or a struct of them.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@
 
 namespace procpool {
 
-// T as for shared_array; its destructor, which does nothing, never runs. shared_value<const T> is
+// T as for shared_array; its destructor, which is trivial, never runs. shared_value<const T> is
 // mapped read-only in workers.
 template <class T>
 class shared_value {
@@ -30,8 +30,8 @@ class shared_value {
   using element_type = T;
   using value_type = std::remove_cv_t<T>;
 
-  // T(args...), and T() without any. Does not block. Throws std::system_error and nested_use_error
-  // as shared_array does, and what the constructor of T throws.
+  // Constructs T(args...). Does not block. Throws std::system_error and nested_use_error as
+  // shared_array does, and exceptions of T's constructor.
   template <class... Args>
     requires(!std::is_const_v<T> && std::is_constructible_v<T, Args...> &&
              !(sizeof...(Args) == 1 &&
@@ -45,13 +45,13 @@ class shared_value {
     requires(std::is_const_v<T> && std::is_same_v<U, value_type>)
   shared_value(const shared_value<U>& other) noexcept : object_(other.object_) {}
 
-  // As with a pointer, a const handle does not make the object const. What was moved from has none.
+  // As with a pointer, a const handle does not make the object const. A moved-from handle has none.
   T& operator*() const noexcept { return *get(); }
   T* operator->() const noexcept { return get(); }
   T* get() const noexcept { return reinterpret_cast<T*>(object_.data()); }
   explicit operator bool() const noexcept { return static_cast<bool>(object_); }
 
-  // Whether it is the same object, not whether objects are equal.
+  // Whether both handles refer to the same object; does not compare values.
   friend bool operator==(const shared_value& a, const shared_value& b) noexcept {
     return a.object_ == b.object_;
   }

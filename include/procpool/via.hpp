@@ -1,13 +1,13 @@
-// via: co_await of a future that goes on where you say.
+// via: co_await of a future that resumes on an executor of your choice.
 //
 //   int x = co_await procpool::via(executor, pool.submit(f, 20));
 //
 // The executor is anything with one of: execute(f), post(f), get_executor().execute(f), procpool's
-// own submit(f) (threads only: a coroutine cannot go on in another process), or a call operator
-// that takes f. One that can be copied is; else it must outlive the wait. If it refuses, co_await
-// throws what it threw, and cancelled_error if it drops f without running it; both on the callback
-// thread. For executors of Asio include procpool/asio.hpp, which also keeps their run() from
-// returning meanwhile.
+// own submit(f) (threads only: a coroutine cannot resume in another process), or a call operator
+// that takes f. A copyable executor is copied; any other must outlive the wait. If the executor
+// throws when it is given f, co_await rethrows that exception; if it drops f without running it,
+// co_await throws cancelled_error; both on the callback thread. For executors of Asio include
+// procpool/asio.hpp, which also keeps their run() from returning meanwhile.
 #pragma once
 
 #include <type_traits>
@@ -35,7 +35,8 @@ void resume_on(E& e, const wake_up& w) {
   } else if constexpr (requires { e.get_executor().execute(w); }) {
     e.get_executor().execute(w);
   } else if constexpr (requires { e.max_workers(); }) {
-    // Cancelled by a shutdown, it would not run. What the coroutine lets out goes to on_error.
+    // Cancelled by a shutdown, it would not run. Exceptions that leave the coroutine go to
+    // on_error.
     e.submit(w).then([w](future<void> f) {
       const std::exception_ptr error = f.exception();
       if (!error || w.who()->wake_with(error) || f.cancelled()) return;
@@ -45,7 +46,7 @@ void resume_on(E& e, const wake_up& w) {
     e(w);
   } else {
     static_assert(always_false<E>,
-                  "procpool: via wants an executor: something with execute(f), post(f), "
+                  "procpool: via needs an executor: something with execute(f), post(f), "
                   "get_executor(), submit(f) or a call operator that takes a function");
   }
 }
@@ -61,7 +62,7 @@ struct executor_pointer {
   void operator()(const wake_up& w) { resume_on(*executor, w); }
 };
 
-// What via() returns: to be awaited once.
+// The result of via(): await it once.
 template <class T, class Target>
 class [[nodiscard]] via_awaitable {
  public:
@@ -79,7 +80,7 @@ class [[nodiscard]] via_awaitable {
 
 }  // namespace detail
 
-// Awaits the future, and goes on upon `executor`, also if the task is done already. Throws
+// Awaits the future, and resumes on `executor`, even if the task is already done. Throws
 // invalid_state_error if the future holds no task.
 template <class E, class T>
 auto via(E&& executor, future<T> f) {

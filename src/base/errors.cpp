@@ -22,7 +22,8 @@ std::string crash_text(const death_record& r) {
     text += " while it ran " + task_name(r);
     if (r.signal == 9 && !r.with_pool) {
       text +=
-          "; if nobody sent it, the machine ran out of memory: use fewer workers or smaller tasks";
+          "; if no process sent it, the machine ran out of memory: use fewer workers or smaller "
+          "tasks";
     }
   } else if (!r.cause.empty()) {
     text += " left while it ran " + task_name(r) + ": " + r.cause +

@@ -117,7 +117,7 @@ void process::end_at_once() noexcept {
   try {
     os::write_stderr(
         "procpool: " + described(*child_) +
-        " has not ended within 5 s of SIGKILL, and is left behind: it is frozen, "
+        " has not ended within 5 s of SIGKILL, and is abandoned: it is frozen, "
         "blocked in the kernel, or out of reach of this program and its fork server\n");
   } catch (const std::bad_alloc&) {
     // Nothing depends on that line.

@@ -91,9 +91,9 @@ std::optional<pipeline_item> pipeline_tracker::next(const time_point* deadline) 
     if (members_->take(taken)) break;
     if (runtime::on_library_thread()) {
       throw invalid_state_error(
-          "a callback, or a coroutine that goes on upon the callback thread, cannot wait for a "
-          "pipeline, whose items that thread moves on: read it on another thread, or go there "
-          "with co_await procpool::via(executor, future)");
+          "a callback, or a coroutine that resumes on the callback thread, cannot wait for a "
+          "pipeline, because that thread moves its items: read the pipeline on another thread, or "
+          "resume there with co_await procpool::via(executor, future)");
     }
     std::chrono::nanoseconds left = longest_sleep;
     if (deadline != nullptr) left = std::min(left, futures::time_until(*deadline));

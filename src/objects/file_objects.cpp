@@ -78,7 +78,7 @@ object_use* file_home::find_or_map(const file_name& name, object_access access) 
   if (!fd) fail(errno, name.path, "");
   const os::file_status now = os::status_of(fd.get());
   if (!now.is_regular || now.device != name.device || now.inode != name.inode) {
-    fail(ESTALE, name.path, ": it was replaced by another one since its handle was made");
+    fail(ESTALE, name.path, ": the file was replaced after its handle was made");
   }
   if (now.size != name.size) {
     fail(ESTALE, name.path,

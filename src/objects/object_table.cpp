@@ -116,7 +116,7 @@ void object_table::allocate(u32 id, u64 bytes) const {
                     " under this file size limit: raise ulimit -f before the program starts");
   }
   fail(error, "no shared memory for an object of " + size +
-                  ": let go of handles and read results that hold some, or free memory");
+                  ": destroy handles and read results that hold some, or free memory");
 }
 
 bool object_table::punch(u32 id) const noexcept {
@@ -187,8 +187,8 @@ void set_worker_source(object_source& source) noexcept {
 
 void throw_no_objects_left(u32 ids) {
   fail(ENOSPC, "all " + std::to_string(ids - 1) +
-                   " shared objects that a process can have are in use: let go of handles and read "
-                   "results that hold some, or put more into each");
+                   " shared objects that a process can have are in use: destroy handles and read "
+                   "results that hold some, or put more data into each");
 }
 
 void throw_unknown_object() {

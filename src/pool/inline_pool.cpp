@@ -35,8 +35,8 @@ class task_scope {
 void check_not_in_a_task() {
   if (!in_a_task) return;
   throw nested_use_error(
-      "an executor was used inside of a task: in a worker it could not be; return what is to be "
-      "done to whoever submitted the task");
+      "a task used an executor: in a worker this is not possible; return the data of further "
+      "tasks to the caller, which submits them");
 }
 
 void encode_current_exception(detail::wire_writer& out) {

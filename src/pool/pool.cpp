@@ -393,8 +393,8 @@ void throw_unusable(bool inherited) {
   if (!inherited) {
     throw nested_use_error(
         "this executor was made in a task, or in a process that a task has forked, where executors "
-        "do nothing: only the program itself has workers and threads; return what is to be done to "
-        "the program, which submits it");
+        "do nothing: only the program itself has workers and threads; return the data of further "
+        "tasks to the program, which submits them");
   }
   if (runtime::current_role() == runtime::process_role::parent) {
     throw nested_use_error(
@@ -402,9 +402,8 @@ void throw_unusable(bool inherited) {
         "threads are not here: make a new executor in this process");
   }
   throw nested_use_error(
-      "this executor belongs to another process, and tasks cannot use it: return what is to be "
-      "done "
-      "to the program, which submits it");
+      "this executor belongs to another process, and tasks cannot use it: return the data of "
+      "further tasks to the program, which submits them");
 }
 
 pool_ref::pool_ref(pool_options options, run_in where) : uncaught_(std::uncaught_exceptions()) {
@@ -480,7 +479,7 @@ void throw_no_state() {
       "this future holds no task: it was moved from, or its result was taken");
 }
 void throw_wait_timeout() {
-  throw timeout_error("the task is not done yet; it goes on, and the future stays valid");
+  throw timeout_error("the task is not done yet; it continues, and the future stays valid");
 }
 
 }  // namespace procpool::detail

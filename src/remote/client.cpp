@@ -46,11 +46,12 @@ constexpr std::size_t most_idle = 8;
 [[noreturn]] void throw_greeting(greeting failed, const std::string& address) {
   const std::string server = "procpool: the remote server at " + address;
   if (failed == greeting::refused) {
-    throw authentication_error(server + " has another key, or is an impostor");
+    throw authentication_error(server + " has another key, or is not the right server");
   }
   if (failed == greeting::late) throw timeout_error(server + " did not answer in time");
   if (failed == greeting::impossible) {
-    throw std::system_error(EIO, std::generic_category(), "procpool: no cryptography is there");
+    throw std::system_error(EIO, std::generic_category(),
+                            "procpool: no cryptography library is linked");
   }
   throw std::system_error(ECONNRESET, std::generic_category(),
                           server +
@@ -132,7 +133,7 @@ remote::welcome client_link::say_hello(channel& c, message_kind kind,
   }
   if (end == transfer::late) throw_greeting(greeting::late, options_.address);
   if (end != transfer::done || !remote::read_welcome(m, w)) {
-    throw_lost(options_.address, "does not know this client any more: its objects are gone");
+    throw_lost(options_.address, "no longer knows this client: the client's objects are gone");
   }
   return w;
 }
@@ -192,7 +193,7 @@ void client_link::exchange(detail::remote_verb verb, const detail::wire_writer& 
   channel_ptr c = take();
   if (c->send(static_cast<message_kind>(verb), {request.data(), request.size()}) !=
       transfer::done) {
-    throw_lost(options_.address, "is gone, or takes no bytes any more");
+    throw_lost(options_.address, "is gone, or no longer reads");
   }
   message m;
   await_reply(*c, m);
@@ -213,19 +214,19 @@ void client_link::await_reply(channel& c, message& m) const {
       if (m.kind == message_kind::value || m.kind == message_kind::exception) return;
       [[fallthrough]];
     case transfer::forged:
-      throw authentication_error("procpool: somebody changes what the remote server at " +
-                                 options_.address + " says");
+      throw authentication_error("procpool: messages of the remote server at " + options_.address +
+                                 " are changed on the way");
     case transfer::too_long:
       throw codec_error("procpool: the result is longer than max_message");
     case transfer::late:
       if (std::chrono::steady_clock::now() >= until) {
-        throw timeout_error("procpool: call_timeout: the function goes on at the server");
+        throw timeout_error("procpool: call_timeout: the function keeps running at the server");
       }
       [[fallthrough]];
     case transfer::closed:
       break;
   }
-  throw_lost(options_.address, "is gone: what was called may have run or not");
+  throw_lost(options_.address, "is gone: the called function may have run or not");
 }
 
 void client_link::drop(std::uint64_t object) noexcept {

@@ -201,7 +201,7 @@ void condition_variable::check(const recursive_mutex& m) {
   if (m.depth() == 0) throw_not_locked();
   throw invalid_state_error(
       "wait() with a recursive_mutex that is locked more than once: it would stay locked, and "
-      "nobody could notify");
+      "no thread could notify");
 }
 
 void condition_variable::throw_not_locked() {

@@ -29,8 +29,9 @@ void check_owner(const robust_lock& lock) {
   if (lock.is_mine()) return;
   throw invalid_state_error(
       lock.is_locked()
-          ? "unlock() of a mutex that another thread has: it belongs to the one that locked it; "
-            "use an event or a semaphore to tell others to go on"
+          ? "unlock() of a mutex that another thread owns: it belongs to the thread that locked "
+            "it; "
+            "use an event or a semaphore to signal other threads"
           : "unlock() of a mutex that is not locked: use std::lock_guard or std::unique_lock");
 }
 

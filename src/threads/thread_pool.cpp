@@ -39,8 +39,8 @@ int checked_workers(const std::optional<int>& wanted) {
 
 [[noreturn]] void throw_deadlock() {
   throw nested_use_error(
-      "every thread of this pool waits for a task of the same pool, so that none is left to run "
-      "one: return what is to be waited for, or use another pool for it");
+      "every thread of this pool waits for a task of the same pool, so that no thread is left to "
+      "run one: return the future instead of waiting for it, or use another pool");
 }
 
 std::string name_or_number(const std::string& name) {

@@ -37,10 +37,9 @@ TEST_P(defaults_test, on_error) {
   std::multiset<std::string> said;
   for (std::string line; std::getline(lines, line);) said.insert(line);
   // In the order in which their tasks were seen to be done, which is not that of submission.
-  EXPECT_EQ(said, (std::multiset<std::string>{
-                      "procpool: unobserved error: of a detached task",
-                      "procpool: unobserved error: of a callback",
-                      "procpool: unobserved exception"}));
+  EXPECT_EQ(said, (std::multiset<std::string>{"procpool: unobserved error: of a detached task",
+                                              "procpool: unobserved error: of a callback",
+                                              "procpool: unobserved exception"}));
 }
 
 // Restores the mask of this thread.

@@ -40,8 +40,8 @@ TEST_P(shared_limits_test, more_than_any_object_or_the_machine_has) {
   const auto there = [&](std::size_t n) { return [&pool, n] { pool.submit(make, n).get(); }; };
   expect_error(here(std::size_t{1} << 41), EFBIG, "none can be larger than");
   expect_error(there(std::size_t{1} << 41), EFBIG, "none can be larger than");
-  expect_error(here(std::size_t{1} << 40), ENOMEM, "let go of handles");
-  expect_error(there(std::size_t{1} << 40), ENOMEM, "let go of handles");
+  expect_error(here(std::size_t{1} << 40), ENOMEM, "destroy handles");
+  expect_error(there(std::size_t{1} << 40), ENOMEM, "destroy handles");
   expect_error([] { (void)shared_array<double>(~std::size_t{0} / 4); }, EFBIG, "elements");
   EXPECT_EQ(pool.submit(make, 10U).get().size(), 10U);
 }

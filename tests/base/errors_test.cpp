@@ -27,8 +27,8 @@ TEST(errors_test, a_signal_without_a_name) {
 
 TEST(errors_test, sigkill_hints_at_memory) {
   EXPECT_EQ(text_of({.label = "resize", .pid = 4711, .signal = SIGKILL}),
-            "worker 4711 was ended by signal 9 (SIGKILL) while it ran task 'resize'; if nobody "
-            "sent it, the machine ran out of memory: use fewer workers or smaller tasks");
+            "worker 4711 was ended by signal 9 (SIGKILL) while it ran task 'resize'; if no "
+            "process sent it, the machine ran out of memory: use fewer workers or smaller tasks");
 }
 
 TEST(errors_test, the_end_of_the_whole_pool_hints_at_nothing) {

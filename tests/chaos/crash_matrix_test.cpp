@@ -49,7 +49,7 @@ std::string expected_text(how h, pid_t pid, bool core_dumped) {
   return "worker " + std::to_string(pid) + (signal == 0 ? " " : " was ") + expected_cause(h) +
          (core_dumped ? ", core dumped," : "") + " while it ran task 'bomb'" +
          (signal == 0         ? "; a task must return or throw, not exit"
-          : signal == SIGKILL ? "; if nobody sent it, the machine ran out of memory: use fewer "
+          : signal == SIGKILL ? "; if no process sent it, the machine ran out of memory: use fewer "
                                 "workers or smaller tasks"
                               : "");
 }

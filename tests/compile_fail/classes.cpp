@@ -75,7 +75,7 @@ void use(procpool::process_pool_executor& pool) {
 }
 
 #if MISTAKE == __LINE__
-// error: procpool: PROCPOOL_EXCEPTION wants a procpool::codec for this type
+// error: procpool: PROCPOOL_EXCEPTION needs a procpool::codec for this type
 PROCPOOL_EXCEPTION(needs_two_arguments);
 #endif
 

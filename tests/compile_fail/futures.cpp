@@ -21,19 +21,19 @@ void use(process_pool_executor& pool, std::vector<future<int>>& futures, future<
   (void)wait(std::move(futures), {.until = return_when::first_completed});
 #endif
 #if MISTAKE == __LINE__
-  // error: on_done wants a callback that can be called with const future<T>&
+  // error: on_done needs a callback that can be called with const future<T>&
   f.on_done([](future<int>) {});
 #endif
 #if MISTAKE == __LINE__
-  // error: on_done wants a callback that can be called with const future<T>&
+  // error: on_done needs a callback that can be called with const future<T>&
   f.on_done([] {});
 #endif
 #if MISTAKE == __LINE__
-  // error: then wants a callback that can be called with future<T>
+  // error: then needs a callback that can be called with future<T>
   std::move(f).then([](future<int>&) {});
 #endif
 #if MISTAKE == __LINE__
-  // error: then wants a callback that can be called with future<T>
+  // error: then needs a callback that can be called with future<T>
   std::move(f).then([](int) {});
 #endif
 #if MISTAKE == __LINE__

@@ -36,14 +36,14 @@ void use(process_pool_executor& pool, const std::vector<int>& numbers,
   pool.map(twice, {1, 2});
 #endif
 #if MISTAKE == __LINE__
-  // error: procpool: map and for_each want at least one range
+  // error: procpool: map and for_each need at least one range
   // never: cannot be called with these arguments
   // never: returns nothing
   // never: no matching
   (void)pool.map(twice);
 #endif
 #if MISTAKE == __LINE__
-  // error: procpool: map and for_each want at least one range
+  // error: procpool: map and for_each need at least one range
   // never: cannot be called with these arguments
   pool.for_each({.chunksize = 2}, twice);
 #endif

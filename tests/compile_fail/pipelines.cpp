@@ -17,18 +17,18 @@ void use(process_pool_executor& pool, const std::vector<int>& numbers) {
   const auto q = pipeline(stage(pool, twice), stage(pool, print));
   q.for_each({1, 2});
 #if MISTAKE == __LINE__
-  // error: procpool: a stage of this pipeline cannot be called with what comes before it
+  // error: procpool: a stage of this pipeline cannot be called with the result of the stage before it
   // never: no matching
   // never: void
   (void)pipeline(stage(pool, to_text), stage(pool, twice), stage(pool, measure)).run(numbers);
 #endif
 #if MISTAKE == __LINE__
-  // error: procpool: a stage of this pipeline cannot be called with what comes before it
+  // error: procpool: a stage of this pipeline cannot be called with the result of the stage before it
   // never: no matching
   (void)p.run(std::vector<word>());
 #endif
 #if MISTAKE == __LINE__
-  // error: procpool: a stage of this pipeline cannot be called with what comes before it
+  // error: procpool: a stage of this pipeline cannot be called with the result of the stage before it
   p.for_each({word()});
 #endif
 #if MISTAKE == __LINE__
@@ -46,7 +46,7 @@ void use(process_pool_executor& pool, const std::vector<int>& numbers) {
   p.run(numbers);
 #endif
 #if MISTAKE == __LINE__
-  // error: procpool: a pipeline wants at least one stage
+  // error: procpool: a pipeline needs at least one stage
   (void)pipeline();
 #endif
 #if MISTAKE == __LINE__
@@ -72,7 +72,7 @@ task wait(process_pool_executor& pool, word& nothing) {
   co_await via(pool, pool.submit(twice, 1));
 #endif
 #if MISTAKE == __LINE__
-  // error: procpool: via wants an executor
+  // error: procpool: via needs an executor
   co_await via(nothing, pool.submit(twice, 1));
 #endif
 }

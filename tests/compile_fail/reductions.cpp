@@ -19,19 +19,19 @@ void use(process_pool_executor& pool, thread_pool_executor& threads,
   (void)threads.map_reduce([offset](int x) { return x + offset; },
                            [offset](int a, int b) { return a + b - offset; }, numbers);
 #if MISTAKE == __LINE__
-  // error: procpool: map_reduce wants a second function that makes one result of two: it is called
+  // error: procpool: map_reduce needs a second function that makes one result of two: it is called
   // error: as combine(T, T), where T is what the first one returns, and returns a T
   // never: cannot be called with these arguments
   // never: no matching
   (void)pool.map_reduce(twice, add_three, numbers);
 #endif
 #if MISTAKE == __LINE__
-  // error: procpool: map_reduce wants a second function that makes one result of two
+  // error: procpool: map_reduce needs a second function that makes one result of two
   // never: no matching
   (void)pool.map_reduce(twice, join, numbers);
 #endif
 #if MISTAKE == __LINE__
-  // error: procpool: map_reduce wants a second function that makes one result of two
+  // error: procpool: map_reduce needs a second function that makes one result of two
   // never: no matching
   (void)threads.map_reduce(twice, add_three, numbers);
 #endif
@@ -67,7 +67,7 @@ void use(process_pool_executor& pool, thread_pool_executor& threads,
   (void)pool.map_reduce(twice, add, std::vector<word>());
 #endif
 #if MISTAKE == __LINE__
-  // error: procpool: map and for_each want at least one range
+  // error: procpool: map and for_each need at least one range
   (void)pool.map_reduce(twice, add);
 #endif
 #if MISTAKE == __LINE__

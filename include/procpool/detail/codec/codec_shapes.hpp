@@ -142,7 +142,8 @@ template <class T, class Number>
 struct wire_numbers : wire_composite<Number> {
   static constexpr bool is_bytes = std::is_trivially_copyable_v<T> && wire<Number>::is_bytes;
   static constexpr std::size_t min_size() { return sizeof(T); }
-  static_assert(is_bytes, "procpool: a duration or time point of a number that is not a plain one");
+  static_assert(is_bytes,
+                "procpool: a duration or time point whose representation is not a plain number");
 
   static void put(wire_writer& writer, const T& value) { writer.write(&value, sizeof(T)); }
   static T take(wire_reader& reader) { return from_bytes<T>(reader.view(sizeof(T), "a number")); }

@@ -266,7 +266,7 @@ class reduction {
 template <class C, class T>
 struct reduce_does_not_fit {
   static_assert(always_false<C>,
-                "procpool: map_reduce wants a second function that makes one result of two: it is "
+                "procpool: map_reduce needs a second function that makes one result of two: it is "
                 "called as combine(T, T), where T is what the first one returns, and returns a T");
 };
 

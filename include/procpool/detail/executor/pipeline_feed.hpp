@@ -24,9 +24,10 @@ namespace procpool::detail {
 // The errors of pipelines.
 template <std::size_t Stage, class F, class Value>
 struct stage_does_not_fit {
-  static_assert(always_false<F>,
-                "procpool: a stage of this pipeline cannot be called with what comes before it; "
-                "named here are the stage, from 1, its function, and the value as it arrives");
+  static_assert(
+      always_false<F>,
+      "procpool: a stage of this pipeline cannot be called with the result of the stage before it; "
+      "named here are the stage, from 1, its function, and the value as it arrives");
 };
 template <std::size_t Stage, class F>
 struct stage_without_result {
