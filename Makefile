@@ -53,9 +53,9 @@ lint:
 	tools/check_layers.py
 	tools/check_banned.py
 	tools/check_includes.py
-	tools/check_prose.py
 	tools/check_decisions.py
 	tools/check_links.py README.md docs CONTRIBUTING.md SECURITY.md CHANGELOG.md .github
+	tools/check_prose.py
 	tools/format.sh --check
 	tools/tidy.sh
 
