@@ -17,7 +17,7 @@ help:
 	@echo 'make demo [DIR=folder] [CHAOS=1]  build and run the demo, on the folder or on the C++ reference'
 	@echo 'make test                         build and run the tests (g++, about 10 minutes on 2 cores)'
 	@echo 'make test-matrix                  the same with clang and the shared library, ASan, UBSan and TSan'
-	@echo 'make lint                         layers, banned calls, format, clang-tidy'
+	@echo 'make lint                         layers, banned calls, prose, format, clang-tidy'
 	@echo 'make format                       clang-format everything'
 	@echo 'make docs                         manual and reference into build/docs'
 	@echo 'make coverage                     which lines the tests reach, into build/coverage/html'
@@ -55,6 +55,7 @@ lint:
 	tools/check_includes.py
 	tools/check_decisions.py
 	tools/check_links.py README.md docs CONTRIBUTING.md SECURITY.md CHANGELOG.md .github
+	tools/check_prose.py
 	tools/format.sh --check
 	tools/tidy.sh
 

@@ -115,7 +115,7 @@ void measure_idle(runner& r, int cpus) {
             .unit = "CPU share"},
            cpu);
   r.sample({.work = "wakeups",
-            .title = "how often somebody of an idle pool wakes up",
+            .title = "how often an idle pool wakes up",
             .parameter = workers_text(cpus),
             .unit = "wake-ups/s"},
            wakeups);

@@ -34,7 +34,7 @@ void compare_locks_alone(runner& r, const std::vector<entry>& all) {
   for (const held what : {held::mutex, held::semaphore}) {
     r.compare(
         {.id = "lock_alone",
-         .title = "take and give back, in one process; nobody else wants it",
+         .title = "take and give back, in one process, without contention",
          .parameter = what == held::mutex ? "mutex" : "semaphore",
          .unit = "s/lock",
          .multiple = 1000,
@@ -111,7 +111,7 @@ void compare_turns(runner& r, const std::vector<entry>& all) {
                         kind{signal_by::condition, "mutex and condition variable"},
                         kind{signal_by::events, "two events"}}) {
     r.compare({.id = "signal",
-               .title = "two processes wake each other: there and back",
+               .title = "two processes wake each other: round trip",
                .parameter = k.name,
                .unit = "s/round trip",
                .multiple = 50,

@@ -261,7 +261,7 @@ def plots(results):
     over('task_length', 'Efficiency over the length of a task',
          Axis('CPU time of a task', _label('s')),
          Axis('speed-up over serial, divided by workers', _count))
-    for work, title in (('payload', 'Throughput over the size of a value, there and back'),
+    for work, title in (('payload', 'Throughput over the size of a value, round trip'),
                         ('payload_in', 'Throughput over the size of an argument'),
                         ('payload_out', 'Throughput over the size of a result')):
         over(work, title, Axis('size of the value', _label('B'), 2),

@@ -9,17 +9,18 @@ import re
 
 from source_text import report, root_from_arguments, sources
 
-_PERSON = r'(?:person|people|user|users|author|authors|reader|readers|maintainer|maintainers|anyone)'
+_PERSONS = ('user', 'users', 'person', 'people', 'author', 'reader', 'attacker', 'maintainer', 'anyone')
+_NOT_AFTER_PERSON = ''.join(rf'(?<!\b{p}\s)' for p in _PERSONS)
 
 # (pattern, what to write instead); a space matches any white space, so a phrase may span lines
 SMELLS = [
-    (rf'(?<!\w)(?<!-)(?!{_PERSON})\b(?P<before>[\w`]+[,;]? )?who(?:ever|m)?\b(?!-)',
+    (_NOT_AFTER_PERSON + r'\bwho(?:ever|m)?\b',
      'name the process, thread, task or program; "that" for things'),
     (r'\b(?:he|him|his)\b', 'name it'),
     (r'\b(?:no|some|any|every)body(?: else)?(?:\'s)?\b', 'no, some, any or every process, thread, ...'),
     (r'\bupon\b', 'on'),
     (r'\bshall\b', 'should, must, or the present tense'),
-    (r'\bbehind\b(?! a (?:firewall|proxy|router))', 'after, past, hidden by'),
+    (r'(?<!leave\s)(?<!leaves\s)(?<!left\s)\bbehind\b', 'after, past, hidden by'),
     (r'\blet(?:s|ting)? (?:\w+ )?go\b', 'release, drop, destroy'),
     (r'\b(?:is|are|was|were) to be\b', 'must be, will be, should be'),
     (r'\bthere and back\b', 'round trip'),
@@ -29,10 +30,9 @@ SMELLS = [
     (r'\b(?:the latter|the former)\b', 'name it'),
     (r'\bnowhere\b', 'in no process, in no list, ...'),
     (r'\bby whatever\b', 'for whatever reason'),
-    (r'\b(?:that one|the one that|those that|those which)\b', 'repeat the noun'),
+    (r'\bthat one(?=[.,;:)])|\b(?:the one that|those that)\b', 'repeat the noun'),
 ]
 _SMELLS = [(re.compile(p.replace(' ', r'\s+'), re.I), why) for p, why in SMELLS]
-_PEOPLE = re.compile(rf'\b{_PERSON}\b', re.I)
 
 _FENCE = re.compile(r'^( *)```.*?^\1```', re.M | re.S)
 _LINK_TARGET = re.compile(r'\]\([^)\s]*\)')
@@ -70,12 +70,10 @@ def source_text_of(text, with_comments):
 
 def smells(text):
     """(line, message) of each."""
+    text = re.sub(r'[ \t]*\n[ \t]*', '\n', re.sub(r'[ \t]+', ' ', text))
     for pattern, why in _SMELLS:
         for m in pattern.finditer(text):
-            if _PEOPLE.search(m.groupdict().get('before') or ''):
-                continue
-            word = ' '.join(m.group().split())[len(' '.join((m.groupdict().get('before') or '').split())):]
-            yield text.count('\n', 0, m.end()) + 1, f'"{word.strip()}": {why}'
+            yield text.count('\n', 0, m.start()) + 1, f'"{" ".join(m.group().split())}": {why}'
 
 
 def pages(root):

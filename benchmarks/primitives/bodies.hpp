@@ -21,7 +21,7 @@ void take_alone(const Lock& lock, stage& s, const plan& p, int party) {
   }
 }
 
-// Until all have counted to n together: who gets the lock less often has counted less.
+// Until all parties have counted to n together: a party that gets the lock less often counts less.
 template <class Lock>
 void contend_for(const Lock& lock, stage& s, const plan& p, int party) {
   presence here(s, p, party);
@@ -40,9 +40,9 @@ void contend_for(const Lock& lock, stage& s, const plan& p, int party) {
   s.parts[party].count.store(mine, std::memory_order_relaxed);
 }
 
-// Each of two parties has one of three locks, takes the next one, and leaves the one it had. One
-// lock is free: whoever took it is stopped by the other, until that one goes on. So they go in
-// turns, and each step waits for a lock that the other leaves.
+// Each of two parties holds one of three locks, takes the next one, and releases its old one. The
+// party that took the free lock must then wait until the other one moves on. So they take turns,
+// and each step waits for a lock that the other party releases.
 template <class Lock>
 void hand_over_locks(const std::array<Lock, 3>& locks, stage& s, const plan& p, int party) {
   auto at = static_cast<std::size_t>(party);
@@ -61,7 +61,7 @@ void hand_over_locks(const std::array<Lock, 3>& locks, stage& s, const plan& p, 
   locks[at].unlock();
 }
 
-// The same between two that wake each other.
+// The same between two parties that wake each other.
 template <class Signals>
 void wake_in_turns(const Signals& signals, stage& s, const plan& p, int party) {
   presence here(s, p, party);
@@ -82,7 +82,7 @@ void wake_in_turns(const Signals& signals, stage& s, const plan& p, int party) {
   }
 }
 
-// Of items: which it is, in front.
+// The number of an item, in its first bytes.
 inline void stamp(std::vector<char>& item, std::uint64_t number) {
   std::memcpy(item.data(), &number, sizeof(number));
 }
@@ -92,7 +92,7 @@ inline std::uint64_t stamp_of(const std::vector<char>& item, const plan& p) {
   std::memcpy(&number, item.data(), sizeof(number));
   return number;
 }
-// Sums of these agree if, and hardly if not, the same numbers came as went.
+// Equal sums of these mean, almost certainly, that the received numbers are the sent ones.
 inline std::uint64_t mixed(std::uint64_t number) {
   number = (number ^ (number >> 30U)) * 0xbf58476d1ce4e5b9U;
   return number ^ (number >> 27U);
@@ -141,7 +141,7 @@ void send_there_and_back(const std::array<Queue, 2>& queues, stage& s, const pla
   }
 }
 
-// Nobody is a round behind when a round is over.
+// When a round is over, every party has taken part in it.
 template <class Barrier>
 void meet_at(const Barrier& b, stage& s, const plan& p, int party) {
   const part& neighbour = s.parts[(party + 1) % p.parties];
@@ -153,7 +153,7 @@ void meet_at(const Barrier& b, stage& s, const plan& p, int party) {
   }
 }
 
-// Adds to a number in another process, which says what it has become.
+// Adds to a number in another process, which returns the new value.
 template <class Counter>
 void call_counter(const Counter& c, stage& s, const plan& p, int party) {
   std::uint64_t last = c.add(party, 0);  // it is connected

@@ -43,7 +43,7 @@ struct boost_condition {
   }
 };
 
-// Its name is gone at once: the children inherit it.
+// Its name is removed at once: the children inherit the queue.
 struct boost_queue {
   std::shared_ptr<ip::message_queue> items;
   explicit boost_queue(std::size_t bytes) {

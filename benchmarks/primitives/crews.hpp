@@ -1,4 +1,4 @@
-// Who the parties are: forked processes, which share what was mapped before, or threads. (procpool
+// The kinds of parties: forked processes, which share earlier mappings, or threads. (procpool
 // has a crew of its own: see ours.cpp.) run<body>(handle, plan) lets each of them run
 // body(handle, stage, plan, party), all at the same time, and returns the stage when all are done.
 // Throws std::runtime_error if one has failed.
@@ -18,7 +18,7 @@ namespace bench {
 void* map_shared(std::size_t bytes);
 void unmap_shared(void* at, std::size_t bytes);
 
-// Forked children will see the same.
+// Shared with children that are forked later.
 template <class T, class... Args>
 std::shared_ptr<T> make_shared_memory(Args&&... args) {
   return {new (map_shared(sizeof(T))) T(std::forward<Args>(args)...), [](T* t) {
@@ -43,7 +43,7 @@ class forked_crew {
   std::shared_ptr<stage> stage_;
 };
 
-// In a process of their own, whose CPU time counts when it has ended.
+// The threads run in a process of their own, whose CPU time counts when it has ended.
 class thread_crew {
  public:
   template <auto Body, class Handle>

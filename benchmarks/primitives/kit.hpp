@@ -1,14 +1,14 @@
-// The contender that a kit makes. A kit has a crew (see crews.hpp) and makes handles that its
-// parties use, of what it knows:
+// A contender made from a kit. A kit has a crew (see crews.hpp) and makes handles for its parties.
+// It has as many of these functions as its library supports:
 //
 //   lock()              lock(), unlock()
 //   semaphore(n)        acquire(), release()
 //   condition()         a lock with a condition: lock(), unlock(), wait(), notify()
 //   event()             set(), wait(), clear()
 //   barrier(parties)    wait()
-//   queue(bytes)        put(item), get(item), of std::vector<char> of so many bytes
-//   number_queue()      the same for 8 bytes, if that is something else
-//   takes(pairs, bytes) whether its queue is for so many processes, and items of this size
+//   queue(bytes)        put(item), get(item): std::vector<char> of `bytes` bytes
+//   number_queue()      the same for items of 8 bytes, if the kit has a special form
+//   takes(pairs, bytes) whether its queue supports this number of processes and size of items
 //   counter(clients)    add(client, n): a number in another process
 #pragma once
 

@@ -1,5 +1,5 @@
-// What the system has, in forked processes: pthread_mutex_t and its like between processes, sem_t,
-// and message queues, pipes and sockets as queues; and a number behind a socket, by hand.
+// The system's own objects, in forked processes: pthread_mutex_t and similar types between
+// processes, sem_t, message queues, pipes and sockets as queues; and a number served by a socket.
 #include <fcntl.h>
 #include <limits.h>
 #include <mqueue.h>
@@ -123,7 +123,7 @@ struct mq_queue {
   };
   std::shared_ptr<open_queue> items;
 
-  // 64 items or, where so many are not allowed, the usual 10. The children inherit it.
+  // 64 items or, if the system allows fewer, the usual 10. The children inherit it.
   explicit mq_queue(std::size_t bytes) {
     const std::string name = "/procpool-bench-" + std::to_string(::getpid());
     for (const long length : {64L, 10L}) {
@@ -147,7 +147,7 @@ struct mq_queue {
   }
 };
 
-// Two descriptors: what is written to one is read from the other.
+// Two descriptors: bytes written to one are read from the other.
 struct descriptors {
   int in = -1, out = -1;
   descriptors() = default;
@@ -214,7 +214,7 @@ struct mq_kit {
 struct pipe_kit {
   forked_crew crew;
   pipe_queue queue(std::size_t /*bytes*/) { return {}; }
-  // Longer ones would be mixed with those of another process.
+  // Longer messages would be mixed with messages of another process.
   static bool takes(int pairs, std::size_t bytes) { return pairs == 1 || bytes <= PIPE_BUF; }
 };
 

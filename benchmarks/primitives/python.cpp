@@ -1,5 +1,5 @@
 // CPython's multiprocessing, in an interpreter of its own that runs peers/primitives.py: it starts
-// the parties, and says how long they took.
+// the parties, and reports their time.
 #include <unistd.h>
 
 #include <string>

@@ -1,4 +1,4 @@
-// Where the parties of one run meet, and what they tell: in memory that all of them see.
+// The shared memory in which the parties of one run meet and report.
 #pragma once
 
 #include <sched.h>
@@ -14,18 +14,18 @@ namespace bench {
 
 inline constexpr std::size_t most_samples = 1U << 14U;  // of a party
 
-// What a party is told.
+// The task of a party.
 struct plan {
   int parties = 1;
-  int n = 0;                 // operations of all together
-  int stride = 0;            // the time of every so many is noted; 0: of none
+  int n = 0;                 // operations of all parties together
+  int stride = 0;            // every stride-th operation is timed; 0: none
   std::uint64_t bytes = 0;   // of an item
   std::uint64_t rounds = 0;  // to compute between two operations
 };
 
 struct alignas(64) part {
   std::atomic<std::uint64_t> count;  // operations so far
-  std::uint64_t check = 0;           // of what it has seen
+  std::uint64_t check = 0;           // checksum of the party's results
   double begin = 0, end = 0;
   std::size_t samples = 0;
 };
@@ -33,7 +33,7 @@ struct alignas(64) part {
 struct stage {
   std::atomic<int> arrived;
   alignas(64) std::atomic<int> turn;
-  alignas(64) std::uint64_t counter = 0;  // for whoever has the lock, or the turn
+  alignas(64) std::uint64_t counter = 0;  // for the party with the lock, or the turn
   part parts[most_parties] = {};
   float each[most_parties][most_samples] = {};  // seconds
 };
@@ -43,7 +43,7 @@ inline double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// A party, from when all are there until it is done.
+// A party, from the moment when all have arrived until it is done.
 class presence {
  public:
   presence(stage& s, const plan& p, int party)
@@ -56,7 +56,7 @@ class presence {
   presence(const presence&) = delete;
   presence& operator=(const presence&) = delete;
 
-  // The i-th operation, and how long it takes, if it is one of those.
+  // Runs the i-th operation, and times it if the plan says so.
   template <class Operation>
   void time(std::uint64_t i, Operation operation) {
     if (stride_ == 0 || i % static_cast<std::uint64_t>(stride_) != 0 ||

@@ -1,5 +1,5 @@
-// std::mutex and its like, among threads of one process: no peer, since nothing but a thread can
-// use them, but what they cost where nobody needs a process.
+// std::mutex and similar types, among threads of one process: no peer, since processes cannot use
+// them, but the cost in programs that need no processes.
 #include <barrier>
 #include <condition_variable>
 #include <deque>
@@ -38,7 +38,7 @@ struct std_barrier {
   void wait() const { b->arrive_and_wait(); }
 };
 
-// As it is written by hand.
+// A queue as programs write it by hand.
 struct std_queue {
   struct items_between {
     std::mutex mutex;

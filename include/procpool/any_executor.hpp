@@ -3,8 +3,8 @@
 //   procpool::any_executor e = remote ? procpool::any_executor(processes) : io;
 //   e.submit(resize, image);
 //
-// Tasks and values must be such as processes take, whatever it refers to. A value that is cheap to
-// copy; the executor must outlive it. All members may be called from several threads at once.
+// Tasks and values must meet the rules for processes, whichever executor it refers to. A value that
+// is cheap to copy; the executor must outlive it. Several threads may call all members at once.
 #pragma once
 
 #include <memory>
@@ -20,7 +20,7 @@ namespace procpool {
 
 namespace detail {
 
-// One of both.
+// A reference to one of the two kinds of pools.
 struct any_target {
   any_target(task_target to) : bytes(to) {}
   any_target(const thread_pool_ptr& pool) : threads(&pool) {}
@@ -28,7 +28,7 @@ struct any_target {
   const thread_pool_ptr* threads = nullptr;
 };
 
-// Checked as bytes, and packed for whoever runs them.
+// Checks a task as bytes, and packs it for the executor that runs it.
 struct any_tasks {
   using target = any_target;
   template <class F, class... Args>

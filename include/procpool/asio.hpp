@@ -3,15 +3,16 @@
 //   #include <procpool/asio.hpp>
 //   int x = co_await procpool::async(pool.submit(f, 20), boost::asio::use_awaitable);
 //
-// With Boost.Asio where its headers are found, otherwise, or with the macro
-// PROCPOOL_STANDALONE_ASIO, with standalone Asio. Not part of procpool/procpool.hpp.
+// Uses Boost.Asio if its headers are found; otherwise, or with the macro PROCPOOL_STANDALONE_ASIO,
+// standalone Asio. Not part of procpool/procpool.hpp.
 //
 // The operation completes on the token's associated executor, on which it keeps work outstanding,
-// with (std::exception_ptr, T), or just the first for void; without an associated executor on
-// procpool's callback thread. Where T has no default constructor it is a std::optional<T>, empty
-// with an error. A context that ends destroys the handlers of what is outstanding. Since Asio 1.19
-// (Boost 1.77) the token's cancellation slot is heard: total and partial cancellation are cancel(),
-// terminal is cancel(cancel_mode::kill_running).
+// with (std::exception_ptr, T), or only the first for void; without an associated executor on
+// procpool's callback thread. If T has no default constructor the second argument is a
+// std::optional<T>, empty with an error. A context that is destroyed destroys the handlers of
+// outstanding operations. Since Asio 1.19 (Boost 1.77) the token's cancellation slot works: total
+// and partial cancellation call cancel(), terminal cancellation calls
+// cancel(cancel_mode::kill_running).
 #pragma once
 
 #if !defined(PROCPOOL_STANDALONE_ASIO) && !__has_include(<boost/asio/version.hpp>)
@@ -122,7 +123,7 @@ struct completion<void> {
   }
 };
 
-// What the executor runs at the end. It is there that the value is decoded.
+// The function that the executor runs at the end. It decodes the value there.
 template <class T, class Handler>
 class delivery {
  public:
@@ -157,8 +158,9 @@ void connect_cancellation(const Handler& handler, detail::task_state& task) {
 }
 #endif
 
-// What a context has outstanding here. When it ends, so do these operations: what they hold is
-// destroyed, as Asio does with its own, and a task that is done later finds nobody.
+// The outstanding operations of one context. When the context ends, so do these operations: their
+// handlers are destroyed, as Asio does with its own, and a task that is done later finds no
+// handler.
 class outstanding {
  public:
   class operation : public std::enable_shared_from_this<operation> {
@@ -173,7 +175,7 @@ class outstanding {
     if (!over_) operations_.emplace(o.get(), o);
     return !over_;
   }
-  // Calls f, and the context stays meanwhile. False if it is gone.
+  // Calls f, and keeps the context alive meanwhile. False if the context is gone.
   template <class F>
   bool finish(operation& o, F f) {
     const std::lock_guard lock(mutex_);
@@ -196,7 +198,7 @@ class outstanding {
   bool over_ = false;
 };
 
-// Hears of the context's end.
+// The service that notices the context's end.
 class context_service final : public lib::execution_context::service {
  public:
   using key_type = context_service;
@@ -210,8 +212,8 @@ class context_service final : public lib::execution_context::service {
   std::shared_ptr<outstanding> operations_;
 };
 
-// Whether an executor belongs to a context that may end. Those of the system do not, nor that of
-// use_future.
+// Whether an executor belongs to a context that may end. The system executors do not, nor does
+// use_future's.
 template <class Executor>
 inline constexpr bool has_context = [] {
   if constexpr (std::is_same_v<Executor, lib::system_executor>) {
@@ -233,7 +235,8 @@ std::shared_ptr<outstanding> operations_of(const Executor& e) {
   }
 }
 
-// One operation: work that is outstanding on the executor, and what is posted there at its end.
+// One operation: outstanding work on the executor, and the function that is posted there at its
+// end.
 template <class Executor, class Held>
 class posted final : public outstanding::operation {
  public:
@@ -340,7 +343,8 @@ auto async(future<T> f, CompletionToken&& token) {
       asio_detail::initiation<T>{}, token, std::move(f));
 }
 
-// procpool/via.hpp for Asio's executors and execution contexts: keeps work outstanding meanwhile.
+// As procpool/via.hpp, for Asio's executors and execution contexts: keeps work outstanding
+// meanwhile.
 template <class E, class T>
   requires asio_detail::runs_coroutines<E>
 auto via(E&& executor, future<T> f) {

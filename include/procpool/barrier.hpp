@@ -1,8 +1,7 @@
 // procpool::barrier and procpool::party: a fixed number of threads, in any processes, wait until
 // all of them have arrived.
 //
-//   const std::size_t place = b.wait();     // blocks; each thread gets its own number, 0 ..
-// parties - 1
+//   const std::size_t place = b.wait();     // blocks; a different number 0 .. parties - 1 in each
 //   if (place == 0) print_summary();        // exactly one thread
 //   b.wait();                               // and again
 //
@@ -53,7 +52,7 @@ class PROCPOOL_EXPORT barrier : public detail::sync_handle {
   static constexpr std::size_t least_bytes = 256;
 
   std::size_t wait_limited(const duration* limit) const;
-  // What is known of the party that this names: it begins, is in this process, has left it.
+  // State of a party: it exists, it is in this process, it has left this process.
   void register_party(const detail::object_ref& one) const;
   void receive_party(const detail::object_ref& one) const;
   void deregister_party(const detail::object_ref& one) const noexcept;

@@ -1,13 +1,13 @@
-// How values travel between processes.
+// Encoding of values for other processes.
 //
-// Arguments and results are encoded on one side and decoded on the other. These need nothing:
+// Arguments and results are encoded on one side and decoded on the other. These types need no code:
 // arithmetic types, enums, std::byte; string, vector, array, deque, list, the maps and sets, pair,
 // tuple, optional, variant; unique_ptr and shared_ptr to such an object; durations, time points,
 // complex, bitset, filesystem::path; and aggregates of all these, with up to 64 members:
 //
-//   struct job { std::string name; std::vector<double> samples; };   // travels as it is
+//   struct job { std::string name; std::vector<double> samples; };   // can be sent as it is
 //
-// A class with private members says itself what stands for it:
+// A class with private members defines which values represent it:
 //
 //   template <>
 //   struct procpool::codec<account> {
@@ -16,15 +16,15 @@
 //   };
 //
 // to_wire returns anything encodable, also a tuple of references or views (they arrive as values);
-// it is called once for each object. from_wire gets it back, decoded.
+// it is called once for each object. from_wire gets the decoded values.
 //
-// A trivially copyable class that is no aggregate is copied as bytes only where its author says so:
+// A trivially copyable class that is no aggregate is copied as bytes only if its author allows it:
 //
 //   template <> inline constexpr bool procpool::enable_bytes<vec3> = true;
 //
 // Raw pointers, references and views into one process do not compile; the message names the type
-// and the member. Bytes that do not decode throw codec_error. Encoding and decoding take no locks
-// and may run in any thread.
+// and the member. Bytes that cannot be decoded throw codec_error. Encoding and decoding take no
+// locks and may run in any thread.
 #pragma once
 
 #include <type_traits>

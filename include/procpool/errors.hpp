@@ -1,9 +1,9 @@
-// Everything that procpool throws on its own account.
+// The exceptions that procpool itself throws.
 //
 // One hierarchy under procpool::error, which is a std::runtime_error, so that a caller can catch as
-// widely or as narrowly as it likes. Failures of the operating system that are not about a task
-// are std::system_error; bad arguments to a constructor are std::invalid_argument. What a task
-// throws comes back as its own type (see procpool/exception.hpp).
+// widely or as narrowly as it likes. Failures of the operating system that do not concern a task
+// are std::system_error; bad arguments to a constructor are std::invalid_argument. An exception of
+// a task is rethrown as its own type (see procpool/exception.hpp).
 #pragma once
 
 #include <sys/types.h>
@@ -18,7 +18,7 @@
 
 namespace procpool {
 
-// Base of all of them.
+// The base of all procpool exceptions.
 class PROCPOOL_EXPORT error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -35,27 +35,27 @@ class PROCPOOL_EXPORT cancelled_error : public error {
   ~cancelled_error() override;
 };
 
-// A wait of the caller ended before what it waited for: get_for, as_completed, map with a timeout.
-// The task goes on, unless the function that threw says otherwise.
+// The time limit of a wait is over: get_for, as_completed, map with a timeout. The task continues,
+// unless the function that threw says otherwise.
 class PROCPOOL_EXPORT timeout_error : public error {
  public:
   using error::error;
   ~timeout_error() override;
 };
 
-// What is known of a worker that died while it ran a task.
+// Facts about a worker that died while it ran a task.
 struct death_record {
   std::string label;  // task_options::label, or empty
   pid_t pid = 0;      // the worker's process id
-  int signal = 0;     // the signal that ended it; 0 if it left by exit or _exit
-  int exit_code = 0;  // the status it left with; 0 if a signal ended it
+  int signal = 0;     // the signal that ended the worker; 0 if it ended with exit or _exit
+  int exit_code = 0;  // its exit status; 0 if a signal ended it
   int attempt = 1;    // 1 for the first run, 2 for the first retry ...
   bool core_dumped = false;
   bool with_pool = false;   // by terminate_workers, kill_workers or the timeout of shutdown
   bool will_retry = false;  // true only in reports to on_worker_death: the task runs again
-  std::string trace = {};   // what backtrace() makes readable
+  std::string trace = {};   // the raw form of backtrace()
   std::string stderr_tail = {};
-  std::string cause = {};  // what the worker itself has said when it left; mostly empty
+  std::string cause = {};  // the reason that the worker itself gave when it left; mostly empty
 };
 
 // Base of the errors of tasks whose worker was killed or died.
@@ -72,14 +72,15 @@ class PROCPOOL_EXPORT task_killed : public error {
   bool core_dumped() const noexcept { return record_.core_dumped; }
   bool will_retry() const noexcept { return record_.will_retry; }
 
-  // The calls that were under way when a fault (SIGSEGV, SIGABRT ...) ended the worker, the
-  // innermost first: "decode(image const&)+0x1f (/usr/lib/libphoto.so 0x3c1f)". The address is for
-  // addr2line -e. A function that its file does not name is "?". Empty for other deaths, and where
-  // the task or a sanitizer handles the signal itself. Reads those files: blocks for milliseconds.
+  // The call stack at the moment when a fault (SIGSEGV, SIGABRT ...) ended the worker, the
+  // innermost call first: "decode(image const&)+0x1f (/usr/lib/libphoto.so 0x3c1f)". The address is
+  // for addr2line -e. A function without a name in its file is "?". Empty for other deaths, and
+  // when the task or a sanitizer handles the signal itself. Reads those files: blocks for
+  // milliseconds.
   std::vector<std::string> backtrace() const;
 
-  // The last that the worker wrote to standard error, at most 4 KiB, also from earlier tasks: what
-  // assert, malloc or std::terminate had to say. Empty without pool_options::capture_stderr.
+  // The end of the worker's standard error, at most 4 KiB, including earlier tasks: messages of
+  // assert, malloc or std::terminate. Empty without pool_options::capture_stderr.
   const std::string& stderr_tail() const noexcept { return record_.stderr_tail; }
 
  private:
@@ -87,31 +88,30 @@ class PROCPOOL_EXPORT task_killed : public error {
 };
 
 // The worker died while it ran this task: a signal, exit, _exit, abort, std::terminate, the
-// out-of-memory killer. Only this task is concerned.
+// out-of-memory killer. Only this task is affected.
 class PROCPOOL_EXPORT worker_crashed : public task_killed {
  public:
   explicit worker_crashed(const death_record& record);
   ~worker_crashed() override;
 };
 
-// An executor that cannot make progress any more: base of the next two.
+// An executor that can no longer make progress: base of the next two classes.
 class PROCPOOL_EXPORT broken_executor : public error {
  public:
   using error::error;
   ~broken_executor() override;
 };
 
-// The pool cannot make progress any more: its initializer fails, its workers die again and again
-// before any task, its fork server cannot be started, the program has closed descriptors of the
-// pool, or the workers of a pool that was ended cannot be killed. The message carries the cause's
-// own.
+// The pool can no longer make progress: its initializer fails, its workers die repeatedly before
+// any task, its fork server cannot be started, the program has closed descriptors of the pool, or
+// the workers of an ended pool cannot be killed. The message includes the cause's message.
 class PROCPOOL_EXPORT broken_process_pool : public broken_executor {
  public:
   using broken_executor::broken_executor;
   ~broken_process_pool() override;
 };
 
-// The initializer of a thread pool threw. The message carries its own.
+// The initializer of a thread pool threw. The message includes the message of its exception.
 class PROCPOOL_EXPORT broken_thread_pool : public broken_executor {
  public:
   using broken_executor::broken_executor;
@@ -125,30 +125,30 @@ class PROCPOOL_EXPORT shutdown_error : public error {
   ~shutdown_error() override;
 };
 
-// An executor or a future of another process was used: inside a task, or in a process that was
-// forked after it was made. Or an executor was made inside a task.
+// A task or a forked process used an executor or a future of another process, or a task made an
+// executor.
 class PROCPOOL_EXPORT nested_use_error : public error {
  public:
   using error::error;
   ~nested_use_error() override;
 };
 
-// An operation on a future or another object that is not in a state for it.
+// An operation on a future or another object in a state that does not allow the operation.
 class PROCPOOL_EXPORT invalid_state_error : public error {
  public:
   using error::error;
   ~invalid_state_error() override;
 };
 
-// A barrier that broke while the caller waited for the others, or before it came: one of them is
-// gone or was late, or somebody called abort() or reset().
+// A barrier broke while the caller waited at it, or before: another party is gone or was late, or a
+// thread called abort() or reset().
 class PROCPOOL_EXPORT broken_barrier_error : public error {
  public:
   using error::error;
   ~broken_barrier_error() override;
 };
 
-// put() into a closed queue, or get() from one that is empty as well.
+// put() into a closed queue, or get() from a queue that is closed and empty.
 class PROCPOOL_EXPORT queue_closed_error : public error {
  public:
   using error::error;
@@ -162,16 +162,16 @@ class PROCPOOL_EXPORT unsafe_fork_error : public error {
   ~unsafe_fork_error() override;
 };
 
-// The process of a manager has ended, or is about to, or a remote_server cannot be reached: what a
-// call wanted may have happened or not, and the objects are gone.
+// The process of a manager has ended, or is about to, or a remote_server cannot be reached: the
+// called function may have run or not, and the objects are gone.
 class PROCPOOL_EXPORT manager_lost_error : public error {
  public:
   using error::error;
   ~manager_lost_error() override;
 };
 
-// Who is at the other end of a connection to or from a remote_server does not know the key, or
-// somebody changes what is sent.
+// The other end of a connection to or from a remote_server does not know the key, or messages were
+// changed on the way.
 class PROCPOOL_EXPORT authentication_error : public error {
  public:
   using error::error;
@@ -185,8 +185,8 @@ class PROCPOOL_EXPORT codec_error : public error {
   ~codec_error() override;
 };
 
-// The task threw something that cannot be rebuilt here. Also nested in each exception that was
-// rebuilt, where it says in which worker and in which task the exception was thrown.
+// The task threw an exception that cannot be rebuilt here. Also nested in each rebuilt exception,
+// where it says in which worker and in which task the exception was thrown.
 class PROCPOOL_EXPORT remote_error : public error {
  public:
   // type_name: the exception's type as the worker knew it. message: its what(). where: a line such

@@ -1,17 +1,18 @@
-// Exceptions of your own types, from the worker to whoever asks for the result.
+// Exceptions of your own types, from the worker to the reader of the result.
 //
 //   PROCPOOL_EXCEPTION(bank::overdrawn)      // at namespace scope, in any source file or header
 //
-// What a task throws comes back as its own type if that is a standard one or registered like this;
-// anything else comes back as procpool::remote_error, with the name of its type and its what(). The
-// type has a procpool::codec, or a constructor from std::string (which gets what()), or no state.
-// In what is rethrown a remote_error is nested that says in which worker and task it was thrown:
+// An exception of a task is rethrown as its own type if the type is a standard one or registered
+// like this; any other exception becomes procpool::remote_error, with the name of its type and its
+// what(). A registered type has a procpool::codec, or a constructor from std::string (which gets
+// what()), or no state. Each rethrown exception has a nested remote_error, which says in which
+// worker and task it was thrown:
 //
 //   catch (const bank::overdrawn& e) {
 //     try { std::rethrow_if_nested(e); } catch (const procpool::remote_error& r) { r.where(); }
 //   }
 //
-// Exceptions nested in the original come along; then remote_error is the innermost one.
+// Exceptions nested in the original are kept; then remote_error is the innermost one.
 // Registration is done by static objects, and is safe from any thread.
 #pragma once
 
@@ -27,8 +28,8 @@
 
 namespace procpool::detail {
 
-// How one type of exception travels. `encode` gets the exception in flight, which is one of that
-// type or derived from it; `decode` gets what() and what to nest, and returns the rebuilt one.
+// The codec of one exception type. `encode` gets the exception in flight, of that type or derived
+// from it; `decode` gets what() and the exception to nest, and returns the rebuilt one.
 struct exception_entry {
   using encode_function = void (*)(wire_writer&, const std::exception_ptr&);
   using decode_function = std::exception_ptr (*)(wire_reader&, const std::string& what,
@@ -46,15 +47,15 @@ template <class T>
 inline constexpr bool can_nest =
     std::is_class_v<T> && !std::is_final_v<T> && !std::is_base_of_v<std::nested_exception, T>;
 
-// A T that came from a worker, with another exception nested in it: the one that is handled where
-// it is constructed.
+// A T that came from a worker, with another exception nested in it: the current exception of the
+// thread that constructs it.
 template <class T>
 class rebuilt_exception final : public T, public std::nested_exception {
  public:
   explicit rebuilt_exception(T&& original) : T(std::move(original)) {}
 };
 
-// The same, and it says what the original said, whatever T's constructor makes of a text.
+// The same, with the what() of the original, whatever T's constructor makes of a text.
 template <class T>
 class rebuilt_with_text final : public T, public std::nested_exception {
  public:

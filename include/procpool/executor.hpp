@@ -1,5 +1,5 @@
-// What all executors have in common: submit, map and the like, for generic code that does not care
-// who runs its tasks.
+// The common interface of all executors: submit, map and the like, for generic code that runs its
+// tasks on any executor.
 //
 //   template <procpool::executor E>
 //   double total(E& e, const std::vector<double>& xs) {
@@ -7,7 +7,7 @@
 //   }
 //
 // The executors are process_pool_executor, thread_pool_executor, inline_executor and any_executor,
-// which refers to one of the others. All members may be called from several threads at once.
+// which refers to one of the others. Several threads may call all members at once.
 #pragma once
 
 #include <chrono>
@@ -39,13 +39,13 @@ class basic_executor {
     return future<result<F, Args...>>(Tasks::template submit<F, Args...>(
         target(), nullptr, true, f, std::forward<Args>(args)...));
   }
-  // Throws also std::invalid_argument for options out of range, or that this executor cannot keep.
+  // Also throws std::invalid_argument for options out of range, or not supported by this executor.
   template <class F = detail::overloaded_name, class... Args>
   [[nodiscard]] auto submit(const task_options& options, F f, Args&&... args) {
     return future<result<F, Args...>>(Tasks::template submit<F, Args...>(
         target(), &options, true, f, std::forward<Args>(args)...));
   }
-  // The same without waiting for room: empty where submit would wait.
+  // The same without waiting for room: an empty optional where submit would wait.
   template <class F = detail::overloaded_name, class... Args>
     requires detail::is_task<F>
   [[nodiscard]] auto try_submit(F f, Args&&... args) {
@@ -58,9 +58,9 @@ class basic_executor {
         target(), &options, false, f, std::forward<Args>(args)...));
   }
 
-  // f over the elements of one or several ranges, zipped to the shortest; see procpool/map.hpp.
-  // Work starts now and goes on while results are read. Throws std::invalid_argument for a
-  // chunksize or buffersize of 0.
+  // Calls f for the elements of one or several ranges, zipped to the shortest; see
+  // procpool/map.hpp. Work starts now and continues while results are read. Throws
+  // std::invalid_argument for a chunksize or buffersize of 0.
   template <class F = detail::overloaded_name, class... Ranges>
     requires detail::is_task<F>
   [[nodiscard("dropping the results cancels the map: use for_each")]] auto map(F f,
@@ -86,8 +86,8 @@ class basic_executor {
     return map(std::move(options), std::move(f), std::vector<T>(items));
   }
 
-  // f over all elements, results dropped; blocks until all have run, then throws the error of the
-  // lowest index, if there is one.
+  // Calls f for all elements and drops the results; blocks until all calls have run, then throws
+  // the error of the lowest index, if there is one.
   template <class F = detail::overloaded_name, class... Ranges>
     requires detail::is_task<F>
   void for_each(F f, Ranges&&... ranges) {
@@ -108,9 +108,9 @@ class basic_executor {
     for_each(std::move(options), std::move(f), std::vector<T>(items));
   }
 
-  // combine(... combine(f(x0), f(x1)) ..., f(xn)), in input order; empty without elements. The
-  // workers combine, as soon as they have neighbours, so combine must be associative. Which results
-  // are combined with which depends on the number of elements alone: floating point sums are the
+  // combine(... combine(f(x0), f(x1)) ..., f(xn)), in input order; an empty optional without
+  // elements. The workers combine neighbouring results as they become available, so combine must be
+  // associative. The grouping depends on the number of elements alone: floating point sums are the
   // same each time, whatever the number of workers or the chunksize. Blocks. Throws the first error
   // of f or combine, and cancels the rest; timeout_error after map_options::timeout.
   template <class F = detail::overloaded_name, class C, class... Ranges>
@@ -135,17 +135,18 @@ class basic_executor {
     return map_reduce(options, std::move(f), std::move(combine), std::vector<T>(items));
   }
 
-  // shutdown({.timeout = timeout}).
+  // The same as shutdown({.timeout = timeout}).
   template <class Rep, class Period>
   void shutdown(std::chrono::duration<Rep, Period> timeout) {
     self().shutdown(shutdown_options{.timeout = timeout});
   }
 
-  // f(args...) once in every worker (thread), all at the same time, so that the calls may wait for
-  // each other at a barrier: one future for each. An inline_executor calls it once. What was
-  // submitted before runs first. Blocks until all workers are free and have begun; those that come
-  // first wait for the others, and run nothing else meanwhile. Throws as submit does,
-  // cancelled_error if a shutdown cancels it, and nested_use_error in a task of the same executor.
+  // Calls f(args...) once in every worker (thread), all at the same time, so that the calls may
+  // wait for each other at a barrier, and returns one future for each call. An inline_executor
+  // calls it once. Tasks that were submitted before run first. Blocks until all workers are free
+  // and have started the call; workers that are free earlier wait, and run nothing else meanwhile.
+  // Throws as submit does, cancelled_error if a shutdown cancels it, and nested_use_error in a task
+  // of the same executor.
   template <class F = detail::overloaded_name, class... Args>
     requires detail::is_task<F>
   [[nodiscard]] auto broadcast(F f, Args&&... args) {
@@ -178,7 +179,7 @@ struct example_task {
 
 }  // namespace detail
 
-// What generic code may ask for; any_executor.hpp has one type for all of them.
+// The requirements of generic code; any_executor.hpp has one type for all executors.
 template <class E>
 concept executor = requires(E& e, detail::example_task f, std::vector<int>& xs, task_options task,
                             map_options options, shutdown_options end) {

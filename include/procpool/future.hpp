@@ -1,9 +1,9 @@
-// future<T>: the result of one task, and shared_future<T>, which several may read.
+// future<T>: the result of one task, and shared_future<T>, a result with several readers.
 //
 // A future has one owner, like std::future; it outlives its executor and always resolves: with the
-// task's value, with what the task threw, with worker_crashed, cancelled_error or
-// broken_process_pool. Dropping one neither cancels nor waits. done(), running(), cancelled() and
-// cancel() may be called by any thread while another waits; everything else belongs to the owner.
+// task's value, the task's exception, worker_crashed, cancelled_error or broken_process_pool.
+// Destroying a future neither cancels nor waits. Any thread may call done(), running(), cancelled()
+// and cancel() while another waits; all other members belong to the owner.
 // The semantics are those of Python's concurrent.futures.Future, with the differences that
 // docs/differences.md lists.
 #pragma once
@@ -38,7 +38,7 @@ concept returns_nothing =
 }  // namespace detail
 
 enum class cancel_mode {
-  pending,       // only what no worker has begun
+  pending,       // only a task that no worker has started
   kill_running,  // also a running task: its worker is killed and replaced
 };
 
@@ -47,14 +47,14 @@ class [[nodiscard]] future {
  public:
   using value_type = T;
 
-  // Holds no task: valid() is false.
+  // A future without a task: valid() is false.
   future() noexcept = default;
   explicit future(detail::state_ptr state) noexcept : state_(std::move(state)) {}
 
   // Blocks until the task is done; returns its value or throws its error. Consumes the future.
   // Throws invalid_state_error if it holds no task.
   T get() { return take(state().wait_and_pin()); }
-  // The same with an end: timeout_error, and the future stays valid.
+  // The same with a time limit: then timeout_error, and the future stays valid.
   T get_for(duration d) { return get_until(detail::deadline_after(d)); }
   T get_until(time_point t) {
     if (!state().wait_until(&t)) detail::throw_wait_timeout();
@@ -68,7 +68,7 @@ class [[nodiscard]] future {
     return state().wait_until(&t) ? std::future_status::ready : std::future_status::timeout;
   }
 
-  // Blocks until the task is done; null when it has a value. Does not consume.
+  // Blocks until the task is done; returns its error, null when it has a value. Does not consume.
   std::exception_ptr exception() const {
     state().wait_until(nullptr);
     std::exception_ptr e = state().pin().error;
@@ -79,19 +79,20 @@ class [[nodiscard]] future {
   bool valid() const noexcept { return state_ != nullptr; }
   // A cancelled task counts as done.
   bool done() const { return status() >= detail::task_status::cancelled; }
-  // Only once a worker has begun it.
+  // True only once a worker has started the task.
   bool running() const { return status() == detail::task_status::running; }
   bool cancelled() const { return status() == detail::task_status::cancelled; }
 
   // True if the task is cancelled now or was already. Does not block. With kill_running the task
-  // may resolve a moment later, when its worker is gone: at the end of the task where the worker
-  // cannot be killed, since it runs as another user.
+  // may resolve a moment later, when its worker is gone; if the worker cannot be killed, since it
+  // runs as another user, at the end of the task.
   bool cancel(cancel_mode mode = cancel_mode::pending) {
     return state().cancel(mode == cancel_mode::kill_running);
   }
 
-  // Calls callback(const future<T>&) on the callback thread once the task is done; at once if it
-  // is. Callbacks run one after another; one that throws goes to pool_options::on_error.
+  // Calls callback(const future<T>&) on the callback thread once the task is done, even if it is
+  // done already. Callbacks run one after another; an exception of a callback goes to
+  // pool_options::on_error.
   template <class F>
   void on_done(F f) const {
     static_assert(std::is_invocable_v<F&, const future&>,
@@ -108,13 +109,7 @@ class [[nodiscard]] future {
     detail::run_when_done(s, std::make_unique<call>(std::move(owner), std::move(f)));
   }
 
-  // Goes on with the result on the callback thread, once the task is done, and returns the future
-  // of what f returns (references are copied). f takes the future<T>, and with it the task's value
-  // or error; or just the value (nothing for future<void>), and then an error of the task passes by
-  // f into the future that is returned. Where f returns nothing that future may be dropped: an
-  // error that nobody asks for goes to pool_options::on_error. Cancelling it keeps f from being
-  // called, and does not cancel the task. f delays other callbacks while it runs: long work it
-  // submits.
+  // Consumes the future: calls callback(future<T>) on the callback thread once the task is done.
   template <class F>
     requires(!detail::returns_nothing<future, F>)
   [[nodiscard]] auto then(F f) && {
@@ -133,7 +128,7 @@ class [[nodiscard]] future {
         next::start(std::move(*this), std::move(f)));
   }
 
-  // Nobody will ask: an error of the task goes to pool_options::on_error.
+  // Gives up the result: an error of the task goes to pool_options::on_error.
   void detach() && {
     detail::task_state* s = &state();
     std::move(*this).native_then([s](future f) {
@@ -141,14 +136,15 @@ class [[nodiscard]] future {
     });
   }
 
-  // In any coroutine: T value = co_await pool.submit(f, x). Returns or throws as get() does, and
-  // goes on upon the callback thread, or at once if the task is done. Consumes the future.
+  // In any coroutine: T value = co_await pool.submit(f, x). Returns or throws as get() does.
+  // Resumes on the callback thread; does not suspend if the task is already done. Consumes the
+  // future.
   auto operator co_await() && {
     state();
     return detail::future_awaiter<future>(std::move(*this));
   }
 
-  // Moves the result to where several may read it.
+  // Consumes the future; the result can then have several readers.
   shared_future<T> share() { return shared_future<T>(std::move(*this)); }
 
   // For the library: what this future refers to.
@@ -217,7 +213,7 @@ class shared_future {
     if (s.error) std::rethrow_exception(s.error);
     if constexpr (!std::is_void_v<T>) return *s.value;
   }
-  // Blocks until the task is done; null when it has a value.
+  // Blocks until the task is done; returns its error, null when it has a value.
   std::exception_ptr exception() const {
     shared& s = state();
     s.source.wait();

@@ -1,15 +1,14 @@
-// For programs that are linked fully statically (-static, -static-pie). All others need nothing of
-// this: there the library sees by itself whether it runs in a program that was executed again to be
-// a fork server.
+// For programs that are linked fully statically (-static, -static-pie). Other programs need no
+// call: there the library detects by itself that a process was executed to be a fork server.
 #pragma once
 
 #include "procpool/export.hpp"
 
 namespace procpool {
 
-// First thing in main(), before the program does anything with an effect. In the user's program it
-// comes back at once; in one that was executed as a fork server it never does. Harmless where it is
-// not needed, and when it is called more than once.
+// Call it first thing in main(), before any other effect. It returns at once in the user's program,
+// and never in a process that was executed as a fork server. Superfluous and repeated calls are
+// harmless.
 PROCPOOL_EXPORT void init(int argc, char** argv);
 
 }  // namespace procpool

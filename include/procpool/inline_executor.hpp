@@ -34,8 +34,8 @@ class inline_executor : public basic_executor<inline_executor, detail::byte_task
   inline_executor& operator=(const inline_executor&) = delete;
 
   // submit, map, broadcast and the like: basic_executor, in procpool/executor.hpp; a broadcast is
-  // one call, whatever max_workers() is. A task that uses such an executor, its own or another,
-  // gets nested_use_error, as it would in a worker. Timeouts have nothing to wait for.
+  // one call, whatever max_workers() is. A task that uses an inline_executor, its own or another,
+  // gets nested_use_error, as it would in a worker. Timeouts have no effect.
 
   // submit throws shutdown_error from here on. Waits for what other threads run; there is nothing
   // to cancel. The finalizer runs behind the last task. Throws nested_use_error inside of a task.

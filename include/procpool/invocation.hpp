@@ -1,10 +1,9 @@
-// procpool::invocation: a task without arguments, whatever its type: what a pool runs at the start
-// and the end of a worker, for example.
+// procpool::invocation: a task without arguments, of any type: for example the function that a pool
+// runs at the start and the end of a worker.
 //
 //   pool_options{.initializer = procpool::partial(load_model, "model.bin")}
 //
-// It holds the task as it travels, encoded. A value: copies are independent; const members may be
-// called from any thread.
+// It holds the encoded task. A value: copies are independent; any thread may call const members.
 #pragma once
 
 #include <concepts>
@@ -20,7 +19,7 @@ namespace procpool {
 
 class PROCPOOL_EXPORT invocation {
  public:
-  // Decodes and runs a task; what it returns is dropped.
+  // Decodes and runs a task; its result is dropped.
   using thunk_type = void (*)(detail::wire_reader&);
 
   invocation() = default;  // empty: nothing to run
@@ -35,7 +34,7 @@ class PROCPOOL_EXPORT invocation {
 
   explicit operator bool() const noexcept { return thunk_ != nullptr; }
 
-  // Runs it here and now; an empty one does nothing.
+  // Runs the task in this thread; an empty invocation does nothing.
   void operator()() const;
 
   thunk_type thunk() const noexcept { return thunk_; }

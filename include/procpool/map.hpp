@@ -1,9 +1,9 @@
 // map: a parallel for-loop over one or several ranges, lazy and bounded.
 //
-// Items travel in chunks, but each stands for itself: an exception, a crash or a retry concerns one
-// item. Input is read in the caller's thread only, during the call and while results are read, and
-// only as far as the buffer allows, so infinite ranges work. Dropping the results cancels what has
-// not started.
+// A chunk of items is one task, but items are independent: an exception, a crash or a retry
+// concerns one item. Only the caller's thread reads input, during the call and while it reads
+// results, and only as far as the buffer allows, so infinite ranges work. Destroying the results
+// cancels the items that have not started.
 #pragma once
 
 #include <algorithm>
@@ -27,8 +27,9 @@
 namespace procpool {
 
 // The results of a map: a move-only input range of R&. `auto r` copies or moves one out. Reading
-// blocks until the next result is there, submits more, and throws the error of an item when it is
-// its turn; that counts as reading it, and begin() goes on behind it. One thread.
+// blocks until the next result is available, and submits more items. Reading a failed item throws
+// its error and counts as reading it: begin() then continues with the next item. For use by one
+// thread.
 template <class R>
 class [[nodiscard("dropping the results cancels the map: use for_each")]] map_results {
  public:
@@ -66,9 +67,9 @@ class [[nodiscard("dropping the results cancels the map: use for_each")]] map_re
     detail::map_source<R>* source_ = nullptr;
   };
 
-  // The next result that was not read yet. Throws what its item threw, worker_crashed,
-  // timeout_error once map_options::timeout has passed, shutdown_error if the pool was shut down
-  // before all input was submitted.
+  // The next unread result. Throws the error of its item, worker_crashed, timeout_error once
+  // map_options::timeout has passed, shutdown_error if the pool was shut down before all input was
+  // submitted.
   iterator begin() {
     if (source_->current && source_->handed_out) source_->current.reset();
     if (!source_->current) source_->fetch_value();
@@ -76,7 +77,7 @@ class [[nodiscard("dropping the results cancels the map: use for_each")]] map_re
   }
   std::default_sentinel_t end() const noexcept { return {}; }
 
-  // All that is left, in order; throws the first error.
+  // All remaining results, in order; throws the first error.
   std::vector<R> to_vector() {
     std::vector<R> all;
     for (R& r : *this) all.push_back(std::move(r));
@@ -130,16 +131,16 @@ class [[nodiscard("dropping the results cancels the map: use for_each")]] map_re
   outcome_range outcomes() & { return outcome_range(source_.get()); }
   outcome_range outcomes() && { return outcome_range(std::move(source_)); }
 
-  // Cancels what has not started and ends the range.
+  // Cancels the items that have not started and ends the range.
   void cancel() { source_->cancel(); }
-  // Items whose number is known beforehand; empty for single-pass and infinite input.
+  // The number of items if it is known beforehand; empty for single-pass and infinite input.
   std::optional<std::size_t> total() const { return source_->total(); }
 
  private:
   std::unique_ptr<detail::map_source<R>> source_;
 };
 
-// A range over what `next` returns, until it returns std::nullopt: for streams.
+// A range of the values that `next` returns, until it returns std::nullopt: for streams.
 template <class G>
 auto generate(G next) {
   return detail::generated_range<G>(std::move(next));

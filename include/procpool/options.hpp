@@ -1,5 +1,5 @@
-// The options of executors, tasks and maps: plain structs, each member with its default, so that
-// designated initializers name just what differs. Values, no threads involved.
+// The options of executors, tasks and maps: plain structs whose members all have defaults, so that
+// designated initializers name only the ones that differ. Values, without locks.
 #pragma once
 
 #include <cstddef>
@@ -28,32 +28,34 @@ struct pool_options {
   start_method start = start_method::automatic;
   // Runs in each worker before its first task. If it throws or dies, the pool is broken.
   invocation initializer = {};
-  // Runs in each worker that ends in order: shutdown, or max_tasks_per_child reached. What it
-  // throws is a line on stderr.
+  // Runs in each worker that ends in an orderly way: at shutdown, or after max_tasks_per_child
+  // tasks. An exception of the finalizer is printed to stderr.
   invocation finalizer = {};
   // A worker is replaced after this many tasks; at least 1.
   std::optional<int> max_tasks_per_child = {};
-  // Bytes of arguments of tasks that have not begun (never results). Past it submit() waits and
-  // try_submit() comes back empty. Default: no limit but the number of unfinished tasks.
+  // Bytes of arguments of tasks that have not started (never of results). Above this limit submit()
+  // waits and try_submit() returns an empty optional. Default: only the number of unfinished tasks
+  // is limited.
   std::optional<std::size_t> max_pending_bytes = {};
-  // Keep the end of what each worker writes to standard error, for task_killed::stderr_tail(). All
-  // of it still goes to this process's standard error, by way of a socket: in a worker it is no
-  // terminal, /dev/stderr cannot be opened, and who is left behind by a task when the pool ends
-  // gets SIGPIPE.
+  // Keep the end of each worker's standard error, for task_killed::stderr_tail(). All output still
+  // goes to this process's standard error, but through a socket: in a worker stderr is then not a
+  // terminal, /dev/stderr cannot be opened, and processes that a task leaves behind get SIGPIPE
+  // after the pool has ended.
   bool capture_stderr = false;
-  // Errors that nobody will ask for: of detached futures, of callbacks. Default: a line on stderr.
-  // Called on the pool's own threads; must not throw.
+  // Unobserved errors: of detached futures, of callbacks. Default: a line on stderr. Called on the
+  // pool's own threads; must not throw.
   std::function<void(std::exception_ptr)> on_error = {};
-  // Every death of a worker in a task, retried ones too. Called on a thread of the pool.
+  // Called for every death of a worker in a task, including retried tasks. Called on a thread of
+  // the pool.
   std::function<void(const task_killed&)> on_worker_death = {};
 };
 
-// What a thread_pool_executor is made with.
+// Options of a thread_pool_executor.
 struct thread_pool_options {
   // Threads, at least 1; thousands are fine for tasks that wait. Default: min(32, CPUs + 4).
   std::optional<int> max_workers = {};
   // Threads are named "<name>_0", "<name>_1" ... Default: "threads-1", "threads-2" ... for the
-  // pools of this process. The system keeps 15 characters, the number among them.
+  // pools of this process. The system keeps 15 characters, including the number.
   std::string name = {};
   // Runs in each thread before its first task. If it throws, the pool is broken.
   std::function<void()> initializer = {};
@@ -73,7 +75,7 @@ struct map_options {
   std::optional<std::size_t> chunksize = {};
   // Items submitted but not yet taken, at least 1. Default: bounded in bytes and items.
   std::optional<std::size_t> buffersize = {};
-  // For the whole map, from the call: timeout_error, and the rest is cancelled.
+  // For the whole map, from the call: then timeout_error, and the remaining items are cancelled.
   std::optional<duration> timeout = {};
   // False: results come in order of completion.
   bool ordered = true;
@@ -82,14 +84,14 @@ struct map_options {
 };
 
 struct shutdown_options {
-  // Wait until all tasks are done and the workers are gone.
+  // Wait until all tasks are done and the workers have ended.
   bool wait = true;
-  // Cancel what has not started.
+  // Cancel the tasks that have not started.
   bool cancel_futures = false;
-  // With wait: past it, what still runs is killed. shutdown comes back within 5 seconds after that,
-  // also when a worker cannot be killed or is not known to be dead (it runs as another user, it is
-  // frozen): then its task's future throws broken_process_pool, and its process and its memory stay
-  // until it ends. Default: wait for as long as it takes.
+  // With wait: tasks that still run after this time are killed. shutdown returns within 5 seconds
+  // after that, also when a worker cannot be killed or is not known to be dead (it runs as another
+  // user, it is frozen): then its task's future throws broken_process_pool, and its process and its
+  // memory stay until it ends. Default: wait without a limit.
   std::optional<duration> timeout = {};
 };
 

@@ -1,5 +1,5 @@
-// outcome<R>: what became of one item of a map: its value, or its error. Like std::expected. A
-// plain value; one thread at a time.
+// outcome<R>: the value or the error of one item of a map. Like std::expected. A plain value; one
+// thread at a time.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@
 namespace procpool {
 namespace detail {
 
-// The what() of an exception, whatever it is.
+// The what() of an exception; a fixed text if it is no std::exception.
 PROCPOOL_EXPORT std::string describe(const std::exception_ptr& error);
 
 }  // namespace detail

@@ -3,7 +3,7 @@
 //
 //   pool.map(procpool::partial(scale, 2.5), values);      // scale(2.5, value)
 //
-// The bound values are copied, like the arguments of a task, and travel once for each chunk of a
+// The bound values are copied, like the arguments of a task, and are sent once for each chunk of a
 // map. In the worker they are passed as const: the same objects serve all items. A value, without
 // locks.
 #pragma once

@@ -4,10 +4,10 @@
 //   for (auto& out : p.run(files)) use(out);
 //
 // Stages overlap, also while the reader computes: while one item is in the second stage, the next
-// is in the first. The number of items under way is bounded, so infinite ranges work. Input is read
-// in the caller's thread only, during the call and while results are read. An item that throws in a
-// stage skips the later ones, and throws when it is read. Dropping the results cancels what has not
-// started.
+// is in the first. The number of items in progress is bounded, so infinite ranges work. Only the
+// caller's thread reads input, during the call and while it reads results. An item that fails in a
+// stage skips the later stages; reading its result throws the error. Destroying the results cancels
+// the items that have not started.
 //
 // The callback thread sends items from stage to stage; a slow callback delays them.
 #pragma once
@@ -32,34 +32,34 @@ namespace procpool {
 struct pipeline_options {
   // Items submitted but not yet taken, at least 1. Default: two for each worker of each stage.
   std::optional<std::size_t> buffersize = {};
-  // For the whole run, from the call: timeout_error, and the rest is cancelled.
+  // For the whole run, from the call: then timeout_error, and the remaining items are cancelled.
   std::optional<duration> timeout = {};
   // False: results come in order of completion.
   bool ordered = true;
 };
 
 // A stage of a pipeline: f in the workers of `executor`, which must outlive the results of all
-// runs. f takes one argument, the input or what the stage before returned.
+// runs. f takes one argument, the input or the result of the stage before.
 template <class Executor, class F = detail::overloaded_name>
   requires detail::is_task<F>
 auto stage(Executor& executor, F f) {
   return detail::pipeline_stage<Executor, F>(executor, std::nullopt, std::move(f));
 }
-// The same with options for each of its tasks.
+// The same with options for each task of the stage.
 template <class Executor, class F>
 auto stage(Executor& executor, task_options options, F f) {
   return detail::pipeline_stage<Executor, F>(executor, std::move(options), std::move(f));
 }
 
-// Made by pipeline(); runs any number of times, also at the same time, from any thread.
+// The result of pipeline(); any thread may run it any number of times, also at the same time.
 template <class... Stages>
 class pipeline_of {
  public:
   explicit pipeline_of(Stages... stages) : stages_(std::move(stages)...) {}
 
-  // The results, a range as those of map: outcomes(), to_vector(), cancel() and progress work.
-  // Reading blocks for the next one. Throws std::invalid_argument for a buffersize of 0, and what
-  // submit throws.
+  // Returns the results as a range with the members of map's: outcomes(), to_vector(), cancel();
+  // progress works. Reading blocks for the next result. Throws std::invalid_argument for a
+  // buffersize of 0, and as submit.
   template <class R>
     requires(!std::is_same_v<std::remove_cvref_t<R>, pipeline_options>)
   [[nodiscard("dropping the results cancels the run: use for_each")]] auto run(R&& items) const {
@@ -91,8 +91,8 @@ class pipeline_of {
     return run(options, std::vector<T>(items));
   }
 
-  // All items through all stages, results dropped; blocks until all are through, then throws the
-  // error of the lowest index, if there is one.
+  // Sends all items through all stages, drops the results, and blocks until all items are done;
+  // then throws the error of the lowest index, if there is one.
   template <class R>
     requires(!std::is_same_v<std::remove_cvref_t<R>, pipeline_options>)
   void for_each(R&& items) const {
@@ -136,7 +136,7 @@ class pipeline_of {
   std::tuple<Stages...> stages_;
 };
 
-// Stages one after the other; see stage().
+// A pipeline of these stages, in this order; see stage().
 template <class... Executors, class... Functions>
 auto pipeline(detail::pipeline_stage<Executors, Functions>... stages) {
   static_assert(sizeof...(stages) > 0, "procpool: a pipeline needs at least one stage");

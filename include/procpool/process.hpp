@@ -88,8 +88,7 @@ class PROCPOOL_EXPORT process {
 
   bool valid() const noexcept { return child_ != nullptr; }
 
-  pid_t pid() const;  // also after the process has ended, when the system may have reused the
-  number
+  pid_t pid() const;  // also after its end; the system may then have reused the number
   const std::string& name() const;
   bool is_alive() const;
   // Empty while the process is alive. -N: signal N has killed it.

@@ -4,9 +4,9 @@
 //   auto f = pool.submit(simulate, 42);                // procpool::future<result>
 //   for (auto& r : pool.map(decode, files)) use(r);    // a parallel for-loop, in order
 //
-// Scope it: the destructor is shutdown(). All members may be called from several threads at once.
-// One crash costs one task: its future throws worker_crashed, the worker is replaced, nothing else
-// notices. The semantics are those of Python's ProcessPoolExecutor, with the differences that
+// Scope it: the destructor is shutdown(). Several threads may call all members at once. One crash
+// costs one task: its future throws worker_crashed, the worker is replaced, other tasks are not
+// affected. The semantics are those of Python's ProcessPoolExecutor, with the differences that
 // docs/differences.md lists.
 #pragma once
 
@@ -31,19 +31,19 @@ class process_pool_executor : public basic_executor<process_pool_executor, detai
   explicit process_pool_executor(int max_workers)
       : process_pool_executor(pool_options{.max_workers = max_workers}) {}
   explicit process_pool_executor(pool_options options) : pool_(std::move(options)) {}
-  // Blocks until everything submitted is done; while an exception passes, what has not started is
-  // cancelled first. Does not block after shutdown({.wait = false}).
+  // Blocks until all submitted tasks are done; during stack unwinding it first cancels tasks that
+  // have not started. Does not block after shutdown({.wait = false}).
   ~process_pool_executor() = default;
   process_pool_executor(const process_pool_executor&) = delete;
   process_pool_executor& operator=(const process_pool_executor&) = delete;
 
-  // submit, map, broadcast and the like: see basic_executor, in procpool/executor.hpp. The arguments
-  // are encoded before submit returns, and f may be any task function: see the guide, "Independent
-  // tasks".
+  // submit, map, broadcast and the like: see basic_executor, in procpool/executor.hpp. The
+  // arguments are encoded before submit returns, and f may be any task function: see the guide,
+  // "Independent tasks".
   //
-  // In a broadcast, a worker that dies before all have begun is replaced, and its call starts anew,
-  // up to three times; then broadcast throws worker_crashed. It throws std::system_error if a
-  // worker cannot be started for some seconds, while others run.
+  // In a broadcast, a worker that dies before all workers have started is replaced, and its call
+  // starts anew, up to three times; then broadcast throws worker_crashed. It throws
+  // std::system_error if a worker cannot be started for some seconds, while others run.
 
   // Ends the pool; submit throws shutdown_error from here on. By default blocks until all tasks are
   // done and all processes are gone. Any number of times, from any thread, but not from a callback
@@ -59,7 +59,7 @@ class process_pool_executor : public basic_executor<process_pool_executor, detai
 
   // As in the options; by default the number of CPUs that this process may use.
   int max_workers() const { return pool_.max_workers(); }
-  // Takes time in proportion to the tasks that are unfinished.
+  // Takes time in proportion to the number of unfinished tasks.
   pool_stats stats() const { return pool_.stats(); }
 
   // For the library: where tasks go.

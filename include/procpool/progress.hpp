@@ -2,9 +2,9 @@
 //
 //   for (auto& r : procpool::progress(pool.map(f, xs), {.label = "resize"})) ...
 //
-// On a terminal a bar on one line of stderr, elsewhere a plain line now and then, nothing when
-// quiet. The bar is drawn at most ten times a second by the thread that reads; its cost is a
-// comparison per element. One thread.
+// Shows a bar on one line of stderr on a terminal, plain lines from time to time elsewhere, and
+// nothing when quiet. The thread that reads the range draws the bar, at most ten times a second;
+// the cost per element is a comparison. For use by one thread.
 #pragma once
 
 #include <cstddef>
@@ -20,13 +20,12 @@
 namespace procpool {
 
 struct progress_options {
-  // UTF-8. What is no text (line ends, control characters, escape sequences) is left out of it and
-  // of the unit, and a line is cut between letters where the terminal is too narrow.
+  // UTF-8. Line ends, control characters and escape sequences in the label and in the unit are
+  // dropped, and a line is cut between letters where the terminal is too narrow.
   std::string label = {};
-  // Elements in all; default: what the range knows of itself, as do sized ranges,
-  // the results and the outcomes of a map or a pipeline, and as_completed.
+  // The number of elements; default: the range's own size, if it is known.
   std::optional<std::size_t> total = {};
-  // What an element is, in the plural: "files".
+  // The name of the elements, in the plural: "files".
   std::string unit = {};
   // Shows nothing. Also with the environment variable PROCPOOL_QUIET.
   bool quiet = false;

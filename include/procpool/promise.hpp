@@ -1,12 +1,13 @@
-// promise<T>: a future<T> that the program resolves itself, from a callback of another library for
-// example; such futures go with those of executors into wait, as_completed and completion_queue.
+// promise<T>: a future<T> that the program itself resolves, for example from a callback of another
+// library; wait, as_completed and completion_queue take such futures together with those of
+// executors.
 //
 //   procpool::promise<reply> p;
 //   client.ask(question, [&p](reply r) { p.set_value(std::move(r)); });
 //   reply r = p.get_future().get_for(2s);
 //
-// As std::promise: movable, one owner; setting may race with setting, and the first one wins. A
-// future that was cancelled cannot be set any more.
+// As std::promise: movable, one owner; several threads may set it at once, and the first one wins.
+// A promise cannot be set once its future was cancelled.
 #pragma once
 
 #include <exception>
@@ -41,7 +42,7 @@ class promise {
     std::swap(taken_, moved.taken_);
     return *this;
   }
-  // The future of one that was not set throws invalid_state_error.
+  // If the promise is never set, its future throws invalid_state_error.
   ~promise() {
     if (state_ == nullptr) return;
     if (!taken_) state_->release();
@@ -49,15 +50,15 @@ class promise {
     state_->release_object();
   }
 
-  // Once; then invalid_state_error.
+  // May be called once; then throws invalid_state_error.
   [[nodiscard]] future<T> get_future() {
     if (state_ == nullptr) detail::throw_misuse(detail::promise_misuse::no_state);
     if (std::exchange(taken_, true)) detail::throw_misuse(detail::promise_misuse::future_taken);
     return future<T>(detail::state_ptr(state_));  // the first owner
   }
 
-  // Throw invalid_state_error if it is set or cancelled already, and what T's constructor throws:
-  // then it is not set. Do not block.
+  // Throw invalid_state_error if the promise is already set or cancelled, and exceptions of T's
+  // constructor: then it is not set. Do not block.
   template <class U = T>
     requires(!std::is_void_v<T> && std::is_constructible_v<T, U &&>)
   void set_value(U&& value) {
@@ -85,7 +86,7 @@ class promise {
       state_->give_up();
       throw;
     }
-    // Whoever sees the value may destroy this promise before finish() returns.
+    // A thread that sees the value may destroy this promise before finish() returns.
     detail::local_task* const state = state_;
     state->retain_object();
     state->finish();

@@ -141,7 +141,7 @@ class queue : public detail::queue_base {
     detail::encode(writer, item);
     return put_bytes(writer.data(), writer.size(), limit);
   }
-    // An item that cannot be decoded reaches no caller: it counts as done.
+  // An item that cannot be decoded reaches no caller: it counts as done.
   T decode(const detail::queue_bytes& bytes) const {
     try {
       detail::wire_reader reader(bytes.data.get(), bytes.size);

@@ -11,9 +11,9 @@
 //   procpool::remote_client client({.address = "crunch:7000", .key = key});
 //   client.call(add, 2, 3);             // or client.call<int>("add", 2, 3)
 //
-// A client runs what a server exposes by name, and nothing else; arguments and results are values,
-// never functions or handles. Both sides know the key and prove it to each other; it never travels,
-// and each message carries a code that only they can compute. Nothing is encrypted: see
+// A client can run only the functions that a server exposes by name; arguments and results are
+// values, never functions or handles. Both sides know the key and prove it to each other; the key
+// is never sent, and each message carries an authentication code. Nothing is encrypted: see
 // docs/guide/remote-managers.md.
 #pragma once
 
@@ -34,8 +34,8 @@
 
 namespace procpool {
 
-// The name and the type of what a server exposes, in a header that both sides include. The
-// parameters and the result are those on the wire: the client's arguments are converted to them.
+// The name and the type of an exposed function, in a header that both sides include. The parameters
+// and the result are those on the wire: the client's arguments are converted to them.
 template <class Signature>
 class remote_function;
 
@@ -44,7 +44,7 @@ class remote_function<R(P...)> {
  public:
   using result_type = std::decay_t<R>;
   using parameters = detail::type_list<P...>;
-  // The text must live as long: a literal does.
+  // The text must live as long as this object: a literal does.
   explicit constexpr remote_function(const char* name) noexcept : name_(name) {}
   constexpr const char* name() const noexcept { return name_; }
 
@@ -59,14 +59,14 @@ inline constexpr std::size_t shortest_remote_key = 16;  // bytes
 struct remote_server_options {
   // "host:port", "[v6]:port", or the path of a Unix socket, with a slash in it. Port 0: a free one.
   std::string address = {};
-  // What clients have to know, too: random bytes, as of make_remote_key(). A password could be
-  // guessed by whoever listens.
+  // The key, which clients have to know, too: random bytes, as from make_remote_key(). An attacker
+  // who records a handshake could guess a password.
   std::string key = {};
   std::size_t max_message = std::size_t{64} << 20U;  // bytes, arguments and results each
-  int max_connections = 256;       // more are turned away; a client has one and one a thread
-  std::size_t max_objects = 1000;  // that a client may have at a time
+  int max_connections = 256;       // more are refused; a client has one, and one more per thread
+  std::size_t max_objects = 1000;  // of one client at a time
   duration handshake_timeout = duration(10);
-  // For each MiB of a message; and how long a machine that has vanished is not noticed.
+  // For each MiB of a message; also how long a vanished machine stays unnoticed.
   duration stall_timeout = duration(30);
 };
 
@@ -74,7 +74,7 @@ struct remote_client_options {
   std::string address = {};
   std::string key = {};
   std::size_t max_message = std::size_t{64} << 20U;
-  duration connect_timeout = duration(10);  // the handshake included
+  duration connect_timeout = duration(10);  // including the handshake
   duration stall_timeout = duration(30);
   std::optional<duration> call_timeout = {};  // default: as long as the function runs
 };
@@ -82,12 +82,12 @@ struct remote_client_options {
 template <class T>
 class remote_type;
 
-// Movable, not copyable. Made and told what to expose by one thread; after that its members may be
-// used by several. In a process that was forked from its own it does nothing.
+// Movable, not copyable. One thread makes the server and exposes functions; after that several
+// threads may call its members. In a process that was forked from its own it does nothing.
 class PROCPOOL_EXPORT remote_server {
  public:
-  // Listens: clients can connect, and wait. Throws std::invalid_argument (an address that is none,
-  // a key below 16 bytes, a limit that is too low) and std::system_error.
+  // Listens: clients can connect, and wait. Throws std::invalid_argument (an invalid address, a key
+  // below 16 bytes, a limit that is too low) and std::system_error.
   explicit remote_server(remote_server_options options)
       : remote_server(std::move(options), detail::openssl_crypto()) {}
   remote_server(remote_server_options options, const detail::remote_crypto& crypto);
@@ -96,9 +96,10 @@ class PROCPOOL_EXPORT remote_server {
   // stop().
   ~remote_server();
 
-  // f(arguments) runs in a thread of the client's connection, at the same time as others: what it
-  // shares with them it protects. f may have captures. Names have 1 to 256 bytes. Throws
-  // std::invalid_argument for a name that is taken, invalid_state_error after start().
+  // f(arguments) runs in a thread of the client's connection, at the same time as other functions,
+  // and must protect the data that it shares with them. f may have captures. Names have 1 to 256
+  // bytes. Throws std::invalid_argument for a name that is already exposed, invalid_state_error
+  // after start().
   template <class F>
   void expose(const std::string& name, F f) {
     add_function(name, detail::expose_declared<void>(std::move(f)));
@@ -113,26 +114,26 @@ class PROCPOOL_EXPORT remote_server {
     add_function(what.name(), detail::make_exposed<F, typename signature::result_type, void>(
                                   std::move(f), typename signature::parameters{}));
   }
-  // Objects of this type: see remote_type.
+  // Exposes objects of this type: see remote_type.
   template <class T>
   remote_type<T> type(const std::string& name) {
     return remote_type<T>(*this, add_type(name));
   }
 
-  // Begins to serve, in threads of its own. Throws std::system_error, invalid_state_error the
-  // second time.
+  // Begins to serve, in threads of its own. Throws std::system_error, and invalid_state_error if
+  // called twice.
   void start();
-  // Turns everybody away, waits for the functions that run, and drops the objects of clients. Any
+  // Refuses new calls, waits for the running functions, and destroys the objects of clients. Any
   // number of times; throws invalid_state_error in a function that it waits for.
   void stop();
-  // Blocks until somebody calls request_stop() or stop(). request_stop: any thread, also in an
+  // Blocks until a thread calls request_stop() or stop(). request_stop: any thread, also in an
   // exposed function; does not wait.
   void wait();
   void request_stop() noexcept;
 
-  // With the port that was chosen.
+  // The server's address, with the chosen port.
   const std::string& address() const;
-  // Clients at the moment, with the connections that they have and the objects that they hold.
+  // The current clients, with the numbers of their connections and objects.
   struct counts {
     std::size_t clients = 0, connections = 0, objects = 0;
   };
@@ -149,8 +150,8 @@ class PROCPOOL_EXPORT remote_server {
   std::unique_ptr<state> state_;
 };
 
-// What clients may do with objects of type T: construct them, call their methods, and find those
-// that the server gives them. One call at a time runs on an object.
+// A type of which clients may construct objects, call their methods, and find objects that the
+// server provides. One call at a time runs on an object.
 template <class T>
 class remote_type {
  public:
@@ -178,7 +179,7 @@ class remote_type {
     return add(what.name(), detail::make_exposed<F, typename signature::result_type, T>(
                                 std::move(f), typename signature::parameters{}));
   }
-  // client.find<T>(type name, name) finds this one, which all of them share.
+  // client.find<T>(type name, name) finds this object, which all clients share.
   remote_type& object(const std::string& name, std::shared_ptr<T> shared) {
     server_.require_open(name, !entry_.objects.contains(name));
     entry_.objects[name] = std::move(shared);
@@ -198,15 +199,15 @@ class remote_type {
   detail::remote_type_entry& entry_;
 };
 
-// An object of a server. A handle: copies refer to the same object, which the server keeps while
-// one of them is there. T only says which type is meant, and need not be complete. Copies may be
-// used by different threads at once. Empty if default constructed or moved from.
+// A proxy of an object of a server. A handle: copies refer to the same object, which the server
+// keeps while a copy exists. T only says which type is meant, and need not be complete. Different
+// threads may use copies at once. Empty if default constructed or moved from.
 template <class T>
 class remote_proxy {
  public:
   remote_proxy() noexcept = default;
 
-  // Blocks. Throws as remote_client::call, and invalid_state_error if it is empty.
+  // Blocks. Throws as remote_client::call, and invalid_state_error if the proxy is empty.
   template <class R, class... Args>
   R call(const std::string& method, const Args&... args) const {
     return call_as<R>(method, detail::type_list<std::decay_t<const Args&>...>{}, args...);
@@ -240,8 +241,8 @@ class remote_proxy {
   std::shared_ptr<const detail::remote_object> object_;
 };
 
-// A handle: copies are the same client. Any thread; calls of different threads run side by side. In
-// a process that was forked from its own everything throws nested_use_error.
+// A handle: copies are the same client. Any thread; calls of different threads run concurrently. In
+// a process that was forked from its own, all members throw nested_use_error.
 class PROCPOOL_EXPORT remote_client {
  public:
   // Connects, and proves the key. Throws std::invalid_argument, std::system_error,
@@ -253,9 +254,9 @@ class PROCPOOL_EXPORT remote_client {
   // Blocks until the function has run, and returns its result as an R. Throws
   //   what it threw       as a task's exceptions: see docs/exceptions.md
   //   codec_error         nothing is exposed under that name with these types
-  //   manager_lost_error  the server has gone, or cannot be reached: it may have run or not
-  //   timeout_error       after call_timeout: it goes on running
-  // The types are part of the call: an int is no long.
+  //   manager_lost_error  the server is gone, or cannot be reached: f may have run or not
+  //   timeout_error       after call_timeout: the function keeps running
+  // The types are part of the call: an int does not match a long.
   template <class R, class... Args>
   R call(const std::string& name, const Args&... args) const {
     detail::remote_request request;
@@ -271,7 +272,7 @@ class PROCPOOL_EXPORT remote_client {
     return detail::call_remote<typename signature::result_type>(
         *link_, request, detail::remote_verb::call, typename signature::parameters{}, args...);
   }
-  // A new object of the server, and one that it has already.
+  // A new object of the server, and an object that the server provides under a name.
   template <class T, class... Args>
   remote_proxy<T> make(const std::string& type, const Args&... args) const {
     detail::remote_request request;

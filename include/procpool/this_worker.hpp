@@ -1,4 +1,4 @@
-// What a task may ask about the worker that runs it. Any thread.
+// Functions for a task to learn about the worker that runs it. Any thread.
 #pragma once
 
 #include <optional>

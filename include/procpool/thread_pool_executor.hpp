@@ -5,14 +5,14 @@
 //   auto page = io.submit([&client](const std::string& url) { return client.fetch(url); }, url);
 //
 // Nothing is encoded: a task may be anything that can be called, captures included, and its result
-// anything that can be moved. It shares the memory of the program, and so its crash ends the
-// program, it cannot be killed, and its data races are the program's own. What needs processes
-// throws std::invalid_argument: task_options::retries, the timeout of shutdown.
+// anything that can be moved. A task shares the memory of the program: its crash ends the program,
+// it cannot be killed, and its data races are the program's own. Options that need processes throw
+// std::invalid_argument: task_options::retries, the timeout of shutdown.
 //
-// Scope it: the destructor is shutdown(). All members may be called from several threads at once,
-// and by the pool's own tasks; one that waits for a task of its own pool as the last thread that
-// could run it gets nested_use_error. The semantics are those of Python's ThreadPoolExecutor, with
-// the differences that docs/differences.md lists.
+// Scope it: the destructor is shutdown(). Several threads may call all members at once, also the
+// pool's own tasks; a task that waits for another task of its own pool gets nested_use_error if no
+// other thread is left to run that task. The semantics are those of Python's ThreadPoolExecutor,
+// with the differences that docs/differences.md lists.
 #pragma once
 
 #include <utility>
@@ -27,25 +27,25 @@ namespace procpool {
 
 class thread_pool_executor : public basic_executor<thread_pool_executor, detail::thread_tasks> {
  public:
-  // Starts no thread: each comes with a task that finds none idle. Throws std::invalid_argument.
+  // Starts no thread: a task that finds no idle thread starts one. Throws std::invalid_argument.
   thread_pool_executor() : thread_pool_executor(thread_pool_options{}) {}
   explicit thread_pool_executor(int max_workers)
       : thread_pool_executor(thread_pool_options{.max_workers = max_workers}) {}
   explicit thread_pool_executor(thread_pool_options options) : pool_(std::move(options)) {}
-  // Blocks until everything submitted is done; while an exception passes, what has not started is
-  // cancelled first. Does not block after shutdown({.wait = false}).
+  // Blocks until all submitted tasks are done; during stack unwinding it first cancels tasks that
+  // have not started. Does not block after shutdown({.wait = false}).
   ~thread_pool_executor() = default;
   thread_pool_executor(const thread_pool_executor&) = delete;
   thread_pool_executor& operator=(const thread_pool_executor&) = delete;
 
   // submit, map, broadcast and the like: basic_executor, in procpool/executor.hpp. f and the
-  // arguments are moved or copied, text and spans too, unless f wants a pointer or a span of what
-  // it may change; they are destroyed before the future is done. submit throws std::system_error if
-  // there can be no thread at all.
+  // arguments are moved or copied, including text and spans, unless f takes a pointer or a span
+  // whose elements it may change; they are destroyed before the future is done. submit throws
+  // std::system_error if the pool cannot start any thread.
   //
   // broadcast starts all max_workers() threads first, and throws std::system_error if it cannot.
-  // Each thread calls a copy of f with copies of the arguments. It throws nested_use_error also
-  // where tasks of the pool wait for others, so that not all threads can come.
+  // Each thread calls a copy of f with copies of the arguments. It also throws nested_use_error if
+  // tasks of the pool wait for other tasks, so that not all threads can take part.
 
   // submit throws shutdown_error from here on. By default blocks until all tasks are done and all
   // threads are gone; called by a task of the pool, until it is the last one. Any number of times.

@@ -1,13 +1,13 @@
-// via: co_await of a future that goes on where you say.
+// via: co_await of a future that resumes on an executor of your choice.
 //
 //   int x = co_await procpool::via(executor, pool.submit(f, 20));
 //
 // The executor is anything with one of: execute(f), post(f), get_executor().execute(f), procpool's
-// own submit(f) (threads only: a coroutine cannot go on in another process), or a call operator
-// that takes f. One that can be copied is; else it must outlive the wait. If it refuses, co_await
-// throws what it threw, and cancelled_error if it drops f without running it; both on the callback
-// thread. For executors of Asio include procpool/asio.hpp, which also keeps their run() from
-// returning meanwhile.
+// own submit(f) (threads only: a coroutine cannot resume in another process), or a call operator
+// that takes f. A copyable executor is copied; any other must outlive the wait. If the executor
+// throws when it is given f, co_await rethrows that exception; if it drops f without running it,
+// co_await throws cancelled_error; both on the callback thread. For executors of Asio include
+// procpool/asio.hpp, which also keeps their run() from returning meanwhile.
 #pragma once
 
 #include <type_traits>
@@ -61,7 +61,7 @@ struct executor_pointer {
   void operator()(const wake_up& w) { resume_on(*executor, w); }
 };
 
-// What via() returns: to be awaited once.
+// The result of via(): await it once.
 template <class T, class Target>
 class [[nodiscard]] via_awaitable {
  public:
@@ -79,7 +79,7 @@ class [[nodiscard]] via_awaitable {
 
 }  // namespace detail
 
-// Awaits the future, and goes on upon `executor`, also if the task is done already. Throws
+// Awaits the future, and resumes on `executor`, even if the task is already done. Throws
 // invalid_state_error if the future holds no task.
 template <class E, class T>
 auto via(E&& executor, future<T> f) {

@@ -134,7 +134,7 @@ class completion_range {
     --left_;
   }
 
-  View view_;  // keeps what was moved in alive
+  View view_;  // keeps a range alive that was moved in
   Proj proj_;
   std::vector<stored> elements_;
   completion_set set_;
@@ -145,10 +145,10 @@ class completion_range {
 
 }  // namespace detail
 
-// The futures of a range, each once, in order of completion: a range of references to the range's
-// own elements (a range moved in is kept). Reading blocks for the next one. Throws timeout_error
-// once `timeout`, counted from this call, has passed; those that are done come first. The futures
-// must stay where they are until they have been named; leaving early leaves the rest running.
+// A range of references to the elements of `futures`, in order of completion (a range moved in is
+// kept). Reading blocks for the next completed future. Throws timeout_error once `timeout`, counted
+// from this call, has passed; completed futures come first. The futures must not move until the
+// loop has reached them; leaving the loop early leaves the other tasks running.
 template <class R>
 [[nodiscard]] auto as_completed(R&& futures, std::optional<duration> timeout = {}) {
   return detail::completion_range(std::views::all(std::forward<R>(futures)), std::identity{},
@@ -161,8 +161,8 @@ template <class R, class Proj>
   return detail::completion_range(std::views::all(std::forward<R>(jobs)), std::move(proj), timeout);
 }
 
-// Futures by reference, in input order; accepted by wait and as_completed again. Only good as long
-// as the container that the futures are in.
+// References to futures, in input order; wait and as_completed accept them again. Valid only as
+// long as the container of the futures.
 template <class T>
 class future_refs {
  public:
@@ -195,8 +195,8 @@ struct wait_result {
   future_refs<T> done, not_done;
 };
 
-// Blocks until all are done, the first is, or the first failed; or the timeout has passed, which is
-// no error. Cancelled futures are done, and have not failed.
+// Blocks until all futures are done, the first is done, or the first has failed; or until the
+// timeout has passed, which is no error. Cancelled futures are done, and have not failed.
 template <class R>
 auto wait(R&& futures, wait_options options = {}) {
   static_assert(std::is_lvalue_reference_v<R> || std::ranges::borrowed_range<R> ||
@@ -232,7 +232,7 @@ auto wait(R&& futures, wait_options options = {}) {
   }
   wait_result<T> result;
   for (std::size_t i = 0; i < all.size(); ++i) {
-    // One that became done in this moment counts as done, too.
+    // A future that completes just now counts as done, too.
     (done[i] || all[i]->done() ? result.done : result.not_done).push_back(*all[i]);
   }
   return result;
@@ -248,7 +248,7 @@ auto wait(R&& futures, std::chrono::duration<Rep, Period> timeout) {
 template <class T>
 class completion_queue {
  public:
-  // Throws invalid_state_error for a future that holds no task. When it throws, f is as it was.
+  // Throws invalid_state_error for a future that holds no task; f is then unchanged.
   void add(future<T>&& f) {
     detail::task_state* s = f.native_state();
     if (s == nullptr) detail::throw_no_state();
@@ -265,21 +265,21 @@ class completion_queue {
       throw;
     }
   }
-  // Blocks for the next one that is done; empty when none is outstanding, also when another thread
-  // has taken the last one meanwhile.
+  // Blocks until a task is done and returns its future; empty when no future is left, also when
+  // another thread takes the last one meanwhile.
   std::optional<future<T>> next() { return take(set_.next(nullptr)); }
-  // The same with an end: empty also once it has passed.
+  // The same with a time limit: empty also when the time is over.
   std::optional<future<T>> next_for(duration d) {
     const time_point deadline = detail::deadline_after(d);
     return take(set_.next(&deadline));
   }
-  // Does not block: empty if none is done.
+  // Does not block: empty if no task is done.
   std::optional<future<T>> try_next() { return take(set_.try_next()); }
-  // For poll, epoll and any event loop: a descriptor that is readable as long as try_next() has a
-  // future to give. It belongs to the queue: poll it, but neither read nor write nor close it. The
+  // For poll, epoll and any event loop: a descriptor that is readable as long as try_next() can
+  // return a future. It belongs to the queue: poll it, but neither read nor write nor close it. The
   // callback thread makes it readable, so a slow callback delays it. Throws std::system_error.
   int native_handle() { return set_.descriptor(); }
-  // Added and not taken.
+  // The number of futures that were added and not taken.
   std::size_t size() const { return set_.outstanding(); }
   bool empty() const { return size() == 0; }
 

@@ -52,13 +52,13 @@ inline void prefetch_to_write(const void* p) {
 #endif
 }
 
-// A full fence for who has just made an atomic read-modify-write, of whatever order: on x86 that
-// was one already.
+// A full fence for a thread that has just made an atomic read-modify-write, of whatever order: on
+// x86 that was one already.
 inline void fence_after_exchange() {
 #if defined(__x86_64__)
   asm volatile("" : : : "memory");
 #else
-  // seq_cst: the store before it, then the load behind it, as in Dekker's algorithm
+  // seq_cst: the store before it, then the load after it, as in Dekker's algorithm
   std::atomic_thread_fence(std::memory_order_seq_cst);
 #endif
 }

@@ -124,7 +124,7 @@ void check_rights(const std::string& program) {
       "procpool: this program cannot be executed again as a fork server, because it would have "
       "other rights than this process (a set-user-ID or set-group-ID program, one with file "
       "capabilities, or a process whose effective user or group is not the real one), and then its "
-      "environment is not believed: make the pool before rights are changed, or use "
+      "environment is ignored: make the pool before rights are changed, or use "
       "start_method::fork");
 }
 

@@ -31,9 +31,10 @@ namespace {
     throw error("procpool: the fork server is another build than the program: restart the program");
   }
   if (answer.error == missing_copy) {
-    throw error("procpool: the fork server could not load " + runtime::this_copy() +
-                ", which this program has procpool from: the file must be where it was, and must "
-                "not need that the program has loaded something else before");
+    throw error(
+        "procpool: the fork server could not load " + runtime::this_copy() +
+        ", which contains this program's procpool: the file must still be in its place, and "
+        "must not need a library that the program loaded before");
   }
   os::throw_error(answer.error, "the fork server cannot start");
 }

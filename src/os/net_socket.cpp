@@ -46,9 +46,10 @@ host_and_port split(const std::string& address) {
     }
   }
   if (parts.host.empty() || parts.port.empty()) {
-    throw std::invalid_argument("procpool: '" + address +
-                                "' is no address: it is host:port, [v6]:port, or the path of a "
-                                "Unix socket with a slash in it");
+    throw std::invalid_argument(
+        "procpool: '" + address +
+        "' is not an address: expected host:port, [v6]:port, or the path of a "
+        "Unix socket with a slash in it");
   }
   return parts;
 }

@@ -51,12 +51,13 @@ constexpr std::size_t most_idle = 8;
   if (failed == greeting::late) throw timeout_error(server + " did not answer in time");
   if (failed == greeting::impossible) {
     throw std::system_error(EIO, std::generic_category(),
-                            "procpool: no cryptography library is linked");
+                            "procpool: no random bytes or no cryptography available");
   }
-  throw std::system_error(ECONNRESET, std::generic_category(),
-                          server +
-                              " hung up: it has as many connections as it may, or is none "
-                              "of this version and byte order");
+  throw std::system_error(
+      ECONNRESET, std::generic_category(),
+      server +
+          " closed the connection: it has reached max_connections, or has another version or "
+          "byte order");
 }
 
 // The connections and the session. Any thread.

@@ -24,7 +24,7 @@ using detail::wire_buffer;
 using detail::wire_reader;
 using detail::wire_writer;
 
-// What can be said of an exception without knowing its type.
+// The description of an exception of unknown type.
 struct description {
   std::string type_name;
   std::string what;

@@ -21,7 +21,7 @@ void fail_count(std::size_t count, std::size_t have) {
 
 void fail_left_over(std::size_t have) {
   throw codec_error("cannot decode: " + std::to_string(have) +
-                    " bytes are left over, so these are bytes of another type");
+                    " bytes are left over: the bytes are of another type");
 }
 
 void fail_nesting() {

@@ -1,6 +1,6 @@
-// What cannot travel to another process, and the static_asserts that say so. The search runs
-// through all parts of a type; the error names the type at fault, the one that holds it, and the
-// number of the member. Compile-time only, no state.
+// The types that cannot be sent to another process, and the static_asserts that say so. The search
+// runs through all parts of a type; the error names the type at fault, the type that holds it, and
+// the number of the member. Compile-time only, no state.
 #pragma once
 
 #include <cstddef>

@@ -3,7 +3,7 @@
 //
 //   is_bytes   a T is its sizeof(T) bytes, and a run of T is one memcpy
 //   has_bool   as bytes, but holds bools, which are checked after the copy
-//   parts      the types inside, for whoever looks for what cannot travel
+//   parts      the types inside, for the search for types that cannot be sent
 //   min_size   the fewest bytes a T takes, at least 1: bounds what a forged count can allocate
 //   put, take  write one, read one
 //

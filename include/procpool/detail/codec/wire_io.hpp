@@ -1,6 +1,6 @@
 // The two cursors that values are written with and read from.
 //
-// A wire_writer appends to memory that somebody else owns: a buffer on the stack, a slot or a block
+// A wire_writer appends to memory that its owner provides: a buffer on the stack, a slot or a block
 // of the shared region, the heap. When it is full it asks its owner for more through one function
 // pointer, so that the fast path is a comparison and a memcpy that the compiler can see through.
 //
@@ -55,7 +55,7 @@ inline constexpr unsigned char long_length = 0xff;
 
 class wire_writer {
  public:
-  // Makes at least `need` bytes free behind what was written, which it keeps but may move, or
+  // Makes at least `need` bytes free after the written bytes, which it keeps but may move, or
   // throws.
   using grow_function = void (*)(wire_writer&, std::size_t need);
   // A handle of a shared object was written: from now on what is written here keeps the object.
@@ -116,7 +116,7 @@ class wire_writer {
   }
   void leave() { --depth_; }
 
-  // Throws codec_error if nobody would know when these bytes are gone.
+  // Throws codec_error if the end of these bytes' life would not be noticed.
   void note_object(const shared_object& object) {
     if (note_object_ == nullptr) fail_no_handles();
     note_object_(*this, object);

@@ -7,10 +7,10 @@
 //   hears of each that comes, or dies      ...
 //   opens the gate                         calls the function
 //
-// Nothing depends on a worker: the caller sleeps on the doorbell of the process, which whoever
-// comes rings, and it is told of each task that ends too early. The task of a worker that died is
-// submitted again. A worker that dies is heard of by the fork server, and one that dies before it
-// has rung by that as well; the sleep is bounded all the same.
+// Nothing depends on a worker: the caller sleeps on the doorbell of the process, which each
+// arriving call rings, and it is told of each task that ends too early. The task of a worker that
+// died is submitted again. A worker that dies is heard of by the fork server, and one that dies
+// before it has rung by that as well; the sleep is bounded all the same.
 #pragma once
 
 #include <cstdint>

@@ -1,12 +1,13 @@
-// Behind map_results: takes input, has it packed into chunks, and takes outcomes out of them. How a
-// chunk is packed, and who runs it, is for `Chunks` to know: byte_tasks.hpp, thread_tasks.hpp.
+// The engine of map_results: takes input, has it packed into chunks, and takes outcomes out of
+// them. `Chunks` defines how a chunk is packed, and where it runs: byte_tasks.hpp,
+// thread_tasks.hpp.
 //
-// How much is under way: at most `buffersize` items, if the caller says so; otherwise some chunks
-// for each worker, and so many bytes. How many items a chunk has: `chunksize`, or as many as fill
-// about half a millisecond, from what earlier chunks took in their workers, and fewer towards the
-// end of a range whose size is known, so that the workers finish together.
+// In progress are at most `buffersize` items, if the caller sets it; otherwise some chunks for each
+// worker, and a limited number of bytes. A chunk has `chunksize` items, or as many as fill about
+// half a millisecond, measured by earlier chunks, and fewer towards the end of a range whose size
+// is known, so that the workers finish together.
 //
-// One thread: the one that reads the results.
+// One thread: the reader of the results.
 #pragma once
 
 #include <algorithm>
@@ -170,7 +171,7 @@ class zipped_input {
   // Once, before anything is read.
   void begin() { at_.emplace(begin_all(all)); }
   bool at_end() {
-    // Only now: a source may block, and what nobody has asked for stays in it.
+    // Only now: a source may block, and an unneeded element stays in it.
     if (std::exchange(step_due_, false)) step(all);
     return is_at_end(all);
   }
@@ -446,7 +447,8 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   std::uint32_t taken_in_run_ = 0;
 };
 
-// The range behind generate(). On the heap, since a closure cannot be assigned and a range must be.
+// The range that generate() returns. On the heap, since a closure cannot be assigned and a range
+// must be.
 template <class G>
 class generated_range {
   using value = typename std::remove_cvref_t<std::invoke_result_t<G&>>::value_type;

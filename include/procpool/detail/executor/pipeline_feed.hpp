@@ -1,4 +1,4 @@
-// Behind the results of a pipeline: takes input, and sends each item from stage to stage.
+// The engine of a pipeline's results: takes input, and sends each item from stage to stage.
 //
 // The reader's thread takes the input and submits the first stage. When a task is done the callback
 // thread takes its value and submits the next stage, so that items go on while the reader computes;
@@ -66,7 +66,7 @@ class pipeline_stage {
   F f_;
 };
 
-// What comes out behind the N-th stage is T; the rest of the stages follows.
+// The result of the N-th stage is T; the rest of the stages follows.
 template <std::size_t N, class T, class... Stages>
 struct pipeline_types {
   using result = T;
@@ -249,7 +249,7 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
         if (!at_) {
           at_.emplace(std::ranges::begin(view_));
         } else if (std::exchange(step_due_, false)) {
-          ++*at_;  // only now: a source may block, and what nobody has asked for stays in it
+          ++*at_;  // only now: a source may block, an element that was not asked for stays
         }
         if (*at_ == std::ranges::end(view_)) {
           input_over_ = true;

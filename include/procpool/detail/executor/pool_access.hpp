@@ -1,5 +1,5 @@
-// What the executor's templates need of the compiled pool: pack a task, commit it, and the calls
-// behind the executor's members. The pool itself is opaque here.
+// What the executor's templates need of the compiled pool: pack a task, commit it, and the
+// implementation of the executor's members. The pool itself is opaque here.
 #pragma once
 
 #include <atomic>
@@ -28,7 +28,7 @@ struct task_target {
 
 enum class run_in { workers, caller };
 
-// The pool behind an executor; empty in a process that is not its parent, where use() throws
+// The pool of an executor; empty in a process that is not its parent, where use() throws
 // nested_use_error.
 class PROCPOOL_EXPORT owned_pool {
  public:
@@ -51,8 +51,8 @@ class PROCPOOL_EXPORT owned_pool {
   std::atomic<bool> let_go_ = false;  // shutdown({.wait = false}) was called
 };
 
-// Keeps a pool alive beyond its executor, for those who will submit more. After the executor is
-// gone that throws shutdown_error.
+// Keeps a pool alive beyond its executor, for code that will submit more. After the executor is
+// gone, submitting throws shutdown_error.
 class PROCPOOL_EXPORT pool_keepalive {
  public:
   explicit pool_keepalive(task_target to) noexcept;
@@ -72,7 +72,7 @@ class PROCPOOL_EXPORT submission final : public wire_writer {
   explicit submission(task_target to);
   ~submission();  // gives back what was not committed
 
-  // Forgets what was written behind `to`.
+  // Drops the bytes written after `to`.
   void rewind(std::size_t to) { cur_ = begin_ + to; }
 
   // The task belongs to the workers from here on, or has run; without options it has the defaults.

@@ -47,7 +47,7 @@ class thread_call final : public local_value<R> {
     } catch (...) {
       this->set_error(std::current_exception());
     }
-    call_.reset();  // before anybody hears that it is done
+    call_.reset();  // before any thread learns that it is done
   }
 
  private:

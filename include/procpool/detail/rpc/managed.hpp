@@ -25,7 +25,7 @@ class PROCPOOL_EXPORT message_writer final : public heap_writer {
   message_writer() : heap_writer(&message_writer::note) {}
   // Forgets all.
   void restart();
-  // Lists the objects behind what was written; false if there are none.
+  // Lists the objects after the written bytes; false if there are none.
   bool append_objects();
 
  private:

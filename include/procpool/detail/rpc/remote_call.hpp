@@ -134,7 +134,7 @@ remote_entry expose_as_it_is(F f, type_list<P...> parameters) {
   }
 }
 
-// The result and the parameters are those that F declares.
+// The result and the parameters have the types that F declares.
 template <class Object, class F>
 remote_entry expose_declared(F f) {
   using declared = typename parameters_of<F>::type;

@@ -15,7 +15,7 @@ using mac_bytes = std::array<std::byte, 32>;
 using byte_span = std::span<const std::byte>;
 
 struct remote_crypto {
-  // HMAC-SHA-256 of the parts, one behind the other. False if it cannot be computed.
+  // HMAC-SHA-256 of the parts, one after the other. False if it cannot be computed.
   bool (*mac)(byte_span key, std::span<const byte_span> parts, mac_bytes& out) noexcept;
   // Takes the same time wherever they differ.
   bool (*equal)(const mac_bytes& a, const mac_bytes& b) noexcept;

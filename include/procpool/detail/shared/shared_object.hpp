@@ -51,7 +51,7 @@ class PROCPOOL_EXPORT shared_object {
   // Adopts one count of the mapping.
   explicit shared_object(object_mapping* counted) noexcept : mapping_(counted) {}
   shared_object(const shared_object& other) noexcept : mapping_(other.mapping_) {
-    // relaxed: whoever copies has a count already
+    // relaxed: the copying thread has a count already
     if (mapping_ != nullptr) mapping_->handles.fetch_add(1, std::memory_order_relaxed);
   }
   shared_object(shared_object&& other) noexcept
@@ -80,13 +80,13 @@ class PROCPOOL_EXPORT shared_object {
   }
 
   // Names it in an argument or a result, which keeps it. Throws codec_error where a handle cannot
-  // go: into bytes of which nobody knows when they are gone.
+  // go: into bytes whose end of life would not be noticed.
   void put(wire_writer& writer) const;
   // Throws codec_error for what is not there, std::system_error if it cannot be mapped.
   static shared_object take(wire_reader& reader, object_access access);
 
-  // Whether there may be a handle of it anywhere: in a process, an argument or a result that nobody
-  // has read. True also where that is not known, in a copy of a process. Takes no lock.
+  // Whether there may be a handle of it anywhere: in a process, an argument or an unread
+  // result. True also where that is not known, in a copy of a process. Takes no lock.
   static bool lives(const object_ref& ref) noexcept;
 
   // For messages to and from a manager. Holds what another process names and holds; not to be

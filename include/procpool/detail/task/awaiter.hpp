@@ -1,6 +1,6 @@
-// What co_await of a future makes: the coroutine sleeps until the task is done and goes on upon the
-// callback thread, or where a target takes it. A coroutine that is destroyed meanwhile is not
-// resumed; the task goes on.
+// The awaiter of a future: the coroutine sleeps until the task is done, and resumes on the callback
+// thread, or where a target resumes it. A coroutine that is destroyed meanwhile is not resumed; the
+// task continues.
 #pragma once
 
 #include <atomic>
@@ -14,7 +14,7 @@
 
 namespace procpool::detail {
 
-// A coroutine that sleeps; woken once, by whoever comes first.
+// A coroutine that sleeps; several threads may wake it, and the first one does, once.
 class sleeper {
  public:
   explicit sleeper(std::coroutine_handle<> coroutine) : coroutine_(coroutine) {}
@@ -44,8 +44,8 @@ class sleeper {
 // thread; or in here, if there can be no such thread. Does not throw.
 PROCPOOL_EXPORT void wake_dropped(std::shared_ptr<sleeper> who) noexcept;
 
-// What a target runs: the coroutine goes on in the thread that calls it. Of the copies one is to be
-// called before the last one is destroyed.
+// What a target runs: the coroutine resumes in the thread that calls it. One of the copies must be
+// called before the last copy is destroyed.
 class wake_up {
  public:
   explicit wake_up(std::shared_ptr<sleeper> who)

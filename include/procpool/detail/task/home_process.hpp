@@ -11,11 +11,11 @@
 namespace procpool::detail {
 
 // 1 in the program, one more in each process forked from it; 0 in workers and fork servers, and in
-// what tasks fork: such processes are nobody's parent.
+// processes that tasks fork: such processes have no workers.
 PROCPOOL_EXPORT extern std::atomic<std::uint32_t> parent_number;
 
 inline std::uint32_t this_parent_number() noexcept {
-  // relaxed: it changes before the process has a second thread, or in the one that was forked
+  // relaxed: it changes before the process has a second thread, or in the forked process
   return parent_number.load(std::memory_order_relaxed);
 }
 inline bool in_parent_process() noexcept { return this_parent_number() != 0; }
@@ -23,7 +23,7 @@ inline bool in_parent_process() noexcept { return this_parent_number() != 0; }
 // A member of what belongs to the process that made it.
 class home_process {
  public:
-  // False also in processes that are nobody's parent, for everything.
+  // Always false in processes with parent number 0.
   bool is_here() const noexcept {
     const std::uint32_t now = this_parent_number();
     return now == number_ && now != 0;

@@ -4,9 +4,9 @@
 //   pending -> running (begin) -> finished (finish)
 //           -> cancelled
 //
-// One word says how far it is, and one CAS decides who resolves it. Futures and callbacks are its
-// owners, and the last of them ends the outcome that they have read; all of them together, and
-// whoever will resolve it, keep the object.
+// One word says how far it is, and one CAS decides which thread resolves it. Futures and callbacks
+// are its owners, and the last of them ends the outcome that they have read; all of them together,
+// and the thread that will resolve it, keep the object.
 #pragma once
 
 #include <atomic>
@@ -26,7 +26,7 @@ namespace procpool::detail {
 
 class thread_pool;  // of src/threads
 
-// Where errors go that nobody asks for; null, or an empty one: a line on stderr.
+// Where unobserved errors go; null, or an empty one: a line on stderr.
 using error_handler = std::shared_ptr<const std::function<void(std::exception_ptr)>>;
 
 class PROCPOOL_EXPORT local_task : public task_state {
@@ -45,22 +45,22 @@ class PROCPOOL_EXPORT local_task : public task_state {
   void release() noexcept override;
   void report(std::exception_ptr e) noexcept override;
 
-  // Whoever will resolve it keeps it, too.
+  // The thread that will resolve it keeps it, too.
   void retain_object() noexcept;
   void release_object() noexcept;
-  // For whoever resolves it. False: it is cancelled, or somebody else has begun it.
+  // For the thread that resolves it. False: it is cancelled, or another thread has begun it.
   bool begin() noexcept;
   // Begun, and cannot be resolved after all: pending again.
   void give_up() noexcept;
-  // Begun: runs it, and keeps its value or its error. Nobody sees that before finish().
+  // Begun: runs it, and keeps its value or its error. No other thread sees that before finish().
   virtual void run() noexcept {}
   void set_error(std::exception_ptr e) noexcept { error_ = std::move(e); }
   void finish() noexcept;
-  // It has run, and nobody will ask: the outcome ends here and now.
+  // It has run, and has no reader: the outcome is destroyed now.
   void drop_if_unwanted() noexcept;
   // Whether a thread of this group has yet to do it.
   bool waits_for(thread_group_id group) const noexcept;
-  // begin(), set_error() and finish(), if nobody was quicker.
+  // begin(), set_error() and finish(), if no other thread was quicker.
   bool fail(std::exception_ptr e) noexcept;
 
  protected:
@@ -71,9 +71,9 @@ class PROCPOOL_EXPORT local_task : public task_state {
   virtual outcome_view value() noexcept { return {}; }
   virtual void items(std::vector<outcome_run>& out);
   virtual std::uint32_t item_count() const noexcept { return 1; }
-  // Cancelled: what was to be run is not wanted any more.
+  // Cancelled: the function is no longer needed.
   virtual void drop_call() noexcept {}
-  // Resolved, and nobody will ask any more.
+  // Resolved, and no reader is left.
   virtual void drop_outcome() noexcept { error_ = nullptr; }
 
   std::exception_ptr error_;

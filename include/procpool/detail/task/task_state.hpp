@@ -105,11 +105,11 @@ class PROCPOOL_EXPORT task_state {
   // Delivers to s.listener when done, at once if it is done already.
   virtual void subscribe(subscription& s) = 0;
   virtual void unsubscribe(subscription& s) noexcept = 0;
-  // One more owner (a callback), who releases as well.
+  // One more owner (a callback), which releases as well.
   virtual void retain() noexcept = 0;
-  // The owner is gone. When the last one is, nobody will ask for the outcome any more.
+  // The owner is gone. When the last owner is gone, the outcome has no reader.
   virtual void release() noexcept = 0;
-  // An error that nobody will ask for goes where the executor's options say.
+  // An unobserved error goes where the executor's options say.
   virtual void report(std::exception_ptr error) noexcept = 0;
 
   const home_process& home() const noexcept { return home_; }

@@ -1,10 +1,10 @@
 // What a worker calls: one function per kind of task, made by a template here, called by compiled
 // code there. It decodes the function and its arguments, runs it, and encodes what it returned;
-// what it throws goes through to the caller, who encodes that.
+// what it throws goes through to the caller, which encodes it.
 //
 // A chunk is one task that stands for several items of a map. chunk_run tells the region how far
 // it is: `begun` before an item runs, `progress` after its outcome is complete. So whatever kills
-// the worker, the items before are delivered, the one that ran is blamed, the rest run elsewhere.
+// the worker, the items before are delivered, the running item is blamed, the rest run elsewhere.
 #pragma once
 
 #include <atomic>
@@ -24,7 +24,7 @@ using task_thunk = void (*)(wire_reader& in, wire_writer& out);
 
 // The record in front of each item's outcome: kind in the low byte, bytes of payload above it.
 // Payloads are padded to 8.
-// With objects: behind its value a list of the shared objects that it names.
+// With objects: after its value a list of the shared objects that it names.
 inline constexpr std::uint64_t item_value = 1, item_exception = 2, item_with_objects = 4;
 constexpr std::uint64_t item_header(std::uint64_t kind, std::size_t bytes) {
   return kind | std::uint64_t{bytes} << 8U;
@@ -112,7 +112,7 @@ class chunk_run : public wire_writer {
 
  protected:
   using write_exception = void (*)(chunk_run&);
-  // The list behind the value; returns the item's kind.
+  // The list after the value; returns the item's kind.
   using append_objects = std::uint64_t (*)(chunk_run&);
   chunk_run(std::byte* begin, std::byte* end, grow_function grow, write_exception w,
             object_function note, append_objects a)
@@ -132,7 +132,7 @@ class chunk_run : public wire_writer {
     begun_->store(item + 1, std::memory_order_relaxed);
     item_ = item;
   }
-  // Behind the last outcome that is complete: another one may have been begun in vain.
+  // After the last complete outcome: another one may have been begun in vain.
   void begin_record() {
     if (in_run_) end_run();
     rewind(complete_);
@@ -180,7 +180,7 @@ struct PROCPOOL_LOCAL thunks {
     }
   }
 
-  // Payload: the function, then the items. Where all arguments are plain bytes they lie one behind
+  // Payload: the function, then the items. Where all arguments are plain bytes they lie one after
   // the other; else each item has its length in front of it, and is aligned.
   static constexpr bool plain_items = call::plain_arguments;
 
