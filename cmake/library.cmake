@@ -6,38 +6,46 @@ find_package(Threads REQUIRED)
 
 file(GLOB_RECURSE procpool_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/procpool/*.hpp")
 file(GLOB_RECURSE procpool_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*.cpp")
-list(FILTER procpool_sources EXCLUDE REGEX "/src/remote/openssl_")  # procpool::remote: see remote.cmake
 if(NOT procpool_sources)
   file(WRITE "${PROJECT_BINARY_DIR}/empty.cpp" "")
   set(procpool_sources "${PROJECT_BINARY_DIR}/empty.cpp")
 endif()
+
+# How the objects of a library are compiled: of this one and of components/.
+function(procpool_compile_library objects)
+  set_target_properties(${objects} PROPERTIES
+    CXX_EXTENSIONS OFF
+    CXX_VISIBILITY_PRESET hidden
+    VISIBILITY_INLINES_HIDDEN ON
+    POSITION_INDEPENDENT_CODE ON)
+  procpool_warnings(${objects})
+  if(BUILD_SHARED_LIBS)
+    target_compile_definitions(${objects} PRIVATE PROCPOOL_SHARED_LIBRARY)
+  endif()
+  if(PROCPOOL_UNITY)
+    # A room is one translation unit: the names in its unnamed namespaces have to differ. Builds
+    # without this option warn of what hides a name within a file.
+    target_compile_options(${objects} PRIVATE -Wno-shadow)
+    set_target_properties(${objects} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+    get_target_property(sources ${objects} SOURCES)
+    foreach(source IN LISTS sources)
+      cmake_path(GET source PARENT_PATH folder)
+      cmake_path(GET folder FILENAME room)
+      set_source_files_properties("${source}" PROPERTIES UNITY_GROUP ${room})
+    endforeach()
+  endif()
+  if(PROCPOOL_BUILD_FUZZERS)
+    # Fuzzers look for inputs that reach new code, so the library counts what it reaches.
+    target_compile_options(${objects} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
+endfunction()
 
 add_library(procpool_objects OBJECT ${procpool_sources})
 target_compile_features(procpool_objects PUBLIC cxx_std_20)
 target_include_directories(procpool_objects PRIVATE "${PROJECT_SOURCE_DIR}/include"
                                                     "${PROJECT_SOURCE_DIR}/src")
 target_link_libraries(procpool_objects PRIVATE Threads::Threads)
-set_target_properties(procpool_objects PROPERTIES
-  CXX_EXTENSIONS OFF
-  CXX_VISIBILITY_PRESET hidden
-  VISIBILITY_INLINES_HIDDEN ON
-  POSITION_INDEPENDENT_CODE ON)
-procpool_warnings(procpool_objects)
-if(PROCPOOL_UNITY)
-  # A room is one translation unit: the names in its unnamed namespaces have to differ. Builds
-  # without this option warn of what hides a name within a file.
-  target_compile_options(procpool_objects PRIVATE -Wno-shadow)
-  set_target_properties(procpool_objects PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
-  foreach(source IN LISTS procpool_sources)
-    cmake_path(GET source PARENT_PATH folder)
-    cmake_path(GET folder FILENAME room)
-    set_source_files_properties("${source}" PROPERTIES UNITY_GROUP ${room})
-  endforeach()
-endif()
-if(PROCPOOL_BUILD_FUZZERS)
-  # Fuzzers look for inputs that reach new code, so the library counts what it reaches.
-  target_compile_options(procpool_objects PRIVATE -fsanitize=fuzzer-no-link)
-endif()
+procpool_compile_library(procpool_objects)
 
 add_library(procpool $<TARGET_OBJECTS:procpool_objects>)
 add_library(procpool::procpool ALIAS procpool)

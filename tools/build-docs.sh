@@ -1,5 +1,5 @@
 #!/bin/bash
-# The manual (mkdocs, from docs/) and the reference (Doxygen, from include/): tools/build-docs.sh
+# The manual (mkdocs, from docs/) and the reference (Doxygen, from the public headers): tools/build-docs.sh
 # [folder], by default build/docs. Any warning is an error, and so is a link that leads nowhere.
 # Neither needs the network, to build or to read.
 set -euo pipefail

@@ -3,7 +3,7 @@
 
 import re
 
-from source_text import code_only, includes, report, root_from_arguments, sources
+from source_text import code_only, includes, report, root_from_arguments, side_of, sources
 
 # (pattern, files it is banned in, files where it is right after all, why)
 BANNED = [
@@ -95,17 +95,18 @@ def layout_members(path, code):
 
 def main():
     root = root_from_arguments()
-    files = sources(root, 'include', 'src', 'tests')
+    files = sources(root, 'include', 'src', 'tests', 'components')
     texts = {p: (root / p).read_text() for p in files}
     codes = {p: code_only(t) for p, t in texts.items()}
-    shared = {p for p in files if p.parts[0] != 'tests'}
+    shared = {p for p in files if side_of(p)[0] != 'tests'}
     atomics = {name for p in shared for name in _ATOMIC_NAME.findall(codes[p])}
     errors = []
     for path in files:
-        found = list(banned_calls(str(path), codes[path]))
+        place = '/'.join(side_of(path))  # as if a component's folders were the tree's
+        found = list(banned_calls(place, codes[path]))
         if path in shared:
             found += atomic_waits(codes[path], atomics)
-            found += layout_members(str(path), codes[path])
+            found += layout_members(place, codes[path])
             found += [(line, f'<{name}>: works within one process only')
                       for line, _, name in includes(texts[path]) if name in BANNED_HEADERS]
         errors += [f'{path}:{line}: {what}' for line, what in sorted(found)]

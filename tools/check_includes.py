@@ -10,9 +10,10 @@ import re
 
 from source_text import code_only, includes, report, root_from_arguments, sources
 
-FOLDERS = ('include', 'src', 'tests', 'examples', 'demo', 'benchmarks')
+FOLDERS = ('include', 'src', 'components', 'tests', 'examples', 'demo', 'benchmarks')
 # Where the project's own headers are looked for, beside the file that includes them.
-PATHS = ('include', 'src', 'tests', 'demo', 'benchmarks', '.')
+PATHS = ('include', 'src', 'components/remote/include', 'components/remote/src', 'tests', 'demo',
+         'benchmarks', '.')
 
 # What a header declares in namespace std; a name that several headers declare is in each of them.
 NAMES = {

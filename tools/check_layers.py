@@ -7,7 +7,7 @@ something of src/, on a system header outside src/os, and on headers that includ
 
 import re
 
-from source_text import includes, report, root_from_arguments, sources
+from source_text import includes, report, root_from_arguments, side_of, sources
 
 # What each room of src/ may include, itself aside; tools/check_symbols.py holds the same table
 # against the calls in the objects. wire is bytes only, so that it can be fuzzed alone. launch knows
@@ -28,7 +28,7 @@ BELOW = {
     'worker': FOUNDATION | {'objects', 'sync', 'launch'},
     'child': FOUNDATION | {'objects', 'launch', 'futures'},
     'manager': FOUNDATION | {'objects', 'launch', 'child'},
-    'remote': FOUNDATION | {'manager'},
+    'remote': FOUNDATION,  # components/remote/src
     'main': FOUNDATION | {'objects', 'sync', 'launch', 'futures', 'threads', 'pool', 'worker',
                           'child', 'manager'},
 }
@@ -44,13 +44,15 @@ HARMLESS = {
 # Public headers that exist to meet another library may include it.
 ADAPTERS = {'asio.hpp': r'(boost/)?asio[./]', 'cereal.hpp': r'cereal/'}
 
-# And the files of one room that do: procpool::remote.
-ADAPTER_FILES = (('remote', 'openssl_', r'openssl/'),)
+# And the files of a component that do, or that are its os room: procpool::remote.
+ADAPTER_FILES = (('remote', 'openssl_', r'openssl/'),
+                 ('remote', 'net_socket.', r'(netdb|unistd|netinet/\w+|sys/\w+)\.h$'))
 
 
 def layer_of(path):
-    """'public' or the folder of src/."""
-    return 'public' if path.parts[0] == 'include' else path.parts[1]
+    """'public' or the folder of src/, the tree's or a component's."""
+    side, rest = side_of(path)
+    return 'public' if side == 'include' else rest.split('/')[0]
 
 
 def check_include(path, angled, name):
@@ -100,10 +102,10 @@ def cycles(graph):
 
 def main():
     root = root_from_arguments()
-    files = sources(root, 'include', 'src')
+    files = [p for p in sources(root, 'include', 'src', 'components') if side_of(p)[0] != 'tests']
     errors, graph = [], {}
     for path in files:
-        key = '/'.join(path.parts[1:])
+        key = side_of(path)[1]
         for line, angled, name in includes((root / path).read_text()):
             graph.setdefault(key, []).append(name)
             if layer_of(path) != 'public' and layer_of(path) not in BELOW:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 from check_layers import BELOW
-from source_text import report, sources
+from source_text import report, side_of, sources
 
 MAX_LINES = 400
 
@@ -61,12 +61,16 @@ def room_cycles(below):
 def main():
     root = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else pathlib.Path(__file__).parent.parent)
     build = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else root / 'build/dev')
-    base = build / 'CMakeFiles/procpool_objects.dir/src'
-    objects = sorted(base.rglob('*.o'))
-    if not objects:
-        sys.exit(f'check_symbols.py: no objects below {base}: build the library first')
+    # The folder of a library's objects, and that of their sources.
+    folders = {build / 'CMakeFiles/procpool_objects.dir/src': 'src',
+               build / 'components/remote/CMakeFiles/procpool_remote_objects.dir/src':
+                   'components/remote/src'}
+    sources_of = {o: pathlib.Path(folder) / o.relative_to(base).with_suffix('')
+                  for base, folder in folders.items() for o in sorted(base.rglob('*.o'))}
+    if not sources_of:
+        sys.exit(f'check_symbols.py: no objects below {build}: build the library first')
     # Objects of sources that are gone lie there still.
-    objects = [o for o in objects if (root / 'src' / o.relative_to(base).with_suffix('')).exists()]
+    objects = [o for o, source in sources_of.items() if (root / source).exists()]
 
     errors = [f'tools/check_layers.py: {room} is below itself' for room in room_cycles(BELOW)]
     defined, taken = read_symbols(objects)
@@ -75,13 +79,14 @@ def main():
             owner = defined.get(symbol)
             if owner is None or owner == user:
                 continue
-            ours, theirs = (o.relative_to(base).parts[0] for o in (user, owner))
+            ours, theirs = (side_of(sources_of[o])[1].split('/')[0] for o in (user, owner))
             if ours == theirs or theirs in BELOW.get(ours, ()) or (symbol, ours) in SEAMS:
                 continue
-            errors.append(f'src/{user.relative_to(base).with_suffix("")}: uses {symbol} of '
-                          f'src/{owner.relative_to(base).with_suffix("")}: {ours} is not above '
-                          f'{theirs}')
-    for path in sources(root, 'include', 'src'):
+            errors.append(f'{sources_of[user]}: uses {symbol} of {sources_of[owner]}: {ours} is not '
+                          f'above {theirs}')
+    for path in sources(root, 'include', 'src', 'components'):
+        if side_of(path)[0] == 'tests':
+            continue
         lines = (root / path).read_text().count('\n')
         if lines > MAX_LINES:
             errors.append(f'{path}: {lines} lines, more than {MAX_LINES}')

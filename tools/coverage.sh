@@ -11,6 +11,6 @@ find "$build" -name '*.gcda' -delete
 ctest --preset coverage "$@"
 status=$?
 mkdir -p "$build/html"
-gcovr --root . --object-directory "$build" --filter 'src/' --filter 'include/' --exclude-throw-branches \
+gcovr --root . --object-directory "$build" --filter 'src/' --filter 'include/' --filter 'components/' --exclude-throw-branches \
   --html-details "$build/html/index.html" --print-summary || exit 1
 exit $status

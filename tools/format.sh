@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 mode=(-i)
 [ "${1:-}" != --check ] || mode=(--dry-run --Werror)
 folders=()
-for folder in include src tests examples demo benchmarks; do
+for folder in include src components tests examples demo benchmarks; do
   [ ! -d "$folder" ] || folders+=("$folder")
 done
 find "${folders[@]}" \( -name '*.hpp' -o -name '*.cpp' \) -print0 |

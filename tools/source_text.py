@@ -27,6 +27,13 @@ def sources(root, *folders):
                   if p.suffix in ('.hpp', '.cpp'))
 
 
+def side_of(path):
+    """'include', 'src' or 'tests', and the rest of the path below it: components/<name>/ has the
+    same three folders as the tree."""
+    parts = path.parts[2:] if path.parts[0] == 'components' else path.parts
+    return parts[0], '/'.join(parts[1:])
+
+
 def root_from_arguments():
     """The tree to check: the argument, or the one that this script is part of."""
     return pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent)

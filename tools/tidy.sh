@@ -1,5 +1,5 @@
 #!/bin/bash
-# clang-tidy over src/, with its public headers: tools/tidy.sh [build folder with compile commands]
+# clang-tidy over src/ and those of components/, with its public headers: tools/tidy.sh [build folder with compile commands]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,7 +8,7 @@ build=${1:-build/clang}
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # It narrates each file it looks at; only what it finds is of interest.
-if run-clang-tidy-19 -quiet -j "${JOBS:-$(nproc)}" -p "$build" "$PWD/src/.*" >"$log" 2>&1; then
+if run-clang-tidy-19 -quiet -j "${JOBS:-$(nproc)}" -p "$build" "$PWD/(components/[^/]*/)?src/.*" >"$log" 2>&1; then
   echo "clang-tidy: nothing found"
 else
   grep -vE '^$|^Running|^\[|^clang-tidy-19|warnings? generated|^Suppressed|^Use -' "$log"

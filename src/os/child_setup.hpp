@@ -5,6 +5,8 @@
 
 #include <sys/types.h>
 
+#include "base/component_export.hpp"
+
 namespace procpool::os {
 
 enum class fault_handlers { reset, keep };
@@ -41,7 +43,7 @@ void set_process_name(const char* name) noexcept;
 // The name this process was started under, without folders.
 const char* program_name() noexcept;
 
-pid_t this_process() noexcept;
+PROCPOOL_COMPONENT_EXPORT pid_t this_process() noexcept;
 pid_t parent_process() noexcept;
 
 // Ends the process at once: no destructors, no exit handlers, no stdio buffers. Those belong to the

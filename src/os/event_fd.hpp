@@ -3,13 +3,14 @@
 
 #include <atomic>
 
+#include "base/component_export.hpp"
 #include "os/private_fds.hpp"
 
 namespace procpool::os {
 
-private_fd make_event_fd();  // throws std::system_error
-void signal_event_fd(int fd) noexcept;
-void clear_event_fd(int fd) noexcept;
+PROCPOOL_COMPONENT_EXPORT private_fd make_event_fd();  // throws std::system_error
+PROCPOOL_COMPONENT_EXPORT void signal_event_fd(int fd) noexcept;
+PROCPOOL_COMPONENT_EXPORT void clear_event_fd(int fd) noexcept;
 
 // The same by a pair of sockets, each of which has an identity of its own: where the program has
 // closed them, nothing is read from or written to the files that have their numbers now.

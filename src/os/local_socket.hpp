@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 
+#include "base/component_export.hpp"
 #include "os/unique_fd.hpp"
 
 namespace procpool::os {
@@ -17,7 +18,7 @@ namespace procpool::os {
 using user_id = std::uint32_t;
 
 // From the kernel's generator. Throws std::system_error.
-void fill_random(std::span<std::byte> bytes);
+PROCPOOL_COMPONENT_EXPORT void fill_random(std::span<std::byte> bytes);
 
 // The name has at most 100 characters. The listener does not block. Throws std::system_error.
 unique_fd listen_local(const std::string& name);
@@ -30,7 +31,7 @@ enum class accept_failure {
   lacking,  // descriptors or memory: the client still waits, and listeners stay readable
   broken,   // no connection will ever come from this listener
 };
-accept_failure accept_failure_of(int error) noexcept;
+PROCPOOL_COMPONENT_EXPORT accept_failure accept_failure_of(int error) noexcept;
 
 // The effective user of this process.
 user_id this_user() noexcept;

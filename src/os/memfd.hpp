@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "base/component_export.hpp"
 #include "os/unique_fd.hpp"
 
 namespace procpool::os {
@@ -32,7 +33,7 @@ struct fd_identity {
   std::uint64_t inode = 0;
   friend bool operator==(const fd_identity&, const fd_identity&) = default;
 };
-fd_identity identify_fd(int fd) noexcept;
+PROCPOOL_COMPONENT_EXPORT fd_identity identify_fd(int fd) noexcept;
 
 // Gives the pages of [offset, offset + size) back to the system; they read as zero afterwards and
 // must be allocated again (allocate_memfd) before they are written.

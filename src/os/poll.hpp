@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <span>
 
+#include "base/component_export.hpp"
 #include "os/private_fds.hpp"
 
 namespace procpool::os {
@@ -31,8 +32,10 @@ inline constexpr std::size_t max_poll_items = 8;
 
 // How many items are ready; 0 after `max`. Negative max: no limit. Signals do not end it, and where
 // the kernel refuses to look at the descriptors it does not come back early, either.
-int poll_items(std::span<poll_item> items, std::chrono::milliseconds max) noexcept;
-poll_item poll_one(int fd, poll_for wanted, std::chrono::milliseconds max) noexcept;
+PROCPOOL_COMPONENT_EXPORT int poll_items(std::span<poll_item> items,
+                                         std::chrono::milliseconds max) noexcept;
+PROCPOOL_COMPONENT_EXPORT poll_item poll_one(int fd, poll_for wanted,
+                                             std::chrono::milliseconds max) noexcept;
 
 // Waits with `mask` (a sigset_t) as the signal mask meanwhile; a signal that it lets through ends
 // the wait. Negative max: no limit.

@@ -6,13 +6,14 @@
 #include <span>
 #include <utility>
 
+#include "base/component_export.hpp"
 #include "os/memfd.hpp"
 #include "os/unique_fd.hpp"
 
 namespace procpool::os {
 
-void add_private_fd(int fd) noexcept;
-void remove_private_fd(int fd) noexcept;
+PROCPOOL_COMPONENT_EXPORT void add_private_fd(int fd) noexcept;
+PROCPOOL_COMPONENT_EXPORT void remove_private_fd(int fd) noexcept;
 
 // Closes all of them but `keep`, and forgets those closed. In a child, right after fork.
 void close_private_fds(std::span<const int> keep) noexcept;

@@ -4,11 +4,13 @@
 #include <cstddef>
 #include <string>
 
+#include "base/component_export.hpp"
+
 namespace procpool::os {
 
 inline constexpr std::size_t longest_thread_name = 15;
 
 // Of the calling thread; cut off behind the longest one that the system takes.
-void name_this_thread(const std::string& name) noexcept;
+PROCPOOL_COMPONENT_EXPORT void name_this_thread(const std::string& name) noexcept;
 
 }  // namespace procpool::os

@@ -4,11 +4,13 @@
 
 #include <utility>
 
+#include "base/component_export.hpp"
+
 namespace procpool::os {
 
 // close(2) without a retry: on Linux the descriptor is gone even when close reports EINTR.
 // Keeps errno, so that it may stand between a failed call and the report of it.
-void close_fd(int fd) noexcept;
+PROCPOOL_COMPONENT_EXPORT void close_fd(int fd) noexcept;
 
 class unique_fd {
  public:
@@ -34,7 +36,7 @@ class unique_fd {
 
 // Moves a descriptor to 3 or above. A program may run with 0, 1 or 2 closed; whatever it prints
 // would then go into our sockets and regions. Empty with errno set when no descriptor is left.
-unique_fd above_stdio(unique_fd fd) noexcept;
+PROCPOOL_COMPONENT_EXPORT unique_fd above_stdio(unique_fd fd) noexcept;
 
 // A copy of `fd`: close-on-exec, 3 or above. Empty with errno set on failure.
 unique_fd duplicate_fd(int fd) noexcept;

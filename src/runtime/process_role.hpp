@@ -6,6 +6,8 @@
 #include <atomic>
 #include <string>
 
+#include "base/component_export.hpp"
+
 namespace procpool::runtime {
 
 enum class process_role {
@@ -79,7 +81,7 @@ bool has_hook() noexcept;
 
 // Makes forked processes close our descriptors and know that what they have inherited is not their
 // own. Once is enough; more is harmless.
-void install_fork_handlers() noexcept;
+PROCPOOL_COMPONENT_EXPORT void install_fork_handlers() noexcept;
 
 // Forks of our own, which do neither. For the thread that forks.
 class own_fork {

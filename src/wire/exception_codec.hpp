@@ -12,6 +12,7 @@
 #include <exception>
 #include <string_view>
 
+#include "base/component_export.hpp"
 #include "procpool/detail/codec/wire_io.hpp"
 
 namespace procpool::wire {
@@ -25,15 +26,17 @@ struct origin {
   std::int32_t worker = -1;
   std::int32_t pid = 0;
 
-  static origin here(std::int64_t worker);
+  PROCPOOL_COMPONENT_EXPORT static origin here(std::int64_t worker);
 };
 
 // In the worker. Throws only what the writer throws when it has not even room for a note of 64
 // bytes that says so.
-void encode_exception(detail::wire_writer& writer, const std::exception_ptr& thrown, origin from);
+PROCPOOL_COMPONENT_EXPORT void encode_exception(detail::wire_writer& writer,
+                                                const std::exception_ptr& thrown, origin from);
 
 // In the parent. Never throws and never returns null: what cannot be rebuilt is a remote_error,
 // what cannot be decoded a codec_error. `label` is the task's, as the parent knows it.
-std::exception_ptr decode_exception(detail::wire_reader& reader, std::string_view label) noexcept;
+PROCPOOL_COMPONENT_EXPORT std::exception_ptr decode_exception(detail::wire_reader& reader,
+                                                              std::string_view label) noexcept;
 
 }  // namespace procpool::wire

@@ -30,10 +30,21 @@ class CheckLayers(PlantedTest):
                            'only src/os includes system headers')
 
     def test_layer_that_meets_another_library(self):
-        self.assert_caught('src/remote/a.cpp', '#include <openssl/evp.h>\n',
+        self.assert_caught('components/remote/src/remote/a.cpp', '#include <openssl/evp.h>\n',
                            'only src/os includes system headers')
-        self.assert_caught('src/remote/openssl_a.cpp', '#include <unistd.h>\n',
+        self.assert_caught('components/remote/src/remote/openssl_a.cpp', '#include <unistd.h>\n',
                            'only src/os includes system headers')
+
+    def test_component(self):
+        self.assert_caught('components/remote/src/remote/a.cpp', '#include "pool/pool.hpp"\n',
+                           'remote may not include pool')
+        self.assert_caught('components/remote/include/procpool/a.hpp', '#include "os/poll.hpp"\n',
+                           'a public header includes src/')
+        self.assert_caught('src/pool/a.cpp', '#include "remote/channel.hpp"\n',
+                           'pool may not include remote')
+        self.assert_clean('components/remote/src/remote/a.cpp',
+                          '#include "os/poll.hpp"\n#include "remote/channel.hpp"\n')
+        self.assert_clean('components/remote/src/remote/net_socket.cpp', '#include <sys/un.h>\n')
 
     def test_relative_include(self):
         self.assert_caught('src/os/a.cpp', '#include "a.hpp"\n', 'neither src/ nor include/')

@@ -1,4 +1,4 @@
-#include "os/net_socket.hpp"
+#include "remote/net_socket.hpp"
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -20,7 +20,7 @@
 #include "os/limits.hpp"
 #include "os/poll.hpp"
 
-namespace procpool::os {
+namespace procpool::remote {
 namespace {
 
 constexpr std::chrono::milliseconds retry_pause{5};
@@ -79,7 +79,7 @@ address_list look_up(const std::string& address, int flags) {
   hints.ai_flags = flags;
   addrinfo* found = nullptr;
   const int failed = ::getaddrinfo(parts.host.c_str(), parts.port.c_str(), &hints, &found);
-  if (failed == EAI_SYSTEM) throw_errno(("cannot look up " + address).c_str());
+  if (failed == EAI_SYSTEM) os::throw_errno(("cannot look up " + address).c_str());
   if (failed != 0) {
     throw std::system_error(EHOSTUNREACH, std::generic_category(),
                             "procpool: cannot look up " + address + ": " + ::gai_strerror(failed));
@@ -87,21 +87,21 @@ address_list look_up(const std::string& address, int flags) {
   return {found, &::freeaddrinfo};
 }
 
-unique_fd make_stream(int family) noexcept {
-  return above_stdio(unique_fd(::socket(family, stream_flags, 0)));
+os::unique_fd make_stream(int family) noexcept {
+  return os::above_stdio(os::unique_fd(::socket(family, stream_flags, 0)));
 }
 
 std::chrono::milliseconds left_of(io_deadline until) noexcept {
   if (until == no_deadline) return longest_sleep;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(time_left(until));
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(os::time_left(until));
   return std::min<std::chrono::milliseconds>(left, longest_sleep);
 }
 [[noreturn]] void throw_net_error(int error, std::string what) {
-  if (lacks_descriptors(error)) what += ": " + descriptor_advice(error);
-  throw_error(error, what.c_str());
+  if (os::lacks_descriptors(error)) what += ": " + os::descriptor_advice(error);
+  os::throw_error(error, what.c_str());
 }
 bool has_passed(io_deadline until) noexcept {
-  return until != no_deadline && time_left(until).count() == 0;
+  return until != no_deadline && os::time_left(until).count() == 0;
 }
 
 // 0 or an errno value. The queue of a Unix listener that is full is EAGAIN: it is waited for.
@@ -110,10 +110,10 @@ int connect_one(int socket, const sockaddr* address, socklen_t size, io_deadline
     if (::connect(socket, address, size) == 0 || errno == EISCONN) return 0;
     if (errno != EAGAIN && errno != EINTR) break;
     if (has_passed(until)) return ETIMEDOUT;
-    poll_items({}, retry_pause);
+    os::poll_items({}, retry_pause);
   }
   if (errno != EINPROGRESS) return errno;
-  while (!poll_one(socket, poll_for::output, left_of(until)).writable) {
+  while (!os::poll_one(socket, os::poll_for::output, left_of(until)).writable) {
     if (has_passed(until)) return ETIMEDOUT;
     int error = 0;
     socklen_t length = sizeof(error);
@@ -130,14 +130,14 @@ int connect_one(int socket, const sockaddr* address, socklen_t size, io_deadline
 bool is_abandoned(const std::string& path, const sockaddr_un& address) noexcept {
   struct stat file{};
   if (::lstat(path.c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
-  const unique_fd probe = make_stream(AF_UNIX);
+  const os::unique_fd probe = make_stream(AF_UNIX);
   return probe && ::connect(probe.get(), generic(address), sizeof(address)) != 0 &&
          errno == ECONNREFUSED;
 }
 
-unique_fd listen_at_path(const std::string& path) {
+os::unique_fd listen_at_path(const std::string& path) {
   const sockaddr_un address = unix_address(path);
-  unique_fd socket = make_stream(AF_UNIX);
+  os::unique_fd socket = make_stream(AF_UNIX);
   if (!socket) throw_net_error(errno, "cannot listen on " + path);
   bool bound = ::bind(socket.get(), generic(address), sizeof(address)) == 0;
   if (!bound && errno == EADDRINUSE && is_abandoned(path, address)) {
@@ -147,7 +147,7 @@ unique_fd listen_at_path(const std::string& path) {
   // Nobody can connect before listen().
   if (!bound || ::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0 ||
       ::listen(socket.get(), SOMAXCONN) != 0) {
-    throw_errno(("cannot listen on " + path).c_str());
+    os::throw_errno(("cannot listen on " + path).c_str());
   }
   return socket;
 }
@@ -166,12 +166,12 @@ void check_address(const std::string& address) {
   }
 }
 
-unique_fd listen_on(const std::string& address) {
+os::unique_fd listen_on(const std::string& address) {
   if (is_path(address)) return listen_at_path(address);
   const address_list found = look_up(address, AI_PASSIVE);
   int error = EADDRNOTAVAIL;
   for (const addrinfo* at = found.get(); at != nullptr; at = at->ai_next) {
-    unique_fd socket = make_stream(at->ai_family);
+    os::unique_fd socket = make_stream(at->ai_family);
     if (socket && option(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1) == 0 &&
         ::bind(socket.get(), at->ai_addr, at->ai_addrlen) == 0 &&
         ::listen(socket.get(), SOMAXCONN) == 0) {
@@ -190,7 +190,7 @@ std::string bound_address(int listener, const std::string& asked) {
   if (::getsockname(listener, reinterpret_cast<sockaddr*>(&own), &size) != 0 ||
       ::getnameinfo(reinterpret_cast<const sockaddr*>(&own), size, host, sizeof(host), port,
                     sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-    throw_errno("cannot find out the address of a socket");
+    os::throw_errno("cannot find out the address of a socket");
   }
   const bool wide = own.ss_family == AF_INET6;
   return (wide ? "[" : "") + std::string(host) + (wide ? "]:" : ":") + port;
@@ -206,18 +206,18 @@ void remove_file_at(const std::string& address, const socket_file& file) noexcep
   if (file != socket_file{} && file_at(address) == file) ::unlink(address.c_str());
 }
 
-unique_fd connect_to(const std::string& address, io_deadline until) {
+os::unique_fd connect_to(const std::string& address, io_deadline until) {
   int error = 0;
   if (is_path(address)) {
     const sockaddr_un where = unix_address(address);
-    unique_fd socket = make_stream(AF_UNIX);
+    os::unique_fd socket = make_stream(AF_UNIX);
     if (!socket) throw_net_error(errno, "cannot connect to " + address);
     error = connect_one(socket.get(), generic(where), sizeof(where), until);
     if (error == 0) return socket;
   } else {
     const address_list found = look_up(address, 0);
     for (const addrinfo* at = found.get(); at != nullptr; at = at->ai_next) {
-      unique_fd socket = make_stream(at->ai_family);
+      os::unique_fd socket = make_stream(at->ai_family);
       if (!socket) throw_net_error(errno, "cannot connect to " + address);
       error = connect_one(socket.get(), at->ai_addr, at->ai_addrlen, until);
       if (error == 0) return socket;
@@ -226,9 +226,9 @@ unique_fd connect_to(const std::string& address, io_deadline until) {
   throw_net_error(error, "cannot connect to " + address);
 }
 
-unique_fd accept_from(int listener) noexcept {
-  return above_stdio(
-      unique_fd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)));
+os::unique_fd accept_from(int listener) noexcept {
+  return os::above_stdio(
+      os::unique_fd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)));
 }
 
 void watch_peer(int socket, std::chrono::milliseconds limit) noexcept {
@@ -253,7 +253,7 @@ io_end send_until(int socket, std::span<const std::byte> bytes, io_deadline unti
       bytes = bytes.subspan(static_cast<std::size_t>(sent));
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       if (has_passed(until)) return io_end::late;
-      poll_one(socket, poll_for::output, left_of(until));
+      os::poll_one(socket, os::poll_for::output, left_of(until));
     } else if (errno != EINTR) {
       return errno == ETIMEDOUT ? io_end::late : io_end::closed;
     }
@@ -269,7 +269,7 @@ io_end receive_until(int socket, std::span<std::byte> bytes, io_deadline until) 
       bytes = bytes.subspan(static_cast<std::size_t>(got));
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       if (has_passed(until)) return io_end::late;
-      poll_one(socket, poll_for::input, left_of(until));
+      os::poll_one(socket, os::poll_for::input, left_of(until));
     } else if (errno != EINTR) {
       return errno == ETIMEDOUT ? io_end::late : io_end::closed;
     }
@@ -277,4 +277,4 @@ io_end receive_until(int socket, std::span<std::byte> bytes, io_deadline until) 
   return io_end::done;
 }
 
-}  // namespace procpool::os
+}  // namespace procpool::remote

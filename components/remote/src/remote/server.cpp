@@ -19,13 +19,13 @@
 #include "os/child_setup.hpp"
 #include "os/event_fd.hpp"
 #include "os/local_socket.hpp"
-#include "os/net_socket.hpp"
 #include "os/poll.hpp"
 #include "os/private_fds.hpp"
 #include "os/thread_name.hpp"
 #include "procpool/remote.hpp"
 #include "remote/channel.hpp"
 #include "remote/handshake.hpp"
+#include "remote/net_socket.hpp"
 #include "remote/options.hpp"
 #include "remote/session.hpp"
 #include "runtime/process_role.hpp"
@@ -80,7 +80,7 @@ struct __attribute__((visibility("hidden"))) remote_server::state {
   const pid_t pid = os::this_process();
   os::private_fd listener;
   std::string address;
-  os::socket_file file;
+  remote::socket_file file;
   const os::private_fd wake;
   remote::exposures exposed;
   std::thread acceptor;
@@ -97,16 +97,16 @@ remote_server::state::state(remote_server_options o, const detail::remote_crypto
     : options(remote::checked(std::move(o))),
       crypto(c),
       limits(remote::limits_of(options)),
-      listener(os::listen_on(options.address)),
-      address(os::bound_address(listener.get(), options.address)),
-      file(os::file_at(options.address)),
+      listener(remote::listen_on(options.address)),
+      address(remote::bound_address(listener.get(), options.address)),
+      file(remote::file_at(options.address)),
       wake(os::make_event_fd()) {
   runtime::install_fork_handlers();
 }
 
 remote_server::state::~state() {
   stop();
-  os::remove_file_at(options.address, file);
+  remote::remove_file_at(options.address, file);
 }
 
 // --- connections
@@ -144,7 +144,7 @@ void remote_server::state::reap() {
 }
 
 void remote_server::state::accept() {
-  os::private_fd socket(os::accept_from(listener.get()));
+  os::private_fd socket(remote::accept_from(listener.get()));
   if (!socket) {
     // Nobody; or no descriptor or memory, which come back: who waits in the queue has a limit of
     // time. Or the program has closed the listener, and nobody will ever come.
@@ -181,9 +181,9 @@ void remote_server::state::serve(link& own, os::private_fd socket) {
   os::name_this_thread("remote client");
   server_of_this_thread = this;
   {
-    os::watch_peer(socket.get(), limits.stall);
+    remote::watch_peer(socket.get(), limits.stall);
     remote::session_keys keys;
-    const os::io_deadline until = remote::deadline_in(options.handshake_timeout);
+    const remote::io_deadline until = remote::deadline_in(options.handshake_timeout);
     if (remote::greet_client(socket.get(), options.key, crypto, until, keys) == greeting::done) {
       channel c(std::move(socket), remote::side::server, keys, crypto, limits);
       crypto.wipe(&keys, sizeof(keys));
@@ -229,7 +229,7 @@ void remote_server::state::watch_client(link& own, channel& c) {
   }
   if (remote::send_welcome(c, id, limits.max_message) == transfer::done) {
     message m;
-    while (c.receive(m, os::no_deadline) == transfer::done && m.kind == message_kind::drop &&
+    while (c.receive(m, remote::no_deadline) == transfer::done && m.kind == message_kind::drop &&
            m.bytes.size() == sizeof(std::uint64_t)) {
       std::uint64_t number = 0;
       std::memcpy(&number, m.bytes.data(), sizeof(number));
@@ -245,7 +245,7 @@ void remote_server::state::end_client(const session_id& id,
     const std::lock_guard lock(mutex);
     clients.erase(id);
     for (const link& l : links) {
-      if (l.client == client && l.socket >= 0) os::end_stream(l.socket);
+      if (l.client == client && l.socket >= 0) remote::end_stream(l.socket);
     }
   }
   client->end();
@@ -265,7 +265,7 @@ void remote_server::state::answer_calls(link& own, channel& c, const message& fi
   if (remote::send_welcome(c, id, limits.max_message) != transfer::done) return;
   for (;;) {
     message request;
-    if (c.receive(request, os::no_deadline) != transfer::done) return;
+    if (c.receive(request, remote::no_deadline) != transfer::done) return;
     detail::heap_writer reply;
     const message_kind kind = client->answer(request, reply, limits.max_message);
     if (c.send(kind, {reply.data(), reply.size()}) != transfer::done) return;
@@ -284,7 +284,7 @@ void remote_server::state::stop() {
   {
     const std::lock_guard lock(mutex);
     for (const link& l : links) {
-      if (l.socket >= 0) os::end_stream(l.socket);
+      if (l.socket >= 0) remote::end_stream(l.socket);
     }
   }
   // Nobody adds to the list any more.

@@ -38,17 +38,17 @@ constexpr purpose server_proof = {'s', 'e', 'r', 'v', 'e', 'r', ' ', 'p', 'r', '
 constexpr purpose key_to_server = {'k', 'e', 'y', ' ', 't', 'o', ' ', 's', 'e', 'r', 'v', 'e', 'r'};
 constexpr purpose key_to_client = {'k', 'e', 'y', ' ', 't', 'o', ' ', 'c', 'l', 'i', 'e', 'n', 't'};
 
-greeting meaning(os::io_end end) noexcept {
-  return end == os::io_end::done     ? greeting::done
-         : end == os::io_end::closed ? greeting::closed
-                                     : greeting::late;
+greeting meaning(io_end end) noexcept {
+  return end == io_end::done     ? greeting::done
+         : end == io_end::closed ? greeting::closed
+                                 : greeting::late;
 }
 
 // One side of one handshake.
 class handshake {
  public:
   handshake(int socket, const std::string& key, const detail::remote_crypto& crypto,
-            os::io_deadline until) noexcept
+            io_deadline until) noexcept
       : socket_(socket), key_(std::as_bytes(std::span(key))), crypto_(crypto), until_(until) {}
 
   greeting send_hello(hello_bytes& hello) noexcept {
@@ -94,22 +94,22 @@ class handshake {
     return crypto_.mac(key_, parts, out);
   }
   greeting send(byte_span bytes) const noexcept {
-    return meaning(os::send_until(socket_, bytes, until_));
+    return meaning(send_until(socket_, bytes, until_));
   }
   greeting receive(std::span<std::byte> bytes) const noexcept {
-    return meaning(os::receive_until(socket_, bytes, until_));
+    return meaning(receive_until(socket_, bytes, until_));
   }
 
   const int socket_;
   const byte_span key_;
   const detail::remote_crypto& crypto_;
-  const os::io_deadline until_;
+  const io_deadline until_;
 };
 
 }  // namespace
 
 greeting greet_client(int socket, const std::string& key, const detail::remote_crypto& crypto,
-                      os::io_deadline until, session_keys& keys) noexcept {
+                      io_deadline until, session_keys& keys) noexcept {
   handshake h(socket, key, crypto, until);
   greeting g = h.receive_hello(h.client);
   if (g == greeting::done) g = h.send_hello(h.server);
@@ -119,7 +119,7 @@ greeting greet_client(int socket, const std::string& key, const detail::remote_c
 }
 
 greeting greet_server(int socket, const std::string& key, const detail::remote_crypto& crypto,
-                      os::io_deadline until, session_keys& keys) noexcept {
+                      io_deadline until, session_keys& keys) noexcept {
   handshake h(socket, key, crypto, until);
   greeting g = h.send_hello(h.client);
   if (g == greeting::done) g = h.receive_hello(h.server);

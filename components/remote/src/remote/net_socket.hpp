@@ -11,7 +11,7 @@
 
 #include "os/unique_fd.hpp"
 
-namespace procpool::os {
+namespace procpool::remote {
 
 using io_deadline = std::chrono::steady_clock::time_point;
 inline constexpr io_deadline no_deadline = io_deadline::max();
@@ -21,7 +21,7 @@ void check_address(const std::string& address);
 
 // The file of a Unix socket is this user's alone (mode 600); one that nobody listens on any more is
 // replaced. Throws std::system_error, and std::invalid_argument.
-unique_fd listen_on(const std::string& address);
+os::unique_fd listen_on(const std::string& address);
 // As it is bound: with the port that the system has chosen for port 0.
 std::string bound_address(int listener, const std::string& asked);
 // Which file a Unix socket has; nothing for TCP.
@@ -35,9 +35,9 @@ void remove_file_at(const std::string& address, const socket_file& file) noexcep
 
 // Names are looked up by the system, which has its own limit of time. Throws std::system_error
 // (ETIMEDOUT after `until`), and std::invalid_argument.
-unique_fd connect_to(const std::string& address, io_deadline until);
+os::unique_fd connect_to(const std::string& address, io_deadline until);
 // Empty with errno set: EAGAIN when nobody has come.
-unique_fd accept_from(int listener) noexcept;
+os::unique_fd accept_from(int listener) noexcept;
 // Small messages go at once, and a machine that has vanished is noticed about `limit` after its
 // last sign of life. Nothing for a Unix socket.
 void watch_peer(int socket, std::chrono::milliseconds limit) noexcept;
@@ -48,4 +48,4 @@ enum class io_end { done, closed, late };
 io_end send_until(int socket, std::span<const std::byte> bytes, io_deadline until) noexcept;
 io_end receive_until(int socket, std::span<std::byte> bytes, io_deadline until) noexcept;
 
-}  // namespace procpool::os
+}  // namespace procpool::remote

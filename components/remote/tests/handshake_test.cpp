@@ -26,7 +26,7 @@ using bytes = std::vector<std::byte>;
 const std::string key(32, 'k'), other_key(32, 'o');
 constexpr std::size_t hello_size = 48, proof_size = 32;
 
-os::io_deadline in(std::chrono::milliseconds span) {
+remote::io_deadline in(std::chrono::milliseconds span) {
   return std::chrono::steady_clock::now() + span;
 }
 
@@ -48,7 +48,7 @@ bytes read_some(int fd, std::size_t n) {
 void write_all(int fd, std::span<const std::byte> all) { EXPECT_TRUE(os::send_all(fd, all)); }
 bool says_nothing(int fd) {
   bytes one(1);
-  return os::receive_until(fd, one, in(20ms)) != os::io_end::done;
+  return remote::receive_until(fd, one, in(20ms)) != remote::io_end::done;
 }
 
 greeting as_server(int fd, session_keys& keys, std::chrono::milliseconds limit = 30s,
@@ -320,7 +320,7 @@ TEST(channel_test, an_end_that_another_thread_makes) {
   channels c;
   std::thread other([&] { c.server->end(); });
   message m;
-  EXPECT_EQ(c.server->receive(m, os::no_deadline), transfer::closed);
+  EXPECT_EQ(c.server->receive(m, remote::no_deadline), transfer::closed);
   other.join();
   EXPECT_TRUE(c.client->is_stale());
 }

@@ -17,12 +17,12 @@
 #include "os/child_setup.hpp"
 #include "os/error.hpp"
 #include "os/limits.hpp"
-#include "os/net_socket.hpp"
 #include "os/private_fds.hpp"
 #include "procpool/codec.hpp"
 #include "procpool/remote.hpp"
 #include "remote/channel.hpp"
 #include "remote/handshake.hpp"
+#include "remote/net_socket.hpp"
 #include "remote/options.hpp"
 #include "runtime/process_role.hpp"
 #include "wire/exception_codec.hpp"
@@ -105,16 +105,16 @@ client_link::~client_link() {
 }
 
 client_link::channel_ptr client_link::connect() const {
-  const os::io_deadline until = remote::deadline_in(options_.connect_timeout);
+  const remote::io_deadline until = remote::deadline_in(options_.connect_timeout);
   os::private_fd socket;
   try {
-    socket = os::private_fd(os::connect_to(options_.address, until));
+    socket = os::private_fd(remote::connect_to(options_.address, until));
   } catch (const std::system_error& e) {
     if (e.code() != std::errc::timed_out) throw;
     throw_greeting(greeting::late, options_.address);
   }
   const remote::channel_limits limits = remote::limits_of(options_);
-  os::watch_peer(socket.get(), limits.stall);
+  remote::watch_peer(socket.get(), limits.stall);
   remote::session_keys keys;
   const greeting g = remote::greet_server(socket.get(), options_.key, crypto_, until, keys);
   if (g != greeting::done) throw_greeting(g, options_.address);
@@ -208,8 +208,8 @@ void client_link::exchange(detail::remote_verb verb, const detail::wire_writer& 
 }
 
 void client_link::await_reply(channel& c, message& m) const {
-  const os::io_deadline until =
-      options_.call_timeout ? remote::deadline_in(*options_.call_timeout) : os::no_deadline;
+  const remote::io_deadline until =
+      options_.call_timeout ? remote::deadline_in(*options_.call_timeout) : remote::no_deadline;
   switch (c.receive(m, until)) {
     case transfer::done:
       if (m.kind == message_kind::value || m.kind == message_kind::exception) return;

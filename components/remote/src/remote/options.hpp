@@ -6,9 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "os/net_socket.hpp"
 #include "procpool/remote.hpp"
 #include "remote/channel.hpp"
+#include "remote/net_socket.hpp"
 
 namespace procpool::remote {
 
@@ -23,7 +23,7 @@ channel_limits limits_of(const remote_server_options& options);
 channel_limits limits_of(const remote_client_options& options);
 
 // A year at most.
-os::io_deadline deadline_in(duration span) noexcept;
+io_deadline deadline_in(duration span) noexcept;
 
 struct welcome {
   session_id client{};

@@ -15,10 +15,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "os/net_socket.hpp"
 #include "os/private_fds.hpp"
 #include "procpool/detail/rpc/remote_crypto.hpp"
 #include "remote/handshake.hpp"
+#include "remote/net_socket.hpp"
 
 namespace procpool::remote {
 
@@ -60,9 +60,9 @@ class channel {
 
   transfer send(message_kind kind, detail::byte_span bytes) noexcept;
   // The first byte has to come by `first`. Throws std::bad_alloc.
-  transfer receive(message& m, os::io_deadline first);
+  transfer receive(message& m, io_deadline first);
 
-  void end() noexcept { os::end_stream(socket_.get()); }
+  void end() noexcept { end_stream(socket_.get()); }
   // The other side has hung up, or says something that it was not asked for.
   bool is_stale() const noexcept;
   void limit_messages(std::size_t bytes) noexcept { limits_.max_message = bytes; }
@@ -71,7 +71,7 @@ class channel {
  private:
   bool compute(const detail::mac_bytes& key, std::uint64_t number, detail::byte_span head,
                detail::byte_span bytes, detail::mac_bytes& mac) const noexcept;
-  os::io_deadline stall_from_now() const noexcept;
+  io_deadline stall_from_now() const noexcept;
 
   const os::private_fd socket_;
   const detail::remote_crypto& crypto_;

@@ -30,10 +30,10 @@ bool is_sound(const message_head& head) {
          head.kind <= static_cast<std::uint32_t>(message_kind::exception) && head.reserved == 0;
 }
 
-transfer meaning(os::io_end end) noexcept {
-  return end == os::io_end::done     ? transfer::done
-         : end == os::io_end::closed ? transfer::closed
-                                     : transfer::late;
+transfer meaning(io_end end) noexcept {
+  return end == io_end::done     ? transfer::done
+         : end == io_end::closed ? transfer::closed
+                                 : transfer::late;
 }
 
 }  // namespace
@@ -57,7 +57,7 @@ bool channel::compute(const mac_bytes& key, std::uint64_t number, byte_span head
   return crypto_.mac(key, parts, mac);
 }
 
-os::io_deadline channel::stall_from_now() const noexcept {
+io_deadline channel::stall_from_now() const noexcept {
   return std::chrono::steady_clock::now() + limits_.stall;
 }
 
@@ -76,27 +76,27 @@ transfer channel::send(message_kind kind, byte_span bytes) noexcept {
     std::memcpy(small.data(), &head, sizeof(head));
     if (!bytes.empty()) std::memcpy(small.data() + sizeof(head), bytes.data(), bytes.size());
     std::memcpy(small.data() + sizeof(head) + bytes.size(), mac.data(), mac.size());
-    return meaning(os::send_until(socket_.get(), byte_span(small).first(whole), stall_from_now()));
+    return meaning(send_until(socket_.get(), byte_span(small).first(whole), stall_from_now()));
   }
-  os::io_end end = os::send_until(socket_.get(), head_bytes, stall_from_now());
-  while (end == os::io_end::done && !bytes.empty()) {
+  io_end end = send_until(socket_.get(), head_bytes, stall_from_now());
+  while (end == io_end::done && !bytes.empty()) {
     const std::size_t now = std::min(step, bytes.size());
-    end = os::send_until(socket_.get(), bytes.first(now), stall_from_now());
+    end = send_until(socket_.get(), bytes.first(now), stall_from_now());
     bytes = bytes.subspan(now);
   }
-  if (end == os::io_end::done) end = os::send_until(socket_.get(), mac, stall_from_now());
+  if (end == io_end::done) end = send_until(socket_.get(), mac, stall_from_now());
   return meaning(end);
 }
 
-transfer channel::receive(message& m, os::io_deadline first) {
+transfer channel::receive(message& m, io_deadline first) {
   m.bytes.clear();
   message_head head;
   const auto head_bytes = std::as_writable_bytes(std::span(&head, 1));
-  os::io_end end = os::receive_until(socket_.get(), head_bytes.first(1), first);
-  if (end == os::io_end::done) {
-    end = os::receive_until(socket_.get(), head_bytes.subspan(1), stall_from_now());
+  io_end end = receive_until(socket_.get(), head_bytes.first(1), first);
+  if (end == io_end::done) {
+    end = receive_until(socket_.get(), head_bytes.subspan(1), stall_from_now());
   }
-  if (end != os::io_end::done) return meaning(end);
+  if (end != io_end::done) return meaning(end);
   if (!is_sound(head)) return transfer::forged;
   if (head.length > limits_.max_message) return transfer::too_long;
   while (m.bytes.size() < head.length) {
@@ -104,12 +104,12 @@ transfer channel::receive(message& m, os::io_deadline first) {
     const std::size_t now = std::min<std::size_t>(
         {static_cast<std::size_t>(head.length) - have, std::max(first_step, have), step});
     m.bytes.resize(have + now);
-    end = os::receive_until(socket_.get(), std::span(m.bytes).subspan(have), stall_from_now());
-    if (end != os::io_end::done) return meaning(end);
+    end = receive_until(socket_.get(), std::span(m.bytes).subspan(have), stall_from_now());
+    if (end != io_end::done) return meaning(end);
   }
   mac_bytes given{}, right{};
-  end = os::receive_until(socket_.get(), given, stall_from_now());
-  if (end != os::io_end::done) return meaning(end);
+  end = receive_until(socket_.get(), given, stall_from_now());
+  if (end != io_end::done) return meaning(end);
   if (!compute(receive_key_, received_++, head_bytes, m.bytes, right) ||
       !crypto_.equal(given, right)) {
     return transfer::forged;

@@ -15,8 +15,8 @@
 
 #include <string>
 
-#include "os/net_socket.hpp"
 #include "procpool/detail/rpc/remote_crypto.hpp"
+#include "remote/net_socket.hpp"
 
 namespace procpool::remote {
 
@@ -33,9 +33,9 @@ struct session_keys {
 };
 
 greeting greet_client(int socket, const std::string& key, const detail::remote_crypto& crypto,
-                      os::io_deadline until, session_keys& keys) noexcept;
+                      io_deadline until, session_keys& keys) noexcept;
 // The other side hung up after it had our proof: refused.
 greeting greet_server(int socket, const std::string& key, const detail::remote_crypto& crypto,
-                      os::io_deadline until, session_keys& keys) noexcept;
+                      io_deadline until, session_keys& keys) noexcept;
 
 }  // namespace procpool::remote

@@ -1,4 +1,4 @@
-#include "os/net_socket.hpp"
+#include "remote/net_socket.hpp"
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -15,7 +15,7 @@
 #include <system_error>
 #include <vector>
 
-namespace procpool::os {
+namespace procpool::remote {
 namespace {
 
 using namespace std::chrono_literals;
@@ -48,13 +48,13 @@ TEST_F(net_socket_test, addresses) {
 
 TEST_F(net_socket_test, a_file_that_a_dead_server_left) {
   {
-    const unique_fd first = listen_on(path());
+    const os::unique_fd first = listen_on(path());
     EXPECT_THROW(listen_on(path()), std::system_error);  // it is alive
   }
   EXPECT_TRUE(std::filesystem::exists(path()));
-  const unique_fd second = listen_on(path());
+  const os::unique_fd second = listen_on(path());
   const socket_file file = file_at(path());
-  const unique_fd client = connect_to(path(), in(30s));
+  const os::unique_fd client = connect_to(path(), in(30s));
   EXPECT_TRUE(accept_from(second.get()));
   EXPECT_FALSE(accept_from(second.get()));
   EXPECT_EQ(errno, EAGAIN);
@@ -67,8 +67,8 @@ TEST_F(net_socket_test, a_file_that_a_dead_server_left) {
 }
 
 TEST_F(net_socket_test, deadlines) {
-  const unique_fd server = listen_on("127.0.0.1:0");
-  const unique_fd client = connect_to(bound_address(server.get(), "127.0.0.1:0"), in(30s));
+  const os::unique_fd server = listen_on("127.0.0.1:0");
+  const os::unique_fd client = connect_to(bound_address(server.get(), "127.0.0.1:0"), in(30s));
   std::array<std::byte, 4> few{};
   EXPECT_EQ(receive_until(client.get(), few, in(20ms)), io_end::late);
   const std::string much(50'000'000, 'x');
@@ -87,8 +87,8 @@ int option(int socket, int level, int name) {
 
 // What the kernel does about a machine that has vanished.
 TEST_F(net_socket_test, peers_are_watched) {
-  const unique_fd server = listen_on("127.0.0.1:0");
-  const unique_fd client = connect_to(bound_address(server.get(), "127.0.0.1:0"), in(30s));
+  const os::unique_fd server = listen_on("127.0.0.1:0");
+  const os::unique_fd client = connect_to(bound_address(server.get(), "127.0.0.1:0"), in(30s));
   watch_peer(client.get(), 30s);
   EXPECT_EQ(option(client.get(), IPPROTO_TCP, TCP_NODELAY), 1);
   EXPECT_EQ(option(client.get(), SOL_SOCKET, SO_KEEPALIVE), 1);
@@ -96,15 +96,15 @@ TEST_F(net_socket_test, peers_are_watched) {
   EXPECT_EQ(option(client.get(), IPPROTO_TCP, TCP_KEEPINTVL), 5);
   EXPECT_EQ(option(client.get(), IPPROTO_TCP, TCP_KEEPCNT), 3);
   EXPECT_EQ(option(client.get(), IPPROTO_TCP, TCP_USER_TIMEOUT), 30'000);
-  const unique_fd local = listen_on(path());
+  const os::unique_fd local = listen_on(path());
   watch_peer(local.get(), 30s);  // nothing
 }
 
 // A queue that is full is waited for; a listener that is there again takes over.
 TEST_F(net_socket_test, a_server_that_lets_nobody_in) {
-  const unique_fd server = listen_on(path());
+  const os::unique_fd server = listen_on(path());
   ASSERT_EQ(listen(server.get(), 1), 0);
-  std::vector<unique_fd> waiting;
+  std::vector<os::unique_fd> waiting;
   try {
     for (int i = 0; i < 10; ++i) waiting.push_back(connect_to(path(), in(50ms)));
     FAIL();
@@ -117,4 +117,4 @@ TEST_F(net_socket_test, a_server_that_lets_nobody_in) {
 }
 
 }  // namespace
-}  // namespace procpool::os
+}  // namespace procpool::remote

@@ -21,7 +21,7 @@ void require(bool right, const char* what) {
 
 void check_common(const std::string& address, const std::string& key, std::size_t max_message,
                   duration stall) {
-  os::check_address(address);
+  remote::check_address(address);
   require(key.size() >= shortest_remote_key,
           "the key of a remote manager has 16 bytes at least: make_remote_key() makes one");
   require(max_message >= least_message, "max_message is below 1 KiB");
@@ -71,7 +71,7 @@ channel_limits limits_of(const remote_client_options& options) {
   return {options.max_message, in_milliseconds(options.stall_timeout)};
 }
 
-os::io_deadline deadline_in(duration span) noexcept {
+io_deadline deadline_in(duration span) noexcept {
   return std::chrono::steady_clock::now() +
          std::chrono::ceil<std::chrono::milliseconds>(std::clamp(span, duration(0), longest));
 }
