@@ -11,7 +11,6 @@
 #include "os/cpu_count.hpp"
 #include "os/limits.hpp"
 #include "os/thread_name.hpp"
-
 #include "procpool/errors.hpp"
 #include "procpool/outcome.hpp"
 #include "runtime/at_exit.hpp"

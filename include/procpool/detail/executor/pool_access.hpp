@@ -48,7 +48,7 @@ class PROCPOOL_EXPORT owned_pool {
  private:
   task_target target_;
   int uncaught_ = 0;                  // exceptions in flight when it was made
-  std::atomic<bool> let_go_ = false;  // shutdown({.wait = false}) was called
+  std::atomic<bool> released_ = false;  // shutdown({.wait = false}) was called
 };
 
 // Keeps a pool alive beyond its executor, for code that will submit more. After the executor is
