@@ -13,6 +13,7 @@
 // has rung by that as well; the sleep is bounded all the same.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -20,15 +21,45 @@
 #include <vector>
 
 #include "procpool/detail/executor/pool_access.hpp"
+#include "procpool/detail/shared/shared_object.hpp"
 #include "procpool/detail/task/callable.hpp"
 #include "procpool/detail/task/task_state.hpp"
 #include "procpool/export.hpp"
-#include "procpool/shared_array.hpp"
 
 namespace procpool::detail {
 
-// Whether all may begin, and for each place whether its task is there.
-using meeting_words = shared_array<std::uint32_t>;
+// Whether all may begin, and for each place whether its task is there: words in memory that the
+// caller shares with its tasks. A handle, which travels as an argument.
+class meeting_words {
+ public:
+  // Zeros. Throws what a shared_array throws.
+  explicit meeting_words(std::size_t count)
+      : object_(shared_object::create(count * sizeof(std::uint32_t))), count_(count) {}
+
+  std::uint32_t& operator[](std::size_t i) const noexcept {
+    return reinterpret_cast<std::uint32_t*>(object_.data())[i];
+  }
+  std::size_t size() const noexcept { return count_; }
+
+ private:
+  friend struct wire<meeting_words>;
+  explicit meeting_words(shared_object object) : object_(std::move(object)) {}
+
+  shared_object object_;
+  std::size_t count_ = 0;
+};
+
+// How many there are is for the caller to know: a task names its own place.
+template <>
+struct wire<meeting_words> : wire_composite<> {
+  static void put(wire_writer& writer, const meeting_words& words) { words.object_.put(writer); }
+  static meeting_words take(wire_reader& reader) {
+    meeting_words words(shared_object::take(reader, object_access::read_write));
+    words.count_ = words.object_.bytes() / sizeof(std::uint32_t);
+    return words;
+  }
+};
+
 enum class gate : std::uint32_t { closed = 0, open = 1, called_off = 2 };
 
 // In a task: blocks until the meeting is over. Throws std::runtime_error if it was called off.

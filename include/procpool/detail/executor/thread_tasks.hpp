@@ -12,44 +12,17 @@
 #include <memory>
 #include <optional>
 #include <ranges>
-#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "procpool/detail/codec/stored.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
 #include "procpool/detail/executor/thread_access.hpp"
+#include "procpool/detail/task/kept.hpp"
 #include "procpool/detail/task/task_call.hpp"
-#include "procpool/future.hpp"
 
 namespace procpool::detail {
-
-// As what an argument waits for its task. Text and spans are copied, as they are for processes,
-// unless the parameter is known and wants just what the caller has: a span of what it may change.
-template <class Parameter, class Arg>
-struct kept {
-  using stored = stored_t<Arg>;
-  static constexpr bool as_stored = std::is_void_v<Parameter> ||
-                                    std::is_same_v<Parameter, object_parameter> ||
-                                    std::is_convertible_v<stored, Parameter>;
-  static constexpr bool as_c_string = !as_stored && std::is_same_v<stored, std::string> &&
-                                      std::is_same_v<std::remove_cvref_t<Parameter>, const char*> &&
-                                      takes_rvalues<Parameter>;
-  using type = std::conditional_t<as_stored, stored,
-                                  std::conditional_t<as_c_string, c_string, std::decay_t<Arg>>>;
-
-  static type make(Arg&& arg) {
-    if constexpr (as_stored) {
-      return make_stored<Arg>(std::forward<Arg>(arg));
-    } else if constexpr (as_c_string) {
-      return c_string(std::string(arg));
-    } else {
-      return std::forward<Arg>(arg);
-    }
-  }
-};
 
 template <class Function, class Parameters, class Arguments>
 struct thread_call_does_not_fit {
@@ -276,28 +249,29 @@ struct thread_tasks {
     }
   }
 
-  // One future for each thread. Each has copies of its own.
   template <class F, class... Args>
-  static auto broadcast(const target& pool, const F& f, const Args&... args) {
+  using broadcast_result = typename body<F, const Args&...>::result_type;
+  // One task for each thread. Each has copies of its own.
+  template <class F, class... Args>
+  static std::vector<state_ptr> broadcast(const target& pool, const F& f, const Args&... args) {
     using types = body<F, const Args&...>;
     static_assert(types::check());
     static_assert((sizeof(broadcast_needs_copies<F>) + ... +
                    sizeof(broadcast_needs_copies<std::decay_t<Args>>)) != 0);
-    using future_type = future<typename types::result_type>;
-    std::vector<future_type> futures;
+    std::vector<state_ptr> tasks;
     if constexpr (types::ok() && std::is_copy_constructible_v<F> &&
                   (... && std::is_copy_constructible_v<std::decay_t<Args>>)) {
       using after = after_thread_meeting<F>;
       using task = thread_call<typename types::result_type, after, typename types::arguments>;
       thread_broadcast all(pool);
-      futures.reserve(all.places());
+      tasks.reserve(all.places());
       for (std::size_t i = 0; i < all.places(); ++i) {
         local_ptr one(new task(on_error_of(pool), after{all.point(), f}, types::keep(args...)));
-        futures.emplace_back(commit(pool, std::move(one), nullptr));
+        tasks.push_back(commit(pool, std::move(one), nullptr));
       }
       all.hold();
     }
-    return futures;
+    return tasks;
   }
 
   template <class F, class... Views>
