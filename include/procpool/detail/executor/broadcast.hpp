@@ -32,6 +32,7 @@ namespace procpool::detail {
 // caller shares with its tasks. A handle, which travels as an argument.
 class meeting_words {
  public:
+  meeting_words() noexcept = default;  // none
   // Zeros. Throws what a shared_array throws.
   explicit meeting_words(std::size_t count)
       : object_(shared_object::create(count * sizeof(std::uint32_t))), count_(count) {}
