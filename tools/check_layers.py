@@ -2,7 +2,8 @@
 """Includes point downwards: tools/check_layers.py [root]
 
 Fails on an include that points up or sideways in the layers, on a public header that includes
-something of src/, on a system header outside src/os, and on headers that include each other.
+something of src/, on a header of detail/ that includes a facade, on a system header outside src/os,
+and on headers that include each other.
 """
 
 import re
@@ -33,6 +34,10 @@ BELOW = {
                           'child', 'manager'},
 }
 
+# The public headers that detail/ may include: the types that facades and their parts both speak of.
+# All others are facades, made of what is in detail/.
+VOCABULARY = {'errors', 'export', 'options', 'outcome', 'stats', 'time'}
+
 # C headers that anyone may use: no system call is in them.
 HARMLESS = {
     'cxxabi.h',     # names of types and exceptions: the C++ runtime's own interface
@@ -59,6 +64,10 @@ def check_include(path, angled, name):
     """Why the file at this path may not include this, or None."""
     layer = layer_of(path)
     if name.startswith('procpool/'):
+        facade = re.fullmatch(r'procpool/(\w+)\.hpp', name)
+        if path.parts[:3] == ('include', 'procpool', 'detail') and facade \
+                and facade[1] not in VOCABULARY:
+            return 'detail/ includes a facade'
         return None
     target = name.split('/')[0]
     if target in BELOW and '/' in name and not angled:

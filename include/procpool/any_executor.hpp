@@ -10,6 +10,7 @@
 #include <memory>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "procpool/detail/executor/byte_tasks.hpp"
 #include "procpool/detail/executor/thread_tasks.hpp"
@@ -49,8 +50,12 @@ struct any_tasks {
   }
 
   template <class F, class... Args>
-  static auto broadcast(const target& to, F& f, const Args&... args) {
+  using broadcast_result = byte_tasks::broadcast_result<F, Args...>;
+  template <class F, class... Args>
+  static std::vector<state_ptr> broadcast(const target& to, F& f, const Args&... args) {
     if (to.threads == nullptr) return byte_tasks::broadcast<F, Args...>(to.bytes, f, args...);
+    static_assert(
+        std::is_same_v<broadcast_result<F, Args...>, thread_tasks::broadcast_result<F, Args...>>);
     return thread_tasks::broadcast<F, Args...>(*to.threads, f, args...);
   }
 

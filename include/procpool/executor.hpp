@@ -150,7 +150,12 @@ class basic_executor {
   template <class F = detail::overloaded_name, class... Args>
     requires detail::is_task<F>
   [[nodiscard]] auto broadcast(F f, Args&&... args) {
-    return Tasks::template broadcast<F, Args...>(target(), f, args...);
+    std::vector<future<typename Tasks::template broadcast_result<F, Args...>>> futures;
+    std::vector<detail::state_ptr> tasks =
+        Tasks::template broadcast<F, Args...>(target(), f, args...);
+    futures.reserve(tasks.size());
+    for (detail::state_ptr& task : tasks) futures.emplace_back(std::move(task));
+    return futures;
   }
 
  protected:

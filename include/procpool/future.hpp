@@ -175,11 +175,7 @@ class [[nodiscard]] future {
   }
   detail::task_status status() const { return state().status(); }
 
-  T take(detail::outcome_view o) {
-    const detail::state_ptr owner = std::move(state_);  // released at the end, also when it throws
-    if (o.error) std::rethrow_exception(std::move(o.error));
-    if constexpr (!std::is_void_v<T>) return detail::take_value<T>(o);
-  }
+  T take(detail::outcome_view o) { return detail::take_result<T>(std::move(state_), std::move(o)); }
 
   detail::state_ptr state_;
 };

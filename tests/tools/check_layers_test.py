@@ -22,6 +22,14 @@ class CheckLayers(PlantedTest):
         self.assert_caught('include/procpool/a.hpp', '#include "os/futex.hpp"\n',
                            'a public header includes src/')
 
+    def test_detail_includes_a_facade(self):
+        for name in ('"procpool/future.hpp"', '<procpool/map.hpp>'):
+            self.assert_caught('include/procpool/detail/task/a.hpp', f'#include {name}\n',
+                               'detail/ includes a facade')
+        self.assert_clean('include/procpool/detail/task/a.hpp',
+                          '#include "procpool/time.hpp"\n#include "procpool/detail/task/b.hpp"\n')
+        self.assert_clean('include/procpool/a.hpp', '#include "procpool/future.hpp"\n')
+
     def test_system_header_outside_os(self):
         for header in ('sys/mman.h', 'unistd.h', 'linux/futex.h'):
             self.assert_caught('src/worker/a.cpp', f'#include <{header}>\n',

@@ -13,6 +13,7 @@
 // before it has rung by that as well; the sleep is bounded all the same.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -20,15 +21,46 @@
 #include <vector>
 
 #include "procpool/detail/executor/pool_access.hpp"
+#include "procpool/detail/shared/shared_object.hpp"
 #include "procpool/detail/task/callable.hpp"
 #include "procpool/detail/task/task_state.hpp"
 #include "procpool/export.hpp"
-#include "procpool/shared_array.hpp"
 
 namespace procpool::detail {
 
-// Whether all may begin, and for each place whether its task is there.
-using rendezvous_words = shared_array<std::uint32_t>;
+// Whether all may begin, and for each place whether its task is there: words in memory that the
+// caller shares with its tasks. A handle, which travels as an argument.
+class rendezvous_words {
+ public:
+  rendezvous_words() noexcept = default;  // none
+  // Zeros. Throws what a shared_array throws.
+  explicit rendezvous_words(std::size_t count)
+      : object_(shared_object::create(count * sizeof(std::uint32_t))), count_(count) {}
+
+  std::uint32_t& operator[](std::size_t i) const noexcept {
+    return reinterpret_cast<std::uint32_t*>(object_.data())[i];
+  }
+  std::size_t size() const noexcept { return count_; }
+
+ private:
+  friend struct wire<rendezvous_words>;
+  explicit rendezvous_words(shared_object object) : object_(std::move(object)) {}
+
+  shared_object object_;
+  std::size_t count_ = 0;
+};
+
+// How many there are is for the caller to know: a task names its own place.
+template <>
+struct wire<rendezvous_words> : wire_composite<> {
+  static void put(wire_writer& writer, const rendezvous_words& words) { words.object_.put(writer); }
+  static rendezvous_words take(wire_reader& reader) {
+    rendezvous_words words(shared_object::take(reader, object_access::read_write));
+    words.count_ = words.object_.bytes() / sizeof(std::uint32_t);
+    return words;
+  }
+};
+
 enum class gate : std::uint32_t { closed = 0, open = 1, aborted = 2 };
 
 // In a task: blocks until the meeting is over. Throws std::runtime_error if it was called off.

@@ -17,7 +17,6 @@
 #include "procpool/detail/executor/pool_access.hpp"
 #include "procpool/detail/task/code_ref.hpp"
 #include "procpool/detail/task/thunks.hpp"
-#include "procpool/future.hpp"
 
 namespace procpool::detail {
 
@@ -107,31 +106,31 @@ struct byte_tasks {
     return pack<thunks<F, Args...>>(to, options, may_wait, f, args...);
   }
 
-  // One future for each worker; where tasks run in the caller, that is the one worker.
   template <class F, class... Args>
-  static auto broadcast(const target& to, F& f, const Args&... args) {
+  using broadcast_result = result<F, Args...>;
+  // One task for each worker; where tasks run in the caller, that is the one worker.
+  template <class F, class... Args>
+  static std::vector<state_ptr> broadcast(const target& to, F& f, const Args&... args) {
     // Of f itself, so that the compiler names it when something is wrong with it.
     using call = typename thunks<F, Args...>::call;
-    using future_type = future<typename call::result_type>;
-    std::vector<future_type> futures;
+    std::vector<state_ptr> tasks;
     if constexpr (call::is_valid) {
       if (to.pool == nullptr) {
-        futures.emplace_back(pack<thunks<F, Args...>>(to, nullptr, true, f, args...));
-        return futures;
+        tasks.push_back(pack<thunks<F, Args...>>(to, nullptr, true, f, args...));
+        return tasks;
       }
       const after_rendezvous<F> after{std::move(f)};
       rendezvous all(*to.pool);
       const auto start = [&](std::uint32_t place) {
-        return future_type(
-            pack<thunks<after_rendezvous<F>, const rendezvous_words&, std::uint32_t, Args...>>(
-                to, nullptr, true, after, all.words(), place, args...));
+        return pack<thunks<after_rendezvous<F>, const rendezvous_words&, std::uint32_t, Args...>>(
+            to, nullptr, true, after, all.words(), place, args...);
       };
-      futures.reserve(all.places());
-      for (std::uint32_t i = 0; i < all.places(); ++i) futures.push_back(start(i));
-      all.await_all([&](std::uint32_t i) -> task_state& { return *futures[i].native_state(); },
-                    [&](std::uint32_t i) { futures[i] = start(i); });
+      tasks.reserve(all.places());
+      for (std::uint32_t i = 0; i < all.places(); ++i) tasks.push_back(start(i));
+      all.await_all([&](std::uint32_t i) -> task_state& { return *tasks[i]; },
+               [&](std::uint32_t i) { tasks[i] = start(i); });
     }
-    return futures;
+    return tasks;
   }
 
   template <class F, class... Views>

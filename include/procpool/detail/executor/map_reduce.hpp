@@ -23,9 +23,10 @@
 #include <utility>
 #include <vector>
 
-#include "procpool/detail/executor/thread_tasks.hpp"
-#include "procpool/future.hpp"
-#include "procpool/map.hpp"
+#include "procpool/detail/executor/map_call.hpp"
+#include "procpool/detail/executor/map_feed.hpp"
+#include "procpool/detail/task/kept.hpp"
+#include "procpool/detail/task/outcome_value.hpp"
 
 namespace procpool::detail {
 
@@ -115,7 +116,6 @@ struct wire<pair_reducer<T, C>> : wire_composite<> {
 // One map_reduce, in the thread of its caller.
 template <class Tasks, class T, class F, class C, class... Views>
 class reduction {
-  using node_future = future<reduced<T>>;
   using chunk_task = chunk_reducer<T, F, C, stored_t<element_of<Views>>...>;
   using target = typename Tasks::target;
 
@@ -133,9 +133,9 @@ class reduction {
   // What has not started is not wanted if this ends early.
   ~reduction() {
     if (!home_.is_here()) return;
-    for (chunk& c : chunks_) c.value.cancel();
+    for (chunk& c : chunks_) c.task->cancel(false);
     for (node& n : nodes_) {
-      if (n.coming.valid()) n.coming.cancel();
+      if (n.task) n.task->cancel(false);
     }
   }
   reduction(const reduction&) = delete;
@@ -151,13 +151,13 @@ class reduction {
 
  private:
   struct chunk {
-    node_future value;
+    state_ptr task;
     std::size_t count = 0, bytes = 0;
   };
   struct node {
     std::size_t items = 0;
-    std::optional<T> value;  // or:
-    node_future coming;
+    std::optional<T> value;
+    state_ptr task;  // that makes the value; null where it is there
   };
   static constexpr std::index_sequence_for<Views...> all{};
 
@@ -204,15 +204,15 @@ class reduction {
   }
 
   template <class Lists, std::size_t... I>
-  node_future start(chunk_task task, Lists& items, std::index_sequence<I...>) {
-    return node_future(Tasks::template submit<chunk_task, std::tuple_element_t<I, Lists>...>(
-        to_, &options_.task, true, task, std::move(std::get<I>(items))...));
+  state_ptr start(chunk_task task, Lists& items, std::index_sequence<I...>) {
+    return Tasks::template submit<chunk_task, std::tuple_element_t<I, Lists>...>(
+        to_, &options_.task, true, task, std::move(std::get<I>(items))...);
   }
 
   void take_chunk() {
     chunk c = std::move(chunks_.front());
     chunks_.pop_front();
-    reduced<T> first = finish(c.value, c.count);
+    reduced<T> first = finish(std::move(c.task), c.count);
     sizer_.chunk_done(c.count, c.bytes, first.second);
     sizer_.taken(c.count);
     refill();  // before the workers have nothing to do
@@ -230,18 +230,20 @@ class reduction {
     T left = value_of(nodes_.back());
     task_type task{combine_};
     nodes_.back() = {items + nodes_.back().items, std::nullopt,
-                     node_future(Tasks::template submit<task_type, T, T>(
-                         to_, &options_.task, true, task, std::move(left), std::move(right)))};
+                     Tasks::template submit<task_type, T, T>(to_, &options_.task, true, task,
+                                                             std::move(left), std::move(right))};
   }
 
   T value_of(node& n) {
     if (n.value) return *std::move(n.value);
-    return finish(n.coming, 0).first;
+    return finish(std::move(n.task), 0).first;
   }
   // Of so many items that were not read yet.
-  reduced<T> finish(node_future& f, std::size_t items) {
-    if (!deadline_ || f.wait_until(*deadline_) == std::future_status::ready) return f.get();
-    f.cancel();
+  reduced<T> finish(state_ptr task, std::size_t items) {
+    if (!deadline_ || task->wait_until(&*deadline_)) {
+      return take_result<reduced<T>>(std::move(task));
+    }
+    task->cancel(false);
     give_up(items);
   }
   [[noreturn]] void give_up(std::size_t unread) const {

@@ -16,8 +16,9 @@
 
 #include "procpool/detail/executor/map_feed.hpp"
 #include "procpool/detail/executor/pipeline_tracker.hpp"
+#include "procpool/detail/task/outcome_value.hpp"
 #include "procpool/detail/task/task_call.hpp"
-#include "procpool/future.hpp"
+#include "procpool/errors.hpp"
 
 namespace procpool::detail {
 
@@ -228,12 +229,11 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
     refill();
     try {
       if (next->error) std::rethrow_exception(next->error);
-      future<Result> last(std::move(next->task));
       if constexpr (std::is_void_v<Result>) {
-        last.get();
+        take_result<Result>(std::move(next->task));
         this->current.emplace(next->index, std::monostate{});
       } else {
-        this->current.emplace(next->index, last.get());
+        this->current.emplace(next->index, take_result<Result>(std::move(next->task)));
       }
     } catch (...) {
       this->current.emplace(next->index, std::current_exception());

@@ -12,34 +12,10 @@
 
 #include "procpool/detail/codec/stored.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
+#include "procpool/detail/task/kept.hpp"
 #include "procpool/detail/task/task_call.hpp"
 
 namespace procpool::detail {
-
-// As what an argument waits for its task. Text and spans are copied, as they are for processes,
-// unless the parameter is known and wants just what the caller has: a span of what it may change.
-template <class Parameter, class Arg>
-struct kept {
-  using stored = stored_t<Arg>;
-  static constexpr bool as_stored = std::is_void_v<Parameter> ||
-                                    std::is_same_v<Parameter, object_parameter> ||
-                                    std::is_convertible_v<stored, Parameter>;
-  static constexpr bool as_c_string = !as_stored && std::is_same_v<stored, std::string> &&
-                                      std::is_same_v<std::remove_cvref_t<Parameter>, const char*> &&
-                                      takes_rvalues<Parameter>;
-  using type = std::conditional_t<as_stored, stored,
-                                  std::conditional_t<as_c_string, c_string, std::decay_t<Arg>>>;
-
-  static type make(Arg&& arg) {
-    if constexpr (as_stored) {
-      return make_stored<Arg>(std::forward<Arg>(arg));
-    } else if constexpr (as_c_string) {
-      return c_string(std::string(arg));
-    } else {
-      return std::forward<Arg>(arg);
-    }
-  }
-};
 
 template <class Function, class Parameters, class Arguments>
 struct thread_call_does_not_fit {

@@ -13,7 +13,6 @@
 #include <memory>
 #include <optional>
 #include <ranges>
-#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -23,7 +22,6 @@
 #include "procpool/detail/executor/thread_access.hpp"
 #include "procpool/detail/executor/thread_items.hpp"
 #include "procpool/detail/task/task_call.hpp"
-#include "procpool/future.hpp"
 
 namespace procpool::detail {
 
@@ -231,29 +229,29 @@ struct thread_tasks {
     }
   }
 
-  // One future for each thread. Each has copies of its own.
   template <class F, class... Args>
-  static auto broadcast(const target& pool, const F& f, const Args&... args) {
+  using broadcast_result = typename body<F, const Args&...>::result_type;
+  // One task for each thread. Each has copies of its own.
+  template <class F, class... Args>
+  static std::vector<state_ptr> broadcast(const target& pool, const F& f, const Args&... args) {
     using types = body<F, const Args&...>;
     static_assert(types::check());
     static_assert((sizeof(broadcast_needs_copies<F>) + ... +
                    sizeof(broadcast_needs_copies<std::decay_t<Args>>)) != 0);
-    using future_type = future<typename types::result_type>;
-    std::vector<future_type> futures;
+    std::vector<state_ptr> tasks;
     if constexpr (types::ok() && std::is_copy_constructible_v<F> &&
                   (... && std::is_copy_constructible_v<std::decay_t<Args>>)) {
       using after = after_thread_rendezvous<F>;
       using task = thread_call<typename types::result_type, after, typename types::arguments>;
       thread_broadcast all(pool);
-      futures.reserve(all.places());
+      tasks.reserve(all.places());
       for (std::size_t i = 0; i < all.places(); ++i) {
-        local_ptr one(
-            new task(on_error_of(pool), after{all.rendezvous(), f}, types::keep(args...)));
-        futures.emplace_back(commit(pool, std::move(one), nullptr));
+        local_ptr one(new task(on_error_of(pool), after{all.rendezvous(), f}, types::keep(args...)));
+        tasks.push_back(commit(pool, std::move(one), nullptr));
       }
       all.await_all();
     }
-    return futures;
+    return tasks;
   }
 
   template <class F, class... Views>

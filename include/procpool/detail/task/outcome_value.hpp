@@ -2,6 +2,7 @@
 // itself. A type that has no way to travel comes from this process only.
 #pragma once
 
+#include <exception>
 #include <type_traits>
 #include <utility>
 
@@ -26,6 +27,20 @@ T take_value(const outcome_view& o) {
   } else {
     throw_no_object();
   }
+}
+
+// The result of a task whose outcome was pinned: its value, or throws its error. The task is
+// released at the end, also when it throws.
+template <class T>
+T take_result([[maybe_unused]] const state_ptr owner, outcome_view o) {
+  if (o.error) std::rethrow_exception(std::move(o.error));
+  if constexpr (!std::is_void_v<T>) return take_value<T>(o);
+}
+// The same of any task; blocks until it is done.
+template <class T>
+T take_result(state_ptr task) {
+  const outcome_view o = task->wait_and_pin();
+  return take_result<T>(std::move(task), o);
 }
 
 }  // namespace procpool::detail
