@@ -1,6 +1,6 @@
-// The processor's cycle counter: what the policy of looking and sleeping measures with, since a
-// clock_gettime per task would cost as much as the task. Nothing that decides about a task's
-// outcome uses it: counters of different CPUs may differ.
+// The processor's cycle counter, for the decisions whether to spin or to sleep: a clock_gettime per
+// task would cost as much as the task. The outcome of a task never depends on it, since the
+// counters of different CPUs may differ.
 #pragma once
 
 #include <atomic>
@@ -32,7 +32,7 @@ inline std::uint64_t cycles() {
 #endif
 }
 
-// One turn of a loop that looks at memory another core will change.
+// One turn of a loop that spins on memory which another core will change.
 inline void relax() {
 #if defined(__x86_64__)
   _mm_pause();
@@ -41,24 +41,24 @@ inline void relax() {
 #endif
 }
 
-// Asks for the cache line of `p`, to be written soon. A hint: any address will do.
+// Prefetches the cache line of `p` for writing. A hint: any address is allowed.
 inline void prefetch_to_write(const void* p) {
 #if defined(__x86_64__)
-  // Compilers make this of __builtin_prefetch(p, 1) only for newer processors. Those that do not
-  // know it take it for a no-op.
+  // Compilers emit this for __builtin_prefetch(p, 1) only if newer processors are asked for; older
+  // processors execute it as a no-op.
   asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(p)));
 #else
   __builtin_prefetch(p, 1);
 #endif
 }
 
-// A full fence for a thread that has just made an atomic read-modify-write, of whatever order: on
-// x86 that was one already.
+// A full fence after an atomic read-modify-write of any order, which on x86 is a full fence
+// already.
 inline void fence_after_exchange() {
 #if defined(__x86_64__)
   asm volatile("" : : : "memory");
 #else
-  // seq_cst: the store before it, then the load after it, as in Dekker's algorithm
+  // seq_cst: the store before it is ordered before the load after it, as in Dekker's algorithm
   std::atomic_thread_fence(std::memory_order_seq_cst);
 #endif
 }

@@ -1,7 +1,6 @@
-// An object of which each process has one of its own, made when it is first asked for and never
-// destroyed (static objects use it to the very end). A process that was forked does not find the
-// one of the process that it is a copy of, whose mutexes may be held by threads that do not exist
-// in the copy, but gets a new one.
+// An object of which each process has its own. It is made at the first use and never destroyed,
+// since static objects use it to the very end. After a fork the child does not use the parent's
+// object, whose mutexes may be locked by threads that the child does not have, but makes a new one.
 //
 // Constant-initialized, and any thread may call the members: for objects of namespace scope.
 #pragma once
@@ -24,25 +23,25 @@ class per_process {
   per_process(const per_process&) = delete;
   per_process& operator=(const per_process&) = delete;
 
-  // Throws what the constructor of T throws; the next call tries once more.
+  // This process's object. Throws what the constructor of T throws; the next call tries again.
   T& get() {
     if (T* made = existing()) [[likely]]
       return *made;
     return make();
   }
-  // Null if it was not made yet.
+  // This process's object, or null if it was not made yet.
   T* existing() const noexcept {
-    // acquire: all of it, with its address
+    // acquire: the object, with its address
     const node* n = current_.load(std::memory_order_acquire);
     return n != nullptr && n->number == detail::this_parent_number() ? n->value : nullptr;
   }
-  // The latest one, which may be that of the process that this one was forked from; or null. In the
-  // constructor of T it is always that.
+  // The object that was made last, or null: this process's, or the one of the process that it was
+  // forked from. Within the constructor of T it is always the latter.
   T* latest() const noexcept {
     const node* n = current_.load(std::memory_order_acquire);
     return n != nullptr ? n->value : nullptr;
   }
-  // Whether it holds for this process's or for an inherited one.
+  // Whether the predicate holds for this process's object or for an inherited one.
   template <class Predicate>
   bool holds_for_any(Predicate predicate) const {
     for (const node* n = current_.load(std::memory_order_acquire); n != nullptr; n = n->older) {
@@ -60,14 +59,14 @@ class per_process {
 
   T& make() {
     const std::uint32_t number = detail::this_parent_number();
-    // Of another process it means nothing, whatever it says.
+    // A value of maker_ that is not ours is 0 or of a process that this one was forked from.
     const std::uint32_t ours = number << 1U | 1U;
     std::uint32_t seen = maker_.load(std::memory_order_relaxed);
     for (;;) {
       if (T* made = existing()) return *made;
       if (seen == ours) {
-        // Rare and short. A sleep, since a thread of high priority that only yields may keep the
-        // CPU from the one that makes it.
+        // Another thread makes the object: rare and short. Sleeps, since a thread of high priority
+        // that only yields may keep the CPU from that thread.
         std::this_thread::sleep_for(std::chrono::microseconds(50));
         seen = maker_.load(std::memory_order_relaxed);
       } else if (maker_.compare_exchange_weak(seen, ours, std::memory_order_acquire)) {
@@ -75,7 +74,7 @@ class per_process {
       }
     }
     const maker_scope scope{maker_};
-    if (T* made = existing()) return *made;  // between the look and the exchange
+    if (T* made = existing()) return *made;  // made between the check and the exchange
     auto n = std::make_unique<node>();
     n->number = number;
     n->value = new T;
@@ -87,7 +86,7 @@ class per_process {
 
   struct maker_scope {
     std::atomic<std::uint32_t>& maker;
-    // release: the next one finds what was made
+    // release: the next thread finds the object
     ~maker_scope() { maker.store(0, std::memory_order_release); }
   };
 
@@ -95,7 +94,7 @@ class per_process {
   std::atomic<std::uint32_t> maker_{0};
 };
 
-// A mutex that is free in a process that was forked, for state that the copy keeps.
+// A mutex that is unlocked in a forked child, for state that the child keeps.
 template <class Mutex>
 class CAPABILITY("mutex") per_process_lockable {
  public:

@@ -22,7 +22,7 @@ std::optional<std::string> read_whole_file(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-// The number behind a word at the begin of a line; 0 if it is not there.
+// The number that follows `word` at the begin of a line; 0 if there is no such line.
 std::uint64_t number_of(const std::string& text, const std::string& name) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {

@@ -1,5 +1,5 @@
-// How much memory this process could still get, without making the kernel kill somebody for it.
-// Any thread.
+// How much memory this process can still get before the kernel has to kill a process for it: reads
+// /proc/meminfo and the memory limits of the control groups below /sys/fs/cgroup. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -9,19 +9,19 @@
 
 namespace procpool::os {
 
-// From a function that reads a file (empty: not there): what the machine has available, with swap,
-// and what the control groups (v2, all ancestors that can be seen) leave of it. The largest u64
-// where nothing is known.
+// The smaller of what the machine has available, with swap, and what the control groups (v2, all
+// visible ancestors) allow; the largest u64 where nothing is known. `read_file` returns the text of
+// a file, or nothing if there is no such file.
 using text_reader = std::function<std::optional<std::string>(const std::string& path)>;
 std::uint64_t available_memory(const text_reader& read_file);
 
-// True if `bytes` are less than a sixteenth of that. Looks at the machine each time, which takes
-// some ten microseconds.
+// Whether `bytes` is less than a sixteenth of the available memory. Reads the files each time,
+// about 10 us.
 bool is_little_memory(std::uint64_t bytes) noexcept;
 
-// False if `bytes` are clearly more than there is. Looks again at the machine when a good part of
-// what it saw last has been asked for, so that small requests cost nothing. An estimate: others
-// allocate, too.
+// Returns false if `bytes` is clearly more than the available memory. Reads the files again only
+// when a good part of the amount last seen has been reserved, so that small requests cost nothing.
+// An estimate: other processes allocate, too.
 bool reserve_estimate(std::uint64_t bytes);
 
 }  // namespace procpool::os

@@ -48,7 +48,7 @@ void reset_signal_actions(fault_handlers faults) noexcept {
 }
 
 void use_default_signal_stack() noexcept {
-  // The alternate stack of the thread that forked: nobody will run handlers on it here.
+  // The alternate stack of the thread that forked is not used in the child.
   stack_t none{};
   none.ss_flags = SS_DISABLE;
   ::sigaltstack(&none, nullptr);

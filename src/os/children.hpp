@@ -1,4 +1,5 @@
-// Children of this process: their end, and the signal that announces it. noexcept, no allocation.
+// Children of this process: wraps waitid, kill, fork, and SIGCHLD with ppoll. noexcept, no
+// allocation.
 #pragma once
 
 #include <sys/types.h>
@@ -17,44 +18,47 @@ struct child_end {
   int status = 0;  // exit code or signal
 };
 
-// Reaps one dead child, if there is one, without waiting.
+// Reaps one dead child, if there is one. Does not wait.
 std::optional<child_end> reap_any() noexcept;
-// Waits until that child is dead, and reaps it. Empty when it is no child of ours (any more).
+// Waits until the child is dead, and reaps it. Empty if `pid` is no child of this process (any
+// more).
 std::optional<child_end> reap(pid_t pid) noexcept;
-// The same without waiting.
+// As reap(), but does not wait.
 std::optional<child_end> reap_if_dead(pid_t pid) noexcept;
-// After watch_children(): waits until that child (0: any child) is dead, and reaps it. False when
-// there is no such child, and at the end of the time: a process that may not be killed, or that is
-// frozen, keeps nobody.
+// Waits until the child (0: any child) is dead, and reaps it; only after watch_children(). Returns
+// false if there is no such child, or at `end`, so that a child that cannot be killed (frozen, or
+// in the kernel) does not block the caller for ever.
 bool reap_until(pid_t pid, std::chrono::steady_clock::time_point end) noexcept;
-// Whether orphans among the descendants become children of this process: process 1 of a container,
-// or a subreaper.
+// Whether orphans among the descendants become children of this process: it is process 1 of a
+// container, or a subreaper.
 bool adopts_orphans() noexcept;
 // Reaps the children of this process that are dead and have this name.
 void reap_zombies_named(const char* name) noexcept;
 
-// Only for a child that has not been reaped: its pid is still its own. kill_child: SIGKILL.
+// Sends SIGKILL, or `signal`. Only for a child that has not been reaped: until then its pid cannot
+// be reused.
 void kill_child(pid_t pid) noexcept;
 void signal_child(pid_t pid, int signal) noexcept;
 
-// From here on, poll_or_child_end() ends when a child has died, also if that happened before the
-// call. (Not by a signalfd: tools that stand between this process and its signals do not feed it.)
+// From this call on, poll_or_child_end() returns when a child has died, also if the child died
+// before poll_or_child_end() was called. (Uses a handler and no signalfd, which valgrind and
+// similar tools do not serve.)
 void watch_children() noexcept;
 // Negative max: no limit.
 void poll_or_child_end(std::span<poll_item> items,
                        std::chrono::milliseconds max = std::chrono::milliseconds(-1)) noexcept;
-// In a forked child: SIGCHLD means nothing again.
+// In a forked child: restores the default action of SIGCHLD.
 void stop_watching_children() noexcept;
 
-// SIGKILL to every live child of this process, by the kernel's own list; false if it has none
-// to give.
+// Sends SIGKILL to every live child of this process, as the kernel lists them in /proc; returns
+// false if the kernel has no such list.
 bool kill_all_children() noexcept;
 
 struct forked {
   pid_t pid = 0;  // 0 in the child
   int error = 0;
 };
-// fork() with its handlers, so that the C library is whole in the child.
+// fork() with the atfork handlers, so that the C library is usable in the child.
 forked fork_child() noexcept;
 
 }  // namespace procpool::os

@@ -1,5 +1,6 @@
-// Time as the whole library measures it: CLOCK_MONOTONIC, which all processes of one machine share,
-// so that a number of nanoseconds means the same in a parent and in its workers. Any thread.
+// The clock of the whole library: wraps clock_gettime(CLOCK_MONOTONIC), which all processes of one
+// machine share, so that a number of nanoseconds means the same in a parent and in its workers. Any
+// thread.
 #pragma once
 
 #include <chrono>

@@ -1,6 +1,7 @@
-// Starts a process that is nobody's child: it belongs to process 1 (or the nearest subreaper) from
-// its first moment. A wait loop of the user can neither see it, nor steal its status, nor hang on
-// it. noexcept, no allocation.
+// Starts a process that is not a child of this one: it belongs to process 1 (or the nearest
+// subreaper) from its first moment, so that a wait loop of the user's program can neither see it,
+// nor take its status, nor block on it. Wraps clone, vfork, fork and execve by way of a short-lived
+// middle process, which is reaped here. noexcept, no allocation.
 #pragma once
 
 #include <sys/types.h>
@@ -10,8 +11,8 @@
 namespace procpool::os {
 
 struct detached_process {
-  pid_t pid = 0;  // 0 also where a tool hides what the middle process wrote (valgrind)
-  int error = 0;  // an errno value; nothing was started then
+  pid_t pid = 0;  // 0 also under tools that hide what the middle process wrote (valgrind)
+  int error = 0;  // an errno value if no process was started
 };
 
 // Where the new process writes its own pid, as decimal digits padded with zeros.
@@ -22,18 +23,18 @@ struct exec_request {
   char* const* argv = nullptr;
   char* const* envp = nullptr;
   char* pid_text = nullptr;       // pid_digits characters within envp
-  int inherited_fd = -1;          // the only descriptor above 2 that the new program gets,
-  int further_fds[2] = {-1, -1};  // with these, where they are not -1
-  const char* folder = nullptr;   // where it starts, if that directory can be entered; null: here
+  int inherited_fd = -1;          // the descriptors above 2 that the new program inherits are this
+  int further_fds[2] = {-1, -1};  // one and these; -1: none
+  const char* folder = nullptr;   // its working directory; null, or not accessible: this process's
 };
 
 // The new program starts with /dev/null as standard input, default signal actions (SIGINT and
-// SIGQUIT ignored) and all signals blocked. Copies no page tables. Any thread, also while others
-// run.
+// SIGQUIT ignored) and all signals blocked. Copies no page tables. Any thread of a program with any
+// number of threads.
 detached_process spawn_detached(const exec_request& request) noexcept;
 
-// `child(argument)` runs in a copy of this process and must not return. One copy of the page tables
-// is made, not two. Only in a process with one thread.
+// Runs `child(argument)`, which must not return, in a copy of this process. The page tables are
+// copied once, although there are two new processes. Only in a process with one thread.
 detached_process fork_detached(void (*child)(void*), void* argument) noexcept;
 
 }  // namespace procpool::os

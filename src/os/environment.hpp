@@ -1,5 +1,6 @@
-// Environment variables, and what a process is told at its start. Reading is safe from any thread
-// as long as nobody changes the environment; take_variable() is for the very start of a process.
+// The environment and identity of this process: wraps environ, getauxval, prctl, readlink and
+// getxattr, and the dynamic loader's dladdr, dlinfo and dlsym. Reading is safe from any thread
+// while no thread changes the environment; take_variable() is for the start of a process only.
 #pragma once
 
 #include <string>
@@ -8,25 +9,25 @@
 
 namespace procpool::os {
 
-// What follows `prefix` ("NAME=") in the environment, and may be overwritten there; null if it is
-// not there.
+// The value that follows `prefix` ("NAME=") in the environment, where it may be overwritten; null
+// if there is none.
 char* find_variable(std::string_view prefix) noexcept;
 
-// Takes "NAME=..." out of the environment and gives what follows `prefix` ("NAME="); null if it is
-// not there. Moves pointers only: nothing is allocated or freed.
+// Removes "NAME=..." from the environment and returns the value that follows `prefix` ("NAME=");
+// null if there is none. Moves pointers only: nothing is allocated or freed.
 const char* take_variable(std::string_view prefix) noexcept;
 
-// Takes the entries for the dynamic loader out of the environment, and `prefix` off those that
-// begin with it. As take_variable: for the very start, nothing is allocated.
+// Removes the entries for the dynamic loader from the environment, and strips `prefix` from the
+// entries that begin with it. As take_variable: for the start of a process, nothing is allocated.
 void restore_loader_variables(std::string_view prefix) noexcept;
 
 std::vector<std::string> environment();
 
-// The process runs with other rights than its caller (set-user-id): its environment is not to be
-// believed.
+// Whether the process runs with other rights than its caller (set-user-id, capabilities): then its
+// environment cannot be trusted.
 bool has_elevated_rights() noexcept;
 
-// Whether that would be so in this program if this process executed it now.
+// Whether has_elevated_rights() would be true in `program` if this process executed it now.
 bool would_distrust_environment(const char* program) noexcept;
 
 // Whether /proc is mounted.
@@ -36,12 +37,12 @@ bool has_proc() noexcept;
 // start no threads.
 bool children_have_other_pid_namespace() noexcept;
 
-// What argv[0] was; it may be empty.
+// argv[0] as it was at the start; may be empty.
 std::string first_argument();
 
-// What to execute to run this very program again: /proc/self/exe, which holds even when the file
-// has been replaced; the program's path under a tool that runs it (valgrind), which that link leads
-// to; without /proc the name that it was executed by, if there is such a program.
+// The path to execute to run this program again: /proc/self/exe, which is right even when the file
+// has been replaced; under a tool (valgrind), to which that link leads, the path of the program;
+// without /proc the name that the program was executed by, if there is such a file.
 std::string program_file();
 
 // pthread_atfork, for the child only.

@@ -1,4 +1,4 @@
-// Files of the user, by path. Any thread.
+// Files of the user, by path: wraps open, fstat and fchdir. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct file_status {
 
 // Empty with errno set on failure. Does not wait for the other end of a pipe.
 unique_fd open_file(const char* path, bool writable) noexcept;
-// A handle of the working directory, and the way back to it. Empty, and false, with errno set on
+// A descriptor of the working directory, and fchdir() to one. Empty, and false, with errno set on
 // failure.
 unique_fd open_working_folder() noexcept;
 bool enter_folder(int fd) noexcept;

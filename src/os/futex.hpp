@@ -1,6 +1,7 @@
-// Waiting on a word of shared memory, across processes: never with FUTEX_PRIVATE_FLAG, which is why
-// std::atomic::wait cannot be used. Any thread of any process; never throws, never allocates.
-// A wake can die with the process that receives it, so every wait has an end and looks again.
+// Waiting on a word of shared memory, across processes: wraps futex, never with FUTEX_PRIVATE_FLAG,
+// which is why std::atomic::wait cannot be used. Any thread of any process; never throws, never
+// allocates. A wake-up is lost if the process that it has woken dies, so every wait has an end,
+// after which the caller checks the state again.
 #pragma once
 
 #include <atomic>
@@ -16,7 +17,7 @@ enum class futex_result {
   interrupted,  // a signal handler ran
 };
 
-// Sleeps while `word` is `expected`, for `max` at most (not at all when it is not positive).
+// Sleeps while `word` is `expected`, for `max` at most; does not sleep if `max` is not positive.
 futex_result futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
                         std::chrono::nanoseconds max) noexcept;
 // The same until a point of CLOCK_MONOTONIC (std::chrono::steady_clock), which does not drift when

@@ -1,5 +1,5 @@
-// Owner of one mmap()ed range. Movable; one object is used by one thread at a time, the bytes that
-// it maps by anybody.
+// Owner of one range of memory: wraps mmap, munmap and madvise. Movable; one object is used by one
+// thread at a time, the bytes by any thread.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,7 @@ class mapping {
   // Throws std::system_error.
   static mapping shared(int fd, std::uint64_t offset, std::size_t size,
                         access mode = access::read_write);
-  // The same for code that may not throw: empty with errno set.
+  // As shared(), for code that may not throw: empty with errno set.
   static mapping try_shared(int fd, std::uint64_t offset, std::size_t size,
                             access mode = access::read_write) noexcept;
 
@@ -46,10 +46,10 @@ class mapping {
     return std::exchange(data_, nullptr);
   }
 
-  // Processes forked from here on do not have the range: a process that a task leaves behind
-  // cannot write into slots that are somebody else's by then.
+  // MADV_DONTFORK: a process that a task forks, and that outlives the task, cannot write into slots
+  // that belong to other tasks by then.
   bool exclude_from_fork() const noexcept;
-  // N workers that dump core must not write the region N times.
+  // MADV_DONTDUMP: a core dump of each worker would contain the whole region.
   bool exclude_from_core() const noexcept;
 
  private:

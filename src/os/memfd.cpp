@@ -96,7 +96,7 @@ std::uint64_t allocated_bytes(int fd) noexcept {
 
 bool has_unwritten_page(int fd, std::uint64_t offset, std::uint64_t size) noexcept {
   const ::off_t hole = ::lseek(fd, static_cast<::off_t>(offset), SEEK_HOLE);
-  if (hole < 0) return errno == ENXIO;  // it begins behind the end of the file
+  if (hole < 0) return errno == ENXIO;  // the range begins after the end of the file
   return static_cast<std::uint64_t>(hole) < offset + size;
 }
 

@@ -1,4 +1,5 @@
-// The executable and the shared libraries that this process has loaded. Any thread.
+// The executable and the shared libraries that this process has loaded: wraps dl_iterate_phdr,
+// dlopen and stat. Any thread.
 #pragma once
 
 #include <cstddef>
@@ -20,10 +21,10 @@ struct module_info {
 std::optional<module_info> module_of(const void* address);
 std::vector<module_info> loaded_modules();
 
-// Counts up when a library is unloaded, after which its addresses may come to mean another. Cheap.
+// Grows when a library is unloaded, after which its addresses may belong to another one. Cheap.
 std::uint64_t unload_count() noexcept;
 
-// What tells two builds apart when they have no build id.
+// Tells two builds apart that have no build id.
 struct file_identity {
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
@@ -31,13 +32,13 @@ struct file_identity {
   std::int64_t mtime_ns = 0;
   friend bool operator==(const file_identity&, const file_identity&) = default;
 };
-// Of the module's file; all zero when it cannot be found.
+// The identity of the module's file; all zero if it cannot be found.
 file_identity identify(const module_info& module);
 
 // Whether this process has loaded the library with that file.
 bool is_loaded(const char* path) noexcept;
 
-// Loads a shared library for the rest of the process: nullopt, or the reason why not.
+// Loads a shared library, which stays loaded. Returns nullopt, or the reason for the failure.
 std::optional<std::string> load_library(const std::string& path);
 
 }  // namespace procpool::os

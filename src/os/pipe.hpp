@@ -1,5 +1,5 @@
-// A pipe: one message of a few bytes, or none at all and only the end of file counts. noexcept, no
-// allocation.
+// A pipe for one message of a few bytes, or for its end of file alone: wraps pipe2, read and write.
+// noexcept, no allocation.
 #pragma once
 
 #include <cstddef>
@@ -16,10 +16,10 @@ struct pipe_ends {
 // Both close-on-exec, blocking, 3 or above; empty with errno set on failure.
 pipe_ends try_make_pipe() noexcept;
 
-// All of it, in one piece (size at most PIPE_BUF): false when nobody reads. The caller has SIGPIPE
+// Writes all bytes at once (at most PIPE_BUF); false if there is no reader. The caller has SIGPIPE
 // blocked or ignored.
 bool write_pipe(int fd, const void* bytes, std::size_t size) noexcept;
-// Exactly `size` bytes: false at end of file.
+// Reads exactly `size` bytes; false at end of file.
 bool read_pipe(int fd, void* bytes, std::size_t size) noexcept;
 
 }  // namespace procpool::os

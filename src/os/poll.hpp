@@ -1,6 +1,6 @@
-// Waiting for descriptors: poll() with a deadline that holds across interruptions, and an epoll set
-// for those who give others one descriptor to wait on. noexcept, no allocation, but for event_set's
-// constructor.
+// Waiting for descriptors: wraps poll and ppoll, with a deadline that holds across interruptions,
+// and epoll, for callers that give the user one descriptor to wait on. noexcept, no allocation,
+// except for event_set's constructor.
 #pragma once
 
 #include <chrono>
@@ -30,15 +30,13 @@ struct poll_item {
 
 inline constexpr std::size_t max_poll_items = 8;
 
-// How many items are ready; 0 after `max`. Negative max: no limit. Signals do not end it, and where
-// the kernel refuses to look at the descriptors it does not come back early, either.
-PROCPOOL_COMPONENT_EXPORT int poll_items(std::span<poll_item> items,
-                                         std::chrono::milliseconds max) noexcept;
-PROCPOOL_COMPONENT_EXPORT poll_item poll_one(int fd, poll_for wanted,
-                                             std::chrono::milliseconds max) noexcept;
+// Returns how many items are ready; 0 after `max`. Negative max: no limit. Neither a signal nor a
+// poll() that the kernel refuses ends it early.
+PROCPOOL_COMPONENT_EXPORT int poll_items(std::span<poll_item> items, std::chrono::milliseconds max) noexcept;
+PROCPOOL_COMPONENT_EXPORT poll_item poll_one(int fd, poll_for wanted, std::chrono::milliseconds max) noexcept;
 
-// Waits with `mask` (a sigset_t) as the signal mask meanwhile; a signal that it lets through ends
-// the wait. Negative max: no limit.
+// Waits with `mask` (a sigset_t) as the signal mask; a signal that is not in the mask ends the
+// wait. Negative max: no limit.
 void poll_until_signal(std::span<poll_item> items, const void* mask,
                        std::chrono::milliseconds max = std::chrono::milliseconds(-1)) noexcept;
 
@@ -51,11 +49,12 @@ class event_set {
   // 0 or an errno value. A descriptor leaves the set when it is closed everywhere, so remove() it
   // first where processes may have been forked.
   int add(int fd) noexcept;
-  // The same, but once it is ready the next clear() ends that.
+  // As add(), but edge-triggered: clear() consumes its readiness.
   int add_once(int fd) noexcept;
   void clear() noexcept;
   void remove(int fd) noexcept;
-  // Without closing it: the program has, and the number may be another file's.
+  // Gives the descriptor up without closing it: the program has closed it, and its number may
+  // belong to another file.
   void forget() noexcept { static_cast<void>(epoll_.release().release()); }
 
  private:

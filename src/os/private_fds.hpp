@@ -1,6 +1,6 @@
-// The set of descriptors that are this library's own: a process that the user forks closes them, so
-// that it neither keeps pools alive nor disturbs them. Lock-free, fixed in size, and safe in a
-// child of a process with many threads. Any thread.
+// The set of this library's own descriptors. A process that the user's program forks closes them
+// (close), so that it neither keeps pools alive nor disturbs them. Lock-free, fixed in size, and
+// safe in a forked child of a process with many threads. Any thread.
 #pragma once
 
 #include <span>
@@ -15,12 +15,11 @@ namespace procpool::os {
 PROCPOOL_COMPONENT_EXPORT void add_private_fd(int fd) noexcept;
 PROCPOOL_COMPONENT_EXPORT void remove_private_fd(int fd) noexcept;
 
-// Closes all of them but `keep`, and forgets those closed. In a child, right after fork.
+// Closes all descriptors of the set but `keep`, and removes them. In a child, right after fork.
 void close_private_fds(std::span<const int> keep) noexcept;
 
-// A unique_fd that is in the set for as long as it lives. A program that closes descriptors which
-// it has not opened may close this one, and open another file that gets its number: that file is
-// never closed here.
+// A unique_fd that is in the set for as long as it exists. A program may close descriptors that it
+// has not opened, and then open another file with the same number: that file is never closed here.
 class private_fd {
  public:
   private_fd() noexcept = default;
@@ -39,7 +38,7 @@ class private_fd {
 
   int get() const noexcept { return fd_.get(); }
   explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
-  // False when the number is another file's now, or nobody's. Before Linux 6.9 event descriptors,
+  // False once the number belongs to another file, or to none. Before Linux 6.9 event descriptors,
   // epoll sets and pidfds cannot be told from each other.
   bool is_ours() const noexcept { return fd_ && identify_fd(fd_.get()) == id_; }
   void reset() noexcept {
@@ -48,7 +47,7 @@ class private_fd {
     if (!is_ours()) static_cast<void>(fd_.release());
     fd_.reset();
   }
-  // It is nobody's private descriptor from here on.
+  // Removes the descriptor from the set and returns it.
   [[nodiscard]] unique_fd release() noexcept {
     if (fd_) remove_private_fd(fd_.get());
     return std::move(fd_);

@@ -104,8 +104,8 @@ void act_by_default(int signal) noexcept {
   ::sigaddset(&one, signal);
   ::raise(signal);
   ::pthread_sigmask(SIG_UNBLOCK, &one, &before);
-  // Only a signal that stops the process leaves it here, when it goes on; or none, in a process
-  // group that cannot be stopped.
+  // The process gets here only if the signal has stopped it and SIGCONT continues it, or if its
+  // process group cannot be stopped.
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_DFL) {
     set_handler(signal);
@@ -117,8 +117,8 @@ void on_signal(int signal, siginfo_t* info, void*) {
   if (!is_worker() || is_own(signal, *info) || is_announced(signal) || !program_goes_on(signal)) {
     act_by_default(signal);
   } else if (signal == SIGTTOU || signal == SIGTTIN) {
-    // A write to the terminal would be begun again and raise it again, for ever. Ignored, it is
-    // carried out.
+    // A write to the terminal would be restarted and raise the signal again, for ever. When the
+    // signal is ignored, the write succeeds.
     struct sigaction ignore{};
     ignore.sa_handler = SIG_IGN;
     ::sigaction(signal, &ignore, nullptr);
@@ -129,7 +129,7 @@ void on_signal(int signal, siginfo_t* info, void*) {
 void set_handler(int signal) noexcept {
   struct sigaction action{};
   action.sa_sigaction = on_signal;
-  // SA_RESTART: system calls of tasks go on, as far as the system allows it.
+  // SA_RESTART: system calls of tasks are restarted, where the kernel can do that.
   action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   for (int other = 1; other <= SIGRTMAX; ++other) {
     if ((with_handler & signal_bit(other)) != 0) ::sigaddset(&action.sa_mask, other);
@@ -163,7 +163,7 @@ void follow_program(pid_t program, bool interrupts) noexcept {
 void adopt_signal_actions(const signal_actions& at_start) noexcept {
   worker = ::getpid();
   program_at_start = at_start;
-  // What process objects and pools end processes with is not ignored.
+  // The signals by which process objects and pools end processes are not ignored.
   const signal_set ignored = at_start.ignored & with_handler &
                              ~(signal_bit(SIGTERM) | signal_bit(SIGINT) | signal_bit(SIGQUIT));
   for (int signal = 1; signal <= SIGRTMAX; ++signal) {

@@ -1,19 +1,20 @@
-// What workers do about signals that the program gets as well: one for the whole process group, by
-// its terminal (hang-up, Ctrl-Z), or for the whole control group (systemd, docker stop). The
-// program decides: what it ignores or handles does not touch its workers, and where it has the
-// default action, its workers have that, too.
+// What workers do about signals that the program gets as well: signals to the whole process group,
+// by the terminal (hang-up, Ctrl-Z), or to the whole control group (systemd, docker stop). The
+// program decides: a signal that it ignores or handles does not affect its workers, and where it
+// has the default action, so have its workers. Wraps sigaction, pthread_sigmask and raise.
 //
-// A worker has a handler for each signal whose default action ends or stops a process, but for
-// faults. The handler asks what the program would do now, as /proc/<program>/status says, and
-// returns, or takes the default action. (A handler, so that programs that a task executes have
-// default actions.) What the program ignores when the worker starts is ignored, which executed
-// programs inherit, as under nohup; not so SIGTERM, which the program ends workers with.
+// A worker has a handler for each signal whose default action ends or stops a process, except for
+// faults. The handler reads in /proc/<program>/status what the program would do now, and returns or
+// takes the default action. (Handlers are reset in programs that a task executes, so these have the
+// default actions.) A signal that the program ignores when the worker starts is ignored in the
+// worker, too, and executed programs inherit that, as under nohup; except for SIGTERM, by which the
+// program ends workers.
 //
-// Default actions, whatever the program does:
-//   * a signal that a task sends to its own process, and timers of its own (alarm, timer_create);
+// The default action is taken, whatever the program does,
+//   * for a signal that a task sends to its own process, and for its timers (alarm, timer_create);
 //     but SIGPIPE and SIGXFSZ, which a failing write() sends, follow the program
 //   * in a process that a task forks
-//   * a signal that the program has announced in the worker's word, see accept_signals()
+//   * for a signal that the program has announced in the worker's word, see accept_signals()
 //
 // All functions but current_signal_actions() are async-signal-safe: no allocation, no locks.
 #pragma once

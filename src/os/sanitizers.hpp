@@ -1,4 +1,5 @@
-// Which sanitizer this library is built with: they have threads and handlers of their own.
+// Which sanitizer this library is built with: sanitizers have threads and signal handlers of their
+// own, and do not know some of the system calls here.
 #pragma once
 
 namespace procpool::os {

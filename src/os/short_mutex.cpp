@@ -8,20 +8,21 @@
 namespace procpool::os {
 namespace {
 
-constexpr int looks = 100;
+constexpr int spins = 100;
 constexpr std::chrono::seconds longest_sleep{1};
 
 }  // namespace
 
 void short_mutex::lock_slowly() noexcept {
-  for (int i = 0; i < looks; ++i) {
+  for (int i = 0; i < spins; ++i) {
     base::relax();
     // relaxed: try_lock decides
     if (state_.load(std::memory_order_relaxed) == free && try_lock()) return;
   }
-  // Whoever has slept takes it as wanted: others may sleep, too. acquire: as in try_lock
-  while (state_.exchange(wanted, std::memory_order_acquire) != free) {
-    futex_wait(state_, wanted, longest_sleep);
+  // A thread that has slept leaves the mutex contended: others may sleep, too. acquire: as in
+  // try_lock
+  while (state_.exchange(contended, std::memory_order_acquire) != free) {
+    futex_wait(state_, contended, longest_sleep);
   }
 }
 

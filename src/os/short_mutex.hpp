@@ -1,8 +1,17 @@
-// A mutex of one process for sections of some dozen instructions, which threads enter millions of
-// times a second: taking and leaving it are one atomic operation each, in place. A thread that
-// finds it taken looks for a moment, since its owner is about to leave, and then sleeps.
+// A mutex between the threads of one process, for critical sections of some dozen instructions that
+// are entered millions of times a second: locking and unlocking are one inline atomic operation
+// each, where std::mutex calls into the C library. A thread that finds it locked spins for a
+// moment, and then sleeps in futex.
 //
-// Like std::mutex it is not recursive, and belongs to the thread that has it. Between threads only.
+//   state_ before -> after | by
+//   -----------------------+---------------------------------------------------------------------
+//   free      -> locked    | lock(), try_lock(): uncontended
+//   any       -> contended | lock() before and after it sleeps: other threads may sleep, too; if
+//                          | the state was free, the thread has the mutex
+//   locked    -> free      | unlock()
+//   contended -> free      | unlock(), then a wake for one thread
+//
+// Not recursive; the thread that locks it unlocks it.
 #pragma once
 
 #include <atomic>
@@ -25,13 +34,13 @@ class CAPABILITY("mutex") short_mutex {
   }
   bool try_lock() noexcept TRY_ACQUIRE(true) {
     std::uint32_t expected = free;
-    // acquire: what the last owner has done
-    return state_.compare_exchange_strong(expected, taken, std::memory_order_acquire,
+    // acquire: what the previous owner has written
+    return state_.compare_exchange_strong(expected, locked, std::memory_order_acquire,
                                           std::memory_order_relaxed);
   }
   void unlock() noexcept RELEASE() {
     // release: for the next owner
-    if (state_.exchange(free, std::memory_order_release) == wanted) [[unlikely]] {
+    if (state_.exchange(free, std::memory_order_release) == contended) [[unlikely]] {
       wake_one();
     }
   }
@@ -41,7 +50,7 @@ class CAPABILITY("mutex") short_mutex {
   void lock_slowly() noexcept ACQUIRE() NO_THREAD_SAFETY_ANALYSIS;
   void wake_one() noexcept;
 
-  static constexpr std::uint32_t free = 0, taken = 1, wanted = 2;  // wanted: somebody may sleep
+  static constexpr std::uint32_t free = 0, locked = 1, contended = 2;
   std::atomic<std::uint32_t> state_{free};
 };
 

@@ -1,6 +1,7 @@
-// Messages between processes: a SOCK_SEQPACKET pair, which keeps message borders, reports the end
-// of the peer, and carries file descriptors. All functions but make_socket_pair() are noexcept and
-// do not allocate, so that the fork server can use them; they return -errno on failure.
+// Messages between processes: wraps socketpair, sendmsg and recvmsg for SOCK_SEQPACKET, which keeps
+// message borders, reports the end of the peer, and carries descriptors (SCM_RIGHTS). Functions are
+// noexcept and do not allocate, so that the fork server can use them, except for those that say
+// that they throw; they return -errno on failure.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +20,7 @@ struct socket_pair {
 
 // Both ends close-on-exec, blocking, 3 or above. Throws std::system_error.
 socket_pair make_socket_pair();
-// The same for code that may not throw: empty with errno set.
+// As make_socket_pair(), for code that may not throw: empty with errno set.
 socket_pair try_make_socket_pair() noexcept;
 
 enum class blocking { no, yes };
@@ -33,13 +34,13 @@ struct received_message {
   std::ptrdiff_t size = 0;  // bytes; 0 when the peer is gone; -errno on failure
   std::size_t fd_count = 0;
   unique_fd fds[max_message_fds];
-  // Descriptors came that could not be taken: this process has no free one, or there were more than
-  // max_message_fds. None is given then; the bytes are.
+  // The message had descriptors that could not be received: this process has no free one, or there
+  // were more than max_message_fds. Then none is returned, but the bytes are.
   bool fds_lost = false;
 };
 
-// A stream of bytes whose reader is told which process wrote what. Writing to it is like writing to
-// a pipe: it blocks while the reader is behind.
+// A stream of bytes whose reader learns which process wrote them (SCM_CREDENTIALS). Writing blocks
+// while the buffer is full, as with a pipe.
 struct signed_stream {
   unique_fd reader;
   unique_fd writer;
@@ -47,12 +48,12 @@ struct signed_stream {
 // Both ends close-on-exec, 3 or above; the reader does not block. Throws std::system_error.
 signed_stream make_signed_stream();
 struct signed_bytes {
-  std::size_t size = 0;  // 0: nothing is there now
+  std::size_t size = 0;  // 0: there are no bytes now
   int pid = 0;           // of the process that wrote them, also if it is dead by now
 };
 signed_bytes read_signed(int reader, std::span<char> buffer) noexcept;
 
-// Receives one message; one that is longer than `buffer` is -EMSGSIZE.
+// Receives one message; -EMSGSIZE if it is longer than `buffer`.
 received_message receive_message(int socket, std::span<std::byte> buffer, blocking mode) noexcept;
 
 }  // namespace procpool::os

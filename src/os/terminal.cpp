@@ -37,7 +37,8 @@ void write_stderr(std::string_view text) noexcept {
 namespace {
 
 // Standard error without waiting. poll() promises room for PIPE_BUF bytes in a pipe, but in a
-// terminal for one: that is opened once more, so that others who have it open do not see the flag.
+// terminal for one: that is opened once more, so that other processes that have it open do not see
+// the flag.
 class patient_stderr {
  public:
   patient_stderr() noexcept {

@@ -1,4 +1,5 @@
-// Standard error: as a terminal, and for what others have written. Any thread.
+// Standard error, as a terminal and for output of other processes: wraps isatty, ioctl(TIOCGWINSZ)
+// and write. Any thread.
 #pragma once
 
 #include <cstddef>
@@ -7,11 +8,11 @@
 namespace procpool::os {
 
 bool stderr_is_terminal() noexcept;
-// Columns of the terminal; 80 when not known.
+// Columns of the terminal; 80 if unknown.
 int terminal_columns() noexcept;
 void write_stderr(std::string_view text) noexcept;
-// As much of it as goes without waiting: how many bytes; all of them, too, when nobody can have
-// them (closed, or nobody reads). Raises no SIGPIPE.
+// Writes as many bytes as it can without blocking, and returns their number; all if they can reach
+// no reader any more (standard error is closed, or a pipe without readers). Raises no SIGPIPE.
 std::size_t try_write_stderr(std::string_view text) noexcept;
 
 }  // namespace procpool::os

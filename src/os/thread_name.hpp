@@ -1,4 +1,4 @@
-// The name under which a thread is shown by debuggers, ps and top.
+// The name under which debuggers, ps and top show a thread: wraps pthread_setname_np.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@ namespace procpool::os {
 
 inline constexpr std::size_t longest_thread_name = 15;
 
-// Of the calling thread; cut off behind the longest one that the system takes.
+// Names the calling thread; a longer name is cut off.
 PROCPOOL_COMPONENT_EXPORT void name_this_thread(const std::string& name) noexcept;
 
 }  // namespace procpool::os

@@ -1,5 +1,6 @@
-// Owner of a file descriptor. Like std::unique_ptr it may be moved between threads, but one object
-// is used by one thread at a time. Never throws, never allocates: also used in the fork server.
+// Owner of a file descriptor: wraps close and fcntl(F_DUPFD_CLOEXEC). Like std::unique_ptr it may
+// be moved between threads, but one object is used by one thread at a time. Never throws, never
+// allocates: the fork server uses it, too.
 #pragma once
 
 #include <utility>
@@ -8,8 +9,8 @@
 
 namespace procpool::os {
 
-// close(2) without a retry: on Linux the descriptor is gone even when close reports EINTR.
-// Keeps errno, so that it may stand between a failed call and the report of it.
+// close() without a retry: on Linux the descriptor is closed even when close() reports EINTR. Keeps
+// errno, so that it may be called between a failed call and its error message.
 PROCPOOL_COMPONENT_EXPORT void close_fd(int fd) noexcept;
 
 class unique_fd {
@@ -34,14 +35,14 @@ class unique_fd {
   int fd_ = -1;
 };
 
-// Moves a descriptor to 3 or above. A program may run with 0, 1 or 2 closed; whatever it prints
-// would then go into our sockets and regions. Empty with errno set when no descriptor is left.
+// Moves a descriptor to 3 or above. A program may run with 0, 1 or 2 closed, and its output would
+// otherwise go into sockets and regions of this library. Empty with errno set on failure.
 PROCPOOL_COMPONENT_EXPORT unique_fd above_stdio(unique_fd fd) noexcept;
 
 // A copy of `fd`: close-on-exec, 3 or above. Empty with errno set on failure.
 unique_fd duplicate_fd(int fd) noexcept;
 
-// What /proc/self/fd counts; for checks that nothing leaks. -1 without /proc.
+// The number of entries of /proc/self/fd, for leak checks; -1 without /proc.
 int open_fd_count() noexcept;
 
 }  // namespace procpool::os

@@ -6,8 +6,8 @@
 //   count, 0 -> count + 1, 1     | any, CAS| set(); then a wake for all waiters, if there are any
 //   count, 1 -> count, 1         | any     | set() again: only the wake
 //   count, b -> count, 0         | any     | clear()
-//   count, b: b = 1, or differs  | waiter  | wait() returns
-//   from the state at its begin  |         |
+//
+// wait() returns when bit 0 is 1, or the state differs from the one at its begin.
 //
 // Each change is one atomic operation, so a death leaves nothing half done but a lost wake, which
 // costs the waiters the rest of their slice.

@@ -18,19 +18,19 @@ namespace {
 constexpr int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
 constexpr std::size_t stack_size = std::size_t{64} << 10;
 constexpr int most_frames = 32;
-// Code of a process that is broken runs here: if it does not come to an end, this ends it.
+// The handler runs in a damaged process: if it does not return in time, SIGALRM ends the process.
 constexpr unsigned alarm_seconds = 2;
 
-// One process is traced, and it dies once: no locks, nothing is given back.
+// One process is traced, and it dies once, so there are no locks and nothing is freed.
 char* out = nullptr;
 std::size_t room = 0;
 std::atomic<std::uint32_t>* out_length = nullptr;
 pid_t traced = 0;
-std::uintptr_t outermost = 0;  // frames above this are of whoever asked for traces
+std::uintptr_t outermost = 0;  // frames above this belong to the caller of trace_crashes()
 std::atomic<bool> dying{false};
 
 struct frame {
-  std::uintptr_t address = 0;  // inside of the call, not behind it
+  std::uintptr_t address = 0;  // inside the call instruction, not the return address
   std::uintptr_t offset = 0;   // in the file
   bool in_file = false;
   std::size_t path_begin = 0, path_size = 0;  // in `out`, once it is there
@@ -47,7 +47,7 @@ _Unwind_Reason_Code note_frame(_Unwind_Context* context, void* argument) {
   int faulted = 0;
   const std::uintptr_t ip = _Unwind_GetIPInfo(context, &faulted);
   if (ip == 0) return _URC_END_OF_STACK;
-  // What came before the frame that a signal interrupted is this handler.
+  // The frames before the one that the signal has interrupted are those of the handler.
   if (faulted != 0) t.count = 0;
   if (_Unwind_GetCFA(context) > outermost) return _URC_END_OF_STACK;
   if (t.count == most_frames) return _URC_END_OF_STACK;
@@ -156,12 +156,13 @@ void write_trace() {
     fits = fits && writer.put("+0x", 3) &&
            writer.put_number(f.in_file ? f.offset : f.address, 16) && writer.put("\n", 1);
     if (!fits) break;
-    // Line by line: what is complete is there, whatever happens next.
+    // After each line, so that complete lines are there if the handler itself faults.
     out_length->store(static_cast<std::uint32_t>(writer.size()), std::memory_order_release);
   }
 }
 
-// SA_RESETHAND: from here on the signal does what it does without us, when it comes again.
+// Installed with SA_RESETHAND: when the signal is raised again, its default action ends the
+// process.
 void on_fault(int signal) {
   const int saved = errno;
   if (::getpid() == traced && !dying.exchange(true)) {
@@ -176,7 +177,7 @@ void on_fault(int signal) {
     write_trace();
     ::alarm(0);
   }
-  // Blocked until this returns, then it ends the process where it faulted.
+  // The signal is blocked until the handler returns, and then ends the process where it faulted.
   ::raise(signal);
   errno = saved;
 }
@@ -190,7 +191,7 @@ void trace_crashes(char* text, std::size_t capacity, std::atomic<std::uint32_t>&
   out_length = &length;
   traced = ::getpid();
   outermost = reinterpret_cast<std::uintptr_t>(__builtin_dwarf_cfa());
-  // A stack that has overflown has no room for a handler.
+  // A handler cannot run on a stack that has overflowed.
   stack_t current{};
   if (::sigaltstack(nullptr, &current) == 0 && (current.ss_flags & SS_DISABLE) != 0) {
     void* memory = ::mmap(nullptr, stack_size, PROT_READ | PROT_WRITE,
@@ -202,7 +203,7 @@ void trace_crashes(char* text, std::size_t capacity, std::atomic<std::uint32_t>&
       ::sigaltstack(&own, nullptr);
     }
   }
-  // The unwinder finds its tables now, where it may allocate.
+  // The first call of the unwinder allocates its tables: here, not in the handler.
   trace first;
   _Unwind_Backtrace(note_frame, &first);
   for (const int signal : signals) {

@@ -1,13 +1,15 @@
-// Where a process was when a fault ended it: a handler for SIGSEGV, SIGBUS, SIGILL, SIGFPE,
-// SIGABRT, SIGTRAP and SIGSYS that writes the calls that were under way to memory which outlives
-// the process, and then lets the signal do what it does.
+// Records where a process was when a fault ended it: installs, by sigaction and sigaltstack, a
+// handler for SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP and SIGSYS, which unwinds the stack
+// (_Unwind_Backtrace), finds the files in /proc/self/maps, writes a trace to memory that outlives
+// the process, and then raises the signal again with its default action.
 //
 //   trace := frame*       frame := module "+0x" offset-in-the-file "\n"
-//   module is a path, or "#n" for that of frame n, counted from 0; "?" where code is in no file,
-//   and then the offset is the address. The frame that faulted is the first one, and the last is
-//   what the caller of trace_crashes() called.
 //
-// The handler calls nothing that could wait for a lock or allocate.
+//   module: a path; "#n" for the path of frame n, counted from 0; or "?" for code that is in no
+//   file, with the address instead of the offset. The first frame is the one that faulted, the last
+//   is the function that the caller of trace_crashes() has called.
+//
+// The handler allocates nothing and takes no lock.
 #pragma once
 
 #include <atomic>
@@ -16,10 +18,10 @@
 
 namespace procpool::os {
 
-// For this process's calling thread and those that it starts later; their stack overflows too, if
-// they have an alternate stack, as the calling thread gets here. A signal that has a handler
-// already keeps it. `text` and `length` stay valid for the life of the process; a process that is
-// forked from this one writes nothing. Call once. Does nothing where a sanitizer has handlers.
+// For all threads of this process. A stack overflow is traced in threads that have an alternate
+// stack; the calling thread gets one here. A signal that already has a handler keeps it. `text` and
+// `length` stay valid until the process ends; a process that is forked from this one writes
+// nothing. Call once. Does nothing where a sanitizer has its own handlers.
 void trace_crashes(char* text, std::size_t capacity, std::atomic<std::uint32_t>& length) noexcept;
 
 }  // namespace procpool::os

@@ -1,5 +1,5 @@
-// Names of functions from the symbol table of an ELF file: what a debugger would say without debug
-// information. Any thread; reads the file, so it may block.
+// Names of functions from the symbol table of an ELF file, as a debugger shows them without debug
+// information: wraps open and pread. Any thread; may block while it reads the file.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ struct symbol {
       0;  // as linked: what addr2line and nm call it; 0 if the file is no ELF file
 };
 
-// Of the code at an offset of the file. The file is not trusted: anything that makes no sense in it
-// is as if it were not there.
+// The function that contains the code at an offset of the file. The file is not trusted: invalid
+// parts of it are ignored.
 symbol find_symbol(const std::string& path, std::uint64_t file_offset);
 
 }  // namespace procpool::os
