@@ -22,6 +22,7 @@
 
 #include "procpool/detail/executor/map_feed.hpp"
 #include "procpool/detail/task/completion_set.hpp"
+#include "procpool/future.hpp"
 #include "procpool/outcome.hpp"
 
 namespace procpool {
@@ -130,8 +131,11 @@ class [[nodiscard("dropping the results cancels the map: use for_each")]] map_re
   outcome_range outcomes() & { return outcome_range(source_.get()); }
   outcome_range outcomes() && { return outcome_range(std::move(source_)); }
 
-  // Cancels what has not started and ends the range.
-  void cancel() { source_->cancel(); }
+  // Cancels what has not started and ends the range. With kill_running also what runs: the workers
+  // of those items are killed and replaced, also those of items that a timeout has left running.
+  void cancel(cancel_mode mode = cancel_mode::pending) {
+    source_->cancel(mode == cancel_mode::kill_running);
+  }
   // Items whose number is known beforehand; empty for single-pass and infinite input.
   std::optional<std::size_t> total() const { return source_->total(); }
 

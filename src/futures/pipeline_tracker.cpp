@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "futures/completion_hub.hpp"
+#include "procpool/detail/executor/map_feed.hpp"
 #include "procpool/errors.hpp"
 #include "runtime/fork_gate.hpp"
 #include "threads/thread_pool.hpp"
@@ -97,21 +98,20 @@ std::optional<pipeline_item> pipeline_line::next(const time_point* deadline) {
     std::chrono::nanoseconds left = longest_sleep;
     if (deadline != nullptr) left = std::min(left, parent::time_until(*deadline));
     if (left <= left.zero()) {
-      throw timeout_error("the pipeline did not finish in time: what " +
-                          std::to_string(members_->flying.size() + members_->settled.size()) +
-                          " items still had to do is cancelled");
+      throw timeout_error("the pipeline did not finish in time: " +
+                          unfinished_items(members_->flying.size() + members_->settled.size(), ""));
     }
     members_->changed.wait_for(lock, left, [&] { return members_->take(taken); });
   }
   return std::move(taken.front());
 }
 
-void pipeline_line::cancel() noexcept {
+void pipeline_line::cancel(bool kill_running) noexcept {
   std::list<node> settled;  // freed without the mutex
   std::unique_lock lock(members_->mutex);
   members_->cancelled = true;
   for (node& item : members_->flying) {
-    if (item.task && !item.done) item.task->cancel(false);
+    if (item.task && !item.done) item.task->cancel(kill_running);
   }
   settled.swap(members_->settled);
   // One that is there may wait for room, and what was cancelled has made some. On the callback

@@ -389,9 +389,9 @@ bool is_here(const task_target& to) noexcept {
 void throw_unusable(bool inherited) {
   if (!inherited) {
     throw nested_use_error(
-        "this executor was made in a task, or in a process that a task has forked, where executors "
-        "do nothing: only the program itself has workers and threads; return what is to be done to "
-        "the program, which submits it");
+        "executors can neither be made nor used inside a task (this one was made there, or in a "
+        "process that a task has forked): only the program itself has workers and threads; return "
+        "what is to be done to the program, which submits it");
   }
   if (runtime::current_role() == runtime::process_role::parent) {
     throw nested_use_error(
@@ -399,9 +399,8 @@ void throw_unusable(bool inherited) {
         "threads are not here: make a new executor in this process");
   }
   throw nested_use_error(
-      "this executor belongs to another process, and tasks cannot use it: return what is to be "
-      "done "
-      "to the program, which submits it");
+      "executors cannot be used inside a task, and this one belongs to the program, whose workers "
+      "and threads are not here: return what is to be done to the program, which submits it");
 }
 
 pool_ref::pool_ref(pool_options options, run_in where) : uncaught_(std::uncaught_exceptions()) {
