@@ -47,25 +47,37 @@ template <class T>
 inline constexpr bool can_nest =
     std::is_class_v<T> && !std::is_final_v<T> && !std::is_base_of_v<std::nested_exception, T>;
 
-// A T that came from a worker, with another exception nested in it: the current exception of the
-// thread that constructs it.
+}  // namespace procpool::detail
+
+namespace procpool {
+
+// What the typeid of a rebuilt exception names: a T that was thrown in a task, and here is rethrown
+// with another exception nested in it, the one that is handled where it is constructed. Catch T.
 template <class T>
-class rebuilt_exception final : public T, public std::nested_exception {
+class from_task final : public T, public std::nested_exception {
  public:
-  explicit rebuilt_exception(T&& original) : T(std::move(original)) {}
+  explicit from_task(T&& original) : T(std::move(original)) {}
 };
 
-// The same, with the what() of the original, whatever T's constructor makes of a text.
+// The same for types that travel as their text: it says what the original said, whatever T's
+// constructor makes of it.
 template <class T>
-class rebuilt_with_text final : public T, public std::nested_exception {
+  requires(std::is_base_of_v<std::exception, T> &&
+           !detail::can_travel<T, detail::bound_for::parent>())
+class from_task<T> final : public T, public std::nested_exception {
  public:
-  rebuilt_with_text(T&& original, const std::string& what)
+  explicit from_task(T&& original) : from_task(std::move(original), original.what()) {}
+  from_task(T&& original, const std::string& what)
       : T(std::move(original)), what_(std::make_shared<const std::string>(what)) {}
   const char* what() const noexcept override { return what_->c_str(); }
 
  private:
   std::shared_ptr<const std::string> what_;  // shared, as copies of an exception must not throw
 };
+
+}  // namespace procpool
+
+namespace procpool::detail {
 
 // The exception that `make` returns, constructed while `nested` is handled.
 template <class Make>
@@ -80,7 +92,7 @@ std::exception_ptr rebuild_with(const std::exception_ptr& nested, Make make) {
 template <class T>
 std::exception_ptr rebuild(T original, const std::exception_ptr& nested) {
   if constexpr (can_nest<T>) {
-    return rebuild_with(nested, [&] { return rebuilt_exception<T>(std::move(original)); });
+    return rebuild_with(nested, [&] { return from_task<T>(std::move(original)); });
   } else {
     return rebuild_with(nested, [&] { return std::move(original); });
   }
@@ -90,7 +102,7 @@ template <class T>
 std::exception_ptr rebuild_text(T original, const std::string& what,
                                 const std::exception_ptr& nested) {
   if constexpr (can_nest<T>) {
-    return rebuild_with(nested, [&] { return rebuilt_with_text<T>(std::move(original), what); });
+    return rebuild_with(nested, [&] { return from_task<T>(std::move(original), what); });
   } else {
     return rebuild<T>(std::move(original), nested);
   }

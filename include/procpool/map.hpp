@@ -23,6 +23,7 @@
 #include "procpool/detail/executor/map_call.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
 #include "procpool/detail/task/completion_set.hpp"
+#include "procpool/future.hpp"
 #include "procpool/outcome.hpp"
 
 namespace procpool {
@@ -132,8 +133,11 @@ class [[nodiscard("dropping the results cancels the map: use for_each")]] map_re
   outcome_range outcomes() & { return outcome_range(source_.get()); }
   outcome_range outcomes() && { return outcome_range(std::move(source_)); }
 
-  // Cancels the items that have not started and ends the range.
-  void cancel() { source_->cancel(); }
+  // Cancels the items that have not started and ends the range. kill_running: also the running items,
+  // those that a timeout has left running included; their workers are killed and replaced.
+  void cancel(cancel_mode mode = cancel_mode::pending) {
+    source_->cancel(mode == cancel_mode::kill_running);
+  }
   // The number of items if it is known beforehand; empty for single-pass and infinite input.
   std::optional<std::size_t> total() const { return source_->total(); }
 

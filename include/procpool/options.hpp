@@ -16,16 +16,15 @@ namespace procpool {
 
 // How the process that forks the workers comes to be.
 enum class start_method {
-  automatic,   // spawn, always
   fork,        // forked from this process: globals and loaded data are inherited, copy-on-write
   forkserver,  // one freshly executed server for all pools of this process
-  spawn,       // the program is executed again for this pool; safe while threads run
+  spawn,       // the default: the program is executed again for this pool; safe while threads run
 };
 
 struct pool_options {
   // Worker processes, 1 to 4096. Default: the CPUs this process may use (affinity, cgroup quota).
   std::optional<int> max_workers = {};
-  start_method start = start_method::automatic;
+  start_method start = start_method::spawn;
   // Runs in each worker before its first task. If it throws or dies, the pool is broken.
   invocation initializer = {};
   // Runs in each worker that ends in an orderly way: at shutdown, or after max_tasks_per_child

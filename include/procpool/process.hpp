@@ -41,9 +41,10 @@
 namespace procpool {
 
 struct process_options {
-  // fork: a copy of this process, also for a function without captures. All others: by way of the
-  // fork server, which for a function with captures is std::invalid_argument.
-  start_method start = start_method::automatic;
+  // fork: a copy of this process, also for a function without captures. The others: by way of the
+  // fork server, which for a function with captures is std::invalid_argument. Default: a copy for a
+  // function with captures, and else the fork server.
+  std::optional<start_method> start = {};
   // As ps shows it (15 characters at most) and errors name it. Default: the program's.
   std::string name = {};
 };

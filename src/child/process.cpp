@@ -71,10 +71,10 @@ void process::start(const process_options& options, detail::process_thunk thunk,
 
 void process::start(const process_options& options, std::unique_ptr<detail::process_body> body) {
   require_parent();
-  if (options.start != start_method::automatic && options.start != start_method::fork) {
+  if (options.start && options.start != start_method::fork) {
     throw std::invalid_argument(
         "procpool: a function with captures can only run in a copy of this process: "
-        "start_method::fork or automatic, or pass what it captures as arguments");
+        "leave process_options::start empty, or pass what it captures as arguments");
   }
   auto child = std::make_shared<parent::child_process>(options.name);
   child->keep(std::move(body));

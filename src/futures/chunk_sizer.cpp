@@ -74,9 +74,22 @@ void chunk_sizer::chunk_done(std::size_t items, std::size_t bytes, std::uint32_t
   size_ = std::min(static_cast<std::size_t>(fit), size_ * growth);
 }
 
-void throw_map_timeout(std::size_t unread) {
-  throw timeout_error("the map did not finish in time: what " + std::to_string(unread) +
-                      " items still had to do is cancelled");
+void throw_map_timeout(std::size_t unread, std::size_t first, std::size_t oldest) {
+  std::string which;
+  if (oldest == 1) {
+    which = ", the first of them item " + std::to_string(first);
+  } else if (oldest > 1) {
+    which = ", the first of them one of the items " + std::to_string(first) + " to " +
+            std::to_string(first + oldest - 1);
+  }
+  throw timeout_error("the map did not finish in time: " + unfinished_items(unread, which));
+}
+
+std::string unfinished_items(std::size_t count, const std::string& which) {
+  return std::to_string(count) + " items have no result" + which +
+         "; items that have not begun are cancelled, and those that run go on: in processes "
+         "cancel(cancel_mode::kill_running) of the results ends them, and so does shutdown with a "
+         "timeout";
 }
 
 }  // namespace procpool::detail

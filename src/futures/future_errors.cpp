@@ -14,8 +14,8 @@ namespace procpool::detail {
 void throw_unusable(bool inherited) {
   if (!inherited) {
     throw nested_use_error(
-        "this executor was made in a task, or in a process that a task has forked, where executors "
-        "do nothing: only the program itself has workers and threads; return the data of further "
+        "executors can neither be made nor used inside a task (this one was made there, or in a "
+        "process that a task has forked): only the program itself has workers and threads; return the data of further "
         "tasks to the program, which submits them");
   }
   if (runtime::current_role() == runtime::process_role::parent) {
@@ -24,8 +24,9 @@ void throw_unusable(bool inherited) {
         "threads are not here: make a new executor in this process");
   }
   throw nested_use_error(
-      "this executor belongs to another process, and tasks cannot use it: return the data of "
-      "further tasks to the program, which submits them");
+      "executors cannot be used inside a task, and this one belongs to the program, whose workers "
+      "and threads are not here: return the data of further tasks to the program, which submits "
+      "them");
 }
 
 time_point deadline_after(duration d) {

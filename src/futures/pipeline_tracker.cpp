@@ -12,6 +12,7 @@
 #include "base/guarded.hpp"
 #include "futures/completion_hub.hpp"
 #include "procpool/detail/task/local_task.hpp"
+#include "procpool/detail/executor/map_feed.hpp"
 #include "procpool/errors.hpp"
 #include "runtime/blocking_guard.hpp"
 #include "runtime/fork_gate.hpp"
@@ -99,9 +100,8 @@ std::optional<pipeline_item> pipeline_tracker::next(const time_point* deadline) 
     std::chrono::nanoseconds left = longest_sleep;
     if (deadline != nullptr) left = std::min(left, futures::time_until(*deadline));
     if (left <= left.zero()) {
-      throw timeout_error("the pipeline did not finish in time: what " +
-                          std::to_string(members_->flying.size() + members_->settled.size()) +
-                          " items still had to do is cancelled");
+      throw timeout_error("the pipeline did not finish in time: " +
+                          unfinished_items(members_->flying.size() + members_->settled.size(), ""));
     }
     members_->changed.wait_for(lock, left, [&] {
       base::assert_held(members_->mutex);
@@ -111,12 +111,12 @@ std::optional<pipeline_item> pipeline_tracker::next(const time_point* deadline) 
   return std::move(taken.front());
 }
 
-void pipeline_tracker::cancel() noexcept {
+void pipeline_tracker::cancel(bool kill_running) noexcept {
   std::list<node> settled;  // freed without the mutex
   base::unique_lock lock(members_->mutex);
   members_->cancelled = true;
   for (node& item : members_->flying) {
-    if (item.task && !item.done) item.task->cancel(false);
+    if (item.task && !item.done) item.task->cancel(kill_running);
   }
   settled.swap(members_->settled);
   // A call between enter() and leave() may wait for room, and cancelled tasks make some. On the

@@ -28,7 +28,7 @@
 namespace procpool::launch {
 
 struct server_config {
-  start_method start = start_method::automatic;
+  start_method start = start_method::spawn;
   int region_fd = -1;  // stay the caller's; the server and the workers get copies
   int page_fd = -1;
   int stderr_fd = -1;       // what the workers have as standard error; -1: what this process has

@@ -32,7 +32,6 @@ pid_t start_process(start_method method, int server_end) {
       return start_by_fork(server_end);
     case start_method::forkserver:
       return start_by_master(server_end);
-    case start_method::automatic:
     case start_method::spawn:
       break;
   }

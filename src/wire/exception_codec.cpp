@@ -175,6 +175,19 @@ std::exception_ptr rebuild_link(const link& l, const std::exception_ptr& nested)
   }
 }
 
+// Behind the text of one that was not rebuilt: what it was, and how it would be.
+std::string advice(const link& l) {
+  if (l.type_name.empty()) return {};
+  detail::exception_entry entry{};
+  if (l.hash != 0 || find_exception(hash_name(l.type_name), entry)) {
+    return " (of type " + l.type_name + ", which could not be rebuilt in this process)";
+  }
+  const bool has_a_name = l.type_name.find('(') == std::string::npos;  // "(anonymous namespace)::"
+  return " (of type " + l.type_name +
+         ": to catch it as that type, register it with PROCPOOL_EXCEPTION" +
+         (has_a_name ? "(" + l.type_name + ")" : std::string()) + ")";
+}
+
 // `inner` is what is nested in it, `where` where it was thrown: the innermost one says so.
 std::exception_ptr revive(const link& l, const std::exception_ptr& inner,
                           const std::string& where) {
@@ -186,7 +199,7 @@ std::exception_ptr revive(const link& l, const std::exception_ptr& inner,
   if (std::exception_ptr rebuilt = rebuild_link(l, nested)) {
     return rebuilt;
   }
-  const remote_error unknown(l.type_name, l.what, where);
+  const remote_error unknown(l.type_name, l.what + advice(l), where);
   return inner != nullptr ? detail::rebuild(unknown, inner) : std::make_exception_ptr(unknown);
 }
 

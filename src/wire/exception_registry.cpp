@@ -77,8 +77,7 @@ std::string exception_type_name(const std::type_info& type) {
   std::string name = readable != nullptr ? readable.get() : type.name();
   for (const std::string_view wrapper :
        {std::string_view("std::_Nested_exception<"), std::string_view("std::__nested<"),
-        std::string_view("procpool::detail::rebuilt_exception<"),
-        std::string_view("procpool::detail::rebuilt_with_text<")}) {
+        std::string_view("procpool::from_task<")}) {
     if (name.starts_with(wrapper) && name.ends_with('>')) {
       name = name.substr(wrapper.size(), name.size() - wrapper.size() - 1);
       while (name.ends_with(' ')) {

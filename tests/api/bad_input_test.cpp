@@ -195,7 +195,8 @@ TEST_P(bad_input_test, use_inside_of_a_task) {
         return inner.submit(echo, 1).get();
       },
       method());
-  expect_error<nested_use_error>("was made in a task", [&] { f.get(); });
+  expect_error<nested_use_error>(
+      "can neither be made nor used inside a task (this one was made there", [&] { f.get(); });
   expect_error<nested_use_error>("", [&] {
     pool.submit([] {
           process_pool_executor inner(1);
@@ -212,7 +213,7 @@ TEST_P(bad_input_test, use_of_the_parents_pool_inside_of_a_task) {
   process_pool_executor outer(options(1));
   shared_pool = &outer;
   process_pool_executor pool(options(1));
-  expect_error<nested_use_error>("belongs to another process", [&] {
+  expect_error<nested_use_error>("executors cannot be used inside a task", [&] {
     pool.submit([] { return shared_pool->submit(echo, 1).get(); }).get();
   });
   shared_pool = nullptr;

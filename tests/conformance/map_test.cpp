@@ -1,4 +1,6 @@
 // map, after the map tests of CPython's executor.py and test_process_pool.py.
+#include <unistd.h>
+
 #include <cmath>
 #include <filesystem>
 #include <numeric>
@@ -118,7 +120,10 @@ TEST_P(map_test, map_timeout) {
       for ([[maybe_unused]] int& r : results) ++read;
       ADD_FAILURE() << "must throw";
     } catch (const timeout_error& e) {
-      EXPECT_NE(std::string(e.what()).find("did not finish in time"), std::string::npos);
+      const std::string what = e.what();
+      EXPECT_NE(what.find("did not finish in time"), std::string::npos) << what;
+      const std::string which = "the first of them item " + std::to_string(read) + ";";
+      EXPECT_EQ(what.find(which) != std::string::npos, ordered) << what;
     }
     EXPECT_LE(read, ordered ? 2U : 39U);
     EXPECT_TRUE(results.begin() == results.end()) << "ended";
@@ -144,6 +149,47 @@ TEST_P(map_test, timeout_cancels_the_rest) {
   gate.add();
   pool.shutdown();
   EXPECT_EQ(ran.count(), 0);
+}
+
+// differs: Python has no way to end an item that runs.
+TEST_P(map_test, items_that_hang_can_be_killed) {
+  process_pool_executor pool(options(1));
+  for (const std::size_t chunksize : {1U, 3U}) {
+    tally begun;
+    const std::vector<std::string> paths(6, begun.path());
+    auto results = pool.map(
+        {.chunksize = chunksize, .timeout = 300ms},
+        [](const std::string& p) -> int {
+          add_to_tally(p);
+          for (;;) pause();
+        },
+        paths);
+    const std::string which =
+        chunksize == 1 ? "the first of them item 0;" : "the first of them one of the items 0 to 2;";
+    try {
+      results.begin();
+      ADD_FAILURE() << "must throw";
+    } catch (const timeout_error& e) {
+      EXPECT_NE(std::string(e.what()).find("6 items have no result, " + which), std::string::npos)
+          << e.what();
+    }
+    EXPECT_TRUE(eventually([&] { return begun.count() == 1; }));
+    results.cancel(cancel_mode::kill_running);
+    EXPECT_EQ(pool.submit(echo, 4).get(), 4) << "its worker was replaced";
+    EXPECT_EQ(begun.count(), 1) << "nothing runs in its place";
+  }
+}
+
+TEST_P(map_test, stages_that_hang_can_be_killed) {
+  process_pool_executor pool(options(1));
+  tally begun;
+  auto results = pipeline(stage(pool, [](const std::string& p) -> int {
+                   add_to_tally(p);
+                   for (;;) pause();
+                 })).run(std::vector<std::string>{begun.path()});
+  EXPECT_TRUE(eventually([&] { return begun.count() == 1; }));
+  results.cancel(cancel_mode::kill_running);
+  EXPECT_EQ(pool.submit(echo, 4).get(), 4);
 }
 
 // test_map_close

@@ -12,10 +12,8 @@ std::string name_of(start_method m) {
       return "fork";
     case start_method::forkserver:
       return "forkserver";
-    case start_method::spawn:
-      return "spawn";
     default:
-      return "automatic";
+      return "spawn";
   }
 }
 

@@ -22,6 +22,7 @@
 #include "procpool/detail/codec/heap_writer.hpp"
 #include "procpool/errors.hpp"
 #include "wire/exception_codec.hpp"
+#include "wire/exception_registry.hpp"
 
 namespace bank {
 
@@ -253,7 +254,9 @@ TEST(exception_codec, unknown_types_become_remote_error) {
     FAIL();
   } catch (const remote_error& e) {
     EXPECT_EQ(e.type_name(), "bank::unknown");
-    EXPECT_STREQ(e.what(), "what it said");
+    EXPECT_STREQ(e.what(),
+                 "what it said (of type bank::unknown: to catch it as that type, register it with "
+                 "PROCPOOL_EXCEPTION(bank::unknown))");
     EXPECT_EQ(e.where(), "worker 3 (pid 4711), task 'resize'");
   }
   try {
@@ -261,7 +264,39 @@ TEST(exception_codec, unknown_types_become_remote_error) {
     FAIL();
   } catch (const remote_error& e) {
     EXPECT_EQ(e.type_name(), "int");
-    EXPECT_STREQ(e.what(), "an exception of type int");
+    EXPECT_EQ(std::string(e.what()).rfind("an exception of type int (", 0), 0U) << e.what();
+  }
+}
+
+// The name of its type cannot be written anywhere else.
+namespace {
+struct hidden : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+}  // namespace
+
+TEST(exception_codec, unknown_types_without_a_name_of_their_own) {
+  try {
+    std::rethrow_exception(transported([] { throw hidden("said"); }));
+    FAIL();
+  } catch (const remote_error& e) {
+    const std::string what = e.what();
+    EXPECT_EQ(what, "said (of type " + e.type_name() +
+                        ": to catch it as that type, register it with PROCPOOL_EXCEPTION)");
+  }
+}
+
+// Nested in it is where it was thrown, so its type is derived from the one that was thrown; the
+// name says so.
+TEST(exception_codec, the_typeid_of_a_rebuilt_one) {
+  try {
+    std::rethrow_exception(transported([] { throw std::out_of_range("key"); }));
+    FAIL();
+  } catch (const std::out_of_range& e) {
+    EXPECT_TRUE(typeid(e) == typeid(procpool::from_task<std::out_of_range>));
+    EXPECT_EQ(procpool::wire::exception_type_name(typeid(e)), "std::out_of_range");
+    EXPECT_STREQ(e.what(), "key");
+    EXPECT_THROW(std::rethrow_if_nested(e), remote_error);
   }
 }
 
@@ -271,7 +306,9 @@ TEST(exception_codec, one_whose_encoding_throws_becomes_remote_error) {
     FAIL();
   } catch (const remote_error& e) {
     EXPECT_EQ(e.type_name(), "bank::fails_to_encode");
-    EXPECT_STREQ(e.what(), "text");
+    EXPECT_STREQ(
+        e.what(),
+        "text (of type bank::fails_to_encode, which could not be rebuilt in this process)");
   }
 }
 

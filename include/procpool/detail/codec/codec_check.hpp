@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <future>
 #include <initializer_list>
 #include <span>
 #include <string_view>
@@ -14,9 +15,38 @@
 #include "procpool/detail/codec/codec_shapes.hpp"
 #include "procpool/detail/codec/type_name.hpp"
 
+namespace procpool {
+
+// What cannot travel and has an advice of its own.
+template <class T>
+class future;
+template <class T>
+class shared_future;
+template <class T>
+class promise;
+class process_pool_executor;
+class thread_pool_executor;
+class inline_executor;
+class any_executor;
+
+}  // namespace procpool
+
 namespace procpool::detail {
 
-enum class obstacle { none, pointer, reference, view, code, capture, shape, no_codec };
+enum class obstacle {
+  none,
+  pointer,
+  reference,
+  view,
+  code,
+  capture,
+  shape,
+  future,
+  executor,
+  polymorphic,
+  immovable,
+  no_codec
+};
 
 // Where a value goes. A worker calls what the parent sends; the parent never calls what a worker
 // sends.
@@ -36,12 +66,48 @@ inline constexpr bool is_reference_wrapper = false;
 template <class T>
 inline constexpr bool is_reference_wrapper<std::reference_wrapper<T>> = true;
 
+template <class T>
+inline constexpr bool is_result_to_come = false;
+template <class T>
+inline constexpr bool is_result_to_come<future<T>> = true;
+template <class T>
+inline constexpr bool is_result_to_come<shared_future<T>> = true;
+template <class T>
+inline constexpr bool is_result_to_come<promise<T>> = true;
+template <class T>
+inline constexpr bool is_result_to_come<std::future<T>> = true;
+template <class T>
+inline constexpr bool is_result_to_come<std::shared_future<T>> = true;
+template <class T>
+inline constexpr bool is_result_to_come<std::promise<T>> = true;
+
+template <class T>
+inline constexpr bool is_executor =
+    std::is_same_v<T, process_pool_executor> || std::is_same_v<T, thread_pool_executor> ||
+    std::is_same_v<T, inline_executor> || std::is_same_v<T, any_executor>;
+
+// Why a class cannot travel that has no codec.
+template <class T>
+consteval obstacle obstacle_of_class() {
+  if constexpr (is_result_to_come<T>) {
+    return obstacle::future;
+  } else if constexpr (is_executor<T>) {
+    return obstacle::executor;
+  } else if constexpr (std::is_polymorphic_v<T>) {
+    return obstacle::polymorphic;
+  } else if constexpr (!std::is_move_constructible_v<T>) {
+    return obstacle::immovable;
+  } else {
+    return obstacle::no_codec;
+  }
+}
+
 template <class T, bound_for Side>
 consteval obstacle own_obstacle() {
   if constexpr (std::is_reference_v<T> || is_reference_wrapper<T>) {
     return obstacle::reference;
   } else if constexpr (std::is_abstract_v<T>) {
-    return obstacle::no_codec;
+    return obstacle::polymorphic;
   } else if constexpr (requires { wire<T>::is_code; }) {
     return Side == bound_for::worker ? obstacle::none : obstacle::code;
   } else if constexpr (std::is_pointer_v<T> || std::is_null_pointer_v<T> ||
@@ -57,7 +123,7 @@ consteval obstacle own_obstacle() {
     } else if constexpr (std::is_aggregate_v<T>) {
       return obstacle::shape;
     } else {
-      return obstacle::no_codec;
+      return obstacle_of_class<T>();
     }
   } else {
     return obstacle::none;
@@ -89,8 +155,17 @@ consteval bool can_travel() {
 inline constexpr std::size_t no_member = static_cast<std::size_t>(-1);
 struct no_owner {};
 
+// Never defined, so that the first line of the error has its name, and the class with it. (A
+// static_assert does not say of which class it speaks.)
+template <class Class>
+struct cannot_travel_to_another_process;
+template <bool IsNamed, class Class>
+struct name_of_class {};
+template <class Class>
+struct name_of_class<true, Class> : cannot_travel_to_another_process<Class> {};
+
 template <obstacle Why, class Part, class Owner, std::size_t Member>
-struct cannot_travel {
+struct cannot_travel : name_of_class<(Why >= obstacle::shape), Part> {
   static_assert(Why != obstacle::pointer,
                 "procpool: a raw pointer cannot be sent to another process: send the object "
                 "itself or a std::unique_ptr");
@@ -108,6 +183,20 @@ struct cannot_travel {
   static_assert(Why != obstacle::shape,
                 "procpool: this aggregate has a base class, or more than 64 members, or is a "
                 "union: specialise procpool::codec for it");
+  static_assert(Why != obstacle::future,
+                "procpool: a future or promise cannot be sent to another process: get() the value "
+                "first and send that, or submit the task from a callback: future::then");
+  static_assert(Why != obstacle::executor,
+                "procpool: an executor cannot be sent to another process, nor used in a task: make "
+                "it no member of what is sent, and return to the program what is to be submitted");
+  static_assert(Why != obstacle::polymorphic,
+                "procpool: a class with virtual functions cannot travel by its bytes: specialise "
+                "procpool::codec for it, or send the data and make the object in the task");
+  static_assert(
+      Why != obstacle::immovable,
+      "procpool: this class has no way to travel to another process, and it can be "
+      "neither copied nor moved, as what holds a pool, a std::mutex or a thread: send the "
+      "data that the task needs without that member, or specialise procpool::codec");
   static_assert(Why != obstacle::no_codec,
                 "procpool: this class has no way to travel to another process: specialise "
                 "procpool::codec for it (or procpool::enable_bytes, if its bytes are its value)");

@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <ranges>
+#include <string>
 #include <tuple>
 #include <utility>
 #include <variant>
@@ -51,7 +52,8 @@ class map_source {
     current.reset();
     fetch_next();
   }
-  virtual void cancel() noexcept = 0;
+  // kill_running: also ends the workers of items that run.
+  virtual void cancel(bool kill_running) noexcept = 0;
   virtual std::optional<std::size_t> total() const = 0;
   // Reads everything and drops the values. The error of the lowest index, or null.
   virtual std::exception_ptr drain() = 0;
@@ -117,7 +119,12 @@ class PROCPOOL_EXPORT chunk_sizer {
   double ns_per_item_ = 0;
 };
 
-[[noreturn]] PROCPOOL_EXPORT void throw_map_timeout(std::size_t unread);
+// `unread` items have no result that was read; the one that was waited for is the first of `oldest`
+// items from number `first` on, which are one task.
+[[noreturn]] PROCPOOL_EXPORT void throw_map_timeout(std::size_t unread, std::size_t first = 0,
+                                                    std::size_t oldest = 0);
+// "3 items have no result<which>; ..." and what becomes of them, for a timeout.
+PROCPOOL_EXPORT std::string unfinished_items(std::size_t count, const std::string& which);
 
 // As what an element is an argument. What stands for one, as in a vector of bool, is the value.
 template <class View>
@@ -240,8 +247,11 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   }
   ~map_feed() override {
     cancel_chunks();
-    // The elements may be gone after this.
-    for (const chunk& c : begun_) wait_until_done(*c.state);
+    if constexpr (requires { maker_.lends(); }) {
+      // The elements may be gone after this.
+      if (!maker_.lends()) return;
+      for (const chunk& c : begun_) wait_until_done(*c.state);
+    }
   }
 
   std::exception_ptr drain() override {
@@ -259,8 +269,11 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     return first;
   }
 
-  void cancel() noexcept override {
+  void cancel(bool kill_running) noexcept override {
     cancel_chunks();
+    if (kill_running && this->home().is_here()) {
+      for (const chunk& c : begun_) c.state->cancel(true);
+    }
     ended_ = true;
     run_ = runs_.size();
     this->end_values();
@@ -404,21 +417,22 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   [[noreturn]] void give_up() {
     std::size_t unread = 0;
     for (const chunk& c : chunks_) unread += c.count;
-    cancel();
-    throw_map_timeout(unread);
+    // Those of an unordered map may be done by now, and others not.
+    const chunk oldest{nullptr, chunks_.empty() ? 0 : chunks_.front().first,
+                       chunks_.empty() || !options_.ordered ? 0 : chunks_.front().count, 0};
+    cancel(false);
+    throw_map_timeout(unread, oldest.first, oldest.count);
   }
 
   void cancel_chunks() noexcept {
     completions_.reset();
     // A copy of the process has nothing to cancel.
     if (this->home().is_here()) {
-      if constexpr (requires { maker_.lends(); }) {
+      if constexpr (requires { maker_.end(); }) {
         if (!chunks_.empty()) maker_.end();
-        std::erase_if(chunks_, [](const chunk& c) { return c.state->cancel(false); });
-        if (maker_.lends() && begun_.empty()) begun_.swap(chunks_);
-      } else {
-        for (chunk& c : chunks_) c.state->cancel(false);
       }
+      std::erase_if(chunks_, [](const chunk& c) { return c.state->cancel(false); });
+      if (begun_.empty()) begun_.swap(chunks_);
     }
     chunks_.clear();
     ids_.clear();
@@ -435,7 +449,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   bool input_over_ = false, ended_ = false;
 
   std::deque<chunk> chunks_;       // submitted, not read, in input order
-  std::deque<chunk> begun_;        // that could not be cancelled, and read what was lent to them
+  std::deque<chunk> begun_;        // could not be cancelled any more
   std::deque<std::uint64_t> ids_;  // of chunks_, ascending
   std::uint64_t next_id_ = 0;
   std::size_t submitted_ = 0;

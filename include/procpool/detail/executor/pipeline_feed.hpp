@@ -189,12 +189,12 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
     refill();
     if (input_error_ && run_->in_flight() == 0) std::rethrow_exception(input_error_);
   }
-  ~pipeline_feed() override { cancel(); }
+  ~pipeline_feed() override { cancel(false); }
 
-  void cancel() noexcept override {
+  void cancel(bool kill_running) noexcept override {
     input_over_ = ended_ = true;
     // A copy of the process has nothing to cancel.
-    if (this->home().is_here()) run_->cancel();
+    if (this->home().is_here()) run_->cancel(kill_running);
   }
 
   // In order, so the first error is that of the lowest index.
@@ -217,7 +217,7 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
     try {
       next = run_->next(deadline_ ? &*deadline_ : nullptr);
     } catch (const timeout_error&) {
-      cancel();
+      cancel(false);
       throw;
     }
     if (!next) {

@@ -39,8 +39,9 @@ class PROCPOOL_EXPORT pipeline_tracker {
   // Throws timeout_error once the deadline has passed, and invalid_state_error on a thread of this
   // library, which cannot wait for callbacks.
   std::optional<pipeline_item> next(const time_point* deadline);
-  // Cancels what has not started. When it returns no thread is between enter() and leave().
-  void cancel() noexcept;
+  // Cancels what has not started; kill_running: also running tasks. When it returns no thread is
+  // between enter() and leave().
+  void cancel(bool kill_running) noexcept;
 
   // Around what uses the stages' executors; false once cancelled, and then there is no leave().
   bool enter() noexcept;
