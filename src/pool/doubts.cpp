@@ -34,7 +34,7 @@ void pool::look_after(task_record& r) noexcept {
   bool hinted = false;
   {
     const std::lock_guard lock(mutex_);
-    repair_control();
+    hints_.repair();
     hinted = look_at(r);
   }
   if (hinted) kick();
@@ -48,7 +48,7 @@ void pool::requeue_stale_hints() noexcept {
     const time_point now = std::chrono::steady_clock::now();
     if (now - last_requeue_ < requeue_pause) return;
     last_requeue_ = now;
-    repair_control();
+    hints_.repair();
     for (u32 i = 0; i < region_.allocated_slots(); ++i) {
       if (look_at(*record_at(i))) any = true;
     }
@@ -66,13 +66,8 @@ bool pool::is_possible(const task_record& r, u64 word) const noexcept {
   if (shm::generation_of(word) != r.generation || (word & shm::unused_mask) != 0) return false;
   const u32 worker = shm::worker_of(word);
   switch (shm::phase_of(word)) {
-    case task_phase::ready: {
-      if (worker != 0) return false;
-      const shm::slot& s = region_.at(r.index);
-      // acquire: what is begun was claimed before, and the second look at the word finds that
-      if (s.started.load(std::memory_order_acquire) != shm::started_stamp(word)) return true;
-      return ((s.word.load() ^ word) & ~shm::flags_mask) != 0;
-    }
+    case task_phase::ready:
+      return can_be_ready(region_.at(r.index), word);
     case task_phase::claimed:
     case task_phase::kill:
       return worker < seats_.size() && seats_[worker].phase != seat_phase::empty;
@@ -122,7 +117,7 @@ bool pool::look_at(task_record& r) noexcept {
       if (r.hint_position.load(std::memory_order_relaxed) >= region_.control().head.load()) {
         return false;
       }
-      put_hint(r);
+      hints_.put(r);
       return true;
     case task_phase::claimed:
       if (runs_elsewhere(r, word)) lose(r, damage_error());
@@ -155,7 +150,7 @@ void pool::lose(task_record& r, std::exception_ptr e) noexcept {
   r.error = std::move(e);
   r.saved_exception = false;
   shm::slot& s = *r.slot.load();
-  abandon_slot(r);
+  slots_.abandon_slot(r);
   // release: the error before the mark, as in harvest_one
   r.pins.fetch_add(harvested - harvesting, std::memory_order_release);
   os::futex_wake(s.word, std::numeric_limits<int>::max());
@@ -165,34 +160,6 @@ void pool::lose(task_record& r, std::exception_ptr e) noexcept {
   if (r.not_done_yet) forget_not_done(r);
   r.deliver();
   hub.ring();
-}
-
-void pool::abandon_slot(task_record& r) noexcept {
-  shm::slot* s = r.slot.exchange(nullptr);
-  if (s == nullptr) return;
-  by_slot_[r.index].store(&lost_slot_, std::memory_order_release);
-  // No hint fits it any more, and a worker that ends its task there goes on.
-  s->word.store(shm::make_word(0, task_phase::free));
-  ++lost_slots_;
-}
-
-// The words of the ring and of who sleeps, as the parent knows them.
-void pool::repair_control() noexcept {
-  shm::control_block& c = region_.control();
-  roster_.drop_impossible_roles();
-  // relaxed: only the parent writes it, under the mutex
-  if (c.tail.load(std::memory_order_relaxed) != tail_) c.tail.store(tail_);
-  const u64 head = c.head.load();
-  if (head <= tail_ && tail_ - head <= shm::ring_entries) return;
-  // The workers go on from here. What was waiting gets new hints.
-  c.head.store(tail_);
-  head_ = tail_;
-  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
-    task_record& r = *record_at(i);
-    u64 word = 0;
-    if (r.references.load() == 0 || !r.load(word)) continue;
-    if (shm::phase_of(word) == task_phase::ready && is_possible(r, word)) put_hint(r);
-  }
 }
 
 // A worker pushes a slot on its list before its word says DONE. So what is done, and is on no list

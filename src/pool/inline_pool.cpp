@@ -265,17 +265,19 @@ void inline_pool::finalize(std::unique_lock<std::mutex>& lock) noexcept {
   ended_.notify_all();
 }
 
-void inline_pool::shutdown(bool wait) {
+void inline_pool::shutdown(const shutdown_options& options) {
   check_not_in_a_task();
   std::unique_lock lock(mutex_);
   stopping_ = true;
   finalize(lock);
-  if (wait) ended_.wait(lock, [this] { return running_ == 0; });
+  if (options.wait) ended_.wait(lock, [this] { return running_ == 0; });
 }
 
-void inline_pool::abandon(bool wait) {
-  // One that a task has made has run nothing.
-  if (!in_a_task) shutdown(wait);
+void inline_pool::signal_workers(int) { shutdown({.wait = false}); }
+
+void inline_pool::abandon(const shutdown_options& options) noexcept {
+  // An executor that a task has made has run nothing.
+  if (!in_a_task) shutdown(options);
   release();
 }
 
@@ -283,7 +285,7 @@ void inline_pool::release() noexcept {
   if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
-pool_stats inline_pool::stats() const {
+pool_stats inline_pool::stats() {
   const std::lock_guard lock(mutex_);
   pool_stats out;
   out.running = running_;

@@ -9,7 +9,8 @@
 #include <span>
 #include <string>
 
-#include "procpool/detail/executor/pool_access.hpp"
+#include "pool/task_backend.hpp"
+#include "procpool/detail/task/code_ref.hpp"
 #include "procpool/detail/task/local_task.hpp"
 
 namespace procpool::parent {
@@ -17,7 +18,7 @@ namespace procpool::parent {
 // The environment says PROCPOOL_INLINE=1: there are to be no processes, for a debugger.
 bool wants_inline();
 
-class inline_pool {
+class inline_pool final : public task_backend {
  public:
   explicit inline_pool(pool_options options);
 
@@ -30,17 +31,16 @@ class inline_pool {
   // The task is finished. Throws shutdown_error, broken_process_pool if the initializer failed, and
   // nested_use_error inside of a task of any pool.
   detail::state_ptr run(const packed_task& task);
-  // If `wait`, until the tasks of other threads are done. Behind the last of them runs the
-  // finalizer, if a task has run. Throws nested_use_error inside of a task.
-  void shutdown(bool wait);
-
-  void abandon(bool wait);  // the executor is gone
-  void retain() noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
-  void release() noexcept;
-  int max_workers() const noexcept { return *options_.max_workers; }
-  pool_stats stats() const;
-  // False in a copy of the process that has made it.
-  bool is_here() const noexcept { return home_.is_here(); }
+  // If `options.wait`, until the tasks of other threads are done. After the last of them the
+  // finalizer runs, if a task has run. Throws nested_use_error inside of a task.
+  void shutdown(const shutdown_options& options) override;
+  // Nothing runs but what its caller waits for: the same, without waiting.
+  void signal_workers(int signal) override;
+  void abandon(const shutdown_options& options) noexcept override;
+  void retain() noexcept override { owners_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept override;
+  int max_workers() const noexcept override { return *options_.max_workers; }
+  pool_stats stats() override;
 
  private:
   class run_scope;
@@ -49,7 +49,6 @@ class inline_pool {
   void finalize(std::unique_lock<std::mutex>& lock) noexcept;
   ~inline_pool() = default;
 
-  const detail::home_process home_;
   const pool_options options_;
   const detail::error_handler on_error_;
   std::atomic<int> owners_{1};

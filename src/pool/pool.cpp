@@ -1,3 +1,4 @@
+// From the constructor to the destructor; how a pool ends is in shutdown.cpp.
 #include "pool/pool.hpp"
 
 #include <csignal>
@@ -8,12 +9,10 @@
 
 #include "base/per_process.hpp"
 #include "futures/callbacks.hpp"
-#include "futures/future_errors.hpp"
 #include "futures/kept_error.hpp"
 #include "futures/unobserved_error.hpp"
 #include "os/cpu_count.hpp"
 #include "os/event_fd.hpp"
-#include "pool/inline_pool.hpp"
 #include "procpool/errors.hpp"
 #include "runtime/at_exit.hpp"
 #include "runtime/process_role.hpp"
@@ -26,9 +25,6 @@ using shm::u32;
 using shm::u64;
 using namespace std::chrono_literals;
 
-// A process that was killed is dead in milliseconds, or after seconds where it has much memory.
-constexpr std::chrono::seconds shutdown_grace{5};
-constexpr std::chrono::milliseconds longest_slice{500};
 constexpr std::size_t few_deaths = 8;
 
 struct registry {
@@ -59,17 +55,6 @@ pool_options checked(pool_options o) {
   return o;
 }
 
-namespace {
-
-std::atomic<task_record*>* allocate_table() {
-  // calloc: pages that are never used cost nothing. All bits zero is a null pointer.
-  void* table = std::calloc(shm::max_slots, sizeof(std::atomic<task_record*>));
-  if (table == nullptr) throw std::bad_alloc();
-  return static_cast<std::atomic<task_record*>*>(table);
-}
-
-}  // namespace
-
 pool::pool(pool_options options)
     : options_(checked(std::move(options))),
       region_(shm::region::create(static_cast<u32>(*options_.max_workers))),
@@ -79,15 +64,12 @@ pool::pool(pool_options options)
       rows_(region_.workers()),
       blocks_(region_.fd(), region_.partition(0), region_.partition(1)),
       seats_(region_.workers()),
-      partitions_(region_.partitions()),
-      by_slot_(allocate_table(), &std::free) {
+      partitions_(region_.partitions()) {
   shm::region_header& h = region_.header();
   h.cycles_per_us = base::cycles_per_us();
   h.cpus = cpus_;
   h.tasks_per_worker = static_cast<u32>(options_.max_tasks_per_child.value_or(0));
   idle_deaths_.reserve(2 * seats_.size() + few_deaths);  // assess_death() needs no memory
-  // relaxed: nobody else knows of it; it is never in use
-  lost_slot_.references.store(0, std::memory_order_relaxed);
   set_hook(options_.initializer, h.initializer_code, h.initializer_block, h.initializer_length);
   set_hook(options_.finalizer, h.finalizer_code, h.finalizer_block, h.finalizer_length);
   if (options_.capture_stderr) stderr_ = stderr_relay::make();
@@ -143,121 +125,6 @@ void pool::set_hook(const invocation& hook, u64& code, u64& block, u64& length) 
   const shm::block b = blocks_.allocate(length);
   std::memcpy(view_.at(b.offset, length), hook.task().data(), length);
   block = b.offset;
-}
-
-task_record* pool::first_unresolved(u32& from) {
-  for (; from < region_.allocated_slots(); ++from) {
-    task_record* r = record_at(from);
-    // acquire: what is in use is so since the mutex was taken, or longer
-    if (r->references.load(std::memory_order_acquire) != 0 && !r->resolved()) return r;
-  }
-  return nullptr;
-}
-
-// The caller's thread sleeps on one task after the other: none is looked at twice.
-bool pool::wait_until_drained(const time_point* deadline) {
-  u32 from = 0;
-  for (;;) {
-    task_record* r = nullptr;
-    {
-      const std::lock_guard lock(mutex_);
-      r = first_unresolved(from);
-      if (r != nullptr) look_at(*r);
-    }
-    if (r == nullptr) return true;
-    // Bounded: the record may be another task's by the time we sleep, and its slot another
-    // record's.
-    time_point until = std::chrono::steady_clock::now() + duration(50ms);
-    if (deadline != nullptr && *deadline < until) until = *deadline;
-    r->wait_until(&until);
-    if (deadline != nullptr && std::chrono::steady_clock::now() >= *deadline) return false;
-  }
-}
-
-// Under mutex_: nothing is submitted meanwhile, so a record that is READY stays that task. Needs no
-// memory.
-void pool::cancel_pending() {
-  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
-    task_record* r = record_at(i);
-    u64 word = 0;
-    if (r->references.load() == 0 || !r->load(word)) continue;
-    if (shm::phase_of(word) == shm::task_phase::ready) r->cancel(false);
-  }
-}
-
-void pool::shutdown(const shutdown_options& o) {
-  bool may_wait = o.wait;
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    fast_path_ = false;
-    if (o.cancel_futures) cancel_pending();
-    // From a report that found no other thread: the supervisor does not wait for itself.
-    if (std::this_thread::get_id() == supervisor_.get_id()) may_wait = false;
-  }
-  wake_supervisor();
-  if (!may_wait) return;
-  std::optional<time_point> deadline;
-  if (o.timeout) deadline = detail::deadline_after(*o.timeout);
-  if (!wait_until_drained(deadline ? &*deadline : nullptr)) signal_workers(SIGKILL);
-  wake_supervisor();
-  // The supervisor may be busy, with the start of a server perhaps, or hear nothing any more. So
-  // each turn looks at all that can end the wait.
-  std::unique_lock lock(mutex_);
-  while (!ended_) {
-    const time_point now = std::chrono::steady_clock::now();
-    if (deadline && now >= *deadline && !give_up_at_) {
-      doom(
-          SIGKILL);  // an initializer or a finalizer that does not end, or a worker that is stopped
-      wake_->signal();
-    }
-    if (give_up_at_ && now >= *give_up_at_) {
-      give_up_in_time();
-      return;  // the supervisor ends by itself
-    }
-    time_point until = now + duration(longest_slice);
-    if (deadline && !give_up_at_) until = std::min(until, *deadline);
-    if (give_up_at_) until = std::min(until, *give_up_at_);
-    ended_cv_.wait_until(lock,
-                         std::chrono::time_point_cast<std::chrono::steady_clock::duration>(until));
-  }
-  if (supervisor_.joinable()) supervisor_.join();
-}
-
-// terminate_workers and kill_workers: what waits is cancelled, what runs dies, nothing is replaced.
-void pool::signal_workers(int signal) {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    fast_path_ = false;
-    cancel_pending();
-    doom(signal);
-  }
-  wake_supervisor();
-}
-
-void pool::doom(int signal) {
-  doomed_with_ = signal;
-  if (signal == SIGKILL && !give_up_at_) {
-    give_up_at_ = std::chrono::steady_clock::now() + duration(shutdown_grace);
-  }
-  signal_running(signal);
-}
-
-void pool::give_up_in_time() noexcept {
-  give_up(
-      "the pool's workers were killed, and are not known to be dead some seconds later: they may "
-      "run "
-      "as another user, be frozen or be stuck in the kernel, or their fork server does not answer");
-}
-
-void pool::signal_running(int signal) {
-  for (u32 i = 0; i < seats_.size(); ++i) {
-    if (seats_[i].phase != seat_phase::empty) {
-      os::announce_signal(region_.worker(i).signals, signal);
-      server_->signal_worker({i, seats_[i].incarnation}, signal);
-    }
-  }
 }
 
 void pool::kill_worker_of(task_record& r, u64 before) noexcept {
@@ -379,76 +246,3 @@ void pool::finish_all(bool cancel) noexcept {
 }
 
 }  // namespace procpool::parent
-
-namespace procpool::detail {
-namespace {
-
-bool is_here(const task_target& to) noexcept {
-  if (to.pool != nullptr) return to.pool->is_here();
-  return to.here != nullptr && to.here->is_here();
-}
-
-}  // namespace
-
-owned_pool::owned_pool(pool_options options, run_in where) : uncaught_(std::uncaught_exceptions()) {
-  // A static executor is constructed in servers and workers too: there it does nothing.
-  if (runtime::current_role() != runtime::process_role::parent) return;
-  runtime::install_fork_handlers();
-  if (where == run_in::caller || parent::wants_inline()) {
-    target_.here = new parent::inline_pool(parent::checked(std::move(options)));
-  } else {
-    target_.pool = new parent::pool(std::move(options));
-  }
-}
-
-owned_pool::~owned_pool() {
-  // In a copy of the process its threads and workers are not there.
-  if (!is_here(target_)) return;
-  if (target_.here != nullptr) target_.here->abandon(!released_);
-  if (target_.pool == nullptr) return;
-  if (!released_) {
-    try {
-      target_.pool->shutdown({.cancel_futures = std::uncaught_exceptions() > uncaught_});
-    } catch (...) {
-      target_.pool->report(std::current_exception());
-    }
-  }
-  target_.pool->abandon();
-}
-
-task_target owned_pool::use() const {
-  if (!is_here(target_)) [[unlikely]]
-    throw_unusable(target_.pool != nullptr || target_.here != nullptr);
-  return target_;
-}
-
-int owned_pool::max_workers() const {
-  const task_target to = use();
-  return to.pool != nullptr ? to.pool->max_workers() : to.here->max_workers();
-}
-
-void owned_pool::shutdown(const shutdown_options& options) {
-  released_ = !options.wait;
-  const task_target to = use();
-  if (to.pool != nullptr) {
-    to.pool->shutdown(options);
-  } else {
-    to.here->shutdown(options.wait);
-  }
-}
-
-void owned_pool::signal_workers(int signal) {
-  const task_target to = use();
-  if (to.pool != nullptr) {
-    to.pool->signal_workers(signal);
-  } else {
-    to.here->shutdown(false);  // nothing runs but what its caller waits for
-  }
-}
-
-pool_stats owned_pool::stats() const {
-  const task_target to = use();
-  return to.pool != nullptr ? to.pool->stats() : to.here->stats();
-}
-
-}  // namespace procpool::detail

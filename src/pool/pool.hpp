@@ -1,16 +1,29 @@
 // The parent's side of one pool.
 //
-//   submit.cpp      a task goes in: record, slot, state word, hint, kick
-//   await.cpp       an outcome comes out: looking, sleeping, holding it in place, letting go
-//   outcome.cpp     what it says: checking, reading, giving its block back
-//   done_lists.cpp  completions that somebody listens for
-//   completions.cpp many at once
-//   supervisor.cpp  one thread, asleep until a worker starts or dies, or the pool closes
-//   sweep.cpp       what happens when a worker has died
-//   doubts.cpp      what a task may have overwritten: found, and put right or given up
+// The files, in the order in which a task meets them:
+//
+//   access.cpp        the executor's pool, and the choice between workers and the inline pool
+//   submit.cpp        a task goes in: admission, record, slot, state word, hint, kick
+//   slots.cpp         records and slots: what is free, growth, harvest
+//   record_table.hpp  which record has which slot; records that come back
+//   hint_ring.cpp     the hints by which workers find tasks
+//   await.cpp         an outcome comes out: spinning, sleeping, pinning, release
+//   done_lists.cpp    completions that a listener waits for
+//   outcome.cpp       what an outcome says: checked, read, and its block put back
 //   task_objects.cpp  shared objects that tasks and outcomes name
-//   meeting.cpp     a task for each worker, all at the same time
-//   pool.cpp        from constructor to shutdown
+//
+// and those that a task meets when something has happened:
+//
+//   supervisor.cpp    one thread, asleep until a worker starts or dies, or the pool closes
+//   crew.cpp          the workers' seats: which is to be started when, what a death means
+//   sweep.cpp         the state of the region after a worker has died
+//   partitions.cpp    the memory to which each worker writes large results
+//   doubts.cpp        what a task may have overwritten: found, and put right or given up
+//   broadcast.cpp     a task for each worker, all at the same time
+//   pool.cpp          constructor, destructor, statistics, reports
+//   shutdown.cpp      how a pool ends: shut down, broken, given up, abandoned
+//
+// `slot_store` and `hint_ring` are classes of their own, whose members are used under `mutex_`.
 //
 // Threads: any may submit, wait and cancel. `mutex_` guards the lists, the table of seats and all
 // changes that are not one atomic operation on a state word; it is held for nanoseconds, never
@@ -33,9 +46,11 @@
 #include "os/event_fd.hpp"
 #include "os/program_signals.hpp"
 #include "os/short_mutex.hpp"
+#include "pool/hint_ring.hpp"
+#include "pool/slots.hpp"
 #include "pool/stderr_relay.hpp"
+#include "pool/task_backend.hpp"
 #include "pool/task_record.hpp"
-#include "procpool/detail/executor/pool_access.hpp"
 #include "procpool/options.hpp"
 #include "procpool/stats.hpp"
 #include "shm/dispatch.hpp"
@@ -63,7 +78,7 @@ struct task_image {
 // With the defaults filled in. Throws std::invalid_argument, whose message names the option.
 pool_options checked(pool_options options);
 
-class pool final : public detail::completion_source {
+class pool final : public detail::completion_source, public task_backend {
  public:
   explicit pool(pool_options options);
   ~pool();
@@ -76,15 +91,13 @@ class pool final : public detail::completion_source {
   std::byte* address(shm::u64 offset, shm::u64 bytes) { return view_.at(offset, bytes); }
 
   // pool.cpp
-  void shutdown(const shutdown_options& options);
-  void signal_workers(int signal);
-  void abandon() noexcept;
-  void retain() noexcept { owners_.fetch_add(1, std::memory_order_relaxed); }
+  void shutdown(const shutdown_options& options) override;
+  void signal_workers(int signal) override;
+  void abandon(const shutdown_options& options) noexcept override;
+  void retain() noexcept override { owners_.fetch_add(1, std::memory_order_relaxed); }
   void forget() noexcept;
-  int max_workers() const { return static_cast<int>(region_.workers()); }
-  // False in a copy of the process that has made it.
-  bool is_here() const noexcept { return home_.is_here(); }
-  pool_stats stats();
+  int max_workers() const noexcept override { return static_cast<int>(region_.workers()); }
+  pool_stats stats() override;
   void report(std::exception_ptr e) noexcept;
   // At exit: whatever is left runs (or is cancelled) and the workers end.
   static void finish_all(bool cancel) noexcept;
@@ -96,8 +109,11 @@ class pool final : public detail::completion_source {
   int start_error() const noexcept { return start_error_.load(std::memory_order_relaxed); }
 
   // await.cpp, outcome.cpp, done_lists.cpp
-  void put_back(task_record& r) noexcept;  // the record is free again
-  void drop(task_record& r) noexcept;      // its future is gone before it is done
+  // The record is free again.
+  void put_back(task_record& r) noexcept {
+    if (!returned_.push(r)) release();  // abandoned: the record was one of the pool's owners
+  }
+  void drop(task_record& r) noexcept;  // its future is gone before it is done
   // Bytes that a worker says are in its partition. Throws codec_error if they are not, and
   // std::system_error if they cannot be mapped.
   std::byte* result_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
@@ -108,6 +124,10 @@ class pool final : public detail::completion_source {
   // Once for each outcome that names shared objects, before it is read or let go.
   void take_over_objects(task_record& r, shm::u64 word);
   std::unique_ptr<object_refs> release_outcome_objects(task_record& r) noexcept;
+  // Under the mutex: the outcomes of the items [r.first_item, finished), copied; nothing, if there
+  // are none. Throws codec_error if they are not where the worker says, std::bad_alloc, and
+  // std::system_error.
+  chunk_piece copy_items(task_record& r, shm::u64 word, shm::u64 progress);
   // After the parent resolved a task: who sleeps on it or listens hears of it.
   void announce(task_record& r) noexcept;
   // Nothing was heard of it for a while. Its hint may be held by a worker that was stopped: another
@@ -157,24 +177,12 @@ class pool final : public detail::completion_source {
   // submit.cpp, all under mutex_
   bool admit_slow(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait);
   task_record* take_free(std::unique_lock<os::short_mutex>& lock, bool may_wait);
-  task_record* pop_returned();
-  std::size_t collect_returned() noexcept;  // how many
-  bool grow();
-  void grow_if_possible() noexcept;
-  void make_record();
-  void harvest();
-  enum class without_memory { leave, give_up };
-  bool harvest_one(task_record& r, without_memory what);
-  void charge_saving(shm::u64 bytes);
-  void give_slot_away(task_record& r) noexcept;
   void check_open() const;
   bool admit(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait);
   static void make_extras(task_record& r, const task_options& o, const task_image& image);
   void fill(task_record& r, const task_image& image) noexcept;
   void make_ready(task_record& r);
-  void put_hint(task_record& r);
   void kick() noexcept;
-  void compact_ring();
 
   // supervisor.cpp
   std::unique_ptr<launch::fork_server_client> start_server();
@@ -233,7 +241,6 @@ class pool final : public detail::completion_source {
   void requeue(task_record& r, shm::u64 word) noexcept;
   void resolve_killed(task_record& r, shm::u64 word) noexcept;
   void resolve_with(task_record& r, shm::u64 word, std::exception_ptr e) noexcept;
-  chunk_piece copy_items(task_record& r, shm::u64 word, shm::u64 progress);
   shm::u64 take_partition(shm::u32 seat_index) noexcept;  // 0: none is free
   shm::u64 find_partition(shm::u32 seat_index) noexcept;
   void retire_partition(shm::u64 p) noexcept;
@@ -250,8 +257,6 @@ class pool final : public detail::completion_source {
   bool runs_elsewhere(task_record& r, shm::u64 word) const noexcept;
   bool look_at(task_record& r) noexcept;
   void lose(task_record& r, std::exception_ptr e) noexcept;
-  void abandon_slot(task_record& r) noexcept;
-  void repair_control() noexcept;
   void deliver_lost() noexcept;
   std::exception_ptr damage_error() const noexcept;
 
@@ -263,11 +268,8 @@ class pool final : public detail::completion_source {
   void doom(int signal);  // under mutex_
   void set_hook(const invocation& hook, shm::u64& code, shm::u64& block, shm::u64& length);
 
-  task_record* record_at(shm::u32 index) const noexcept {
-    return by_slot_[index].load(std::memory_order_acquire);
-  }
+  task_record* record_at(shm::u32 index) const noexcept { return table_.at(index); }
 
-  const detail::home_process home_;
   const pool_options options_;
   shm::region region_;
   shm::arena_view view_;
@@ -278,17 +280,20 @@ class pool final : public detail::completion_source {
   const os::signal_actions signals_ = os::current_signal_actions();  // when the pool was made
   std::unique_ptr<launch::fork_server_client> server_;
 
+  // Any thread:
+  record_table table_;
+  returned_list returned_;
+  // Made in time, for outcomes that there is no memory for.
+  const std::exception_ptr out_of_memory_ = std::make_exception_ptr(std::bad_alloc());
+
   mutable os::short_mutex mutex_;
   // Under mutex_:
   shm::block_allocator blocks_;
+  slot_store slots_{*this, {region_, view_, blocks_, table_, returned_, out_of_memory_}};
+  hint_ring hints_{region_, roster_, table_};
   bool trims_ = false;  // there are large blocks, which the supervisor tends to
   time_point trim_at_;  // then
   static constexpr std::chrono::seconds trim_pause{1};
-  shm::u64 tail_ = 0;
-  shm::u64 head_ = 0;            // as it was when the ring seemed full
-  task_record* free_ = nullptr;  // with a slot
-  task_record* slotless_ = nullptr;
-  std::vector<std::unique_ptr<task_record>> records_;
   std::vector<seat> seats_;
   std::vector<partition_use> partitions_;
   std::size_t retired_ = 0;     // of them
@@ -309,25 +314,13 @@ class pool final : public detail::completion_source {
   time_point last_requeue_{};
   std::size_t restarts_ = 0, submitted_ = 0, crashed_ = 0;
   bool exit_hook_set_ = false;
-  std::size_t scarce_ = 0;  // how often few records had come back when one was needed
   bool fast_path_ = false;  // a submit has nothing to look at: open, no budget, the exit hook set
   std::condition_variable_any ended_cv_;
   bool ended_ = false;      // the supervisor is done, no process is left
   bool abandoned_ = false;  // the executor is gone
   bool server_lost_ = false;
   std::vector<death_record> reports_;  // for on_worker_death
-  // Made in time, for outcomes that there is no memory for.
-  const std::exception_ptr out_of_memory_ = std::make_exception_ptr(std::bad_alloc());
-  // So much may be copied out of the region in one sweep or harvest: what it has.
-  shm::u64 may_save_ = 0;
-  // Stands for slots that are not used any more, since a worker that nobody knows may write there.
-  task_record lost_slot_{*this};
-  std::size_t lost_slots_ = 0;
 
-  // Records that came back, most recent first; pushed without the mutex. retired_sentinel after
-  // abandon(): then they are counted instead.
-  std::atomic<task_record*> returned_{nullptr};
-  std::unique_ptr<std::atomic<task_record*>[], void (*)(void*)> by_slot_;
   // Who keeps the pool: the executor counts as `executor_share` until abandon() replaces that by
   // the records in use and the supervisor, so the count cannot reach 0 before.
   static constexpr std::int64_t executor_share = std::int64_t{1} << 40U;
@@ -348,5 +341,14 @@ class pool final : public detail::completion_source {
   std::optional<os::wake_socket> wake_;  // made when the server is forked, which would have a copy
   std::thread supervisor_;
 };
+
+template <class Text>
+void pool::break_pool(Text cause) noexcept {
+  try {
+    break_pool_with(cause());
+  } catch (const std::bad_alloc&) {
+    break_pool_with("out of memory");  // so short that it takes none
+  }
+}
 
 }  // namespace procpool::parent

@@ -2,14 +2,8 @@
 // payload, and makes two stores that others see: the state word and the ring's tail.
 #include <algorithm>
 #include <cstring>
-#include <limits>
-#include <system_error>
 #include <thread>
 
-#include "futures/kept_error.hpp"
-#include "objects/parent_registry.hpp"
-#include "os/futex.hpp"
-#include "pool/inline_pool.hpp"
 #include "pool/pool.hpp"
 #include "procpool/errors.hpp"
 #include "runtime/at_exit.hpp"
@@ -17,22 +11,12 @@
 namespace procpool::parent {
 namespace {
 
-using futures::kept_current_error;
 using shm::u32;
 using shm::u64;
 using namespace std::chrono_literals;
 
-constexpr u32 least_growth = 256;
 constexpr std::size_t collect_every = 256;
-constexpr std::size_t few = 16;
-constexpr u32 enough_slots = 16'384;
 constexpr std::chrono::microseconds first_nap{50}, last_nap{2000};
-
-// returned_ holds this once the pool is abandoned.
-task_record* retired_sentinel() {
-  static char mark;
-  return reinterpret_cast<task_record*>(&mark);
-}
 
 }  // namespace
 
@@ -53,10 +37,8 @@ void pool::kick() noexcept {
 task_record* pool::commit(const task_image& image, bool may_wait) {
   std::unique_lock lock(mutex_);
   if (!fast_path_ && !admit_slow(lock, image.length, may_wait)) return nullptr;
-  task_record* r = free_;
-  if (r != nullptr) [[likely]] {
-    free_ = r->next;
-  } else {
+  task_record* r = slots_.pop_free();
+  if (r == nullptr) [[unlikely]] {
     r = take_free(lock, may_wait);
     if (r == nullptr) return nullptr;
   }
@@ -65,7 +47,7 @@ task_record* pool::commit(const task_image& image, bool may_wait) {
       make_extras(*r, *image.options, image);
     } catch (...) {
       r->extras.reset();
-      r->next = std::exchange(free_, r);
+      slots_.push_free(*r);
       throw;
     }
   }
@@ -76,7 +58,7 @@ task_record* pool::commit(const task_image& image, bool may_wait) {
   fill(*r, image);
   make_ready(*r);
   // Arguments of tasks that are over do not wait for the next large one.
-  if (++submitted_ % collect_every == 0) collect_returned();
+  if (++submitted_ % collect_every == 0) slots_.collect_returned();
   lock.unlock();
   kick();
   return r;
@@ -140,56 +122,22 @@ void pool::make_ready(task_record& r) {
   r.off_list.store(false, std::memory_order_relaxed);
   // release: the payload before the word; flags that listeners set since stay
   s.word.store(shm::make_word(r.generation, shm::task_phase::ready), std::memory_order_release);
-  put_hint(r);
-}
-
-void pool::put_hint(task_record& r) {
-  if (tail_ - head_ >= shm::ring_entries) {
-    // Only now: workers write that line with each task, and it only grows.
-    head_ = region_.control().head.load(std::memory_order_relaxed);
-    if (tail_ - head_ > shm::ring_entries) repair_control();
-    if (tail_ - head_ >= shm::ring_entries) compact_ring();
-  }
-  // relaxed: others use it under the mutex, or to guess what comes next
-  r.hint_position.store(tail_, std::memory_order_relaxed);
-  // relaxed: the tail releases it
-  region_.hint(tail_).store(r.generation | r.index, std::memory_order_relaxed);
-  // release: with the tail come the hint and the slot
-  region_.control().tail.store(++tail_, std::memory_order_release);
-}
-
-// The ring is full of hints for tasks that were cancelled: take them out as a worker would.
-void pool::compact_ring() {
-  std::atomic<u64>& head = region_.control().head;
-  for (u32 turns = 0; turns < shm::ring_entries; ++turns) {
-    u64 h = head.load();
-    if (tail_ - h <= shm::ring_entries / 2) return;
-    // relaxed, here and below: as in put_hint; we are the one who puts hints
-    const u64 hint = region_.hint(h).load(std::memory_order_relaxed);
-    if (!head.compare_exchange_strong(h, h + 1)) continue;
-    task_record* r = record_at(static_cast<u32>(hint & shm::slot_index_mask));
-    u64 word = 0;
-    if (r == nullptr || !r->load(word) || shm::phase_of(word) != shm::task_phase::ready) continue;
-    if (r->generation != shm::generation_of(hint)) continue;
-    r->hint_position.store(tail_, std::memory_order_relaxed);
-    region_.hint(tail_).store(hint, std::memory_order_relaxed);
-    region_.control().tail.store(++tail_, std::memory_order_release);
-  }
+  hints_.put(r);
 }
 
 task_record* pool::take_free(std::unique_lock<os::short_mutex>& lock, bool may_wait) {
   std::chrono::microseconds nap = first_nap;
   for (;;) {
-    if (task_record* r = pop_returned()) return r;
+    if (task_record* r = slots_.pop_returned()) return r;
     // relaxed: a hint
     if (dropped_.load(std::memory_order_relaxed) != 0) {
       const std::lock_guard hub(completion_hub::instance().mutex());
       drain();
     }
-    if (task_record* r = pop_returned()) return r;
-    if (grow()) continue;
-    harvest();
-    if (task_record* r = pop_returned()) return r;
+    if (task_record* r = slots_.pop_returned()) return r;
+    if (slots_.grow()) continue;
+    slots_.harvest();
+    if (task_record* r = slots_.pop_returned()) return r;
     if (!may_wait) return nullptr;
     // Every slot holds an unfinished task. A worker frees the first one; nobody tells us.
     lock.unlock();
@@ -198,191 +146,6 @@ task_record* pool::take_free(std::unique_lock<os::short_mutex>& lock, bool may_w
     lock.lock();
     check_open();
   }
-}
-
-// The records that came back, and the blocks of their arguments.
-std::size_t pool::collect_returned() noexcept {
-  // relaxed: only whether there are any
-  const task_record* waiting = returned_.load(std::memory_order_relaxed);
-  if (waiting == nullptr || waiting == retired_sentinel()) return 0;
-  std::size_t count = 0;
-  // acquire: what the releasing threads wrote into the records
-  task_record* r = returned_.exchange(nullptr, std::memory_order_acquire);
-  while (r != nullptr) {
-    task_record* next = r->next;
-    if (r->arguments) blocks_.release(std::exchange(r->arguments, {}));
-    if (std::exchange(r->damaged, false)) [[unlikely]]
-      abandon_slot(*r);
-    // relaxed: the exchange has acquired it
-    if (r->slot.load(std::memory_order_relaxed) != nullptr) {
-      r->next = std::exchange(free_, r);
-    } else {
-      r->next = std::exchange(slotless_, r);
-    }
-    r = next;
-    ++count;
-  }
-  return count;
-}
-
-task_record* pool::pop_returned() {
-  if (free_ == nullptr && collect_returned() < few && free_ != nullptr) {
-    // As many tasks are in flight as there are slots: with some more, records come back in bulk.
-    if (++scarce_ % few == 0 && region_.allocated_slots() < enough_slots) grow_if_possible();
-  }
-  if (free_ == nullptr) return nullptr;
-  task_record* r = free_;
-  free_ = r->next;
-  return r;
-}
-
-// Without memory for it there is a record all the same.
-void pool::grow_if_possible() noexcept {
-  try {
-    grow();
-  } catch (const std::exception&) {
-    return;
-  }
-}
-
-bool pool::grow() {
-  const u32 before = region_.allocated_slots();
-  if (before == shm::max_slots) return false;
-  const u32 after = std::min(shm::max_slots, before + std::max(least_growth, before / 4));
-  // All records before the first slot: memory may run out here, and each slot has a record.
-  u32 spare = 0;
-  for (const task_record* r = slotless_; r != nullptr && spare < after - before; r = r->next) {
-    ++spare;
-  }
-  for (; spare < after - before; ++spare) make_record();
-  region_.allocate_slots(after);
-  // Descending, so that the lowest index is used first.
-  for (u32 i = region_.allocated_slots(); i-- > before;) {
-    task_record* r = slotless_;
-    slotless_ = r->next;
-    r->index = i;
-    r->generation = 0;
-    r->objects_of = ~u64{0};  // the generations of this slot begin anew
-    r->doubted_word = 0;
-    r->slot.store(&region_.at(i), std::memory_order_relaxed);
-    by_slot_[i].store(r, std::memory_order_release);
-    r->next = std::exchange(free_, r);
-  }
-  return true;
-}
-
-void pool::make_record() {
-  records_.push_back(std::make_unique<task_record>(*this));
-  task_record* r = records_.back().get();
-  // relaxed: nobody knows of it yet
-  r->references.store(0, std::memory_order_relaxed);
-  r->next = std::exchange(slotless_, r);
-}
-
-// All slots are taken: outcomes that nobody has read yet move to private memory. Throws if there is
-// none for any of them.
-void pool::harvest() {
-  may_save_ = view_.most_bytes();
-  bool any = false;
-  std::exception_ptr failed;
-  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
-    task_record* r = record_at(i);
-    if (r->items != 0) continue;
-    try {
-      if (harvest_one(*r, without_memory::leave)) any = true;
-    } catch (const std::exception&) {
-      // It stays where it is; what comes may be smaller.
-      failed = std::current_exception();
-    }
-  }
-  if (failed && !any) std::rethrow_exception(failed);
-}
-
-// The outcomes of one sweep, or of one harvest, have no more bytes than the region together: who
-// says so has written lengths where it must not.
-void pool::charge_saving(u64 bytes) {
-  if (bytes > may_save_) throw codec_error(damaged_text);
-  may_save_ -= bytes;
-}
-
-// True if the outcome is in private memory now, and the slot is free. Without memory: throws
-// std::bad_alloc or std::system_error, and it stays where it is; or it is given up, if there is
-// memory for the next record of the slot.
-bool pool::harvest_one(task_record& r, without_memory what) {
-  u64 word = 0;
-  if (r.references.load() == 0 || !r.load(word) || !shm::is_resolved(word)) return false;
-  // A slot on a done-list is a link of it.
-  if ((word & shm::notify_flag) != 0 && shm::phase_of(word) == shm::task_phase::done &&
-      !r.off_list.load()) {
-    return false;
-  }
-  if (slotless_ == nullptr) make_record();  // who gets the slot
-  std::uint32_t unpinned = 0;
-  if (!r.pins.compare_exchange_strong(unpinned, harvesting)) return false;
-  if (r.references.load() == 0) {
-    // Its future went while we looked.
-    r.pins.store(0, std::memory_order_relaxed);
-    return false;
-  }
-  const auto without = [&] {
-    if (what == without_memory::give_up) {
-      r.error = out_of_memory_;
-      return;
-    }
-    // Who has begun to wait meanwhile finds it in its place. release: as below
-    r.pins.fetch_sub(harvesting, std::memory_order_release);
-    throw;
-  };
-  try {
-    if (r.names_objects(word)) take_over_objects(r, word);
-    if (r.items != 0) {
-      const auto* progress = reinterpret_cast<shm::chunk_progress*>(r.slot.load()->bytes);
-      if (shm::phase_of(word) == shm::task_phase::done) {
-        std::vector<chunk_piece>& pieces = r.more().pieces;
-        pieces.reserve(pieces.size() + 1);
-        chunk_piece piece = copy_items(r, word, progress->progress.load());
-        if (piece.items != 0) pieces.push_back(std::move(piece));
-        r.error = r.error_of_rest();
-      }
-    } else {
-      // As bytes: decoding an exception runs code of the user, and this is under the mutex.
-      const raw_outcome o = r.find_outcome(word);
-      charge_saving(o.size);
-      std::vector<std::byte> copy(o.data, o.data + o.size);
-      r.error = o.error;
-      r.saved = std::move(copy);
-      r.saved_exception = o.is_exception;
-    }
-  } catch (const std::bad_alloc&) {
-    without();
-  } catch (const std::system_error&) {
-    without();  // no address space to map it
-  } catch (...) {
-    r.error = kept_current_error(out_of_memory_);
-  }
-  if (shm::phase_of(word) == shm::task_phase::cancelled) r.was_cancelled.store(true);
-  r.put_back_result();
-  shm::slot& s = *r.slot.load();
-  give_slot_away(r);
-  // Who still sleeps on the word finds that the record has no slot.
-  if ((word & shm::waiter_flag) != 0) os::futex_wake(s.word, std::numeric_limits<int>::max());
-  // release: the copy before the mark; who finds it reads no slot. Added, not stored: threads that
-  // wait for the copy have counted themselves already.
-  r.pins.fetch_add(harvested - harvesting, std::memory_order_release);
-  return true;
-}
-
-void pool::give_slot_away(task_record& r) noexcept {
-  if (r.arguments) blocks_.release(std::exchange(r.arguments, {}));
-  task_record* successor = slotless_;
-  slotless_ = successor->next;
-  successor->index = r.index;
-  successor->generation = r.generation;
-  successor->objects_of = r.generation;  // the outcome that still lies there was taken over
-  successor->doubted_word = 0;
-  successor->slot.store(r.slot.exchange(nullptr), std::memory_order_relaxed);
-  by_slot_[r.index].store(successor, std::memory_order_release);
-  successor->next = std::exchange(free_, successor);
 }
 
 // Tasks that have not begun may hold so many bytes of arguments. What has begun is not told to us,
@@ -414,7 +177,7 @@ bool pool::admit(std::unique_lock<os::short_mutex>& lock, u64 bytes, bool may_wa
 shm::block pool::allocate_block(u64 bytes) {
   const std::lock_guard lock(mutex_);
   check_open();
-  collect_returned();  // the block that was used last is warm
+  slots_.collect_returned();  // the block that was used last is warm
   const shm::block b = blocks_.allocate(bytes);
   if (b.capacity >= shm::large_block && !trims_) {
     trims_ = true;
@@ -429,161 +192,4 @@ void pool::release_block(shm::block b) noexcept {
   blocks_.release(b);
 }
 
-// From any thread, without the mutex.
-void pool::put_back(task_record& r) noexcept {
-  task_record* head = returned_.load(std::memory_order_relaxed);
-  while (head != retired_sentinel()) {
-    r.next = head;
-    // release: the record's last changes before it is found on the list
-    if (returned_.compare_exchange_weak(head, &r, std::memory_order_release,
-                                        std::memory_order_relaxed)) {
-      return;
-    }
-  }
-  release();
-}
-
-// The executor is gone. What is still in use owns the pool now, and so does the supervisor until it
-// has ended.
-void pool::abandon() noexcept {
-  std::unique_lock lock(mutex_);
-  abandoned_ = true;
-  stopping_ = true;
-  fast_path_ = false;
-  std::int64_t idle = 0;
-  // acquire: as in collect_returned; who comes later finds the list closed
-  task_record* r = returned_.exchange(retired_sentinel(), std::memory_order_acquire);
-  for (; r != nullptr; r = r->next) ++idle;
-  for (r = free_; r != nullptr; r = r->next) ++idle;
-  for (r = slotless_; r != nullptr; r = r->next) ++idle;
-  const std::int64_t owners = static_cast<std::int64_t>(records_.size()) - idle + (ended_ ? 0 : 1);
-  lock.unlock();
-  const std::int64_t change = owners - executor_share;
-  // acquire, release: what all owners did, before the last one deletes it
-  if (owners_.fetch_add(change, std::memory_order_acq_rel) + change == 0) delete this;
-}
-
-bool pool::try_retain() noexcept {
-  std::int64_t n = owners_.load(std::memory_order_relaxed);
-  while (n > 0) {
-    // acquire, release: as in abandon()
-    if (owners_.compare_exchange_weak(n, n + 1, std::memory_order_acq_rel)) return true;
-  }
-  return false;
-}
-
-void pool::release() noexcept {
-  // acquire, release: as in abandon()
-  if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
-}
-
 }  // namespace procpool::parent
-
-namespace procpool::detail {
-
-pool_keepalive::pool_keepalive(task_target to) noexcept : target_(to) {
-  if (target_.pool != nullptr) {
-    target_.pool->retain();
-  } else {
-    target_.here->retain();
-  }
-}
-pool_keepalive::~pool_keepalive() {
-  if (target_.pool != nullptr) {
-    if (target_.pool->is_here()) target_.pool->release();
-  } else {
-    if (target_.here->is_here()) target_.here->release();
-  }
-}
-int pool_keepalive::max_workers() const noexcept {
-  return target_.pool != nullptr ? target_.pool->max_workers() : target_.here->max_workers();
-}
-
-submission::submission(task_target to)
-    : wire_writer(buffer_, buffer_ + inline_bytes, &grow, &note), pool_(to.pool), here_(to.here) {
-  static_assert(inline_bytes == shm::inline_bytes);
-}
-
-submission::~submission() {
-  delete objects_;
-  if (offset_ != 0) pool_->release_block({offset_, capacity_, size_class_});
-  if (pool_ == nullptr && begin_ != buffer_) ::operator delete(begin_);
-}
-
-void submission::note(wire_writer& base, const shared_object& object) {
-  auto& self = static_cast<submission&>(base);
-  if (object.mapping()->owner != parent::parent_registry::existing()) {
-    throw codec_error("this handle belongs to another process, and cannot be sent from here");
-  }
-  if (self.objects_ == nullptr) self.objects_ = new parent::object_refs;
-  // The same array for each item of a chunk is the usual case.
-  if (!self.objects_->empty() && self.objects_->back().mapping() == object.mapping()) return;
-  self.objects_->push_back(object);
-}
-
-void submission::grow(wire_writer& base, std::size_t need) {
-  auto& self = static_cast<submission&>(base);
-  if (self.pool_ == nullptr) {
-    self.grow_here(need);
-    return;
-  }
-  const std::size_t used = self.size();
-  const std::size_t enough = self.offset_ == 0 ? used + need : std::max(used + need, 2 * used);
-  const shm::block bigger = self.pool_->allocate_block(enough);
-  std::byte* to = nullptr;
-  try {
-    to = self.pool_->address(bigger.offset, bigger.capacity);
-  } catch (...) {
-    self.pool_->release_block(bigger);
-    throw;
-  }
-  std::memcpy(to, self.begin_, used);
-  if (self.offset_ != 0) {
-    self.pool_->release_block({self.offset_, self.capacity_, self.size_class_});
-  }
-  self.offset_ = bigger.offset;
-  self.capacity_ = bigger.capacity;
-  self.size_class_ = bigger.size_class;
-  self.begin_ = to;
-  self.cur_ = to + used;
-  self.end_ = to + bigger.capacity;
-}
-
-void submission::grow_here(std::size_t need) {
-  const std::size_t used = size();
-  const std::size_t enough = std::max(used + need, 2 * used);
-  auto* const to = static_cast<std::byte*>(::operator new(enough));
-  std::memcpy(to, begin_, used);
-  if (begin_ != buffer_) ::operator delete(begin_);
-  begin_ = to;
-  cur_ = to + used;
-  end_ = to + enough;
-}
-
-state_ptr submission::run_here(code_ref code, const task_options* options, std::uint32_t items) {
-  return here_->run({code, {begin_, size()}, items, options});
-}
-
-state_ptr submission::commit(code_ref code, const task_options* options, std::uint32_t items,
-                             bool may_wait) {
-  if (options != nullptr && options->retries < 0) {
-    throw std::invalid_argument("task_options::retries must be at least 0");
-  }
-  if (pool_ == nullptr) [[unlikely]]
-    return run_here(code, options, items);
-  // A chunk counts its progress in the slot, so its payload lies in a block.
-  if (items != 0 && offset_ == 0) grow(*this, 1);
-  parent::task_image image;
-  image.code = code.bits;
-  image.inline_bytes = buffer_;
-  image.length = size();
-  image.block = {offset_, capacity_, size_class_};
-  image.items = items;
-  image.options = options;
-  if (objects_ != nullptr) image.objects = &objects_;
-  parent::task_record* r = pool_->commit(image, may_wait);
-  if (r != nullptr) offset_ = 0;
-  return state_ptr(r);
-}
-
-}  // namespace procpool::detail

@@ -56,10 +56,10 @@ u32 count_death_before_start(task_record& r) noexcept {
 // True if the worker died in a task.
 bool pool::sweep(u32 index, const death& d) noexcept {
   bool had_task = false;
-  may_save_ = view_.most_bytes();
+  slots_.allow_saving();
   roster_.drop_roles(index);
   roster_.clear_asleep(index);
-  repair_control();
+  hints_.repair();
   {
     const std::lock_guard hub(completion_hub::instance().mutex());
     drain();
@@ -83,7 +83,7 @@ bool pool::sweep(u32 index, const death& d) noexcept {
     if (phase == task_phase::ready) {
       if (r.hint_position < head) {
         // Claimed in this moment by a live worker? Then the new hint is a harmless duplicate.
-        put_hint(r);
+        hints_.put(r);
       }
       continue;
     }
@@ -135,7 +135,7 @@ void pool::keep_outcome(task_record& r, u64 word) noexcept {
   // relaxed: the sweep has acquired DONE
   if (r.items == 0 && s.block.load(std::memory_order_relaxed) == 0) return;
   try {
-    harvest_one(r, without_memory::leave);
+    slots_.harvest_one(r, slot_store::without_memory::leave);
   } catch (const std::exception&) {
     // It stays where it lies: reclaim_partitions() finds it there.
   }
@@ -272,7 +272,7 @@ chunk_piece pool::copy_items(task_record& r, u64 word, u64 progress) {
   const auto& line = *reinterpret_cast<const shm::chunk_progress*>(r.slot.load()->bytes);
   const u64 bytes = u64{shm::progress_units(progress)} * 8;
   const std::byte* data = result_bytes(word, line.outcomes.load(), bytes);
-  charge_saving(bytes);
+  slots_.charge_saving(bytes);
   piece.outcomes.assign(data, data + bytes);
   piece.items = finished - r.first_item;
   return piece;
@@ -316,7 +316,7 @@ void pool::requeue(task_record& r, u64 word) noexcept {
       return;
     }
   }
-  put_hint(r);
+  hints_.put(r);
 }
 
 void pool::resolve_killed(task_record& r, u64 word) noexcept {
@@ -338,84 +338,6 @@ void pool::resolve_with(task_record& r, u64 word, std::exception_ptr e) noexcept
   // Under the pool's mutex the record is not used for another task, even if its future goes now.
   r.drop_argument_objects();
   announce(r);
-}
-
-u64 pool::take_partition(u32 seat_index) noexcept {
-  reclaim_partitions();
-  u64 p = find_partition(seat_index);
-  if (p == 0 && retired_ != 0) {
-    // Outcomes that a sweep had no memory for: a worker is worth more.
-    clear_partitions();
-    reclaim_partitions();
-    p = find_partition(seat_index);
-  }
-  return p;
-}
-
-u64 pool::find_partition(u32 seat_index) noexcept {
-  for (u64 p = 1; p < partitions_.size(); ++p) {
-    partition_use& use = partitions_[p];
-    if (use.taken) continue;
-    use.taken = true;
-    // release: for result_bytes, before any worker can write there
-    use.seat.store(seat_index, std::memory_order_release);
-    return p;
-  }
-  return 0;
-}
-
-void pool::retire_partition(u64 p) noexcept {
-  if (p == 0 || partitions_[p].retired) return;
-  partitions_[p].retired = true;
-  ++retired_;
-}
-
-u64 pool::outcome_block(const task_record& r) const noexcept {
-  const shm::slot& s = region_.at(r.index);
-  return r.items != 0 ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
-                      : s.block.load();
-}
-
-// A dead worker's partition can be used again once nobody reads a result in it.
-void pool::reclaim_partitions() noexcept {
-  if (retired_ == 0) return;
-  for (partition_use& use : partitions_) use.read = false;
-  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
-    const task_record& r = *record_at(i);
-    u64 word = 0;
-    // acquire: the reader's last look, before its memory is used again
-    if (r.references.load(std::memory_order_acquire) == 0 || !r.load(word)) continue;
-    if (shm::phase_of(word) != task_phase::done) continue;
-    const u64 block = outcome_block(r);
-    if (block < region_.arena_offset()) continue;
-    const u64 p = region_.partition_of(block);
-    if (p < partitions_.size()) partitions_[p].read = true;
-  }
-  for (u64 p = 1; p < partitions_.size(); ++p) {
-    partition_use& use = partitions_[p];
-    if (!use.taken || !use.retired || use.read) continue;
-    use.taken = use.retired = false;
-    --retired_;
-  }
-}
-
-void pool::clear_partitions() noexcept {
-  may_save_ = view_.most_bytes();
-  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
-    task_record& r = *record_at(i);
-    u64 word = 0;
-    if (r.references.load() == 0 || !r.load(word)) continue;
-    if (shm::phase_of(word) != task_phase::done) continue;
-    const u64 block = outcome_block(r);
-    if (block < region_.arena_offset()) continue;
-    const u64 p = region_.partition_of(block);
-    if (p >= partitions_.size() || !partitions_[p].retired) continue;
-    try {
-      harvest_one(r, without_memory::give_up);
-    } catch (const std::bad_alloc&) {
-      lose(r, out_of_memory_);  // no memory for the next record of the slot: it has none
-    }
-  }
 }
 
 }  // namespace procpool::parent

@@ -142,11 +142,8 @@ pid_t pool_test_access::pid(u32 seat) const { return pool_.seats_[seat].pid; }
 parent::task_record* pool_test_access::record(u32 slot) const { return pool_.record_at(slot); }
 void pool_test_access::give_partition(u64 p, u32 seat) { pool_.partitions_[p].seat.store(seat); }
 std::size_t pool_test_access::records_in_use() const {
-  std::size_t free = 0;
-  for (const parent::task_record* list : {pool_.free_, pool_.slotless_, pool_.returned_.load()}) {
-    for (; list != nullptr; list = list->next) ++free;
-  }
-  return pool_.records_.size() - free;
+  const std::lock_guard lock(pool_.mutex_);
+  return pool_.slots_.records_in_use();
 }
 
 sweep_bench::sweep_bench(int workers, bool with_gate)

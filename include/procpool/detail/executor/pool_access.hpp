@@ -14,16 +14,16 @@
 #include "procpool/stats.hpp"
 
 namespace procpool::parent {
-class inline_pool;
 class pool;
+class task_backend;
 }  // namespace procpool::parent
 
 namespace procpool::detail {
 
-// Where packed tasks go: to worker processes, or, without a pool, to this thread.
+// Where packed tasks go.
 struct task_target {
-  parent::pool* pool = nullptr;
-  parent::inline_pool* here = nullptr;
+  parent::task_backend* backend = nullptr;  // for all but the tasks
+  parent::pool* pool = nullptr;  // the same, if it has workers; null: tasks run in their caller
 };
 
 enum class run_in { workers, caller };
@@ -47,7 +47,7 @@ class PROCPOOL_EXPORT owned_pool {
 
  private:
   task_target target_;
-  int uncaught_ = 0;                  // exceptions in flight when it was made
+  int uncaught_ = 0;                    // exceptions in flight when it was made
   std::atomic<bool> released_ = false;  // shutdown({.wait = false}) was called
 };
 
@@ -85,8 +85,7 @@ class PROCPOOL_EXPORT submission final : public wire_writer {
   void grow_here(std::size_t need);
   state_ptr run_here(code_ref code, const task_options* options, std::uint32_t items);
 
-  parent::pool* pool_;  // null: it runs here
-  parent::inline_pool* here_;
+  task_target to_;
   std::vector<shared_object>* objects_ = nullptr;  // that the payload names; usually none
   std::uint64_t offset_ = 0, capacity_ = 0;
   std::uint32_t size_class_ = 0;

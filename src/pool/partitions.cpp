@@ -1,0 +1,92 @@
+// The partitions of the region's arena: each life of a worker has one of its own, to which it
+// writes large results. A partition is used again when its worker is dead and no result in it can
+// still be read. Under the pool's mutex.
+#include <new>
+
+#include "pool/pool.hpp"
+
+namespace procpool::parent {
+
+using shm::task_phase;
+using shm::u32;
+using shm::u64;
+
+u64 pool::take_partition(u32 seat_index) noexcept {
+  reclaim_partitions();
+  u64 p = find_partition(seat_index);
+  if (p == 0 && retired_ != 0) {
+    // Outcomes that a sweep had no memory for: a worker is worth more.
+    clear_partitions();
+    reclaim_partitions();
+    p = find_partition(seat_index);
+  }
+  return p;
+}
+
+u64 pool::find_partition(u32 seat_index) noexcept {
+  for (u64 p = 1; p < partitions_.size(); ++p) {
+    partition_use& use = partitions_[p];
+    if (use.taken) continue;
+    use.taken = true;
+    // release: for result_bytes, before any worker can write there
+    use.seat.store(seat_index, std::memory_order_release);
+    return p;
+  }
+  return 0;
+}
+
+void pool::retire_partition(u64 p) noexcept {
+  if (p == 0 || partitions_[p].retired) return;
+  partitions_[p].retired = true;
+  ++retired_;
+}
+
+u64 pool::outcome_block(const task_record& r) const noexcept {
+  const shm::slot& s = region_.at(r.index);
+  return r.items != 0 ? reinterpret_cast<const shm::chunk_progress*>(s.bytes)->outcomes.load()
+                      : s.block.load();
+}
+
+// A dead worker's partition can be used again once nobody reads a result in it.
+void pool::reclaim_partitions() noexcept {
+  if (retired_ == 0) return;
+  for (partition_use& use : partitions_) use.read = false;
+  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+    const task_record& r = *record_at(i);
+    u64 word = 0;
+    // acquire: the reader's last look, before its memory is used again
+    if (r.references.load(std::memory_order_acquire) == 0 || !r.load(word)) continue;
+    if (shm::phase_of(word) != task_phase::done) continue;
+    const u64 block = outcome_block(r);
+    if (block < region_.arena_offset()) continue;
+    const u64 p = region_.partition_of(block);
+    if (p < partitions_.size()) partitions_[p].read = true;
+  }
+  for (u64 p = 1; p < partitions_.size(); ++p) {
+    partition_use& use = partitions_[p];
+    if (!use.taken || !use.retired || use.read) continue;
+    use.taken = use.retired = false;
+    --retired_;
+  }
+}
+
+void pool::clear_partitions() noexcept {
+  slots_.allow_saving();
+  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
+    task_record& r = *record_at(i);
+    u64 word = 0;
+    if (r.references.load() == 0 || !r.load(word)) continue;
+    if (shm::phase_of(word) != task_phase::done) continue;
+    const u64 block = outcome_block(r);
+    if (block < region_.arena_offset()) continue;
+    const u64 p = region_.partition_of(block);
+    if (p >= partitions_.size() || !partitions_[p].retired) continue;
+    try {
+      slots_.harvest_one(r, slot_store::without_memory::give_up);
+    } catch (const std::bad_alloc&) {
+      lose(r, out_of_memory_);  // no memory for the next record of the slot: it has none
+    }
+  }
+}
+
+}  // namespace procpool::parent
