@@ -58,7 +58,7 @@ class shared_array {
   // Refers to nothing: no elements.
   shared_array() noexcept = default;
 
-  // `count` elements whose bytes are all zero. Reserves the memory now, which takes about a second
+  // `count` elements whose bytes are all zero. Allocates the memory now, which takes about a second
   // for some GiB; accessing it later never fails. In the program or in a task. Throws
   // std::system_error, which says what to do: ENOMEM or ENOSPC when the machine or its control
   // group has not enough memory, or all shared objects that a process can have (16,383) are in use;
