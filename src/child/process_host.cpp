@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <new>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -191,7 +192,8 @@ void process_host::launch(process_group& group, const std::shared_ptr<child_proc
     while (seat < group.seats.size() && group.seats[seat]) ++seat;
     if (seat == launch::max_seats) {
       throw std::system_error(EAGAIN, std::generic_category(),
-                              "procpool: 4096 processes of this program run already");
+                              "procpool: " + std::to_string(launch::max_seats) +
+                                  " processes of this program run already");
     }
     if (seat == group.seats.size()) {
       group.incarnations.push_back(0);

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "shm/layout.hpp"
+
 namespace procpool::launch {
 
 // One place for a worker in a pool, and which of its successive workers is meant. Unlike a pid it
@@ -16,7 +18,7 @@ struct seat_id {
   friend bool operator==(const seat_id&, const seat_id&) = default;
 };
 
-inline constexpr std::uint32_t max_seats = 4096;
+inline constexpr std::uint32_t max_seats = shm::max_workers;
 
 struct worker_context {
   int region_fd = -1;  // both open for as long as the worker lives

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <system_error>
 #include <vector>
 
+#include "base/guarded.hpp"
 #include "base/per_process.hpp"
 #include "os/file.hpp"
 
@@ -36,7 +36,7 @@ class file_owner final : public mapping_owner {
   void keep() noexcept { most_idle_ = most_idle; }
 
  private:
-  std::mutex mutex_;
+  base::mutex mutex_;
   std::vector<std::unique_ptr<file_mapping>>
       mappings_;  // idle ones in the order in which they became so
   std::size_t most_idle_ = 0;
@@ -64,7 +64,7 @@ private_owner& privates() {
 }
 
 object_mapping* file_owner::find_or_map(const file_name& name, object_access access) {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   for (const std::unique_ptr<file_mapping>& u : mappings_) {
     // As long as it is mapped its inode is no other file's.
     if (u->name.inode != name.inode || u->name.device != name.device || u->access != access) {
@@ -104,7 +104,7 @@ object_mapping* file_owner::find_or_map(const file_name& name, object_access acc
 void file_owner::release(object_mapping& mapping) noexcept {
   // In a copy of the process it stays mapped: threads that are not here may have the mutex.
   if (!home_.is_like_here()) return;
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   // acquire, release: the last looks of other threads
   if (mapping.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   const auto is_idle = [](const std::unique_ptr<file_mapping>& u) {

@@ -50,7 +50,10 @@ void parent_registry::grow_entries(u32 ids) {
 
 // Under the mutex. 0: no id is free.
 u32 parent_registry::claim() {
-  const auto may_take = [this](u32 id) { return id >= entries_.size() || !entries_[id].known; };
+  const auto may_take = [this](u32 id) {
+    base::assert_held(mutex_);
+    return id >= entries_.size() || !entries_[id].known;
+  };
   const u32 id = table_.claim(parent_row, may_take, [](u32) {});
   if (id == 0) return 0;
   try {
@@ -71,7 +74,7 @@ object_mapping* parent_registry::create(u64 bytes) {
   collect();
   u32 id = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     id = claim();
   }
   if (id == 0) shm::throw_no_objects_left(table_.ids());
@@ -80,7 +83,7 @@ object_mapping* parent_registry::create(u64 bytes) {
     table_.allocate(id, bytes);
     os::mapping map = table_.map(id, bytes, os::access::read_write);
     if (!map) shm::throw_cannot_map(errno, bytes);
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     entries_[id].bytes = bytes;
     // relaxed: workers hear of it through a task
     table_.entry(id).bytes.store(bytes, std::memory_order_relaxed);
@@ -92,7 +95,7 @@ object_mapping* parent_registry::create(u64 bytes) {
     return &mapping;
   } catch (...) {
     {
-      const std::lock_guard lock(mutex_);
+      const base::lock_guard lock(mutex_);
       entries_[id].known = false;
     }
     finish_free(id);
@@ -114,7 +117,7 @@ parent_registry::own_mapping& parent_registry::mapping_of(u32 id) {
 }
 
 object_mapping* parent_registry::attach(const object_ref& ref, detail::object_access access) {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   static_cast<void>(access);  // one mapping serves both in the process that owns everything
   if (ref.id >= entries_.size()) shm::throw_unknown_object();
   entry& e = entries_[ref.id];
@@ -130,7 +133,7 @@ object_mapping* parent_registry::attach(const object_ref& ref, detail::object_ac
 }
 
 object_mapping* parent_registry::adopt(const object_ref& ref) {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   if (!is_plausible(ref)) shm::throw_unknown_object();
   own_mapping& mapping = mapping_of(ref.id);  // mapped when a handle is decoded
   mapping.handles.fetch_add(1, std::memory_order_relaxed);
@@ -141,7 +144,7 @@ void parent_registry::check_sendable(const object_mapping& mapping) { static_cas
 
 void parent_registry::release(object_mapping& mapping) noexcept {
   if (!home_.is_here()) return;  // inherited by a fork: the parent counts its own
-  std::unique_lock lock(mutex_);
+  base::unique_lock lock(mutex_);
   // acquire, release: everybody's last look at the memory before it is freed
   if (mapping.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   const u32 id = mapping.ref.id;
@@ -201,6 +204,7 @@ bool parent_registry::anybody_holds(u32 id) noexcept {
   // acquire: what was counted before a transfer is seen below
   const u32 transfers = table_.transfers().load(std::memory_order_acquire);
   const bool held = std::any_of(taken_rows_.begin(), taken_rows_.end(), [&](u32 row) {
+    base::assert_held(mutex_);
     const std::atomic<u32>* count = count_of(row, id);
     if (count == nullptr) {
       // Cannot be looked at for now: it may.
@@ -216,7 +220,7 @@ bool parent_registry::anybody_holds(u32 id) noexcept {
 
 u32 parent_registry::acquire_row() noexcept {
   try {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     if (table_.rows() == 0) return 0;
     if (rows_.empty()) {
       table_.allocate_heads();
@@ -238,7 +242,7 @@ u32 parent_registry::acquire_row() noexcept {
 void parent_registry::put_back_row(u32 row) noexcept {
   if (row == 0 || !home_.is_here()) return;
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     row_state& r = rows_[row];
     if (!r.taken) return;
     // relaxed: the worker is dead
@@ -256,7 +260,7 @@ void parent_registry::put_back_row(u32 row) noexcept {
   for (u32 id = next_unreported(row, 1); id != 0; id = next_unreported(row, id + 1))
     finish_free(id);
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     rows_[row].taken = false;
     std::erase(taken_rows_, row);
   }
@@ -265,7 +269,7 @@ void parent_registry::put_back_row(u32 row) noexcept {
 
 // The next object that the dead worker had made and nobody has heard of; it is FREEING then.
 u32 parent_registry::next_unreported(u32 row, u32 from) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   for (u32 id = from; id < table_.allocated(); ++id) {
     if (id < entries_.size() && entries_[id].known) continue;
     // acquire: the dead worker's stores before its word
@@ -302,7 +306,7 @@ bool parent_registry::is_plausible(const object_ref& ref) {
 }
 
 void parent_registry::take_over(u32 row, const wire::object_list& list, object_refs& out) {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   out.reserve(out.size() + list.count());
   for (u32 i = 0; i < list.count(); ++i) {
     const object_ref ref = list.at(i);
@@ -322,17 +326,17 @@ void parent_registry::take_over(u32 row, const wire::object_list& list, object_r
 }
 
 void parent_registry::add_waker(os::wake_socket& waker) {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   wakers_.push_back(&waker);
 }
 
 void parent_registry::remove_waker(os::wake_socket& waker) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   std::erase(wakers_, &waker);
 }
 
 bool parent_registry::has_lingering() noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   return !lingering_.empty();
 }
 
@@ -341,7 +345,7 @@ void parent_registry::collect() noexcept {
   for (;;) {
     u32 id = 0;
     {
-      const std::lock_guard lock(mutex_);
+      const base::lock_guard lock(mutex_);
       while (looked_at < lingering_.size() && anybody_holds(lingering_[looked_at])) ++looked_at;
       if (looked_at >= lingering_.size()) return;
       id = lingering_[looked_at];

@@ -6,10 +6,10 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
+#include "base/guarded.hpp"
 #include "base/per_process.hpp"
 #include "objects/object_list.hpp"
 #include "objects/object_table.hpp"
@@ -81,25 +81,26 @@ class parent_registry final : public shm::object_registry {
   friend base::per_process<parent_registry>;
   parent_registry();
   ~parent_registry() = delete;
-  shm::u32 claim();
-  void grow_entries(shm::u32 ids);
-  own_mapping& mapping_of(shm::u32 id);
-  bool is_plausible(const detail::object_ref& ref);
-  std::atomic<shm::u32>* count_of(shm::u32 row, shm::u32 id) noexcept;
-  bool anybody_holds(shm::u32 id) noexcept;
-  // USED -> FREEING, under the mutex; then finish_free() without it.
-  bool begin_free(shm::u32 id) noexcept;
+  shm::u32 claim() REQUIRES(mutex_);
+  void grow_entries(shm::u32 ids) REQUIRES(mutex_);
+  own_mapping& mapping_of(shm::u32 id) REQUIRES(mutex_);
+  bool is_plausible(const detail::object_ref& ref) REQUIRES(mutex_);
+  std::atomic<shm::u32>* count_of(shm::u32 row, shm::u32 id) noexcept REQUIRES(mutex_);
+  bool anybody_holds(shm::u32 id) noexcept REQUIRES(mutex_);
+  // USED -> FREEING; finish_free() follows, without the mutex.
+  bool begin_free(shm::u32 id) noexcept REQUIRES(mutex_);
   void finish_free(shm::u32 id) noexcept;
   shm::u32 next_unreported(shm::u32 row, shm::u32 from) noexcept;
 
   const detail::home_process home_;
-  std::mutex mutex_;
+  base::mutex mutex_;
   shm::object_table table_;
-  std::vector<entry> entries_;   // by id
-  std::vector<row_state> rows_;  // by row
-  std::vector<shm::u32> taken_rows_;
-  std::vector<os::wake_socket*> wakers_;
-  std::vector<shm::u32> lingering_;  // has room for all entries, and so does taken_rows_
+  std::vector<entry> entries_ GUARDED_BY(mutex_);   // by id
+  std::vector<row_state> rows_ GUARDED_BY(mutex_);  // by row
+  std::vector<shm::u32> taken_rows_ GUARDED_BY(mutex_);
+  std::vector<os::wake_socket*> wakers_ GUARDED_BY(mutex_);
+  std::vector<shm::u32> lingering_
+      GUARDED_BY(mutex_);  // has room for all entries, and so does taken_rows_
 };
 
 // The rows of a pool's workers, by seat; 0 where there is none. Releases what is left: by then no

@@ -120,14 +120,18 @@ object_mapping* worker_registry::create(u64 bytes) {
   table_.check_size(bytes);
   u32 id = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     const auto count_first = [this](u32 candidate) {
+      base::assert_held(mutex_);
       place_of(candidate);
       retain_count(candidate);
       return true;
     };
     // The count comes before the word: when the word is ours, the sweep finds both or none.
-    id = table_.claim(row_, count_first, [this](u32 lost) { release_count(lost); });
+    id = table_.claim(row_, count_first, [this](u32 lost) {
+      base::assert_held(mutex_);
+      release_count(lost);
+    });
     if (id == 0) shm::throw_no_objects_left(table_.ids());
     place& p = place_of(id);
     // relaxed: it is ours
@@ -139,17 +143,17 @@ object_mapping* worker_registry::create(u64 bytes) {
     table_.allocate(id, bytes);
     // relaxed: the outcome that tells of it comes later
     table_.entry(id).bytes.store(bytes, std::memory_order_relaxed);
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     return begin_mapping(id, bytes, object_access::read_write);
   } catch (...) {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     release_or_free(id);
     throw;
   }
 }
 
 object_mapping* worker_registry::attach(const object_ref& ref, object_access access) {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   if (ref.id == 0 || ref.id >= table_.allocated()) shm::throw_unknown_object();
   place& p = place_of(ref.id);
   place::own_mapping& mapping = p.mappings[static_cast<unsigned>(access)];
@@ -189,7 +193,7 @@ void worker_registry::check_sendable(const object_mapping& mapping) {
         "this handle was inherited by a fork, and cannot be sent to a manager: pass it to the task "
         "as an argument");
   }
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   if (places_[mapping.ref.id]->made_here) {
     throw codec_error(
         "a shared object that was made in a task or a manager cannot be sent from there: return it "
@@ -199,7 +203,7 @@ void worker_registry::check_sendable(const object_mapping& mapping) {
 
 void worker_registry::release(object_mapping& mapping) noexcept {
   if (runtime::current_role() != runtime::process_role::worker) return;  // a task has forked
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   // acquire, release: the looks of all threads before the count goes
   if (mapping.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   const u32 id = mapping.ref.id;
@@ -244,7 +248,7 @@ void worker_registry::note(const detail::shared_object& object) {
         "this handle was inherited by a fork, and cannot be a result: pass it to the task as an "
         "argument");
   }
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   noted_.reserve(noted_.size() + 1);
   retain_count(mapping.ref.id);
   noted_.push_back(mapping.ref);
@@ -252,7 +256,7 @@ void worker_registry::note(const detail::shared_object& object) {
 }
 
 void worker_registry::forget_noted() noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   for (const object_ref& ref : noted_) {
     --places_[ref.id]->noted;
     release_or_free(ref.id);
@@ -262,7 +266,7 @@ void worker_registry::forget_noted() noexcept {
 
 void worker_registry::append_noted(detail::wire_writer& out) {
   wire::append_objects(out, noted_);
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   for (const object_ref& ref : noted_) {
     // From here on the parent may know of it, and frees it.
     places_[ref.id]->noted = 0;

@@ -7,9 +7,9 @@
 
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <vector>
 
+#include "base/guarded.hpp"
 #include "objects/object_table.hpp"
 #include "procpool/detail/codec/wire_io.hpp"
 #include "procpool/detail/shared/shared_object.hpp"
@@ -61,24 +61,26 @@ class worker_registry final : public shm::object_registry {
     unsigned access;
   };
 
-  place& place_of(shm::u32 id);
-  std::atomic<shm::u32>& count_of(shm::u32 id);
-  void retain_count(shm::u32 id);
-  void release_count(shm::u32 id) noexcept;
-  detail::object_mapping* begin_mapping(shm::u32 id, shm::u64 bytes, detail::object_access access);
-  void map(place::own_mapping& mapping, shm::u32 id, shm::u64 bytes, detail::object_access access);
-  void unmap_idle(std::size_t keep) noexcept;
-  void release_or_free(shm::u32 id) noexcept;
-  void free(shm::u32 id) noexcept;
+  place& place_of(shm::u32 id) REQUIRES(mutex_);
+  std::atomic<shm::u32>& count_of(shm::u32 id) REQUIRES(mutex_);
+  void retain_count(shm::u32 id) REQUIRES(mutex_);
+  void release_count(shm::u32 id) noexcept REQUIRES(mutex_);
+  detail::object_mapping* begin_mapping(shm::u32 id, shm::u64 bytes, detail::object_access access)
+      REQUIRES(mutex_);
+  void map(place::own_mapping& mapping, shm::u32 id, shm::u64 bytes, detail::object_access access)
+      REQUIRES(mutex_);
+  void unmap_idle(std::size_t keep) noexcept REQUIRES(mutex_);
+  void release_or_free(shm::u32 id) noexcept REQUIRES(mutex_);
+  void free(shm::u32 id) noexcept REQUIRES(mutex_);
 
-  std::mutex mutex_;
+  base::mutex mutex_;
   shm::object_table table_;
   shm::u32 row_;
-  os::mapping counts_;
-  shm::u32 pages_ = 0;  // of the row, allocated
-  std::vector<std::unique_ptr<place>> places_;
-  std::deque<idle_mapping> idle_;  // some are in use again
-  std::vector<detail::object_ref> noted_;
+  os::mapping counts_ GUARDED_BY(mutex_);
+  shm::u32 pages_ GUARDED_BY(mutex_) = 0;  // of the row, allocated
+  std::vector<std::unique_ptr<place>> places_ GUARDED_BY(mutex_);
+  std::deque<idle_mapping> idle_ GUARDED_BY(mutex_);  // some are in use again
+  std::vector<detail::object_ref> noted_;             // of the worker's own thread
 };
 
 }  // namespace procpool::worker
