@@ -1,8 +1,6 @@
 // Each error that the documentation promises, with its message.
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <functional>
 #include <limits>
 #include <ranges>
 
@@ -217,56 +215,6 @@ TEST_P(bad_input_test, use_of_the_parents_pool_inside_of_a_task) {
     pool.submit([] { return shared_pool->submit(echo, 1).get(); }).get();
   });
   shared_pool = nullptr;
-}
-
-// Runs `f` in a forked copy of this process; the text that it returns is what happened there.
-std::string in_forked_copy(const std::function<std::string()>& f) {
-  int ends[2];
-  EXPECT_EQ(pipe(ends), 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    std::string said;
-    try {
-      said = f();
-    } catch (const nested_use_error&) {
-      said = "nested_use_error";
-    } catch (const std::exception& e) {
-      said = e.what();
-    }
-    [[maybe_unused]] const auto n = write(ends[1], said.data(), said.size());
-    _exit(0);
-  }
-  close(ends[1]);
-  std::string said;
-  char buffer[256];
-  for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;) {
-    said.append(buffer, static_cast<std::size_t>(n));
-  }
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  return said;
-}
-
-TEST_P(bad_input_test, use_in_a_forked_process) {
-  process_pool_executor pool(options(1));
-  tally gate;
-  future<int> done = pool.submit(echo, 1);
-  done.wait();
-  future<int> pending = pool.submit(wait_and_return, gate.path(), 2);
-  EXPECT_EQ(in_forked_copy([&] { return std::to_string(pool.submit(echo, 1).get()); }),
-            "nested_use_error");
-  EXPECT_EQ(in_forked_copy([&] { return std::to_string(pool.stats().pending); }),
-            "nested_use_error");
-  EXPECT_EQ(in_forked_copy([&] {
-              pool.shutdown();
-              return std::string("shut down");
-            }),
-            "nested_use_error");
-  EXPECT_EQ(in_forked_copy([&] { return std::to_string(pending.get()); }), "nested_use_error");
-  gate.add();
-  EXPECT_EQ(pending.get(), 2) << "the parent's pool did not notice";
-  EXPECT_EQ(done.get(), 1);
 }
 
 // What a value's own code throws, at each of its four stations.

@@ -15,6 +15,7 @@
 
 #include "os/sanitizers.hpp"
 #include "support/pool_test.hpp"
+#include "support/refused_memory.hpp"
 #include "support/tally.hpp"
 
 namespace {
@@ -25,7 +26,9 @@ std::atomic<int> allowed = -1;
 std::atomic<int> refused = 0;
 thread_local bool runs_tests = false;
 
-[[maybe_unused]] bool may_allocate() {
+}  // namespace
+
+bool procpool::testing::may_allocate() {
   if (runs_tests || allowed.load() < 0) return true;
   for (int left = allowed.load(); left > 0;) {
     if (allowed.compare_exchange_weak(left, left - 1)) return true;
@@ -34,25 +37,6 @@ thread_local bool runs_tests = false;
   ++refused;
   return false;
 }
-
-}  // namespace
-
-// The sanitizers have their own.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  if (!may_allocate()) throw std::bad_alloc();
-  if (void* p = std::malloc(size)) return p;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  return may_allocate() ? std::malloc(size) : nullptr;
-}
-[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-inline constexpr bool can_refuse = true;
-#else
-inline constexpr bool can_refuse = false;
-#endif
 
 namespace {
 
@@ -78,7 +62,7 @@ class death_without_memory_test : public pool_test {
   void SetUp() override {
     runs_tests = true;
     pool_test::SetUp();
-    if (!can_refuse) GTEST_SKIP() << "allocations are somebody else's here";
+    if (!can_refuse_memory) GTEST_SKIP() << "allocations are somebody else's here";
   }
   void TearDown() override { allowed = -1; }
 };

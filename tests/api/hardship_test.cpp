@@ -27,6 +27,7 @@
 
 #include "os/sanitizers.hpp"
 #include "support/pool_test.hpp"
+#include "support/refused_memory.hpp"
 #include "support/tally.hpp"
 
 namespace {
@@ -36,19 +37,7 @@ thread_local int countdown = 0;
 
 }  // namespace
 
-// The sanitizers have their own.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  if (countdown > 0 && --countdown == 0) throw std::bad_alloc();
-  if (void* p = std::malloc(size)) return p;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-inline constexpr bool can_fail_allocations = true;
-#else
-inline constexpr bool can_fail_allocations = false;
-#endif
+bool procpool::testing::may_allocate() { return countdown <= 0 || --countdown != 0; }
 
 namespace {
 
@@ -374,7 +363,7 @@ TEST_P(hardship_test, a_task_that_closes_every_descriptor_ruins_only_itself) {
 }
 
 TEST_P(hardship_test, submit_without_memory) {
-  if (!can_fail_allocations) GTEST_SKIP() << "allocations are somebody else's here";
+  if (!can_refuse_memory) GTEST_SKIP() << "allocations are somebody else's here";
   process_pool_executor pool(options(1));
   const task_options labelled{.retries = 1, .label = std::string(100, 'l')};
   int failed = 0;
