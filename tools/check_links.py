@@ -27,7 +27,8 @@ _SOURCE = re.compile(r'[\w.+-]+(?:/[\w.+-]+)*\.(?:cpp|hpp|py|sh|cmake|in)')
 _FOLDER = re.compile(r'(?:src|include|tests|tools|benchmarks|examples|docs|cmake)(?:/[\w.-]+)+/?')
 _TEST = re.compile(r'(\w+)/(\w+)(?=:?$)')
 # Where a name may begin, seen from the root of the repository.
-_ROOMS = ('', 'src', 'include', 'include/procpool', 'include/procpool/detail', 'tests', 'benchmarks',
+_ROOMS = ('', 'src', 'components/remote/src', 'components/remote/include',
+          'components/remote/include/procpool', 'include', 'include/procpool', 'include/procpool/detail', 'tests', 'benchmarks',
           'examples', 'tools', 'docs', 'cmake')
 
 

@@ -51,8 +51,8 @@ inline constexpr bool can_nest =
 
 namespace procpool {
 
-// What the typeid of a rebuilt exception names: a T that was thrown in a task, and here is rethrown
-// with another exception nested in it, the one that is handled where it is constructed. Catch T.
+// What the typeid of a rebuilt exception names: a T that a task threw, thrown again here with
+// another exception nested in it: the exception that the constructing thread handles. Catch T.
 template <class T>
 class from_task final : public T, public std::nested_exception {
  public:

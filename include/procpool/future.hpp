@@ -113,9 +113,9 @@ class [[nodiscard]] future {
   // future of f's result (a reference is copied). f takes the future<T>, with the task's value or
   // error; or only the value (nothing for future<void>), and then f is not called for a task that
   // failed: the returned future has the task's error. If f returns nothing, the returned future may
-  // be dropped; an error that no get() reads goes to pool_options::on_error. Cancelling the returned
-  // future prevents the call of f, and does not cancel the task. While f runs, other callbacks
-  // wait: submit long work to an executor.
+  // be dropped; an error that no get() reads goes to pool_options::on_error. Cancelling the
+  // returned future prevents the call of f, and does not cancel the task. While f runs, other
+  // callbacks wait: submit long work to an executor.
   template <class F>
     requires(!detail::returns_nothing<future, F>)
   [[nodiscard]] auto then(F f) && {

@@ -37,8 +37,8 @@ class inline_executor : public basic_executor<inline_executor, detail::byte_task
   // one call, whatever max_workers() is. A task that uses an inline_executor, its own or another,
   // gets nested_use_error, as it would in a worker. Timeouts have no effect.
 
-  // submit throws shutdown_error from here on. Waits for what other threads run; there is nothing
-  // to cancel. The finalizer runs behind the last task. Throws nested_use_error inside of a task.
+  // submit throws shutdown_error from here on. Waits for tasks that other threads run; no task can
+  // be cancelled. The finalizer runs after the last task. Throws nested_use_error inside of a task.
   using basic_executor::shutdown;
   void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }
 

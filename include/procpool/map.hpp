@@ -133,8 +133,8 @@ class [[nodiscard("dropping the results cancels the map: use for_each")]] map_re
   outcome_range outcomes() & { return outcome_range(source_.get()); }
   outcome_range outcomes() && { return outcome_range(std::move(source_)); }
 
-  // Cancels the items that have not started and ends the range. kill_running: also the running items,
-  // those that a timeout has left running included; their workers are killed and replaced.
+  // Cancels the items that have not started and ends the range. kill_running: also running items,
+  // also after a timeout; their workers are killed and replaced.
   void cancel(cancel_mode mode = cancel_mode::pending) {
     source_->cancel(mode == cancel_mode::kill_running);
   }

@@ -15,7 +15,8 @@ void throw_unusable(bool inherited) {
   if (!inherited) {
     throw nested_use_error(
         "executors can neither be made nor used inside a task (this one was made there, or in a "
-        "process that a task has forked): only the program itself has workers and threads; return the data of further "
+        "process that a task has forked): only the program itself has workers and threads; return "
+        "the data of further "
         "tasks to the program, which submits them");
   }
   if (runtime::current_role() == runtime::process_role::parent) {

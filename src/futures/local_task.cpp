@@ -1,5 +1,6 @@
 #include "procpool/detail/task/local_task.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <mutex>
 

@@ -11,8 +11,8 @@
 
 #include "base/guarded.hpp"
 #include "futures/completion_hub.hpp"
-#include "procpool/detail/task/local_task.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
+#include "procpool/detail/task/local_task.hpp"
 #include "procpool/errors.hpp"
 #include "runtime/blocking_guard.hpp"
 #include "runtime/fork_gate.hpp"

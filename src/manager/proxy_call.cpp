@@ -99,9 +99,9 @@ os::private_fd connect(const std::string& name, const manager_address& to) {
   // Checked before the secret is sent.
   if (const auto user = os::peer_user(fresh.get()); !user || *user != to.user) {
     throw manager_lost_error(
-        "procpool: who listens under the name of this manager is another user than the one who has "
-        "made it: the manager has ended, and somebody else has taken its name, or this process "
-        "has entered another user namespace");
+        "procpool: a process of another user listens under this manager's name: the manager has "
+        "ended, and the other process has taken its name, or this process has entered another user "
+        "namespace");
   }
   // If the manager declines, its answer says why: see exchange().
   static_cast<void>(os::send_all(fresh.get(), std::as_bytes(std::span(&to.secret, 1))));

@@ -32,8 +32,10 @@ inline constexpr std::size_t max_poll_items = 8;
 
 // Returns how many items are ready; 0 after `max`. Negative max: no limit. Neither a signal nor a
 // poll() that the kernel refuses ends it early.
-PROCPOOL_COMPONENT_EXPORT int poll_items(std::span<poll_item> items, std::chrono::milliseconds max) noexcept;
-PROCPOOL_COMPONENT_EXPORT poll_item poll_one(int fd, poll_for wanted, std::chrono::milliseconds max) noexcept;
+PROCPOOL_COMPONENT_EXPORT int poll_items(std::span<poll_item> items,
+                                         std::chrono::milliseconds max) noexcept;
+PROCPOOL_COMPONENT_EXPORT poll_item poll_one(int fd, poll_for wanted,
+                                             std::chrono::milliseconds max) noexcept;
 
 // Waits with `mask` (a sigset_t) as the signal mask; a signal that is not in the mask ends the
 // wait. Negative max: no limit.

@@ -73,7 +73,8 @@ inline constexpr exemption exempt[] = {
      "jmp",
      "a block that was punched"},
     {"shm::block_allocator::back", "cmp jae mov mov sub", "the last MiB of a partition"},
-    // Both lists were reserved by allocate(), so they do not grow; and more is kept resident than here.
+    // Both lists were reserved by allocate(), so they do not grow; and more is kept resident than
+    // here.
     {"shm::block_allocator::release",
      "mov lea add cmp ja | mov mov mov call mov cmp je mov add mov add pop pop pop pop pop "
      "pop ret movabs mov mov sub mov sar cmp je cmp mov cmovne add jb test jne xor xor mov "

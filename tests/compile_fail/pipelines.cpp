@@ -17,22 +17,22 @@ void use(process_pool_executor& pool, const std::vector<int>& numbers) {
   const auto q = pipeline(stage(pool, twice), stage(pool, print));
   q.for_each({1, 2});
 #if MISTAKE == __LINE__
-  // error: procpool: a stage of this pipeline cannot be called with the result of the stage before it
+  // error: a stage of this pipeline cannot be called with the result of the stage before it
   // never: no matching
   // never: void
   (void)pipeline(stage(pool, to_text), stage(pool, twice), stage(pool, measure)).run(numbers);
 #endif
 #if MISTAKE == __LINE__
-  // error: procpool: a stage of this pipeline cannot be called with the result of the stage before it
+  // error: a stage of this pipeline cannot be called with the result of the stage before it
   // never: no matching
   (void)p.run(std::vector<word>());
 #endif
 #if MISTAKE == __LINE__
-  // error: procpool: a stage of this pipeline cannot be called with the result of the stage before it
+  // error: a stage of this pipeline cannot be called with the result of the stage before it
   p.for_each({word()});
 #endif
 #if MISTAKE == __LINE__
-  // error: procpool: a stage of this pipeline returns nothing, so the next one has no argument
+  // error: a stage of this pipeline returns nothing, so the next one has no argument
   // never: no matching
   (void)pipeline(stage(pool, print), stage(pool, twice)).run(numbers);
 #endif

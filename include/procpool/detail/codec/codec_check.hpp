@@ -186,9 +186,10 @@ struct cannot_travel : name_of_class<(Why >= obstacle::shape), Part> {
   static_assert(Why != obstacle::future,
                 "procpool: a future or promise cannot be sent to another process: get() the value "
                 "first and send that, or submit the task from a callback: future::then");
-  static_assert(Why != obstacle::executor,
-                "procpool: an executor cannot be sent to another process, nor used in a task: make "
-                "it no member of what is sent, and return to the program what is to be submitted");
+  static_assert(
+      Why != obstacle::executor,
+      "procpool: an executor cannot be sent to another process, nor used in a task: make "
+      "it no member of the argument, and return the data of further tasks to the program");
   static_assert(Why != obstacle::polymorphic,
                 "procpool: a class with virtual functions cannot travel by its bytes: specialise "
                 "procpool::codec for it, or send the data and make the object in the task");

@@ -128,7 +128,7 @@ struct byte_tasks {
       tasks.reserve(all.places());
       for (std::uint32_t i = 0; i < all.places(); ++i) tasks.push_back(start(i));
       all.await_all([&](std::uint32_t i) -> task_state& { return *tasks[i]; },
-               [&](std::uint32_t i) { tasks[i] = start(i); });
+                    [&](std::uint32_t i) { tasks[i] = start(i); });
     }
     return tasks;
   }

@@ -119,8 +119,8 @@ class PROCPOOL_EXPORT chunk_sizer {
   double ns_per_item_ = 0;
 };
 
-// `unread` items have no result that was read; the one that was waited for is the first of `oldest`
-// items from number `first` on, which are one task.
+// `unread` items have no result yet; the caller waited for item number `first`, whose task has
+// `oldest` items.
 [[noreturn]] PROCPOOL_EXPORT void throw_map_timeout(std::size_t unread, std::size_t first = 0,
                                                     std::size_t oldest = 0);
 // "3 items have no result<which>; ..." and what becomes of them, for a timeout.

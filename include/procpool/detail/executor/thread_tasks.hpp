@@ -77,7 +77,7 @@ template <class F>
 struct thread_map {
   explicit thread_map(F&& function) : f(std::move(function)) {}
   const F f;
-  std::atomic<bool> over{false};  // nobody will read its results: items that have not begun do not
+  std::atomic<bool> over{false};  // the results are gone: further items do not start
 };
 
 // Items of a map, with an outcome each.
@@ -246,7 +246,8 @@ struct thread_tasks {
       thread_broadcast all(pool);
       tasks.reserve(all.places());
       for (std::size_t i = 0; i < all.places(); ++i) {
-        local_ptr one(new task(on_error_of(pool), after{all.rendezvous(), f}, types::keep(args...)));
+        local_ptr one(
+            new task(on_error_of(pool), after{all.rendezvous(), f}, types::keep(args...)));
         tasks.push_back(commit(pool, std::move(one), nullptr));
       }
       all.await_all();

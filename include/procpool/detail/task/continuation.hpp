@@ -1,6 +1,6 @@
 // What future::then makes: a callback on the future of one task, and the future of what the
-// callback returns. The callback runs on the callback thread; the future is anybody's, like that of
-// a task.
+// callback returns. The callback runs on the callback thread; any thread may use the future, like
+// that of a task.
 #pragma once
 
 #include <exception>
@@ -15,8 +15,8 @@
 
 namespace procpool::detail {
 
-// The state of that future. Where the callback returns nothing its future is often dropped, so an
-// error that nobody asks for goes where the errors of the task's executor go.
+// The state of that future. If the callback returns nothing, its future is often dropped, so an
+// unobserved error goes to the error handler of the task's executor.
 template <class R>
 class continuation final : public local_value<R> {
  public:
@@ -45,7 +45,7 @@ class continuation final : public local_value<R> {
     this->finish();
   }
 
-  // The callback will never run, and that is no news for anybody but the owner of the future.
+  // The callback will never run; only the owner of the future learns of it.
   void abandon() noexcept {
     reporter_.reset();
     try {
@@ -55,7 +55,7 @@ class continuation final : public local_value<R> {
     }
   }
 
-  // Called by the owner of the future alone, who has the error from here on.
+  // Called by the owner of the future alone, which has the error from here on.
   outcome_view pin() override {
     reporter_.reset();
     return local_value<R>::pin();
@@ -117,22 +117,22 @@ struct continue_with {
     ~callback() override {
       if (to_ == nullptr) return;
       to_->abandon();
-      to_->let_go();
+      to_->release_object();
     }
     // The one owner of what this callback resolves.
     state_ptr make_future(task_state& source) {
       to_ = new continuation<result>(source);
-      to_->keep();
+      to_->retain_object();
       return state_ptr(to_);
     }
     void run() override {
       to_->resolve([this]() -> result {
-        // Destroyed before anybody hears that it is done.
+        // Destroyed before any thread sees that it is done.
         std::pair<Source, F> here = std::move(*call_);
         call_.reset();
         return call(std::move(here.first), here.second);
       });
-      std::exchange(to_, nullptr)->let_go();
+      std::exchange(to_, nullptr)->release_object();
     }
 
    private:
