@@ -56,6 +56,8 @@ lint:
 	tools/check_decisions.py
 	tools/check_links.py README.md docs CONTRIBUTING.md SECURITY.md CHANGELOG.md .github
 	tools/check_prose.py
+	cmake --preset dev >/dev/null && cmake --build build/dev --target procpool_objects
+	tools/check_symbols.py build/dev
 	tools/format.sh --check
 	tools/tidy.sh
 

@@ -30,7 +30,7 @@ using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds retry_pause{10}, closed_pause{100}, no_limit{-1};
 // While there is a process whose death is to be heard of.
-constexpr std::chrono::milliseconds longest_sleep{1000};
+constexpr std::chrono::milliseconds longest_look_pause{1000};
 constexpr std::chrono::milliseconds first_look{5}, last_look{1000};
 
 os::private_fd make_file() {
@@ -288,7 +288,7 @@ std::chrono::milliseconds process_host::poll_timeout() {
   };
   for (const auto& group : groups_) {
     at_most(group->client->poll_timeout());
-    if (!is_empty(*group)) at_most(longest_sleep);
+    if (!is_empty(*group)) at_most(longest_look_pause);
   }
   if (linger_pause_ != 0ms) at_most(linger_pause_);
   return most;

@@ -21,7 +21,7 @@ namespace procpool::detail {
 
 namespace {
 
-constexpr std::chrono::nanoseconds longest_sleep = std::chrono::milliseconds(500);
+constexpr std::chrono::nanoseconds longest_slice = std::chrono::milliseconds(500);
 
 struct node : pipeline_item {
   std::list<node>::iterator self;
@@ -97,7 +97,7 @@ std::optional<pipeline_item> pipeline_tracker::next(const time_point* deadline) 
           "pipeline, because that thread moves its items: read the pipeline on another thread, or "
           "resume there with co_await procpool::via(executor, future)");
     }
-    std::chrono::nanoseconds left = longest_sleep;
+    std::chrono::nanoseconds left = longest_slice;
     if (deadline != nullptr) left = std::min(left, futures::time_until(*deadline));
     if (left <= left.zero()) {
       throw timeout_error("the pipeline did not finish in time: " +

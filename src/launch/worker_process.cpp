@@ -11,7 +11,7 @@
 namespace procpool::launch {
 namespace {
 
-constexpr int continue_signal = 18;
+constexpr int wake_signal = 18;
 
 // First thing in the new process, before anything that is about a pool.
 void set_up(const worker_template& common) noexcept {
@@ -64,7 +64,7 @@ bool worker_forker::wake_spare(const worker_order& order) noexcept {
   const bool written = os::write_pipe(spare_order_.get(), &order, sizeof(order));
   // A spare that was stopped, with all processes of a group perhaps, would take the order and never
   // run.
-  os::signal_child(spare_pid_, continue_signal);
+  os::signal_child(spare_pid_, wake_signal);
   spare_order_.reset();
   // A spare that is dead has not been reaped yet; its pid is forgotten when it is.
   return written;

@@ -29,7 +29,7 @@ int affinity_count() {
   return static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
 }
 
-std::optional<std::string> read_whole_file(const std::string& path) {
+std::optional<std::string> read_group_file(const std::string& path) {
   std::ifstream file(path);
   if (!file) return std::nullopt;
   return std::string(std::istreambuf_iterator<char>(file), {});
@@ -100,8 +100,8 @@ std::optional<double> cpu_quota(std::string_view proc_self_cgroup, const file_re
 
 int cpu_count() {
   int count = affinity_count();
-  if (const auto groups = read_whole_file("/proc/self/cgroup")) {
-    if (const auto quota = cpu_quota(*groups, read_whole_file)) {
+  if (const auto groups = read_group_file("/proc/self/cgroup")) {
+    if (const auto quota = cpu_quota(*groups, read_group_file)) {
       count = std::min(count, static_cast<int>(std::ceil(std::min(*quota, 1e6))));
     }
   }

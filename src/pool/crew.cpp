@@ -22,11 +22,9 @@ using namespace std::chrono_literals;
 // and the pool is broken. Erlang's supervisors and systemd have the same kind of limit.
 constexpr duration death_window = 5s;
 constexpr std::size_t least_deaths = 3;
-constexpr duration first_pause = 10ms, longest_pause = 1s;
+constexpr duration first_restart_pause = 10ms, longest_restart_pause = 1s;
 // How long a worker may be missing before a broadcast gives it up.
 constexpr duration start_patience = 2s;
-
-time_point now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
@@ -47,7 +45,7 @@ void pool::start_wanted() {
     try {
       start_seat(i);
     } catch (const std::exception&) {
-      want(i, first_pause);  // without memory, later
+      want(i, first_restart_pause);  // without memory, later
     }
   }
 }
@@ -58,7 +56,7 @@ void pool::start_seat(u32 index) {
   const shm::u64 partition = take_partition(index);
   if (partition == 0) {
     // Results of dead workers are being read; they will be done with soon.
-    want(index, first_pause);
+    want(index, first_restart_pause);
     return;
   }
   shm::worker_block& line = region_.worker(index);
@@ -103,7 +101,7 @@ void pool::assess_death(u32 index, const death& d, bool progress) noexcept {
     pause_ = duration::zero();
   } else if (start_failed && anybody_runs()) {
     // Too many processes for the moment: the pool goes on with fewer.
-    pause_ = longest_pause;
+    pause_ = longest_restart_pause;
     note_start_failure(d.error);
   } else {
     // What anybody did since the last one shows that the pool works.
@@ -120,7 +118,8 @@ void pool::assess_death(u32 index, const death& d, bool progress) noexcept {
     }
     // The first one may be bad luck; the next wait longer and longer.
     if (idle_deaths_.size() > 1) {
-      pause_ = pause_ == duration::zero() ? first_pause : std::min(pause_ * 2, longest_pause);
+      pause_ = pause_ == duration::zero() ? first_restart_pause
+                                          : std::min(pause_ * 2, longest_restart_pause);
     }
   }
   ++restarts_;

@@ -28,8 +28,6 @@ constexpr duration shutdown_grace = 5s;
 constexpr std::chrono::milliseconds longest_slice{500};
 constexpr duration nudge_pause = 500ms;
 
-time_point now() { return std::chrono::steady_clock::now(); }
-
 }  // namespace
 
 task_record* pool::first_unresolved(u32& from) {

@@ -24,13 +24,11 @@ using namespace std::chrono_literals;
 // While a pool that nobody waits for winds down, its tasks end without telling anybody.
 constexpr std::chrono::milliseconds wind_down_step{10};
 // Whatever a descriptor says or does not say: then it is looked at what there is.
-constexpr std::chrono::milliseconds longest_sleep{1000};
+constexpr std::chrono::milliseconds longest_look_pause{1000};
 constexpr std::chrono::milliseconds retry_pause{10};
 constexpr std::chrono::milliseconds blind_pause{100};  // nothing wakes the thread up any more
 // Slots that are not used any more, since a task has overwritten their words.
 constexpr std::size_t most_lost_slots = 1024;
-
-time_point now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
@@ -90,7 +88,7 @@ void pool::supervise() {
 
 std::chrono::milliseconds pool::next_timeout() {
   const std::lock_guard lock(mutex_);
-  std::chrono::milliseconds most = longest_sleep;
+  std::chrono::milliseconds most = longest_look_pause;
   const auto at_most = [&most](std::chrono::milliseconds pause) { most = std::min(most, pause); };
   if (!server_lost_ && server_->poll_timeout() >= 0ms) at_most(server_->poll_timeout());
   if (stopping_ && !drained_) most = wind_down_step;

@@ -23,6 +23,8 @@
 
 namespace procpool::parent {
 
+inline time_point now() { return std::chrono::steady_clock::now(); }
+
 class pool;
 
 // task_record::pins counts who reads the outcome where it lies; these mark that it moves instead.

@@ -13,7 +13,7 @@ namespace procpool::shm {
 namespace {
 
 // Room for the largest value that one partition can hold; sparse, so it costs nothing.
-constexpr u64 usual_stride = u64{1} << 38U;
+constexpr u64 usual_partition_stride = u64{1} << 38U;
 constexpr u64 least_stride = 4 * window_bytes;
 // Each seat has one partition in use, and some of the dead whose results are not read yet. A map
 // that is half read keeps one for as long as it likes, so there are many more where offsets cost
@@ -27,7 +27,7 @@ u64 choose_stride(u64 arena_offset, u32 workers) {
   const u64 count = 1 + partitions_per_seat * u64{workers};
   if (limit <= arena_offset) return least_stride;  // growing will fail with a clear EFBIG
   const u64 fit = (limit - arena_offset) / count / window_bytes * window_bytes;
-  return std::clamp(fit, least_stride, usual_stride);
+  return std::clamp(fit, least_stride, usual_partition_stride);
 }
 
 u64 count_partitions(u64 arena_offset, u64 stride, u32 workers) {

@@ -119,14 +119,14 @@ detail::object_ref object_of(u64 word) {
 }
 
 // A barrier as this process has it mapped.
-struct view {
+struct barrier_view {
   std::size_t parties;  // from the size of the object, as this process knows it
   sync::guarded_memory memory;
   barrier_words& words;
   std::span<waiter_slot> slots;
   std::span<registered_party> registered;
 
-  view(std::byte* data, std::size_t bytes)
+  barrier_view(std::byte* data, std::size_t bytes)
       : parties((bytes - fixed_bytes) / party_bytes),
         memory{data, bytes, 2 * parties + spare_records},
         words(memory.as<barrier_words>()),
@@ -216,7 +216,7 @@ struct arrival {
 };
 
 // Returns false if no slot is free: threads of earlier generations have not left theirs yet.
-bool arrive(const view& v, transaction& tx, arrival& a) {
+bool arrive(const barrier_view& v, transaction& tx, arrival& a) {
   if (transaction::get(v.words.broken) != 0) {
     throw_broken("a party is gone or was late, or abort()");
   }
@@ -241,11 +241,11 @@ bool arrive(const view& v, transaction& tx, arrival& a) {
 
 barrier::barrier(std::size_t parties) : sync_handle(kind, bytes_for(parties)) {
   // relaxed: other processes get the handle by a task, which orders this store
-  view(memory(), bytes()).words.parties.store(parties, std::memory_order_relaxed);
+  barrier_view(memory(), bytes()).words.parties.store(parties, std::memory_order_relaxed);
 }
 
 std::size_t barrier::wait_limited(const duration* limit) const {
-  const view v(memory(), bytes());
+  const barrier_view v(memory(), bytes());
   const sync::deadline end = sync::end_of(limit);
   arrival a;
   const bool arrived = sync::await(
@@ -287,23 +287,23 @@ std::size_t barrier::wait_limited(const duration* limit) const {
 std::size_t barrier::wait() const { return wait_limited(nullptr); }
 std::size_t barrier::wait_for(duration d) const { return wait_limited(&d); }
 
-void barrier::abort() const { view(memory(), bytes()).interrupt(true); }
-void barrier::reset() const { view(memory(), bytes()).interrupt(false); }
+void barrier::abort() const { barrier_view(memory(), bytes()).interrupt(true); }
+void barrier::reset() const { barrier_view(memory(), bytes()).interrupt(false); }
 
 bool barrier::broken() const {
-  const view v(memory(), bytes());
+  const barrier_view v(memory(), bytes());
   const transaction tx(v.memory);
   return transaction::get(v.words.broken) != 0;
 }
 
 void barrier::register_party(const detail::object_ref& object) const {
-  const view v(memory(), bytes());
+  const barrier_view v(memory(), bytes());
   transaction tx(v.memory);
   // A free entry, or that of a party which is gone and which no waiter has found yet.
   const auto place =
       std::find_if(v.registered.begin(), v.registered.end(), [](const registered_party& p) {
         const u64 known = transaction::get(p.object);
-        return known == 0 || view::is_gone(known, transaction::get(p.owner));
+        return known == 0 || barrier_view::is_gone(known, transaction::get(p.owner));
       });
   if (place == v.registered.end()) {
     throw invalid_state_error("a barrier of " + std::to_string(v.parties) +
@@ -314,7 +314,7 @@ void barrier::register_party(const detail::object_ref& object) const {
 }
 
 void barrier::receive_party(const detail::object_ref& object) const {
-  const view v(memory(), bytes());
+  const barrier_view v(memory(), bytes());
   transaction tx(v.memory);
   if (registered_party* p = v.find(object); p != nullptr) {
     tx.set(p->owner, os::this_process_owner());
@@ -322,7 +322,7 @@ void barrier::receive_party(const detail::object_ref& object) const {
 }
 
 void barrier::deregister_party(const detail::object_ref& object) const noexcept {
-  const view v(memory(), bytes());
+  const barrier_view v(memory(), bytes());
   transaction tx(v.memory);
   registered_party* const p = v.find(object);
   if (p != nullptr && transaction::get(p->owner) == os::this_process_owner()) {
@@ -349,10 +349,10 @@ party::~party() {
   if (process_ == os::this_process_owner()) barrier_.deregister_party(self_.mapping()->ref);
 }
 
-std::size_t barrier::parties() const { return view(memory(), bytes()).parties; }
+std::size_t barrier::parties() const { return barrier_view(memory(), bytes()).parties; }
 
 std::size_t barrier::waiting() const {
-  const view v(memory(), bytes());
+  const barrier_view v(memory(), bytes());
   const transaction tx(v.memory);
   return transaction::get(v.words.waiting);
 }

@@ -5,7 +5,7 @@
 //   | guarded_header | next_ticket | slots_used | waiter slots: one a waiter | undo log |
 //   +----------------+-------------+------------+----------------------------+----------+
 //
-//   waiter_slot: owner  the waiting thread; no_owner: the slot is free
+//   condition_waiter: owner  the waiting thread; no_owner: the slot is free
 //                state  ticket << 1 | notified; the futex that this waiter sleeps on
 //
 //   slot      | owner  | notified | goes to
@@ -43,11 +43,11 @@ constexpr std::size_t undo_capacity = 8;
 constexpr std::size_t no_slot = static_cast<std::size_t>(-1);
 constexpr u64 notified = 1;
 
-struct waiter_slot {
+struct condition_waiter {
   std::atomic<u64> owner;
   std::atomic<u64> state;
 };
-static_assert(sizeof(waiter_slot) == 16 && std::is_standard_layout_v<waiter_slot>);
+static_assert(sizeof(condition_waiter) == 16 && std::is_standard_layout_v<condition_waiter>);
 
 struct condition_words {
   sync::guarded_header header;
@@ -59,18 +59,18 @@ static_assert(sizeof(condition_words) == 56 && std::is_standard_layout_v<conditi
 constexpr std::size_t object_bytes = 16384;
 constexpr std::size_t slot_count =
     (object_bytes - sizeof(condition_words) - undo_capacity * sizeof(sync::undo_record)) /
-    sizeof(waiter_slot);
+    sizeof(condition_waiter);
 
 // A condition variable as this process has it mapped.
-struct view {
+struct condition_view {
   sync::guarded_memory memory;
   condition_words& words;
-  waiter_slot* slots;
+  condition_waiter* slots;
 
-  explicit view(std::byte* data)
+  explicit condition_view(std::byte* data)
       : memory{data, object_bytes, undo_capacity},
         words(memory.as<condition_words>()),
-        slots(reinterpret_cast<waiter_slot*>(data + sizeof(condition_words))) {}
+        slots(reinterpret_cast<condition_waiter*>(data + sizeof(condition_words))) {}
 
   std::size_t used() const { return std::min<u64>(transaction::get(words.slots_used), slot_count); }
 
@@ -139,7 +139,7 @@ struct view {
 condition_variable::condition_variable() : sync_handle(kind, object_bytes) {}
 
 void condition_variable::notify(std::size_t n) const {
-  const view v(memory());
+  const condition_view v(memory());
   u64 end = 0;
   {
     const transaction tx(v.memory);
@@ -157,12 +157,12 @@ void condition_variable::notify(std::size_t n) const {
 }
 
 condition_variable::waiter::waiter(const condition_variable& of)
-    : of_(of), slot_(view(of.memory()).acquire_slot()) {}
+    : of_(of), slot_(condition_view(of.memory()).acquire_slot()) {}
 
 condition_variable::waiter::~waiter() { leave(); }
 
 void condition_variable::waiter::sleep(const duration* limit) {
-  const view v(of_.memory());
+  const condition_view v(of_.memory());
   sync::wait_backoff backoff(sync::end_of(limit));
   if (slot_ == no_slot) {
     std::atomic<u32> nothing{0};
@@ -185,7 +185,7 @@ void condition_variable::waiter::sleep(const duration* limit) {
 bool condition_variable::waiter::leave() {
   const std::size_t i = std::exchange(slot_, no_slot);
   if (i == no_slot) return !expired_;  // a spurious wake-up, unless the time is over
-  const view v(of_.memory());
+  const condition_view v(of_.memory());
   transaction tx(v.memory);
   tx.set(v.slots[i].owner, os::no_owner);
   return (transaction::get(v.slots[i].state) & notified) != 0;

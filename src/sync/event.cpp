@@ -32,7 +32,7 @@ struct event_words {
 };
 static_assert(sizeof(event_words) == 16 && std::is_standard_layout_v<event_words>);
 
-event_words& words_in(std::byte* memory) { return sync::object_in<event_words>(memory); }
+event_words& event_in(std::byte* memory) { return sync::object_in<event_words>(memory); }
 
 bool wait_limited(event_words& words, sync::deadline end) {
   // acquire: what the setting process did before set()
@@ -54,11 +54,11 @@ bool wait_limited(event_words& words, sync::deadline end) {
 event::event() : sync_handle(kind, sizeof(event_words)) {}
 
 bool event::is_set() const {
-  return (words_in(memory()).state.load(std::memory_order_acquire) & is_set_bit) != 0;
+  return (event_in(memory()).state.load(std::memory_order_acquire) & is_set_bit) != 0;
 }
 
 void event::set() const {
-  event_words& words = words_in(memory());
+  event_words& words = event_in(memory());
   u32 now = words.state.load(std::memory_order_relaxed);
   do {
     if ((now & is_set_bit) != 0) break;
@@ -74,13 +74,13 @@ void event::set() const {
 
 void event::clear() const {
   // release: what was done before is visible to a later waiter
-  words_in(memory()).state.fetch_and(~is_set_bit, std::memory_order_release);
+  event_in(memory()).state.fetch_and(~is_set_bit, std::memory_order_release);
 }
 
-void event::wait() const { wait_limited(words_in(memory()), sync::deadline::never()); }
+void event::wait() const { wait_limited(event_in(memory()), sync::deadline::never()); }
 
 bool event::wait_for(duration d) const {
-  return wait_limited(words_in(memory()), sync::deadline::after(d));
+  return wait_limited(event_in(memory()), sync::deadline::after(d));
 }
 
 }  // namespace procpool

@@ -25,7 +25,7 @@ struct latch_words {
 };
 static_assert(sizeof(latch_words) == 16 && std::is_standard_layout_v<latch_words>);
 
-latch_words& words_in(std::byte* memory) { return sync::object_in<latch_words>(memory); }
+latch_words& latch_in(std::byte* memory) { return sync::object_in<latch_words>(memory); }
 
 bool wait_limited(latch_words& words, sync::deadline end) {
   for (sync::wait_backoff backoff(end);; backoff.slice_ended()) {
@@ -44,12 +44,12 @@ latch::latch(std::ptrdiff_t count) : sync_handle(kind, sizeof(latch_words)) {
     throw std::invalid_argument("procpool: a latch cannot begin with " + std::to_string(count));
   }
   // relaxed: other processes get the handle by a task, which orders this store
-  words_in(memory()).left.store(static_cast<u32>(count), std::memory_order_relaxed);
+  latch_in(memory()).left.store(static_cast<u32>(count), std::memory_order_relaxed);
 }
 
 void latch::count_down(std::ptrdiff_t n) const {
   if (n < 0) throw std::invalid_argument("procpool: count_down(" + std::to_string(n) + ")");
-  latch_words& words = words_in(memory());
+  latch_words& words = latch_in(memory());
   u32 left = words.left.load(std::memory_order_relaxed);
   do {
     if (n > static_cast<std::ptrdiff_t>(left)) {
@@ -63,13 +63,13 @@ void latch::count_down(std::ptrdiff_t n) const {
 }
 
 bool latch::try_wait() const {
-  return words_in(memory()).left.load(std::memory_order_acquire) == 0;
+  return latch_in(memory()).left.load(std::memory_order_acquire) == 0;
 }
 
-void latch::wait() const { wait_limited(words_in(memory()), sync::deadline::never()); }
+void latch::wait() const { wait_limited(latch_in(memory()), sync::deadline::never()); }
 
 bool latch::wait_for(duration d) const {
-  return wait_limited(words_in(memory()), sync::deadline::after(d));
+  return wait_limited(latch_in(memory()), sync::deadline::after(d));
 }
 
 }  // namespace procpool

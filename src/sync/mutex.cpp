@@ -23,7 +23,7 @@ struct mutex_words {
 };
 static_assert(sizeof(mutex_words) == 32 && std::is_standard_layout_v<mutex_words>);
 
-mutex_words& words_in(std::byte* memory) { return sync::object_in<mutex_words>(memory); }
+mutex_words& mutex_in(std::byte* memory) { return sync::object_in<mutex_words>(memory); }
 
 void check_owner(const robust_lock& lock) {
   if (lock.is_mine()) return;
@@ -66,36 +66,36 @@ bool previous_owner_died(const robust_lock& lock) {
 
 mutex::mutex() : sync_handle(kind, sizeof(mutex_words)) {}
 
-void mutex::lock() const { lock_once(words_in(memory()).lock, deadline::never(), false); }
-bool mutex::try_lock() const { return words_in(memory()).lock.try_lock() != lock_result::busy; }
+void mutex::lock() const { lock_once(mutex_in(memory()).lock, deadline::never(), false); }
+bool mutex::try_lock() const { return mutex_in(memory()).lock.try_lock() != lock_result::busy; }
 bool mutex::try_lock_for(duration d) const {
-  return lock_once(words_in(memory()).lock, deadline::after(d), true);
+  return lock_once(mutex_in(memory()).lock, deadline::after(d), true);
 }
 void mutex::unlock() const {
-  robust_lock& lock = words_in(memory()).lock;
+  robust_lock& lock = mutex_in(memory()).lock;
   check_owner(lock);
   lock.unlock();
 }
-bool mutex::owner_died() const { return previous_owner_died(words_in(memory()).lock); }
-bool mutex::locked() const { return words_in(memory()).lock.is_locked(); }
-bool mutex::is_mine() const { return words_in(memory()).lock.is_mine(); }
+bool mutex::owner_died() const { return previous_owner_died(mutex_in(memory()).lock); }
+bool mutex::locked() const { return mutex_in(memory()).lock.is_locked(); }
+bool mutex::is_mine() const { return mutex_in(memory()).lock.is_mine(); }
 
 recursive_mutex::recursive_mutex() : sync_handle(kind, sizeof(mutex_words)) {}
 
 void recursive_mutex::lock() const {
-  mutex_words& words = words_in(memory());
+  mutex_words& words = mutex_in(memory());
   if (!lock_again(words)) own_once(words, words.lock.lock(deadline::never()));
 }
 bool recursive_mutex::try_lock() const {
-  mutex_words& words = words_in(memory());
+  mutex_words& words = mutex_in(memory());
   return lock_again(words) || own_once(words, words.lock.try_lock());
 }
 bool recursive_mutex::try_lock_for(duration d) const {
-  mutex_words& words = words_in(memory());
+  mutex_words& words = mutex_in(memory());
   return lock_again(words) || own_once(words, words.lock.lock(deadline::after(d)));
 }
 void recursive_mutex::unlock() const {
-  mutex_words& words = words_in(memory());
+  mutex_words& words = mutex_in(memory());
   check_owner(words.lock);
   const sync::u64 depth = words.depth.load(std::memory_order_relaxed);
   if (depth > 1) {
@@ -104,10 +104,10 @@ void recursive_mutex::unlock() const {
     words.lock.unlock();
   }
 }
-bool recursive_mutex::owner_died() const { return previous_owner_died(words_in(memory()).lock); }
-bool recursive_mutex::locked() const { return words_in(memory()).lock.is_locked(); }
+bool recursive_mutex::owner_died() const { return previous_owner_died(mutex_in(memory()).lock); }
+bool recursive_mutex::locked() const { return mutex_in(memory()).lock.is_locked(); }
 std::size_t recursive_mutex::depth() const {
-  const mutex_words& words = words_in(memory());
+  const mutex_words& words = mutex_in(memory());
   return words.lock.is_mine() ? words.depth.load(std::memory_order_relaxed) : 0;
 }
 

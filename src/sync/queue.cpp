@@ -81,14 +81,14 @@ std::size_t bytes_for(std::size_t max_items, std::size_t max_bytes) {
 }
 
 // A queue as this process has it mapped.
-struct view {
+struct queue_view {
   sync::guarded_memory memory;
   queue_words& words;
   holdings consumers;
   std::byte* ring;
   u64 ring_bytes;
 
-  view(std::byte* data, std::size_t bytes)
+  queue_view(std::byte* data, std::size_t bytes)
       : memory{data, bytes, undo_capacity},
         words(memory.as<queue_words>()),
         consumers{reinterpret_cast<holding*>(data + sizeof(queue_words)), consumer_count},
@@ -173,11 +173,11 @@ queue_base::queue_base(std::size_t max_items, std::size_t max_bytes)
     : sync_handle(kind, bytes_for(max_items, max_bytes)) {
   static_assert(least_bytes >= fixed_bytes + item_header + sizeof(u64));
   // relaxed: other processes get the handle by a task, which orders this store
-  view(memory(), bytes()).words.capacity.store(max_items, std::memory_order_relaxed);
+  queue_view(memory(), bytes()).words.capacity.store(max_items, std::memory_order_relaxed);
 }
 
 bool queue_base::put_bytes(const std::byte* data, std::size_t size, const duration* limit) const {
-  const view v(memory(), bytes());
+  const queue_view v(memory(), bytes());
   if (size > max_item_bytes()) {
     throw std::length_error("procpool: an item of " + std::to_string(size) +
                             " bytes in a queue whose items have at most " +
@@ -192,7 +192,7 @@ bool queue_base::put_bytes(const std::byte* data, std::size_t size, const durati
 }
 
 bool queue_base::get_bytes(queue_bytes& out, const duration* limit, bool* end) const {
-  const view v(memory(), bytes());
+  const queue_view v(memory(), bytes());
   bool over = false, no_holding = false;
   const auto attempt = [&](transaction& tx) {
     if (v.get(tx, out, no_holding)) return true;
@@ -215,7 +215,7 @@ bool queue_base::get_bytes(queue_bytes& out, const duration* limit, bool* end) c
 }
 
 void queue_base::close() const {
-  const view v(memory(), bytes());
+  const queue_view v(memory(), bytes());
   {
     transaction tx(v.memory);
     tx.set(v.words.closed, 1);
@@ -225,13 +225,13 @@ void queue_base::close() const {
 }
 
 bool queue_base::closed() const {
-  const view v(memory(), bytes());
+  const queue_view v(memory(), bytes());
   const transaction tx(v.memory);
   return transaction::get(v.words.closed) != 0;
 }
 
 bool queue_base::finish_one() const {
-  const view v(memory(), bytes());
+  const queue_view v(memory(), bytes());
   bool all = false;
   {
     transaction tx(v.memory);
@@ -252,23 +252,23 @@ void queue_base::task_done() const {
       "each item, in the process that got it");
 }
 
-void queue_base::join() const { view(memory(), bytes()).join(sync::deadline::never()); }
+void queue_base::join() const { queue_view(memory(), bytes()).join(sync::deadline::never()); }
 bool queue_base::join_for(duration d) const {
-  return view(memory(), bytes()).join(sync::deadline::after(d));
+  return queue_view(memory(), bytes()).join(sync::deadline::after(d));
 }
 
 std::size_t queue_base::size() const {
-  const view v(memory(), bytes());
+  const queue_view v(memory(), bytes());
   const transaction tx(v.memory);
   return transaction::get(v.words.items);
 }
 
 std::size_t queue_base::capacity() const {
-  return view(memory(), bytes()).words.capacity.load(std::memory_order_relaxed);
+  return queue_view(memory(), bytes()).words.capacity.load(std::memory_order_relaxed);
 }
 
 std::size_t queue_base::max_item_bytes() const {
-  return view(memory(), bytes()).ring_bytes - item_header;
+  return queue_view(memory(), bytes()).ring_bytes - item_header;
 }
 
 }  // namespace procpool::detail

@@ -37,9 +37,9 @@ using sync::holdings;
 using sync::transaction;
 using sync::u64;
 
-constexpr std::size_t undo_capacity = 8;
+constexpr std::size_t semaphore_undo_capacity = 8;
 constexpr std::size_t least_permits = 200, most_permits = 4096;
-constexpr u64 highest = static_cast<u64>(std::numeric_limits<std::ptrdiff_t>::max());
+constexpr u64 highest_count = static_cast<u64>(std::numeric_limits<std::ptrdiff_t>::max());
 
 struct semaphore_words {
   sync::guarded_header header;
@@ -49,8 +49,8 @@ struct semaphore_words {
 };
 static_assert(sizeof(semaphore_words) == 64 && std::is_standard_layout_v<semaphore_words>);
 
-constexpr std::size_t fixed_bytes =
-    sizeof(semaphore_words) + undo_capacity * sizeof(sync::undo_record);
+constexpr std::size_t semaphore_fixed_bytes =
+    sizeof(semaphore_words) + semaphore_undo_capacity * sizeof(sync::undo_record);
 
 // With a holding for each process that can have a permit, within limits.
 std::size_t bytes_for(std::ptrdiff_t initial) {
@@ -59,20 +59,20 @@ std::size_t bytes_for(std::ptrdiff_t initial) {
                                 std::to_string(initial));
   }
   const auto n = std::clamp(static_cast<std::size_t>(initial), least_permits, most_permits);
-  return fixed_bytes + n * sizeof(holding);
+  return semaphore_fixed_bytes + n * sizeof(holding);
 }
 
 // A semaphore as this process has it mapped.
-struct view {
+struct semaphore_view {
   sync::guarded_memory memory;
   semaphore_words& words;
   holdings permits;
 
-  view(std::byte* data, std::size_t bytes)
-      : memory{data, bytes, undo_capacity},
+  semaphore_view(std::byte* data, std::size_t bytes)
+      : memory{data, bytes, semaphore_undo_capacity},
         words(memory.as<semaphore_words>()),
         permits{reinterpret_cast<holding*>(data + sizeof(semaphore_words)),
-                (bytes - fixed_bytes) / sizeof(holding)} {}
+                (bytes - semaphore_fixed_bytes) / sizeof(holding)} {}
 
   // Makes n more available, but never more than the limit.
   void put_back(transaction& tx, u64 n) const {
@@ -118,25 +118,27 @@ counting_semaphore::counting_semaphore(std::ptrdiff_t initial)
 counting_semaphore::counting_semaphore(std::ptrdiff_t initial, bool bounded)
     : sync_handle(kind, bytes_for(initial)) {
   const auto n = static_cast<u64>(initial);
-  const view v(memory(), bytes());
+  const semaphore_view v(memory(), bytes());
   // relaxed: other processes get the handle by a task, which orders this store
   v.words.available.store(n, std::memory_order_relaxed);
-  v.words.limit.store(bounded ? n : highest, std::memory_order_relaxed);
+  v.words.limit.store(bounded ? n : highest_count, std::memory_order_relaxed);
 }
 
-void counting_semaphore::acquire() const { view(memory(), bytes()).acquire(deadline::never()); }
+void counting_semaphore::acquire() const {
+  semaphore_view(memory(), bytes()).acquire(deadline::never());
+}
 
 bool counting_semaphore::try_acquire() const { return try_acquire_for(duration(0)); }
 
 bool counting_semaphore::try_acquire_for(duration d) const {
-  return view(memory(), bytes()).acquire(deadline::after(d));
+  return semaphore_view(memory(), bytes()).acquire(deadline::after(d));
 }
 
 void counting_semaphore::release(std::ptrdiff_t n) const {
   if (n < 0) {
     throw std::invalid_argument("procpool: release(" + std::to_string(n) + ") of a semaphore");
   }
-  const view v(memory(), bytes());
+  const semaphore_view v(memory(), bytes());
   {
     transaction tx(v.memory);
     const u64 now = transaction::get(v.words.available), limit = transaction::get(v.words.limit);
@@ -151,13 +153,13 @@ void counting_semaphore::release(std::ptrdiff_t n) const {
 }
 
 std::ptrdiff_t counting_semaphore::available() const {
-  const view v(memory(), bytes());
+  const semaphore_view v(memory(), bytes());
   const transaction tx(v.memory);
   return static_cast<std::ptrdiff_t>(transaction::get(v.words.available));
 }
 
 bool counting_semaphore::acquire_permit(const duration* limit) const {
-  const view v(memory(), bytes());
+  const semaphore_view v(memory(), bytes());
   return sync::await(
       v.memory, v.words.released, sync::end_of(limit),
       [&](transaction& tx) { return v.acquire_as_permit(tx); }, [&] { return v.check_liveness(); });
@@ -165,7 +167,7 @@ bool counting_semaphore::acquire_permit(const duration* limit) const {
 
 void counting_semaphore::return_permit(std::uint64_t process) const noexcept {
   if (process != os::this_process_owner()) return;
-  const view v(memory(), bytes());
+  const semaphore_view v(memory(), bytes());
   {
     transaction tx(v.memory);
     holding* mine = v.permits.find(process);

@@ -16,7 +16,7 @@ namespace procpool::os {
 namespace {
 
 constexpr int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
-constexpr std::size_t stack_size = std::size_t{64} << 10;
+constexpr std::size_t signal_stack_size = std::size_t{64} << 10;
 constexpr int most_frames = 32;
 // The handler runs in a damaged process: if it does not return in time, SIGALRM ends the process.
 constexpr unsigned alarm_seconds = 2;
@@ -194,12 +194,12 @@ void trace_crashes(char* text, std::size_t capacity, std::atomic<std::uint32_t>&
   // A handler cannot run on a stack that has overflowed.
   stack_t current{};
   if (::sigaltstack(nullptr, &current) == 0 && (current.ss_flags & SS_DISABLE) != 0) {
-    void* memory = ::mmap(nullptr, stack_size, PROT_READ | PROT_WRITE,
+    void* memory = ::mmap(nullptr, signal_stack_size, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (memory != MAP_FAILED) {
       stack_t own{};
       own.ss_sp = memory;
-      own.ss_size = stack_size;
+      own.ss_size = signal_stack_size;
       ::sigaltstack(&own, nullptr);
     }
   }

@@ -38,7 +38,7 @@ constexpr purpose server_proof = {'s', 'e', 'r', 'v', 'e', 'r', ' ', 'p', 'r', '
 constexpr purpose key_to_server = {'k', 'e', 'y', ' ', 't', 'o', ' ', 's', 'e', 'r', 'v', 'e', 'r'};
 constexpr purpose key_to_client = {'k', 'e', 'y', ' ', 't', 'o', ' ', 'c', 'l', 'i', 'e', 'n', 't'};
 
-greeting meaning(io_end end) noexcept {
+greeting greeting_of(io_end end) noexcept {
   return end == io_end::done     ? greeting::done
          : end == io_end::closed ? greeting::closed
                                  : greeting::late;
@@ -94,10 +94,10 @@ class handshake {
     return crypto_.mac(key_, parts, out);
   }
   greeting send(byte_span bytes) const noexcept {
-    return meaning(send_until(socket_, bytes, until_));
+    return greeting_of(send_until(socket_, bytes, until_));
   }
   greeting receive(std::span<std::byte> bytes) const noexcept {
-    return meaning(receive_until(socket_, bytes, until_));
+    return greeting_of(receive_until(socket_, bytes, until_));
   }
 
   const int socket_;
