@@ -1,0 +1,123 @@
+// What the reader of a map holds, and how it chooses the sizes of chunks: nothing here depends on
+// the input or on where the chunks run. One thread: the reader of the results.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "procpool/detail/task/home_process.hpp"
+#include "procpool/detail/task/outcome_value.hpp"
+#include "procpool/detail/task/thunks.hpp"
+#include "procpool/export.hpp"
+#include "procpool/options.hpp"
+#include "procpool/outcome.hpp"
+
+namespace procpool::detail {
+
+// What an item of a map gives; for a function that returns nothing, too.
+template <class Result>
+using item_of = std::conditional_t<std::is_void_v<Result>, std::monostate, Result>;
+
+// What map_results holds: outcomes one after the other.
+template <class T>
+class map_source {
+ public:
+  virtual ~map_source() = default;
+
+  std::optional<outcome<T>> current;  // empty: the range has ended, or was not begun
+  bool handed_out = false;            // the reader has looked at `current`
+
+  // The next outcome into `current`. Throws timeout_error and shutdown_error.
+  void fetch() {
+    handed_out = false;
+    if constexpr (in_runs<T>::value) {
+      // A copy of the process has no region to read from.
+      if (values_ != values_end_ && home_.is_here()) [[likely]] {
+        take_into(index_++, {nullptr, std::exchange(values_, values_ + sizeof(T)), sizeof(T)});
+        return;
+      }
+    }
+    current.reset();
+    fetch_next();
+  }
+  // kill_running: also ends the workers of items that run.
+  virtual void cancel(bool kill_running) noexcept = 0;
+  virtual std::optional<std::size_t> total() const = 0;
+  // Reads everything and drops the values. The error of the lowest index, or null.
+  virtual std::exception_ptr drain() = 0;
+
+  const home_process& home() const noexcept { return home_; }
+
+  // As fetch(), but throws the error of an item instead.
+  void fetch_value() {
+    fetch();
+    if (current && !current->has_value()) {
+      std::exception_ptr e = current->error();
+      current.reset();
+      std::rethrow_exception(std::move(e));
+    }
+  }
+
+ protected:
+  virtual void fetch_next() = 0;
+
+  // From here on there is a run of values of one size, that of the item `index` first.
+  void begin_values(std::size_t index, const outcome_run& run) {
+    index_ = index;
+    values_ = run.first.data;
+    values_end_ = run.first.data + run.first.size * run.count;
+  }
+  void end_values() { values_ = values_end_ = nullptr; }
+  void take_into(std::size_t index, const outcome_view& o) {
+    try {
+      current.emplace(index, take_value<T>(o));
+    } catch (...) {
+      current.emplace(index, std::current_exception());
+    }
+  }
+
+ private:
+  home_process home_;
+  const std::byte *values_ = nullptr, *values_end_ = nullptr;  // not taken yet
+  std::size_t index_ = 0;
+};
+
+// Chooses sizes, and does what needs no types. Compiled.
+class PROCPOOL_EXPORT chunk_sizer {
+ public:
+  // Throws std::invalid_argument for a chunksize or buffersize of 0.
+  chunk_sizer(const map_options& options, int workers, std::optional<std::size_t> total);
+
+  // Items of the next chunk; 0: enough is under way.
+  std::size_t next_chunk() const;
+  bool chunk_is_full(std::size_t bytes) const;
+  // So many items of `bytes` each make a full chunk.
+  std::size_t most_items(std::size_t bytes) const;
+  void submitted(std::size_t items, std::size_t bytes);
+  // An outcome was taken; for the first of a chunk, how long that chunk took.
+  void chunk_done(std::size_t items, std::size_t bytes, std::uint32_t elapsed_ns);
+  void taken(std::size_t items) { in_flight_ -= items; }
+
+ private:
+  std::optional<std::size_t> chunksize_, buffersize_;
+  std::size_t workers_;
+  std::optional<std::size_t> left_;  // input not submitted yet
+  std::size_t in_flight_ = 0, chunks_ = 0, bytes_ = 0;
+  std::size_t size_ = 1;  // of the next chunk
+  double ns_per_item_ = 0;
+};
+
+// `unread` items have no result yet; the caller waited for item number `first`, whose task has
+// `oldest` items.
+[[noreturn]] PROCPOOL_EXPORT void throw_map_timeout(std::size_t unread, std::size_t first = 0,
+                                                    std::size_t oldest = 0);
+// "3 items have no result<which>; ..." and what becomes of them, for a timeout.
+PROCPOOL_EXPORT std::string unfinished_items(std::size_t count, const std::string& which);
+
+}  // namespace procpool::detail
