@@ -21,8 +21,10 @@
 #include "procpool/mutex.hpp"
 #include "procpool/process.hpp"
 #include "procpool/progress.hpp"
+#include "procpool/promise.hpp"
 #include "procpool/queue.hpp"
 #include "procpool/semaphore.hpp"
+#include "procpool/thread_pool_executor.hpp"
 
 namespace procpool::main_hook {
 
@@ -39,6 +41,10 @@ void name_all_parts(parent::pool& pool) {
   const manager objects;
   const detail::rendezvous gathering(pool);
   detail::arrive_and_wait(detail::rendezvous_words(), 0);
+  const promise<int> promised;
+  const thread_pool_executor threads(1);
+  const detail::thread_broadcast in_threads(threads.native_target());
+  detail::arrive_and_wait(std::shared_ptr<detail::thread_rendezvous>());
   const detail::pipeline_tracker line(true);
   const detail::progress_meter meter({}, std::nullopt);
   const std::vector<std::string> trace = task_killed({}, {}).backtrace();

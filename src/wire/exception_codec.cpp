@@ -41,6 +41,9 @@ std::string in_flight_type() {
   return type != nullptr ? exception_type_name(*type) : std::string("an unknown type");
 }
 
+// What stands for the what() of an exception that has none.
+std::string text_for(const std::string& type) { return "an exception of type " + type; }
+
 description describe(const std::exception_ptr& thrown) {
   try {
     std::rethrow_exception(thrown);
@@ -50,10 +53,10 @@ description describe(const std::exception_ptr& thrown) {
             nesting != nullptr ? nesting->nested_ptr() : nullptr};
   } catch (const std::nested_exception& e) {
     std::string type = in_flight_type();
-    return {type, "an exception of type " + type, e.nested_ptr()};
+    return {type, text_for(type), e.nested_ptr()};
   } catch (...) {
     std::string type = in_flight_type();
-    return {type, "an exception of type " + type, nullptr};
+    return {type, text_for(type), nullptr};
   }
 }
 
@@ -175,7 +178,7 @@ std::exception_ptr rebuild_link(const link& l, const std::exception_ptr& nested)
   }
 }
 
-// Behind the text of one that was not rebuilt: what it was, and how it would be.
+// Follows the text of an exception that was not rebuilt: its type, and how to have it rebuilt.
 std::string advice(const link& l) {
   if (l.type_name.empty()) return {};
   detail::exception_entry entry{};
@@ -183,8 +186,9 @@ std::string advice(const link& l) {
     return " (of type " + l.type_name + ", which could not be rebuilt in this process)";
   }
   const bool has_a_name = l.type_name.find('(') == std::string::npos;  // "(anonymous namespace)::"
-  return " (of type " + l.type_name +
-         ": to catch it as that type, register it with PROCPOOL_EXCEPTION" +
+  const bool is_named = l.what == text_for(l.type_name);
+  return (is_named ? std::string(" (") : " (of type " + l.type_name + ": ") +
+         "to catch it as that type, register it with PROCPOOL_EXCEPTION" +
          (has_a_name ? "(" + l.type_name + ")" : std::string()) + ")";
 }
 

@@ -67,7 +67,7 @@ class crash_matrix_test : public pool_test {
       expect_message<std::out_of_range>(f, "struck");
     } else if (h == how::throw_int) {
       expect_message<remote_error>(f,
-                                   "an exception of type int (of type int: to catch it as that "
+                                   "an exception of type int (to catch it as that "
                                    "type, register it with PROCPOOL_EXCEPTION(int))");
     } else {
       try {

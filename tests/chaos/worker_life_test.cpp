@@ -44,7 +44,9 @@ std::string why_broken(how h) {
     case how::throw_:
       return "the pool's initializer failed in worker 0: struck";
     case how::throw_int:
-      return "the pool's initializer failed in worker 0: an exception of type int";
+      return "the pool's initializer failed in worker 0: an exception of type int (to catch it as "
+             "that "
+             "type, register it with PROCPOOL_EXCEPTION(int))";
     default:
       return (expected_signal(h) == 0 ? "the pool's workers " : "the pool's workers were ") +
              expected_cause(h) + " in the initializer, again and again";
