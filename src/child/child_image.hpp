@@ -13,7 +13,7 @@ namespace procpool::shm {
 struct alignas(16) child_image {
   u64 code;     // of a detail::process_thunk; 0: the process runs `closure`
   u64 closure;  // address of a detail::process_body in the parent, which the child is a copy of
-  u64 length;   // of the task
+  u64 length;   // of the encoded task
   u32 row;      // in the table of shared objects; 0: none
   char name[20];
   u64 signals;  // sent by the parent to the process: os/program_signals.hpp

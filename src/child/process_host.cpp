@@ -93,7 +93,7 @@ void process_host::start(const std::shared_ptr<child_process>& child, detail::pr
   for (bool launched = false; !launched;) {
     const std::shared_ptr<process_group> group = common_group();
     const std::lock_guard lock(mutex_);
-    if (group->gone) continue;  // meanwhile
+    if (group->gone) continue;  // it died meanwhile
     child->objects_ = std::move(task.objects());
     write_image(*child, head, task.data());
     launch(*group, child);

@@ -30,7 +30,7 @@ struct process_group {
   std::vector<std::shared_ptr<child_process>> seats;
   std::vector<std::uint32_t> incarnations;
   bool copies = false;  // the server is a copy of this process, for one start only
-  bool used = false;    // that start was made
+  bool used = false;    // the one start was requested
   bool gone = false;    // the server has died; the group is removed soon
 };
 
@@ -45,8 +45,7 @@ class process_host {
              detail::process_payload& task);
   void start_copy(const std::shared_ptr<child_process>& child);
 
-  // False when neither this process nor the fork server can send the signal. True if the process
-  // has ended.
+  // False if neither this process nor the fork server can send it. True if the process has ended.
   bool signal(child_process& child, int number) noexcept;
   // Does what the host's thread does when it wakes up. Any thread.
   void handle_pending_events() noexcept;

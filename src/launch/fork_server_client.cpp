@@ -119,8 +119,7 @@ std::optional<server_event> fork_server_client::next_event() {
       return std::nullopt;
     }
     s.silent_since.reset();
-    // The kernel returns this once if the server left commands unread; the server's last reports
-    // follow.
+    // The kernel returns this once if the server left commands unread; last reports may follow.
     if (received.size == -ECONNRESET) continue;
     if (received.size <= 0) {
       s.lose_server();

@@ -74,8 +74,7 @@ class fork_server_client {
   // Never blocks. After server_gone always empty.
   std::optional<server_event> next_event();
 
-  // False once the server is certainly dead, which next_event() may not have reported yet. Any
-  // thread.
+  // False once the server is certainly dead, perhaps before next_event() reports it. Any thread.
   bool server_lives() const noexcept;
   // False once the program has closed the descriptors of this client, which it did not open. The
   // client does not use their numbers any more, since they may belong to other files now. Any

@@ -12,8 +12,7 @@ void main_hook::become_server_if_asked() noexcept {
   runtime::note_hook();
   const runtime::server_order order = runtime::take_server_order();
   if (order.for_this_copy) launch::run_executed_server(order.control_socket);
-  // Otherwise the user's main() would run again. The hook of the requested copy would have run
-  // before.
+  // Else the user's main() would run again. A requested copy that is loaded has a hook of its own.
   if (order.for_missing_copy) launch::refuse_executed_server(order.control_socket);
 }
 

@@ -42,9 +42,8 @@
 // clears its row as a whole and frees the objects that it had made and not handed over. A worker
 // killed between any two of the steps above leaves nothing else behind:
 //
-//   making     the count first, then the word by one CAS: a count for an id that the worker does
-//   not
-//              get is cleared with its row
+//   making     the count first, then the word by one CAS: the count for an id that it does not get
+//              is cleared with its row
 //   freeing    USED -> FREEING by CAS, then pages, count, FREE: the word has the maker's row, so
 //              that the sweep completes the freeing
 //
@@ -178,12 +177,11 @@ class object_registry : public mapping_owner {
   virtual detail::object_mapping* create(u64 bytes) = 0;
   virtual detail::object_mapping* attach(const detail::object_ref& ref,
                                          detail::object_access access) = 0;
-  // For a handle that comes from another worker or from the parent, which holds the object
-  // meanwhile.
+  // For a handle sent by another worker or by the parent, which holds the object meanwhile.
   virtual detail::object_mapping* adopt(const detail::object_ref& ref) = 0;
   // Checks that such a handle may be sent. Throws codec_error if not.
   virtual void check_sendable(const detail::object_mapping& mapping) = 0;
-  // Whether that object has not been freed; after that, entries about it may be dropped. Takes no
+  // Whether that object has not been freed: data about a freed object may be dropped. Takes no
   // lock.
   virtual bool is_used(const detail::object_ref& ref) const noexcept = 0;
 

@@ -214,7 +214,7 @@ bool parent_registry::anybody_holds(u32 id) noexcept {
     // acquire: the worker's last access to the memory
     return count->load(std::memory_order_acquire) != 0;
   });
-  // acquire above, then relaxed: a sender whose count was seen at 0 changed it after its transfer
+  // relaxed, after the acquires above: a count seen at 0 was lowered after its transfer was counted
   return held || table_.transfers().load(std::memory_order_relaxed) != transfers;
 }
 

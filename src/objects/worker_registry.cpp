@@ -46,8 +46,7 @@ worker_registry::place& worker_registry::place_of(u32 id) {
   return *places_[id];
 }
 
-// The count in this worker's row, in memory allocated for it from here on. Throws
-// std::system_error.
+// The count in this worker's row, with its memory allocated. Throws std::system_error.
 std::atomic<u32>& worker_registry::count_of(u32 id) {
   if (row_ == 0) {
     throw std::system_error(ENOSPC, std::generic_category(),
@@ -128,8 +127,7 @@ object_mapping* worker_registry::create(u64 bytes) {
       retain_count(candidate);
       return true;
     };
-    // The count comes before the word: once the word has this row, the count is there for the
-    // sweep.
+    // The count comes before the word: a sweep that finds the word also finds the count.
     id = table_.claim(row_, count_first, [this](u32 lost) {
       base::assert_held(mutex_);
       release_count(lost);
@@ -220,8 +218,7 @@ void worker_registry::release(object_mapping& mapping) noexcept {
   release_or_free(id);
 }
 
-// Lowers the count; frees the object if it was the last count and only this worker knows the
-// object.
+// Lowers the count, or, with the last count, frees an object that only this worker knows.
 void worker_registry::release_or_free(u32 id) noexcept {
   const place& p = *places_[id];
   const bool used = p.mappings[0].handles.load(std::memory_order_relaxed) != 0 ||

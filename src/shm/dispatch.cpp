@@ -172,8 +172,7 @@ slot* work_source::try_claim() {
       tail_ = c.tail.load(std::memory_order_acquire);
       if (head >= tail_) return nullptr;
       if (tail_ - head > ring_entries) {
-        // A task has written to the region by mistake. The parent knows the right values and
-        // restores them.
+        // A task wrote here by mistake. The parent knows the right value, and restores it.
         tail_ = head;
         return nullptr;
       }
@@ -190,8 +189,7 @@ slot* work_source::try_claim() {
     u64 word = ready;
     bool mine = false;
     do {
-      // acquire: the payload was written before READY. Flags may appear at any time: try again
-      // then.
+      // acquire: the payload was written before READY. Flags may appear meanwhile: try again.
       mine = s.word.compare_exchange_strong(
           word, make_word(generation, task_phase::claimed, seat_, word & flags_mask),
           std::memory_order_acquire);
@@ -308,8 +306,7 @@ void work_source::keep_watch() {
   worker_block& me = region_->worker(seat_);
   const control_block& c = region_->control();
   std::chrono::nanoseconds nap = shortest_nap;
-  // relaxed, except the tail: these values guide waiting. acquire: after the tail a claim may
-  // follow
+  // relaxed, except the tail: they guide waiting. acquire: the tail may lead to a claim
   u64 head = c.head.load(std::memory_order_relaxed);
   u64 since = base::cycles();
   const u32 typical = c.typical_task_ns.load(std::memory_order_relaxed);

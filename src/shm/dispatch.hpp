@@ -5,9 +5,8 @@
 //   spinning  watches the ring for up to 50 microseconds after its last task, then gives the role
 //             up. It keeps the role while it runs tasks, so steady traffic writes nothing shared.
 //   watchdog  naps, and checks that a backlog makes progress. If it does not, or if the typical
-//   task
-//             is long, the watchdog takes the spinning role and appoints the next watchdog: long
-//             tasks fan out to all workers in a chain, with one wake for each link.
+//             task is long, the watchdog takes the spinning role and appoints the next watchdog:
+//             long tasks fan out to all workers in a chain, with one wake for each link.
 //   asleep    all other workers, each on its own futex, with one bit in control_block::asleep.
 //
 // The parent kicks after each hint: if the spinning role is vacant, it appoints a sleeper to it,
@@ -62,8 +61,7 @@ class roster {
 
   // Parent: clears roles of seats that do not exist.
   void drop_impossible_roles() const;
-  // Whether the worker has no task: it sets its bit before it sleeps, and clears it before it
-  // claims.
+  // Whether the worker has no task: it sets its bit before it sleeps, clears it before it claims.
   bool is_asleep(u32 seat) const;
 
  private:

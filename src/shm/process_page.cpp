@@ -40,8 +40,7 @@ owned_page::owned_page() {
   const std::uint32_t modules = inherited_modules(older == nullptr ? nullptr : older->page);
   fd = os::private_fd(os::create_memfd("procpool-page"));
   // Allocates the head and the executable's entry now, further entries as modules come: the file
-  // reaches to the end of the tables and of all shared objects, but only its first page takes
-  // memory.
+  // covers the tables and all shared objects, but only its first page takes memory.
   const object_plan plan = object_plan::make(os::file_size_limit());
   os::set_file_size(fd.get(), plan.file_size);
   const auto head = offsetof(process_page, modules) + std::max(modules, 1U) * sizeof(module_entry);

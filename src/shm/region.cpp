@@ -12,8 +12,7 @@
 namespace procpool::shm {
 namespace {
 
-// Enough for the largest value that one partition can hold; the file is sparse, so it costs
-// nothing.
+// Room for the largest value of a partition; costs nothing, since the file is sparse.
 constexpr u64 usual_partition_stride = u64{1} << 38U;
 constexpr u64 least_stride = 4 * window_bytes;
 // Each seat has one partition in use, and some of dead workers whose results are not read yet. A

@@ -23,9 +23,8 @@ struct registered {
   int uses;
 };
 
-// Constructors of static objects register types, in any order, and destructors unregister them up
-// to the program's very end, so the first registration creates this object, and it is never
-// destroyed.
+// Static objects register types in any order, and unregister them up to the program's very end, so
+// the first registration creates this object, and it is never destroyed.
 struct registry {
   base::per_process_lockable<std::mutex> mutex;
   std::vector<registered> added GUARDED_BY(mutex);
