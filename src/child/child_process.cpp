@@ -13,18 +13,18 @@
 namespace procpool::parent {
 namespace {
 
-// Longer waits are as good as endless, and the clock's numbers do not overflow.
+// A longer limit counts as no limit; the bound keeps the clock's numbers from overflowing.
 constexpr duration longest_wait = std::chrono::hours(24 * 365);
 constexpr duration start_limit = std::chrono::minutes(1);
 constexpr std::chrono::nanoseconds longest_sleep = std::chrono::seconds(1);
 
 std::chrono::nanoseconds bounded(duration d) {
-  if (!(d > duration::zero())) return {};  // a NaN is no time either
+  if (!(d > duration::zero())) return {};  // also a NaN
   return std::chrono::ceil<std::chrono::nanoseconds>(std::min(d, longest_wait));
 }
 
-// Without the lock from time to time, so that nothing depends on the host's thread alone, nor on
-// the descriptor on which it sleeps.
+// Releases the lock from time to time to handle the host's events, so that the wait depends neither
+// on the host's thread nor on the descriptor on which that thread sleeps.
 template <class Done>
 bool wait_and_look(std::unique_lock<std::mutex>& lock, std::condition_variable& changed,
                    duration limit, Done done) {
@@ -91,11 +91,11 @@ bool child_process::started(pid_t pid, os::unique_fd pidfd) noexcept {
   sentinel_is_event_ = !pidfd;
   sentinel_ = os::private_fd(std::move(pidfd));
   if (sentinel_is_event_) {
-    // It ended before anybody could have a pidfd of it, or there are none.
+    // The process ended before a pidfd could be opened, or the system has no pidfds.
     try {
       sentinel_ = os::make_event_fd();
     } catch (const std::system_error&) {
-      // No descriptor is left: whoever asks for it is told.
+      // No descriptor is left: process::pidfd() reports that.
     }
   }
   if (phase_ == phase::failed) return false;

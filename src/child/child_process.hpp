@@ -1,4 +1,4 @@
-// One process that a procpool::process object stands for, as host and object share it. The object's
+// The process of a procpool::process object: the state that host and object share. The object's
 // threads read it and wait; the host's thread changes it.
 #pragma once
 
@@ -33,30 +33,30 @@ class child_process {
   child_process(const child_process&) = delete;
   child_process& operator=(const child_process&) = delete;
 
-  // Both look themselves from time to time at what the host's thread waits for. Throws
-  // std::system_error when it has not come to life.
+  // Both wait functions also handle the host's pending events from time to time. await_start()
+  // throws std::system_error if the process did not start.
   void await_start();
   bool await_end(const std::optional<duration>& limit);
   bool has_ended() const;
-  // It is dead, which has_ended() may not know yet; false where nobody can tell.
+  // Whether the process is dead, which has_ended() may not know yet; false if that cannot be known.
   bool is_dead() const noexcept;
   std::optional<int> exit_code() const;
-  // As set once it runs.
+  // Set once the process runs.
   pid_t pid() const noexcept { return pid_; }
   int sentinel() const noexcept { return sentinel_.get(); }
   const std::string& name() const noexcept { return name_; }
-  // False in a copy of the process that has started it.
+  // False in a forked copy of the process that started the child.
   bool is_here() const noexcept { return home_.is_here(); }
 
-  // For a copy of this process: what it runs, until it has ended. Destroyed by the object's threads
-  // only: it may be anything.
+  // For a child that is a copy of this process: the function that it runs, kept until it has ended.
+  // Only the object's threads destroy it, since its destructor is user code.
   void keep(std::unique_ptr<detail::process_body> body) { body_ = std::move(body); }
   detail::process_body* body() const noexcept { return body_.get(); }
 
  private:
   friend class process_host;
 
-  // By the host. False: nobody waits for it any more, and it is to be killed.
+  // Called by the host. False: no thread waits for the process any more, and the host must kill it.
   bool started(pid_t pid, os::unique_fd pidfd) noexcept;
   void failed(int error) noexcept;
   void ended(int exit_code) noexcept;
@@ -73,14 +73,14 @@ class child_process {
   os::private_fd sentinel_;
   std::unique_ptr<detail::process_body> body_;
 
-  // Under the host's mutex.
-  process_group* group_ = nullptr;  // null: nothing runs (any more)
+  // Guarded by the host's mutex.
+  process_group* group_ = nullptr;  // null: the process does not run
   launch::seat_id id_;
   shm::block block_;
   os::mapping image_pages_;
-  shm::child_image* image_ = nullptr;  // in these pages, with the process's block
+  shm::child_image* image_ = nullptr;  // the process's block, in image_pages_
   shm::u32 row_ = 0;
-  std::vector<detail::shared_object> objects_;  // that its arguments name
+  std::vector<detail::shared_object> objects_;  // shared objects named in its arguments
 };
 
 }  // namespace procpool::parent

@@ -1,4 +1,4 @@
-// procpool::process: what its members do with the process that the host has started.
+// procpool::process: its members, which act on the process that the host has started.
 #include "procpool/process.hpp"
 
 #include <cerrno>
@@ -19,7 +19,7 @@ namespace procpool {
 namespace {
 
 constexpr duration grace = std::chrono::seconds(5);
-// For the report of a death that has come before the signal.
+// How long signal() waits for the report of a death that came before the signal.
 constexpr duration moment = std::chrono::milliseconds(100);
 
 bool in_parent() noexcept { return runtime::current_role() == runtime::process_role::parent; }
@@ -31,7 +31,7 @@ void require_parent() {
       "process, and not one that a task has forked");
 }
 
-// A lack of descriptors comes with what to do about it.
+// Adds advice to an error about a lack of descriptors.
 void start_with_advice(const std::function<void()>& start) {
   try {
     start();
@@ -81,7 +81,7 @@ void process::start(const process_options& options, std::unique_ptr<detail::proc
   try {
     start_with_advice([&] { parent::process_host::instance().start_copy(child); });
   } catch (...) {
-    child->keep(nullptr);  // here, and not by the thread that drops it last
+    child->keep(nullptr);  // destroyed here, not by the thread that drops `child` last
     throw;
   }
   child_ = std::move(child);
@@ -100,8 +100,8 @@ process::~process() { end(); }
 void process::end() noexcept {
   if (child_ == nullptr) return;
   if (!child_->is_here()) {
-    // A copy of the one that the parent has. Its descriptors are closed already, and its locks may
-    // be held by threads that do not exist here: it is left as it is.
+    // A forked copy of the parent's object. Its descriptors are closed already, and threads that do
+    // not exist here may hold its locks: the copy is leaked.
     new (std::nothrow) std::shared_ptr(std::move(child_));
     return;
   }
@@ -120,7 +120,7 @@ void process::end_at_once() noexcept {
         " has not ended within 5 s of SIGKILL, and is abandoned: it is frozen, "
         "blocked in the kernel, or out of reach of this program and its fork server\n");
   } catch (const std::bad_alloc&) {
-    // Nothing depends on that line.
+    // Without memory the line is not written; nothing depends on it.
   }
 }
 
@@ -147,7 +147,7 @@ bool process::join_for(duration limit) const { return use().await_end(limit); }
 void process::signal(int number) const {
   parent::child_process& child = use();
   if (parent::process_host::instance().signal(child, number)) return;
-  // It has ended, or is about to be reported.
+  // The process has ended, and its end may not be reported yet.
   if (child.is_dead() || child.await_end(moment)) return;
   throw std::system_error(EPERM, std::generic_category(),
                           "procpool: " + described(child) + " cannot be sent signal " +

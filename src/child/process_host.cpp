@@ -29,7 +29,7 @@ using shm::u64;
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds retry_pause{10}, closed_pause{100}, no_limit{-1};
-// While there is a process whose death is to be heard of.
+// While there is a process whose death has to be noticed.
 constexpr std::chrono::milliseconds longest_look_pause{1000};
 constexpr std::chrono::milliseconds first_look{5}, last_look{1000};
 
@@ -93,7 +93,7 @@ void process_host::start(const std::shared_ptr<child_process>& child, detail::pr
   for (bool launched = false; !launched;) {
     const std::shared_ptr<process_group> group = common_group();
     const std::lock_guard lock(mutex_);
-    if (group->gone) continue;  // meanwhile
+    if (group->gone) continue;  // it died meanwhile
     child->objects_ = std::move(task.objects());
     write_image(*child, head, task.data());
     launch(*group, child);
@@ -133,7 +133,7 @@ void process_host::start_copy(const std::shared_ptr<child_process>& child) {
   child->await_start();
 }
 
-// The one that lives, or a new one.
+// The existing group that serves task functions, or a new one.
 std::shared_ptr<process_group> process_host::common_group() {
   const std::lock_guard one(start_mutex_);
   ensure_thread();
@@ -146,7 +146,8 @@ std::shared_ptr<process_group> process_host::common_group() {
   return add_group(false);
 }
 
-// Under start_mutex_ only: when this process is forked, its thread must not wait for ours.
+// Called under start_mutex_ only: when this process is forked, the host thread must not be waiting
+// for the forking thread.
 std::shared_ptr<process_group> process_host::add_group(bool copies) {
   auto group = std::make_shared<process_group>();
   group->copies = copies;
@@ -160,7 +161,7 @@ std::shared_ptr<process_group> process_host::add_group(bool copies) {
   return group;
 }
 
-// Under mutex_. What it takes stays with the child until release().
+// Called under mutex_. The child keeps what this function acquires until release().
 void process_host::write_image(child_process& child, const shm::child_image& head,
                                const std::byte* task) {
   shm::child_image image = head;
@@ -185,7 +186,7 @@ void process_host::write_image(child_process& child, const shm::child_image& hea
   }
 }
 
-// Under mutex_.
+// Called under mutex_.
 void process_host::launch(process_group& group, const std::shared_ptr<child_process>& child) {
   try {
     std::size_t seat = 0;
@@ -208,10 +209,10 @@ void process_host::launch(process_group& group, const std::shared_ptr<child_proc
     release(*child);
     throw;
   }
-  wake_.signal();  // the thread has an answer to wait for
+  wake_.signal();  // the thread must wait for the answer
 }
 
-// Under mutex_. The process is dead, or was never there.
+// Called under mutex_. The process is dead or was never started.
 void process_host::release(child_process& child) noexcept {
   child.group_ = nullptr;
   child.image_ = nullptr;
@@ -219,7 +220,7 @@ void process_host::release(child_process& child) noexcept {
   if (child.row_ != 0) parent_registry::instance().put_back_row(std::exchange(child.row_, 0));
   if (child.block_) {
     blocks_.release(std::exchange(child.block_, {}));
-    blocks_.trim_all();  // the next process comes much later, or never
+    blocks_.trim_all();  // the next process may come much later or never
   }
   child.objects_.clear();
 }
@@ -242,7 +243,7 @@ void process_host::require_file() const {
 // --- the thread
 // ------------------------------------------------------------------------------------
 
-// Under start_mutex_.
+// Called under start_mutex_.
 void process_host::ensure_thread() {
   if (has_thread_) return;
   try {
@@ -262,13 +263,13 @@ void process_host::watch() {
       if (wake_.is_ours()) {
         os::poll_one(events_.fd(), os::poll_for::input, timeout);
       } else {
-        // The program has closed our descriptors: then there is only looking from time to time.
+        // The program has closed the library's descriptors: then the thread polls at intervals.
         os::poll_items({}, closed_pause);
       }
     }
     wake_.clear();
     if (!handle_events()) {
-      // No memory. What is left to do is found in the next round.
+      // No memory: the next round handles the remaining events.
       const runtime::fork_safe_scope forks_may_happen;
       os::poll_items({}, retry_pause);
       wake_.signal();
@@ -279,7 +280,7 @@ void process_host::watch() {
 
 void process_host::handle_pending_events() noexcept { handle_events(); }
 
-// Milliseconds that may be slept.
+// How long the thread may sleep, in milliseconds.
 std::chrono::milliseconds process_host::poll_timeout() {
   const std::lock_guard lock(mutex_);
   std::chrono::milliseconds most = no_limit;
@@ -294,7 +295,7 @@ std::chrono::milliseconds process_host::poll_timeout() {
   return most;
 }
 
-// False when there was not enough memory for all of it.
+// False when there was not enough memory to handle all events.
 bool process_host::handle_events() noexcept {
   try {
     {
@@ -303,7 +304,7 @@ bool process_host::handle_events() noexcept {
         while (const auto event = group->client->next_event()) handle(*group, *event);
       }
     }
-    // Objects that only a process holds: nobody tells when it lets go.
+    // Objects that only a process holds: no message comes when it releases them.
     parent_registry& all = parent_registry::instance();
     all.collect();
     const std::lock_guard lock(mutex_);
@@ -345,7 +346,8 @@ void process_host::handle(process_group& group, const launch::server_event& even
   group.seats[event.id.seat].reset();
 }
 
-// Servers that are gone, and those that were for one process that is. Waits until they have ended.
+// Removes groups whose server is gone, and groups of one process that has ended. Waits until the
+// servers have ended.
 void process_host::remove_finished() noexcept {
   const auto finished = [](const std::shared_ptr<process_group>& group) {
     return is_empty(*group) && (group->gone || (group->copies && group->used));

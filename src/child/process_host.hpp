@@ -1,10 +1,11 @@
-// Where the processes of procpool::process objects come from: one fork server for all that run task
-// functions, started with the first of them and kept until the program ends, and for each copy of
-// this process (captures, start_method::fork) one of its own, which forks once. A fork server is
-// nobody's child, so no wait loop of the program sees a process of ours or takes its status away.
+// Starts the processes of procpool::process objects. One fork server serves all processes that run
+// task functions; it starts with the first of them and stays until the program ends. Each copy of
+// this process (captures, start_method::fork) has a fork server of its own, which forks once. No
+// fork server is a child of the program, so no wait loop of the program sees a process of the
+// library or takes its exit status.
 //
-// One thread hears of starts and deaths. It sleeps in poll() and holds nothing meanwhile, so that
-// the program can be forked. Any thread may call the members.
+// One thread receives the reports of starts and deaths. It sleeps in poll() without any lock, so
+// that the program can be forked meanwhile. Any thread may call the members.
 #pragma once
 
 #include <memory>
@@ -22,31 +23,31 @@
 
 namespace procpool::parent {
 
-// A fork server and its processes, by seat. Under the host's mutex but for the client's own calls
-// that any thread may make.
+// A fork server and its processes, by seat. Guarded by the host's mutex, except the client's
+// functions that any thread may call.
 struct process_group {
   std::unique_ptr<launch::fork_server_client> client;
   std::vector<std::shared_ptr<child_process>> seats;
   std::vector<std::uint32_t> incarnations;
-  bool copies = false;  // of this process: for one start only
-  bool used = false;    // that start was made
-  bool gone = false;    // the server has died; such a group is soon forgotten
+  bool copies = false;  // the server is a copy of this process, for one start only
+  bool used = false;    // the one start was requested
+  bool gone = false;    // the server has died; the group is removed soon
 };
 
 class process_host {
  public:
-  // One per process, never destroyed: static objects outlive everything. Throws std::system_error
-  // when it is made.
+  // One per process, never destroyed, since static objects outlive everything. Throws
+  // std::system_error if it cannot be created.
   static process_host& instance();
 
-  // Both come back when the process runs; they throw as the constructor of procpool::process.
+  // Both return when the process runs; they throw as the constructor of procpool::process does.
   void start(const std::shared_ptr<child_process>& child, detail::process_thunk thunk,
              detail::process_payload& task);
   void start_copy(const std::shared_ptr<child_process>& child);
 
-  // False when neither this process nor the fork server can send it. True when it has ended.
+  // False if neither this process nor the fork server can send it. True if the process has ended.
   bool signal(child_process& child, int number) noexcept;
-  // What its thread does whenever it wakes up. Any thread.
+  // Does what the host's thread does when it wakes up. Any thread.
   void handle_pending_events() noexcept;
 
  private:
@@ -68,7 +69,7 @@ class process_host {
   void launch(process_group& group, const std::shared_ptr<child_process>& child);
   void release(child_process& child) noexcept;
 
-  std::mutex start_mutex_;  // one fork server is started at a time; never taken by the thread
+  std::mutex start_mutex_;  // one fork server starts at a time; the host thread never locks it
   bool has_thread_ = false;
 
   std::mutex mutex_;

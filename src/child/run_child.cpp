@@ -45,7 +45,7 @@ std::string describe_current_exception() {
   }
 }
 
-// In one write, so that the lines of several processes do not mix.
+// Written by one call, so that the lines of several processes do not mix.
 void report_exception(const shm::child_image& image) {
   const char* name = image.name[0] != '\0' ? image.name : os::program_name();
   os::write_stderr("procpool: process " + std::string(name) + " (pid " +
@@ -56,12 +56,12 @@ void report_exception(const shm::child_image& image) {
 }  // namespace
 
 void run_child(const launch::worker_context& context) {
-  // As in a worker: what is forked from here has neither the file nor the descriptors.
+  // As in a worker: a process forked from here gets neither the file nor the descriptors.
   runtime::install_fork_handlers();
   os::add_private_fd(context.region_fd);
   os::add_private_fd(context.page_fd);
   if (shm::attach_page(context.page_fd) != 0) os::leave_process(exit_failed);
-  // Both for the rest of the process's life, and the views of its arguments with them.
+  // Both live as long as the process, since its arguments may be views into them.
   static auto& view = *new shm::arena_view(context.region_fd, shm::child_arena_begin);
   const shm::u64 offset = shm::image_offset(context.argument);
   const shm::u64 length =

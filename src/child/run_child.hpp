@@ -1,11 +1,11 @@
-// What a procpool::process runs, instead of a worker's loop.
+// What the process of a procpool::process object runs instead of a worker's loop.
 #pragma once
 
 #include "launch/worker_context.hpp"
 
 namespace procpool::worker {
 
-// Does not return: leaves with 0, or with 1 when the task threw.
+// Does not return: the process exits with 0, or with 1 if the task threw.
 void run_child(const launch::worker_context& context);
 
 }  // namespace procpool::worker

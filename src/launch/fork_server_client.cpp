@@ -26,8 +26,8 @@ constexpr int code_killed = 2;  // CLD_KILLED
 
 // --- requests ------------------------------------------------------------------------------------
 
-// False when the socket is full. To a server that is gone everything counts as sent: its end is an
-// event of its own.
+// False when the socket is full. A message to a server that is gone counts as sent: the server's
+// end is an event of its own.
 bool fork_server_client::state::send(const command& message) {
   if (!control.is_ours()) return true;
   return send_struct(control.get(), message, {}, os::blocking::no) != -EAGAIN;
@@ -64,7 +64,7 @@ void fork_server_client::start_worker(seat_id id, std::uint64_t argument,
   if (id.seat >= max_seats || state_->workers.count(id.seat) != 0) {
     os::throw_error(EINVAL, "cannot start a worker on a seat that is taken or does not exist");
   }
-  // Room for the message first: then nothing throws any more once the seat is taken.
+  // The message first: once the seat is taken nothing throws any more.
   state_->unsent.emplace_back(message);
   const bool alone = state_->unsent.size() == 1;
   try {
@@ -74,9 +74,9 @@ void fork_server_client::start_worker(seat_id id, std::uint64_t argument,
     throw;
   }
   state_->begin_silence();
-  // A server that is lost answers nothing: the end of the lifeline tells that no worker started.
+  // A lost server sends no answer: the end of the lifeline shows that no worker started.
   if (state_->server_lost) state_->events.add(state_->lifeline.get());
-  // The server answers what is in the socket, and with each answer more is sent.
+  // The server answers each command in the socket, and each answer triggers sending the next ones.
   if (alone && state_->send(message)) state_->unsent.pop_back();
 }
 
@@ -91,8 +91,8 @@ bool fork_server_client::signal_worker(seat_id id, int signal) noexcept {
     const int error = os::pidfd_signal(at->second.pidfd.get(), signal);
     if (error == 0 || error == ESRCH) return error == 0;
   }
-  // There is no pidfd, or the kernel refuses it. The server knows which of its children are alive,
-  // and may have the right that this process has given up.
+  // There is no pidfd, or the kernel refuses the signal. The server knows which of its children are
+  // alive, and may have the permission that this process has given up.
   command message;
   message.what = command::op::signal;
   message.id = id;
@@ -106,7 +106,7 @@ std::optional<server_event> fork_server_client::next_event() {
   state& s = *state_;
   if (s.finished) return std::nullopt;
   while (!s.server_lost) {
-    // Closed by the program: the server has seen the end of its socket, and kills its workers.
+    // The program has closed the socket: the server has seen its end, and kills its workers.
     if (!s.control.is_ours()) {
       s.lose_server();
       break;
@@ -119,7 +119,7 @@ std::optional<server_event> fork_server_client::next_event() {
       return std::nullopt;
     }
     s.silent_since.reset();
-    // The kernel says this once if the server left commands unread; its last reports follow.
+    // The kernel returns this once if the server left commands unread; last reports may follow.
     if (received.size == -ECONNRESET) continue;
     if (received.size <= 0) {
       s.lose_server();
@@ -131,7 +131,7 @@ std::optional<server_event> fork_server_client::next_event() {
   return s.next_death();
 }
 
-// Empty for a message about a worker that was not requested.
+// Empty for a report about a worker that was not requested.
 std::optional<server_event> fork_server_client::state::translate(const report& message,
                                                                  os::unique_fd pidfd) {
   if (message.what == report::kind::spare) spare = message.pid;
@@ -197,9 +197,9 @@ void fork_server_client::state::begin_silence() noexcept {
   silent_since = in_debt_since = std::chrono::steady_clock::now();
 }
 
-// The server answers a start at once, and reports a worker soon after its pidfd says that it is
-// dead. If that takes long, the server was stopped, by a task perhaps, and SIGCONT makes it run
-// again. If it does not, or the signal is not permitted, the server counts as dead.
+// The server answers a start at once, and reports a death soon after the worker's pidfd shows it.
+// If that takes long, the server was stopped, perhaps by a task, and SIGCONT makes it run again. If
+// that does not help, or the signal is not permitted, the server counts as dead.
 void fork_server_client::state::watch_silence() {
   events.clear();
   if (!owes_an_answer()) {
@@ -219,7 +219,7 @@ void fork_server_client::state::watch_silence() {
 
 // --- a server that is lost -----------------------------------------------------------------------
 
-// From here on the proof of a worker's death is its pidfd, or the end of the lifeline. Both become
+// From here on a worker's death is proved by its pidfd, or by the end of the lifeline. Both become
 // readable in the event set.
 void fork_server_client::state::lose_server() {
   server_lost = true;
@@ -243,8 +243,8 @@ void fork_server_client::state::lose_server() {
   if (lifeline_needed) events.add(lifeline.get());
 }
 
-// The program has closed all descriptors. None is used any more, since its number may belong to a
-// file of the program now.
+// Called when the program has closed the descriptors. The client uses none of them any more, since
+// their numbers may belong to files of the program now.
 void fork_server_client::state::forget_descriptors() noexcept {
   control.reset();
   for (auto& [seat, worker] : workers) static_cast<void>(worker.pidfd.release().release());
@@ -253,7 +253,7 @@ void fork_server_client::state::forget_descriptors() noexcept {
   unsent.clear();
 }
 
-// True when no process has the other end of the lifeline.
+// True when no process holds the write end of the lifeline.
 bool fork_server_client::state::all_dead(std::chrono::milliseconds max) const noexcept {
   return os::poll_one(lifeline.get(), os::poll_for::nothing, max).hung_up && lifeline.is_ours();
 }
@@ -264,7 +264,7 @@ std::optional<server_event> fork_server_client::state::next_death() {
   const bool all_are_dead = !blind && all_dead(no_wait);
   for (auto at = workers.begin(); at != workers.end(); ++at) {
     known_worker& worker = at->second;
-    // The pidfd where there is one: descriptors are closed a moment before a process is dead.
+    // By the pidfd if there is one: a process closes its descriptors a moment before it is dead.
     const bool dead = worker.pidfd ? os::pidfd_dead(worker.pidfd.get()) : all_are_dead;
     if (!dead && !blind) continue;
     server_event event;

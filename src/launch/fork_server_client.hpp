@@ -1,8 +1,9 @@
-// The parent's end of a pool's fork server: starts it, asks it for workers, hears of their deaths.
+// The parent's end of a pool's fork server: starts the server, requests workers from it, receives
+// reports of their deaths.
 //
-// One thread (the pool's supervisor) calls everything but signal_worker() and server_pid(), which
-// any thread may call. Nothing here waits for the server, except start() and stop(), which are
-// bounded.
+// One thread (the pool's supervisor) calls all functions but signal_worker() and server_pid(),
+// which any thread may call. No function waits for the server, except start() and stop(), whose
+// waits are bounded.
 //
 //   parent                        fork server                     worker
 //   start_worker(id, argument) -> wakes its spare              -> entry(context)
@@ -29,11 +30,11 @@ namespace procpool::launch {
 
 struct server_config {
   start_method start = start_method::spawn;
-  int region_fd = -1;  // stay the caller's; the server and the workers get copies
+  int region_fd = -1;  // both remain the caller's; server and workers get copies
   int page_fd = -1;
-  int stderr_fd = -1;       // what the workers have as standard error; -1: what this process has
+  int stderr_fd = -1;       // the workers' standard error; -1: that of this process
   bool spare = true;        // keep one worker forked ahead
-  bool interrupts = false;  // workers do about SIGINT and SIGQUIT what this process does
+  bool interrupts = false;  // workers handle SIGINT and SIGQUIT as this process does
 };
 
 struct server_event {
@@ -48,18 +49,19 @@ struct server_event {
   pid_t pid = 0;
   int exit_kind = 0;    // CLD_EXITED, CLD_KILLED or CLD_DUMPED
   int exit_status = 0;  // exit code or signal
-  // errno of start_failed. In `exited`: EOWNERDEAD when the server was lost with it, and EBADF when
-  // the program has closed the descriptors that could prove its death. The server kills all its
-  // workers when that happens; no memory that such a worker may write to is to be used again.
+  // start_failed: an errno value. exited: EOWNERDEAD when the server was lost together with the
+  // worker, and EBADF when the program has closed the descriptors that could prove the death. The
+  // server kills all its workers in that case; memory that such a worker may write to must not be
+  // used again.
   int error = 0;
 };
 
 class fork_server_client {
  public:
-  // Comes back when the server is ready, within start_timeout. Throws std::system_error when this
+  // Returns when the server is ready, within start_timeout. Throws std::system_error when this
   // process lacks descriptors, unsafe_fork_error (start_method::fork while other threads run),
-  // nested_use_error, and broken_process_pool when the server does not come to life: it says what
-  // the cause says, and the cause (std::system_error or procpool::error) is nested in it.
+  // nested_use_error, and broken_process_pool when the server does not start: it has the message of
+  // the cause, and the cause (std::system_error or procpool::error) is nested in it.
   static std::unique_ptr<fork_server_client> start(const server_config& config);
   static constexpr std::chrono::seconds start_timeout{30};
 
@@ -67,46 +69,47 @@ class fork_server_client {
   fork_server_client(const fork_server_client&) = delete;
   fork_server_client& operator=(const fork_server_client&) = delete;
 
-  // Readable (POLLIN) when next_event() may have something.
+  // Readable (POLLIN) when next_event() may return an event.
   int event_fd() const noexcept;
   // Never blocks. After server_gone always empty.
   std::optional<server_event> next_event();
 
-  // False once the server is certainly dead, which next_event() may not have told yet. Any thread.
+  // False once the server is certainly dead, perhaps before next_event() reports it. Any thread.
   bool server_lives() const noexcept;
-  // False once the program has closed the descriptors of this client, which it has not opened.
-  // Their numbers may be other files' now, and are not touched any more. Any thread.
+  // False once the program has closed the descriptors of this client, which it did not open. The
+  // client does not use their numbers any more, since they may belong to other files now. Any
+  // thread.
   bool has_descriptors() const noexcept;
 
-  // A pidfd of that worker for the caller to keep; empty unless `started` was told, and where there
-  // are none.
+  // A duplicate of the worker's pidfd; empty before `started` was reported, and on systems without
+  // pidfds.
   os::unique_fd duplicate_pidfd(seat_id id) const noexcept;
 
-  // Asks for a worker and returns at once; answered by started or start_failed, or by an exited
-  // with EOWNERDEAD if the server dies first. The seat must be free: its previous incarnation
-  // exited. `signals`: of this process, and what the worker begins with.
+  // Requests a worker and returns at once; `started` or `start_failed` answers it, or `exited` with
+  // EOWNERDEAD if the server dies first. The seat must be free: its previous incarnation has
+  // exited. `signals`: the signal actions of this process, with which the worker begins.
   void start_worker(seat_id id, std::uint64_t argument, const os::signal_actions& signals = {});
 
-  // True once the server is known to be dead: the next workers will be those of another client.
+  // True once the server is known to be dead: the next workers need another client.
   bool lost() const noexcept;
 
   // How long the caller may sleep on event_fd(); negative: no limit. While the server owes an
-  // answer or the report of a death, next_event() sees to it that it was not stopped: it is told to
-  // go on after longest_silence, and killed and given up after longest_debt.
+  // answer or the report of a death, next_event() checks that it was not stopped: it sends SIGCONT
+  // after longest_silence, and after longest_debt kills the server and treats it as lost.
   std::chrono::milliseconds poll_timeout() const noexcept;
   static constexpr std::chrono::milliseconds longest_silence{250};
   static constexpr std::chrono::seconds longest_debt{30};
 
-  // By the worker's pidfd, or, where the kernel refuses that, by the server. False if that
-  // incarnation is not known to run (any more), or if the server cannot be asked. Never hits
-  // another process. True is no promise: a process that has changed its user may be out of the
-  // reach of both.
+  // Sends the signal by the worker's pidfd, or, where the kernel refuses that, through the server.
+  // False if that incarnation is not known to run (any more), or if the server cannot be asked.
+  // Never signals another process. True does not guarantee delivery: a worker that has changed its
+  // user may be out of reach of both.
   bool signal_worker(seat_id id, int signal) noexcept;
 
   pid_t server_pid() const noexcept;
 
-  // The server kills and reaps all its workers and leaves; killed itself when it needs longer than
-  // `grace`. No events come afterwards. Any number of times.
+  // Makes the server kill and reap all its workers and leave; kills the server itself if that takes
+  // longer than `grace`. No events follow. May be called repeatedly.
   void stop(std::chrono::milliseconds grace) noexcept;
   static constexpr std::chrono::milliseconds default_grace{2000};
 

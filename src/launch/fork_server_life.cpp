@@ -1,4 +1,4 @@
-// The start of a pool's fork server and its end, from the side of the parent.
+// The start and the end of a pool's fork server, on the parent's side.
 #include <exception>
 #include <memory>
 #include <span>
@@ -39,7 +39,7 @@ pid_t start_process(start_method method, int server_end) {
 }
 
 // Any failure of the server's start leaves the pool without workers and becomes
-// broken_process_pool. An unsafe fork is the program's own mistake, and stays an error of its own.
+// broken_process_pool. An unsafe fork is a mistake of the program, and keeps its own error type.
 server_process start_server(start_method method, os::private_fd server_end, int parent_end) {
   try {
     const pid_t pid = start_process(method, server_end.get());
@@ -107,9 +107,9 @@ pid_t fork_server_client::server_pid() const noexcept { return state_->server; }
 // --- end -----------------------------------------------------------------------------------------
 
 // Process 1 adopts and reaps the workers of a dead server. If this process adopts them (it is
-// process 1, or a subreaper), their pids cannot be reused before they are reaped here. They are
-// dead, or about to be, so the wait is short. A worker that the server forked in its last moment,
-// without a report, is found by its name.
+// process 1, or a subreaper), their pids cannot be reused before this function reaps them. They are
+// dead or dying, so the wait is short. A worker that the server forked in its last moment, without
+// a report, is found by its name.
 void fork_server_client::state::reap_adopted() noexcept {
   for (const pid_t pid : adopted) os::reap(pid);
   if (spare != 0) os::reap(spare);
@@ -117,7 +117,7 @@ void fork_server_client::state::reap_adopted() noexcept {
   spare = 0;
 }
 
-// Reads the last reports for the pids in them, in case those processes end with the server.
+// Reads the last reports for their pids, in case those processes end with the server.
 void fork_server_client::state::hear_the_last() {
   constexpr std::uint32_t most = 4 * max_seats;
   for (std::uint32_t i = 0; control.is_ours() && i < most; ++i) {
@@ -141,7 +141,7 @@ void fork_server_client::stop(std::chrono::milliseconds grace) noexcept {
       farewell.what = command::op::farewell;
       s.send(farewell);
     }
-    s.control.reset();  // the order to leave
+    s.control.reset();  // tells the server to leave
     s.unsent.clear();
   }
   s.wait_for_end(grace);
@@ -156,7 +156,7 @@ void fork_server_client::state::wait_for_end(std::chrono::milliseconds grace) {
   } else {
     if (!os::pidfd_dead(server_pidfd.get(), grace)) {
       os::pidfd_signal(server_pidfd.get(), killed_signal);
-      // Its workers get SIGKILL from the kernel with it.
+      // The kernel sends its workers SIGKILL when it dies.
       os::pidfd_dead(server_pidfd.get(), default_grace);
       all_dead(default_grace);
     }
@@ -171,7 +171,7 @@ void fork_server_client::state::wait_for_end(std::chrono::milliseconds grace) {
     }
     reap_adopted();
     os::reap_zombies_named(server_name);
-    // A worker without a report has closed its descriptors, and is dead a moment later.
+    // A worker without a report has closed its descriptors, and will be dead in a moment.
     for (const std::chrono::milliseconds moment : {1ms, 20ms}) {
       if (!server_lost) break;
       os::poll_items({}, moment);

@@ -1,13 +1,13 @@
-// The state of a fork_server_client, which its two files share: fork_server_client.cpp (requests
-// and events) and fork_server_life.cpp (the server's start and its end).
+// The state of a fork_server_client, shared by its two source files: fork_server_client.cpp
+// (requests and events) and fork_server_life.cpp (the server's start and end).
 //
 // Descriptors of one client:
 //
 //   control    the socket to the server; its end means that the server is dead
 //   lifeline   read end of a pipe whose write end only the server and its workers have: its end
-//              means that all of them are dead, also those of which nothing else is known
-//   pidfds     of the server and of each worker: signals that never hit another process, and the
-//              proof of a worker's death when the server cannot give it any more
+//              means that all of them are dead, also workers of which nothing else is known
+//   pidfds     of the server and of each worker: to send signals that never reach another process,
+//              and to prove a worker's death when the server cannot report it any more
 #pragma once
 
 #include <chrono>
@@ -29,25 +29,25 @@ inline constexpr int killed_signal = 9;
 
 struct known_worker {
   std::uint32_t incarnation = 0;
-  pid_t pid = 0;         // 0: requested, and not answered yet
-  os::private_fd pidfd;  // empty: not answered yet, or the kernel has none
+  pid_t pid = 0;         // 0: requested, without an answer yet
+  os::private_fd pidfd;  // empty: no answer yet, or the kernel has no pidfds
 };
 
 struct fork_server_client::state {
   os::private_fd control;
   os::private_fd lifeline;
   pid_t server = 0;
-  os::private_fd server_pidfd;  // empty where there are none
+  os::private_fd server_pidfd;  // empty on systems without pidfds
   pid_t spare = 0;
-  std::vector<pid_t> adopted;  // workers that a dead server has left
+  std::vector<pid_t> adopted;  // workers left behind by a dead server
   os::event_set events;
   bool server_lost = false;
-  // Since when the server owes an answer, or since it was sent SIGCONT for that.
+  // When the server began to owe an answer, or when SIGCONT was last sent to it for that.
   std::optional<std::chrono::steady_clock::time_point> silent_since;
-  std::chrono::steady_clock::time_point in_debt_since;  // if silent_since: without SIGCONT
-  bool finished = false;  // server_gone was returned, or stop() called
+  std::chrono::steady_clock::time_point in_debt_since;  // with silent_since; SIGCONT keeps it
+  bool finished = false;  // server_gone was returned, or stop() was called
 
-  base::mutex mutex;  // signal_worker() comes from any thread
+  base::mutex mutex;  // any thread may call signal_worker()
   std::map<std::uint32_t, known_worker> workers GUARDED_BY(mutex);
   std::deque<command> unsent GUARDED_BY(mutex);
 

@@ -19,15 +19,15 @@ report make_report(report::kind what, const seat_row& row) noexcept {
   return message;
 }
 
-// The pid is still the worker's: it is not reaped before this, or else it gets no pidfd.
+// The pid still belongs to the worker: it is reaped only after this, or else gets no pidfd.
 int send_start(int socket, const seat_row& row) noexcept {
   const report message = make_report(report::kind::started, row);
   const os::unique_fd pidfd = row.dead ? os::unique_fd() : os::open_pidfd(row.pid);
   const int fds[] = {pidfd.get()};
   int result = -EINVAL;
   if (pidfd) result = send_struct(socket, message, fds, os::blocking::no);
-  // Without the pidfd rather than not at all (too many descriptors in flight): signals go through
-  // this server then.
+  // Without the pidfd if it cannot be sent (too many descriptors in flight): signals then go
+  // through this server.
   if (result != 0 && result != -EAGAIN) {
     result = send_struct(socket, message, {}, os::blocking::no);
   }
@@ -47,8 +47,8 @@ int send_failure(int socket, const seat_row& row) noexcept {
   return send_struct(socket, message, {}, os::blocking::no);
 }
 
-// False when the socket takes no more. A socket that is broken for good "takes" everything: the
-// server is about to see its end.
+// False when the socket is full. A socket that is broken for good "accepts" everything: the server
+// is about to see its end.
 bool tell(int socket, seat_row& row) noexcept {
   if (row.tell_failure) {
     if (send_failure(socket, row) == -EAGAIN) return false;

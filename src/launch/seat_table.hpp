@@ -1,6 +1,6 @@
-// What the fork server knows of its workers: a fixed table, one row a seat. Events that the parent
-// has not been told yet are part of the row, so that a parent that is slow to read costs no memory
-// and the server never waits for it. One thread; no allocation.
+// The fork server's table of its workers, of fixed size, with one row for each seat. A row also
+// holds events not reported to the parent yet, so that a parent that is slow to read costs no
+// memory and the server never waits for it. One thread uses it; no function allocates.
 #pragma once
 
 #include <sys/types.h>
@@ -17,7 +17,7 @@ struct seat_row {
   seat_id id;
   pid_t pid = 0;            // 0: no worker
   bool dead = false;        // reaped
-  bool tell_start = false;  // `started` is still to be sent
+  bool tell_start = false;  // `started` must still be sent
   bool tell_failure = false;
   int error = 0;
   os::child_end end;
@@ -25,7 +25,7 @@ struct seat_row {
 
 class seat_table {
  public:
-  // Null when that seat does not exist or is taken: a parent that does not keep to the protocol.
+  // Null when that seat does not exist or is taken: the parent has violated the protocol.
   seat_row* free_row(seat_id id) noexcept;
   // The running worker with that identity, or null.
   seat_row* find(seat_id id) noexcept;
@@ -35,8 +35,8 @@ class seat_table {
   void failed(seat_row& row, seat_id id, int error) noexcept;
   void died(seat_row& row, const os::child_end& end) noexcept;
 
-  // Tells the parent what it has not been told, as far as the socket takes it: false when some is
-  // left. `started` goes before `exited`, always.
+  // Sends the parent the pending reports, until the socket is full: false when some remain. Of one
+  // worker, `started` always goes before `exited`.
   bool send_reports(int socket) noexcept;
 
   template <class Visit>
@@ -49,7 +49,7 @@ class seat_table {
  private:
   std::array<seat_row, max_seats> rows_{};
   std::uint32_t used_ = 0;     // rows at and above have never been used
-  std::uint32_t pending_ = 0;  // rows with something to tell
+  std::uint32_t pending_ = 0;  // rows with unsent reports
 };
 
 }  // namespace procpool::launch

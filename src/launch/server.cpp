@@ -22,15 +22,14 @@
 namespace procpool::launch {
 namespace {
 
-// The descriptors that came with the hello, and the server's own.
+// The descriptors received with the hello, and the server's own.
 struct server_fds {
   os::unique_fd control;
   os::unique_fd region;
   os::unique_fd page;
-  os::unique_fd
-      lifeline;  // held open by the server and its workers; the parent sees when all are gone
-  os::unique_fd parent;  // pidfd; empty where there are none
-  os::unique_fd errors;  // standard error of the workers; empty: what this process has
+  os::unique_fd lifeline;  // server and workers hold it open; the parent sees when all are gone
+  os::unique_fd parent;    // pidfd; empty on systems without pidfds
+  os::unique_fd errors;    // standard error of the workers; empty: that of this process
   os::unique_fd children;
   bool spare = true;
 };
@@ -74,12 +73,12 @@ void announce(const server_fds& fds) noexcept {
     os::leave_process(0);
 }
 
-// How long the server stays for what it has killed, before it leaves all the same: a process that
-// runs as another user cannot be killed, and a frozen process does not die.
+// How long the server waits for the processes that it has killed before it leaves regardless: a
+// process that runs as another user cannot be killed, and a frozen process does not die.
 constexpr std::chrono::seconds last_wait{10};
 
-// The kill that reaches everything: workers, the spare, and what tasks have left behind. It is
-// repeated because the death of a process hands its children on to this one.
+// Kills all descendants: workers, the spare, and processes that tasks have left behind. Repeats,
+// since the children of a process that dies become children of this one.
 void kill_descendants(std::chrono::steady_clock::time_point end) noexcept {
   while (os::kill_all_children() && os::reap_until(0, end)) {
   }
@@ -99,7 +98,7 @@ class pool_server {
       reap();
       const bool all_told = seats_.send_reports(fds_.control.get());
       if (const pid_t spare = fds_.spare ? forker_.prepare_spare() : 0) {
-        tell_spare(spare);  // nobody waits for it
+        tell_spare(spare);  // the parent does not wait for it
       }
       os::poll_item items[] = {{fds_.control.get()}, {fds_.parent.get()}};
       if (!all_told) items[0].wanted = os::poll_for::both;
@@ -115,13 +114,12 @@ class pool_server {
       if (seat_row* row = seats_.find(end->pid)) {
         seats_.died(*row, *end);
       } else {
-        forker_.forget_spare(end->pid);  // or an orphan that a task has left: only reaped
+        forker_.forget_spare(end->pid);  // or an orphan left by a task: only reaped
       }
     }
   }
 
-  // Whether it arrives hardly matters: it is for the parent that must reap the spare of a dead
-  // server.
+  // The report may get lost: only a parent that must reap the spare of a dead server needs it.
   void tell_spare(pid_t pid) noexcept {
     report message;
     message.what = report::kind::spare;
@@ -129,7 +127,7 @@ class pool_server {
     send_struct(fds_.control.get(), message, {}, os::blocking::no);
   }
 
-  // A bounded number of commands, so that deaths are seen in between.
+  // Handles a bounded number of commands, so that the server checks for deaths in between.
   void obey() noexcept {
     for (int i = 0; i < 64; ++i) {
       command message;
@@ -157,14 +155,14 @@ class pool_server {
     }
   }
 
-  // The parent is dead, or done with this pool.
+  // Called when the parent is dead, or done with this pool.
   [[noreturn]] void finish(bool parent_died) noexcept {
     const auto end = std::chrono::steady_clock::now() + last_wait;
     forker_.kill_spare(end);
     seats_.for_each_running([](seat_row& row) { os::kill_child(row.pid); });
     seats_.for_each_running([end](seat_row& row) { os::reap_until(row.pid, end); });
-    // A program that is gone leaves nothing behind. One that ends a pool in order may have tasks
-    // that started a process on purpose; it goes to process 1.
+    // A dead program leaves no process behind. If a program ends the pool in order, its tasks may
+    // have left a process on purpose; process 1 adopts it.
     if (parent_died) kill_descendants(end);
     os::leave_process(0);
   }
@@ -173,7 +171,7 @@ class pool_server {
   int own_fds_[2];
   worker_forker forker_;
   seat_table seats_;
-  bool farewell_ = false;  // was the last command
+  bool farewell_ = false;  // the last command was a farewell
 };
 
 [[noreturn]] void serve_pool(server_fds fds, const hello& message) noexcept {
@@ -181,10 +179,10 @@ class pool_server {
   os::adopt_orphans();
   os::watch_children();
   os::set_process_name(server_name);
-  // A process that a task forks must neither write to the region nor hide the worker's end.
+  // A process that a task forks must neither write to the region nor conceal the worker's end.
   for (int fd : {fds.region.get(), fds.page.get(), fds.lifeline.get(), fds.errors.get()})
     os::add_private_fd(fd);
-  // In static memory: 4,096 rows, and no allocation.
+  // In static memory, without allocation: the table has 4,096 rows.
   alignas(pool_server) static std::byte storage[sizeof(pool_server)];
   (new (storage) pool_server(std::move(fds)))->run();
 }
@@ -197,7 +195,7 @@ class pool_server {
   for (;;) {
     os::poll_item items[] = {{fds.control.get()}, {fds.parent.get()}};
     os::poll_or_child_end(items);
-    if (items[1].readable) os::leave_process(0);  // the pools' servers see it for themselves
+    if (items[1].readable) os::leave_process(0);  // the pools' servers notice it themselves
     while (os::reap_any()) {
     }
     if (!items[0].readable) continue;
@@ -226,11 +224,11 @@ class pool_server {
   }
 }
 
-// A program whose constructors start threads cannot be forked safely. Some libraries end their
-// threads in a fork handler, and sanitizers have one for a moment: look, fork once for nothing,
-// wait.
+// A program whose constructors start threads cannot be forked safely. But some libraries end their
+// threads in a fork handler, and sanitizers have a thread for a moment: so this function counts the
+// threads, forks once as a trial, and waits.
 int threads_that_stay() noexcept {
-  // That sanitizer's own thread stays, and it takes care of forks.
+  // Its thread stays, and it handles forks itself.
   if (os::thread_sanitizer || os::thread_count() <= 1) return 1;
   const os::forked trial = os::fork_child();
   if (trial.pid == 0) os::leave_process(0);
@@ -247,8 +245,8 @@ void run_executed_server(int control_socket) noexcept {
   server_fds fds;
   fds.control.reset(control_socket);
   os::block_all_signals();
-  // Handlers that constructors of this program have set for faults are a crash reporter's or a
-  // sanitizer's, and stay.
+  // Fault handlers that constructors of this program have set belong to a crash reporter or a
+  // sanitizer, and stay.
   os::reset_signal_actions(os::fault_handlers::keep);
   runtime::install_fork_handlers();
   const hello message = receive_hello(fds);
@@ -262,7 +260,7 @@ void run_executed_server(int control_socket) noexcept {
 void refuse_executed_server(int control_socket) noexcept {
   server_fds fds;
   fds.control.reset(control_socket);
-  receive_hello(fds);  // or the answer would be lost with what has not been read
+  receive_hello(fds);  // unread data would make the socket drop the answer
   refuse(fds.control.get(), missing_copy);
 }
 

@@ -16,15 +16,15 @@
 namespace procpool::launch {
 namespace {
 
-// A library that the loader is to load before all others, and its file, which stays open in the new
-// process if the name is that of the descriptor.
+// A library that the loader must load before all others, and its file, which stays open in the new
+// process if the name refers to its descriptor.
 struct preloaded_library {
   std::string name;  // empty: none
   os::unique_fd file;
 };
 
-// A program whose main() is not hooked (a plug-in host, an interpreter) runs our library's hook
-// when the library is loaded before everything else. Empty when the program has the hook.
+// In a program whose main() is not hooked (a plug-in host, an interpreter) the hook of this library
+// runs if the library is loaded before all others. Empty when the program has the hook.
 preloaded_library library_to_preload() {
   if (runtime::has_hook()) return {};
   const std::string self = runtime::this_copy();
@@ -54,8 +54,8 @@ preloaded_library library_to_preload() {
   return {"/proc/self/fd/" + std::to_string(file.get()), std::move(file)};
 }
 
-// The environment of now, which tasks see, but for the dynamic loader: it gets what it got when
-// this program was started.
+// The current environment, which tasks see, except for the dynamic loader's variables: they are as
+// at the start of this program.
 class server_environment {
  public:
   server_environment(int server_end, int folder, const preloaded_library& library) {
@@ -92,7 +92,7 @@ class server_environment {
   }
   static std::string number_of(int fd) { return std::to_string(fd < 0 ? 0 : fd); }
 
-  // Among the variables of the program's start.
+  // Adds to the variables from the program's start.
   void add_preload(const std::string& library) {
     const std::string name = "LD_PRELOAD=";
     const auto old = std::find_if(strings_.begin(), strings_.end(),
@@ -110,14 +110,14 @@ class server_environment {
 };
 
 std::vector<std::string> server_arguments() {
-  // "ld.so [options] program", where the program was started like that: /proc/self/exe is ld.so.
+  // "ld.so [options] program" if the program was started like that: /proc/self/exe is ld.so then.
   std::vector<std::string> arguments = os::loader_command();
   if (arguments.empty()) arguments.push_back(os::first_argument());
-  arguments.emplace_back("--procpool-server");  // for people who look at ps
+  arguments.emplace_back("--procpool-server");  // for readers of ps
   return arguments;
 }
 
-// Nobody would take the new process for a server then: its main() would run once more.
+// Without the environment the new process would not know that it is a server, and run main() again.
 void check_rights(const std::string& program) {
   if (!os::would_distrust_environment(program.c_str())) return;
   throw error(
@@ -164,7 +164,7 @@ pid_t start_by_exec(int server_end) {
   request.inherited_fd = server_end;
   request.further_fds[0] = way_back.get();
   request.further_fds[1] = library.file.get();
-  // From a directory that cannot be opened there would be no way back.
+  // Only with a way back: a directory that cannot be opened could not be returned to.
   if (way_back) request.folder = folder.c_str();
   const os::detached_process server = os::spawn_detached(request);
   if (server.error != 0) throw_not_executed(server.error, program);

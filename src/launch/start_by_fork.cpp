@@ -13,8 +13,8 @@ namespace {
 
 void become_server(void* argument) {
   const int control = *static_cast<const int*>(argument);
-  // Sockets and pidfds of other pools, whose ends would not be seen while this copy holds them.
-  // What the program itself has open is inherited: that is what this start method is for.
+  // Sockets and pidfds of other pools, whose ends would not be noticed while this copy holds them.
+  // The program's own open files are inherited: that is the purpose of this start method.
   os::close_private_fds({&control, 1});
   os::remove_private_fd(control);
   run_forked_server(control);
@@ -25,7 +25,7 @@ void become_server(void* argument) {
 pid_t start_by_fork(int server_end) {
   check_pid_namespace();
   const runtime::fork_guard alone;
-  // What is buffered now would be written once more by each worker that flushes.
+  // Each worker that flushes would write the data buffered now once more.
   std::fflush(nullptr);
   const runtime::own_fork guard;
   const os::detached_process server = os::fork_detached(become_server, &server_end);

@@ -19,9 +19,9 @@ namespace {
 struct master {
   std::mutex mutex;
   os::private_fd control;  // empty: no master
-  os::private_fd process;  // its pidfd, if there is one
+  os::private_fd process;  // the master's pidfd; empty on systems without pidfds
 
-  // The end of the socket ends it. Reaped where it belongs to this process.
+  // Ends the master by closing its socket, and reaps it if it belongs to this process.
   void forget() noexcept {
     control.reset();
     if (process.is_ours()) {
@@ -32,7 +32,7 @@ struct master {
   }
 };
 
-// The master leaves when it sees the end of this process. One that the program forks has its own.
+// The master leaves when this process ends. A process that the program forks has its own master.
 constinit base::per_process<master> masters;
 master& the_master() { return masters.get(); }
 
@@ -49,7 +49,7 @@ void execute_master(master& m) {
       send_struct(ours.get(), greeting, std::span(fds, self ? 1 : 0), os::blocking::no);
   if (error != 0) os::throw_error(-error, "cannot greet the fork server");
   const pid_t pid = start_by_exec(theirs.get());
-  theirs.reset();  // or the end of the server would not show
+  theirs.reset();  // else the server's end would go unnoticed
   server_process server = await_ready(ours.get(), pid);
   m.process = os::private_fd(std::move(server.pidfd));
   m.control = std::move(ours);
@@ -64,7 +64,7 @@ std::optional<report> ask(int control, int server_end) {
   if (error != 0) os::throw_error(-error, "cannot ask the fork server for a pool");
   constexpr std::chrono::seconds limit{30};
   if (!os::poll_one(control, os::poll_for::input, limit).readable) {
-    // Its late answer would be taken for that to the next question.
+    // A late answer would be taken for the answer to the next request.
     the_master().forget();
     throw procpool::error("procpool: the fork server did not answer within 30 s");
   }
@@ -87,7 +87,7 @@ pid_t start_by_master(int server_end) {
       if (answer->error != 0) os::throw_error(answer->error, "the fork server cannot fork");
       return answer->pid;
     }
-    m.forget();  // it was killed: the next one
+    m.forget();  // the master was killed: execute another
   }
   throw error("procpool: the fork server of this process ends again and again");
 }

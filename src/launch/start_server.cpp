@@ -39,23 +39,23 @@ namespace {
   os::throw_error(answer.error, "the fork server cannot start");
 }
 
-// Opened when the pid was known, and before the server can have been waited for by this process: it
-// may have ended and be another's pid only where process 1 was very fast.
+// `process` was opened when the pid was known, before this process can have reaped the server: the
+// pid belongs to another process only if the server ended and process 1 reaped it very fast.
 void kill_silent_server(int parent_end, const os::unique_fd& process) noexcept {
   if (!process) return;
-  // This one has not, if the server still holds its end of the socket.
+  // That has not happened if the server still holds its end of the socket.
   if (os::poll_one(parent_end, os::poll_for::nothing, std::chrono::milliseconds(0)).hung_up) return;
   os::pidfd_signal(process.get(), 9);
 }
 
-// One that has failed is about to end. Where orphans come to this process, nobody else reaps it.
+// A server that has failed is about to end. If this process adopts orphans, no other reaps it.
 void reap_failed_server(const os::unique_fd& process) noexcept {
   if (!process || !os::adopts_orphans()) return;
   os::poll_one(process.get(), os::poll_for::input, std::chrono::seconds(2));
   os::pidfd_reap(process.get());
 }
 
-// The server has closed its socket without a word.
+// Called when the server has closed its socket without a message.
 std::string why_it_ended(const os::unique_fd& process) {
   constexpr int no_loader = 127;
   const std::string seen_elsewhere = " (standard error may say more)";

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int wake_signal = 18;
 
-// First thing in the new process, before anything that is about a pool.
+// Runs first in the new process, before anything that concerns a pool.
 void set_up(const worker_template& common) noexcept {
   if (!os::die_with_parent(common.server_pid)) os::leave_process(0);
   for (int fd : common.server_fds) os::close_fd(fd);
@@ -27,7 +27,7 @@ void set_up(const worker_template& common) noexcept {
 }
 
 [[noreturn]] void run(const worker_template& common, const worker_order& order) {
-  // Only now: whoever finds a dead spare that it was never told of knows it by the server's name.
+  // Only now: a dead spare that was never reported is recognised by the server's name.
   os::set_process_name(os::program_name());
   os::adopt_signal_actions(order.signals);
   worker_context context;
@@ -62,11 +62,11 @@ os::forked worker_forker::start(const worker_order& order) noexcept {
 bool worker_forker::wake_spare(const worker_order& order) noexcept {
   if (spare_pid_ == 0) return false;
   const bool written = os::write_pipe(spare_order_.get(), &order, sizeof(order));
-  // A spare that was stopped, with all processes of a group perhaps, would take the order and never
+  // A stopped spare (its whole process group may have been stopped) would get the order and not
   // run.
   os::signal_child(spare_pid_, wake_signal);
   spare_order_.reset();
-  // A spare that is dead has not been reaped yet; its pid is forgotten when it is.
+  // The pid of a dead spare is valid until it is reaped, and forgotten then.
   return written;
 }
 
@@ -101,7 +101,7 @@ bool worker_forker::forget_spare(pid_t pid) noexcept {
 
 void worker_forker::kill_spare(std::chrono::steady_clock::time_point end) noexcept {
   if (spare_pid_ == 0) return;
-  spare_order_.reset();  // it leaves by itself, too
+  spare_order_.reset();  // the spare also leaves by itself
   os::kill_child(spare_pid_);
   os::reap_until(spare_pid_, end);
   spare_pid_ = 0;

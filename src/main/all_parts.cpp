@@ -1,9 +1,10 @@
-// A static library is linked in parts, those that are needed. Where a process has several copies of
-// procpool and the loader finds the functions of one copy for all of them (the program exports
-// them, or a library is linked, or loaded with RTLD_GLOBAL, before another), the parts that this
-// copy lacks would come from the next: a manager of one copy in the server of another. So a copy is
-// whole, and all of its functions are found or none. Remote managers are left out: they have no
-// part in how processes start and tasks are named, and most programs do without.
+// From a static library the linker takes only the parts that a program needs. Where a process has
+// several copies of procpool and the loader finds the functions of one copy for all of them (the
+// program exports them, or a library is linked, or loaded with RTLD_GLOBAL, before another), the
+// parts that this copy lacks would come from the next copy: a manager of one copy would run in the
+// server of another. So a copy is linked whole, and the loader finds all of its functions or none.
+// Remote managers are left out: starting processes and naming tasks do not involve them, and most
+// programs do not use them.
 
 #include <optional>
 #include <string>
@@ -28,7 +29,7 @@
 
 namespace procpool::main_hook {
 
-// Never called; hook.cpp names it, and it names a function of each part.
+// Never called. hook.cpp refers to it, and it refers to a function of each part.
 void name_all_parts(parent::pool& pool) {
   const mutex lock;
   const condition_variable condition;

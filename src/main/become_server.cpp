@@ -8,11 +8,11 @@
 namespace procpool {
 
 void main_hook::become_server_if_asked() noexcept {
-  os::note_program_start();  // in a program without the hook, whose main() calls init()
+  os::note_program_start();  // for a program without the hook, whose main() calls init()
   runtime::note_hook();
   const runtime::server_order order = runtime::take_server_order();
   if (order.for_this_copy) launch::run_executed_server(order.control_socket);
-  // Not the user's main a second time. The copy that is meant has its hook on the way there.
+  // Else the user's main() would run again. A requested copy that is loaded has a hook of its own.
   if (order.for_missing_copy) launch::refuse_executed_server(order.control_socket);
 }
 

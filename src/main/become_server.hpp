@@ -1,4 +1,4 @@
-// What stands between the start of a process and the user's main().
+// The code that runs between the start of a process and the user's main().
 #pragma once
 
 namespace procpool::parent {
@@ -7,10 +7,10 @@ class pool;
 
 namespace procpool::main_hook {
 
-// Comes back in the user's program; never in one that was executed as a fork server.
+// Returns in the user's program; never returns in a process that was executed as a fork server.
 void become_server_if_asked() noexcept;
 
-// Names a function of each part of the library, so that a static library is linked whole.
+// Refers to a function of each part of the library, so that a static library is linked whole.
 void name_all_parts(parent::pool& pool);
 
 }  // namespace procpool::main_hook

@@ -1,17 +1,17 @@
-// The hook around main(): how a program that is executed again becomes a fork server without a line
-// in its main().
+// The hook around main(): makes a program that is executed again a fork server, without a line of
+// code in its main().
 //
-// The first code of an executable (_start) hands main to __libc_start_main of the C library. The
-// library defines a function of that name, which is found first: in the executable, if procpool is
-// a static library (the linker takes it from the archive because _start asks for it), or in
-// libprocpool.so, which comes before libc.so in the search. It passes its own main on to the real
-// one. So constructors run as in any start of the program, and main() does not.
+// The first code of an executable (_start) passes main to __libc_start_main of the C library.
+// procpool defines a function of that name, which is found first: in the executable, if procpool is
+// a static library (the linker takes it from the archive because _start needs the symbol), or in
+// libprocpool.so, which comes before libc.so in the search. It passes a main function of its own on
+// to the C library's. So constructors run as in any start of the program, and main() does not.
 //
-// Where several copies of the library are in the process, the hook of each calls the next, and the
-// one that the variable names becomes the server (see runtime/process_role.hpp).
+// Where several copies of procpool are in the process, the hook of each calls the next, and the
+// copy that the environment variable names becomes the server (see runtime/process_role.hpp).
 //
-// It is weak: in a fully static program the C library's own definition wins, and nothing is hooked;
-// procpool::init() does it there.
+// The function is weak: in a fully static program the C library's own definition wins, and main()
+// is not hooked; the program calls procpool::init() instead.
 
 #include <cstdlib>
 
@@ -38,7 +38,7 @@ void enter(const worker_context& context) {
 
 }  // namespace
 
-// Defined in the hook's file, so that a program that starts workers has the hook linked, too.
+// Defined in the hook's file, so that the hook is linked into each program that starts workers.
 const worker_entry bound_worker_entry = &enter;
 
 }  // namespace procpool::launch
@@ -51,12 +51,12 @@ using start_function = int (*)(main_function, int, char**, void (*)(), void (*)(
 
 constinit main_function users_main = nullptr;
 
-// Where the hook is linked, all of the library is.
+// Where the hook is linked, the whole library is.
 [[gnu::used]] void (*const all_parts)(procpool::parent::pool&) =
     &procpool::main_hook::name_all_parts;
 
 #if defined(__clang__)
-// main may have fewer parameters than we call it with, as everywhere in C.
+// main may have fewer parameters than this call passes, as C permits.
 __attribute__((no_sanitize("function")))
 #endif
 int main_or_server(int argc, char** argv, char** envp) {
@@ -70,7 +70,7 @@ extern "C" PROCPOOL_EXPORT __attribute__((weak)) int __libc_start_main(
     main_function program_main, int argc, char** argv, void (*init)(), void (*fini)(),
     void (*loader_fini)(), void* stack_end);
 
-// The C library's function is of C, and carries no type that the sanitizer could compare.
+// The real function is compiled as C, and has no type information for the sanitizer to compare.
 __attribute__((no_sanitize("undefined"))) int __libc_start_main(main_function program_main,
                                                                 int argc, char** argv,
                                                                 void (*init)(), void (*fini)(),
@@ -78,8 +78,8 @@ __attribute__((no_sanitize("undefined"))) int __libc_start_main(main_function pr
                                                                 void* stack_end) {
   users_main = program_main;
   procpool::os::note_program_start();
-  // Asked here, before the constructors of the executable: an executor in static storage can start
-  // its fork server, or sees that this is one.
+  // Determined here, before the constructors of the executable: an executor in static storage can
+  // then start its fork server, or knows that this process is one.
   procpool::runtime::current_role();
   procpool::runtime::note_hook();
   const auto real =

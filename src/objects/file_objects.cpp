@@ -38,7 +38,7 @@ class file_owner final : public mapping_owner {
  private:
   base::mutex mutex_;
   std::vector<std::unique_ptr<file_mapping>>
-      mappings_;  // idle ones in the order in which they became so
+      mappings_;  // idle mappings in the order in which they became idle
   std::size_t most_idle_ = 0;
   detail::home_process home_;
 };
@@ -52,7 +52,7 @@ class private_owner final : public mapping_owner {
     os::mapping memory;
   };
   void release(object_mapping& u) noexcept override {
-    // acquire, release: the last looks of other threads
+    // acquire, release: other threads' last accesses come before the deletion
     if (u.handles.fetch_sub(1, std::memory_order_acq_rel) == 1)
       delete static_cast<private_mapping*>(&u);
   }
@@ -66,12 +66,12 @@ private_owner& privates() {
 object_mapping* file_owner::find_or_map(const file_name& name, object_access access) {
   const base::lock_guard lock(mutex_);
   for (const std::unique_ptr<file_mapping>& u : mappings_) {
-    // As long as it is mapped its inode is no other file's.
+    // While the file is mapped its inode number is not given to another file.
     if (u->name.inode != name.inode || u->name.device != name.device || u->access != access) {
       continue;
     }
     if (u->name.size != name.size) continue;
-    // relaxed: handles begin under the mutex
+    // relaxed: handle counts leave 0 only under the mutex
     u->handles.fetch_add(1, std::memory_order_relaxed);
     return u.get();
   }
@@ -102,10 +102,10 @@ object_mapping* file_owner::find_or_map(const file_name& name, object_access acc
 }
 
 void file_owner::release(object_mapping& mapping) noexcept {
-  // In a copy of the process it stays mapped: threads that are not here may have the mutex.
+  // In a forked copy the file stays mapped: a thread that the copy lacks may hold the mutex.
   if (!home_.is_like_here()) return;
   const base::lock_guard lock(mutex_);
-  // acquire, release: the last looks of other threads
+  // acquire, release: other threads' last accesses come before the unmapping
   if (mapping.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   const auto is_idle = [](const std::unique_ptr<file_mapping>& u) {
     return u->handles.load(std::memory_order_relaxed) == 0;
@@ -142,7 +142,7 @@ object_mapping* map_file(const file_name& name, object_access access) {
 void keep_file_mappings() noexcept { files().keep(); }
 
 const file_name* file_of(const object_mapping& mapping) noexcept {
-  // A mapping that a fork has inherited has the owner of the process that was forked.
+  // A mapping inherited through a fork has the owner object of the process that was forked.
   const bool is_file = dynamic_cast<const file_owner*>(mapping.owner) != nullptr;
   return is_file ? &static_cast<const file_mapping&>(mapping).name : nullptr;
 }

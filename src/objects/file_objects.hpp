@@ -1,5 +1,6 @@
-// Objects whose memory is a file of the user: each process opens it by its path, and looks whether
-// it is still the same file. Nobody has to be told when it is not needed any more. Any thread.
+// Objects whose memory is a file of the user: each process opens the file by its path and checks
+// that it is still the same file. No process tells others when it needs a file no longer. Any
+// thread may call these functions.
 #pragma once
 
 #include <string>
@@ -16,22 +17,22 @@ struct file_name {
   u64 size = 0;
 };
 
-// The file that has this name now. Throws std::system_error unless it is a file of whole elements
-// that may be opened so.
+// Describes the file that now has this path. Throws std::system_error unless it is a regular file
+// that may be opened with this access and consists of whole elements.
 file_name name_file(const std::string& path, detail::object_access access, u64 element_size);
 
-// Its memory, counted once for the caller; a mapping that there is already serves all. Throws
+// The file's mapping, with one handle for the caller; an existing mapping is shared. Throws
 // std::system_error; ESTALE if the path leads to another file, or if its size has changed.
 detail::object_mapping* map_file(const file_name& name, detail::object_access access);
 
-// From here on the mappings used last stay for the next task: in a worker.
+// Called in a worker: from then on the most recently used mappings stay for the next task.
 void keep_file_mappings() noexcept;
 
-// Null unless the mapping is that of a file.
+// Null unless the mapping is of a file.
 const file_name* file_of(const detail::object_mapping& mapping) noexcept;
 
-// Memory of this process alone, for handles that are made where nothing is shared: by constructors
-// of static objects in a fork server. Throws std::bad_alloc.
+// Memory private to this process, for handles made where nothing is shared: by constructors of
+// static objects in a fork server. Throws std::bad_alloc.
 detail::object_mapping* make_private_object(u64 bytes);
 
 }  // namespace procpool::shm

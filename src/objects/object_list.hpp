@@ -1,5 +1,5 @@
-// Behind a value in an outcome: the shared objects whose handles are in it, so that they can be let
-// go without decoding the value.
+// Written after a value in an outcome: the shared objects whose handles the value contains, so that
+// the handles can be released without decoding the value.
 //
 //   value { id:u32 generation:u32 }* count:u32
 #pragma once
@@ -15,7 +15,7 @@ namespace procpool::wire {
 
 void append_objects(detail::wire_writer& out, std::span<const detail::object_ref> objects);
 
-// What is found at the end of bytes that nobody vouches for: at() copies, each time anew.
+// Reads the list from the end of untrusted bytes: at() copies the entry anew on each call.
 class object_list {
  public:
   // Throws codec_error.

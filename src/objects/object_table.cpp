@@ -13,7 +13,7 @@
 namespace procpool::shm {
 namespace {
 
-constexpr u32 entries_at_once = 256;  // one page of them
+constexpr u32 entries_at_once = 256;  // one page
 
 constexpr u64 round_up(u64 v, u64 to) { return (v + to - 1) / to * to; }
 
@@ -40,20 +40,20 @@ u32 object_table::page_of_count(u32 id) const noexcept {
 }
 
 u32 object_table::allocated() const noexcept {
-  // acquire: the entries were allocated before
+  // acquire: the entries were allocated before the number was raised
   return std::min(page_->objects.allocated.load(std::memory_order_acquire), plan_.ids);
 }
 
 bool object_table::is_used(const detail::object_ref& ref) const noexcept {
   if (ref.id == 0 || ref.id >= allocated()) return false;
-  // relaxed: what was in it does not matter any more
+  // relaxed: no other memory is read on account of it
   const u64 word = entry(ref.id).word.load(std::memory_order_relaxed);
   return object_state_of(word) == object_state::used &&
          object_generation_of(word) == ref.generation;
 }
 
 void object_table::free(u32 id, u32 generation) noexcept {
-  // release: without pages and count before anybody takes it
+  // release: pages and count are gone before a process claims the entry
   entry(id).word.store(make_object_word(generation, object_state::free, 0),
                        std::memory_order_release);
   // relaxed: a hint
@@ -73,7 +73,7 @@ void object_table::extend(u32 count) const {
     fail(error, "no memory for the table of shared objects");
   }
   std::atomic<u32>& allocated = page_->objects.allocated;
-  // release: pairs with the load above in other processes
+  // release: pairs with the load in allocated() of other processes
   while (known < count && !allocated.compare_exchange_weak(known, count, std::memory_order_release,
                                                            std::memory_order_relaxed)) {
   }
@@ -84,7 +84,7 @@ u64 object_table::most_bytes() const noexcept {
     const u64 bytes = os::allocated_bytes(file_.get());
     return bytes == 0 ? plan_.stride : std::min(bytes, plan_.stride);
   } catch (const disowned_file&) {
-    return plan_.stride;  // not known
+    return plan_.stride;  // the size is not known
   }
 }
 
@@ -101,9 +101,9 @@ void object_table::check_size(u64 bytes) const {
 
 void object_table::allocate(u32 id, u64 bytes) const {
   const u64 begin = plan_.ranges_offset + id * plan_.stride;
-  // The kernel gives memory until it has to kill somebody for it.
+  // Checked first: the kernel commits memory until it has to kill a process for lack of it.
   int error = os::reserve_estimate(bytes) ? 0 : ENOMEM;
-  // Whoever wrote here through a span of an object that is gone has left pages.
+  // Writes through spans of an earlier, freed object may have left pages here.
   if (error == 0 && !os::punch_hole(file_.get(), begin, plan_.stride)) error = errno;
   if (error == 0) error = os::allocate_memfd(file_.get(), begin, bytes);
   if (error == 0) return;
@@ -121,7 +121,7 @@ bool object_table::punch(u32 id) const noexcept {
   try {
     return os::punch_hole(file_.get(), plan_.ranges_offset + id * plan_.stride, plan_.stride);
   } catch (const disowned_file&) {
-    return false;  // whoever needs the file next says so
+    return false;  // the next function that needs the file reports it
   }
 }
 
@@ -148,7 +148,7 @@ os::mapping object_table::map_row(u32 row) const noexcept {
   try {
     os::mapping m = os::mapping::try_shared(
         file_.get(), plan_.counts_offset + row * plan_.row_stride, plan_.row_stride);
-    // A process that a task forks must not count.
+    // A process that a task forks must not change counts.
     if (m) m.exclude_from_fork();
     if (m) m.exclude_from_core();
     return m;
@@ -172,12 +172,11 @@ void object_table::clear_row(u32 row) const noexcept {
   try {
     os::punch_hole(file_.get(), plan_.counts_offset + row * plan_.row_stride, plan_.row_stride);
   } catch (const disowned_file&) {
-    // The pool that finds it says so.
+    // The pool that notices the closed file reports it.
   }
-  heads_[row].pages.store(0, std::memory_order_relaxed);  // its worker is dead, or not born yet
+  heads_[row].pages.store(0, std::memory_order_relaxed);  // its worker does not run
 }
 
-// release, acquire: it is complete
 void throw_no_objects_left(u32 ids) {
   fail(ENOSPC, "all " + std::to_string(ids - 1) +
                    " shared objects that a process can have are in use: destroy handles and read "

@@ -5,48 +5,50 @@
 //   | process page | entries | row heads | rows of counts       | ranges: one for each id   |
 //   +--------------+---------+-----------+----------------------+---------------------------+
 //
-// An id has an entry (its word and its size) and a range of the file at a fixed place, of fixed,
-// huge length, of which only what an object needs is allocated. So nothing about an object has to
-// be told to anybody but its id and generation, and whoever has a range mapped may keep the mapping
-// for the next object with that id.
+// An id has an entry (its word and its size) and a range of the file at a fixed place. The range
+// has a fixed, huge length, of which only what an object needs is allocated. So processes tell each
+// other nothing about an object but its id and generation, and a process that has a range mapped
+// may keep the mapping for the next object with that id.
 //
 //   word   63                    32            20        4   0
 //          +----------------------+-------------+--------+---+    state: FREE 0, USED 1, FREEING 2
-//          |      generation      |      0      |  row   | s |    row: who made it; 0 is the parent
+//          |      generation      |      0      |  row   | s |    row of the maker; 0: the parent
 //          +----------------------+-------------+--------+---+
 //
-// Who keeps an object. The parent counts its own references in private memory: its handles, and
-// those that unread outcomes and unfinished tasks hold. Each life of a worker has a row, and in it
-// a count for each id:
+// What keeps an object. The parent counts its own references in private memory: its handles, and
+// the references of unread outcomes and unfinished tasks. Each life of a worker has a row, and in
+// it a count for each id:
 //
 //   1. a worker adds 1 when it gets its first handle of an object (with an argument, whose task's
 //      record in the parent holds a reference meanwhile, or by making the object)
 //   2. it adds 1 for each handle that it writes into an outcome
-//   3. it takes 1 off when its last handle goes
+//   3. it subtracts 1 when its last handle is destroyed
 //   4. the parent, when it takes an outcome over, first adds a reference of its own for each handle
-//      in it, then takes 1 off the worker's row
+//      in it, then subtracts 1 from the worker's row
 //
-// Only the parent frees what it knows of: when it has no reference and every row says 0. Without a
-// reference of the parent's no row can go from 0 to 1 (handles reach a worker under one), so the
-// observation is stable, whatever the workers do meanwhile. A worker frees what it has made and
-// never written into an outcome.
+// Of the objects that the parent knows, only the parent frees any: when it has no reference and the
+// count in every row is 0. While the parent has no reference, no count can go from 0 to 1 (a handle
+// reaches a worker only while the parent has a reference), so the observation is stable, whatever
+// the workers do meanwhile. A worker frees an object that it has made and never written into an
+// outcome.
 //
-// But for handles that go through a manager (see manager/protocol.hpp), from one worker to
-// another: the receiver adds 1 to its row, then 1 to `transfers`, and only then the sender takes 1
-// off. So who looks at all rows, and finds `transfers` as it was before, has not looked past a
-// handle on its way. What a worker has made and the parent never heard of does not go that way.
+// Handles that go through a manager (see manager/protocol.hpp), from one worker to another, are the
+// exception: the receiver adds 1 to its row, then 1 to `transfers`, and only then the sender
+// subtracts 1 from its own row. So if the parent has looked at all rows and `transfers` is
+// unchanged, it has not missed a handle in transit. An object that a worker has made and the parent
+// does not know cannot be sent that way.
 //
-// Dead workers: after proof, the parent takes over the outcomes that it left, then clears its row
-// as a whole and frees what it had made and not handed over. Killed between any two steps above, a
-// worker leaves nothing else behind:
+// Dead workers: after proof of death the parent takes over the outcomes that the worker left, then
+// clears its row as a whole and frees the objects that it had made and not handed over. A worker
+// killed between any two of the steps above leaves nothing else behind:
 //
-//   making     count, then the word by one CAS: a count for an id that it does not get goes with
-//   the row freeing    USED -> FREEING by CAS, pages, count, FREE: who made it is in the word, so
-//   that the
-//              sweep ends it
+//   making     the count first, then the word by one CAS: the count for an id that it does not get
+//              is cleared with its row
+//   freeing    USED -> FREEING by CAS, then pages, count, FREE: the word has the maker's row, so
+//              that the sweep completes the freeing
 //
-// What lies behind the page is allocated before it is touched, step by step: `allocated` says how
-// many entries are there, a row's head which pages of its counts are.
+// The memory after the page is allocated step by step, before it is touched: `allocated` is the
+// number of entries with memory, and a row's head has a bit for each allocated page of its counts.
 #pragma once
 
 #include <algorithm>
@@ -72,8 +74,8 @@ constexpr object_state object_state_of(u64 word) { return static_cast<object_sta
 constexpr u32 object_row_of(u64 word) { return static_cast<u32>(word >> 4U) & 0xffffU; }
 constexpr u32 object_generation_of(u64 word) { return static_cast<u32>(word >> 32U); }
 
-// One process's access to it all. Its functions may be called by any thread; rows and ranges that
-// are mapped belong to the caller.
+// One process's access to the table. Any thread may call the functions; the caller owns the rows
+// and ranges that they map.
 class object_table {
  public:
   object_table(int fd, process_page& page);
@@ -84,19 +86,20 @@ class object_table {
   u32 pages_of_row() const noexcept;
   u32 page_of_count(u32 id) const noexcept;
 
-  // Entries that may be looked at: ids below this. Never more than ids().
+  // How many entries have memory: ids below this may be looked up. At most ids().
   u32 allocated() const noexcept;
   object_entry& entry(u32 id) const noexcept { return entries_[id]; }
 
-  // Whether that very object has not been freed.
+  // Whether exactly this object, with this generation, has not been freed.
   bool is_used(const detail::object_ref& ref) const noexcept;
 
-  // FREE -> USED for the first id that `may_take(id)` accepts; 0 if there is none. When the CAS
-  // after it fails, `lost(id)` follows. Throws std::system_error without memory for more entries.
+  // Changes the first free entry whose id `may_take(id)` accepts from FREE to USED; 0 if there is
+  // none. Calls `lost(id)` when the CAS after `may_take` fails. Throws std::system_error if there
+  // is no memory for more entries.
   template <class MayTake, class Lost>
   u32 claim(u32 row, MayTake may_take, Lost lost) {
-    // relaxed: a hint. What other processes have freed lies below it, and is found before the table
-    // grows, so each entry that it has more of is looked at once for each growth.
+    // relaxed: a hint. Entries below it that other processes have freed are found before the table
+    // grows, so each further entry is looked at once for each growth.
     const u32 known = allocated(), first = lowest_free_.load(std::memory_order_relaxed);
     if (const u32 id = claim_in(first, known, row, may_take, lost); id != 0) return id;
     if (const u32 id = claim_in(1, std::min(first, known), row, may_take, lost); id != 0) return id;
@@ -106,23 +109,23 @@ class object_table {
     }
     return 0;
   }
-  // FREEING -> FREE, by whoever changed it to FREEING, once the pages are gone.
+  // FREEING -> FREE, by the process that changed it to FREEING, once the pages are gone.
   void free(u32 id, u32 generation) noexcept;
 
-  // The object's memory for real, all zero. Throws std::system_error with advice.
+  // Allocates the object's memory, all zero. Throws std::system_error with advice.
   void allocate(u32 id, u64 bytes) const;
-  // All memory of the id's range goes back. False if somebody has closed the file.
+  // Returns all memory of the id's range. False if the program has closed the file.
   bool punch(u32 id) const noexcept;
-  // Empty with errno set when nothing can be mapped any more (ulimit -v).
+  // Empty with errno set when nothing can be mapped (ulimit -v).
   os::mapping map(u32 id, u64 bytes, os::access mode) const noexcept;
-  // What all objects together can have: no one of them has more.
+  // The memory of all objects together, which no single object exceeds.
   u64 most_bytes() const noexcept;
-  void check_size(u64 bytes) const;  // throws std::system_error: larger than any object may be
+  void check_size(u64 bytes) const;  // throws std::system_error if larger than any object may be
 
-  // In the parent, before the row is given to a worker.
+  // Called in the parent, before the row is given to a worker.
   void allocate_heads() const;
   std::atomic<u32>& pages(u32 row) const noexcept { return heads_[row].pages; }
-  // The row's counts, of which only allocated pages may be touched.
+  // The row's counts, of which only allocated pages may be accessed.
   os::mapping map_row(u32 row) const noexcept;
   int allocate_row_page(u32 row, u32 page) const noexcept;  // 0 or an errno value
   void clear_row(u32 row) const noexcept;
@@ -157,11 +160,11 @@ class object_table {
 };
 
 // Owns mappings of this process and ends them: the registry of a parent or of a worker, or the list
-// of mapped files. Any thread.
+// of mapped files. Any thread may call it.
 class mapping_owner {
  public:
-  // Takes off one handle, which may be the last; after the last the mapping ends. Counts reach 0
-  // only here, under the owner's own lock, so that a search for the mapping may find it meanwhile.
+  // Removes one handle; with the last one the mapping ends. Counts reach 0 only here, under the
+  // owner's own lock, so that a concurrent search can still find the mapping.
   virtual void release(detail::object_mapping& mapping) noexcept = 0;
 
  protected:
@@ -174,11 +177,12 @@ class object_registry : public mapping_owner {
   virtual detail::object_mapping* create(u64 bytes) = 0;
   virtual detail::object_mapping* attach(const detail::object_ref& ref,
                                          detail::object_access access) = 0;
-  // For a handle that comes from another worker or the parent, who holds the object meanwhile.
+  // For a handle sent by another worker or by the parent, which holds the object meanwhile.
   virtual detail::object_mapping* adopt(const detail::object_ref& ref) = 0;
-  // Whether such a handle may be sent. Throws codec_error.
+  // Checks that such a handle may be sent. Throws codec_error if not.
   virtual void check_sendable(const detail::object_mapping& mapping) = 0;
-  // Whether that object has not been freed: what names it may be forgotten then. Takes no lock.
+  // Whether that object has not been freed: data about a freed object may be dropped. Takes no
+  // lock.
   virtual bool is_used(const detail::object_ref& ref) const noexcept = 0;
 
  protected:

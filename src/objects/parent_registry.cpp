@@ -28,7 +28,7 @@ parent_registry& parent_registry::instance() { return all_objects.get(); }
 parent_registry* parent_registry::existing() noexcept { return all_objects.existing(); }
 
 bool parent_registry::may_live(const object_ref& ref) noexcept {
-  // An object of the process that this one was forked from may have the same number.
+  // An object of the process from which this one was forked may have the same id.
   return all_objects.latest() == nullptr ||
          all_objects.holds_for_any([&](const parent_registry& o) { return o.is_used(ref); });
 }
@@ -44,11 +44,11 @@ parent_registry::parent_registry() : table_(shm::parent_page_fd(), shm::parent_p
 
 void parent_registry::grow_entries(u32 ids) {
   if (entries_.size() >= ids) return;
-  lingering_.reserve(ids);  // so that putting one on the list never fails
+  lingering_.reserve(ids);  // so that adding to the list never fails
   entries_.resize(ids);
 }
 
-// Under the mutex. 0: no id is free.
+// Called under the mutex. 0: no id is free.
 u32 parent_registry::claim() {
   const auto may_take = [this](u32 id) {
     base::assert_held(mutex_);
@@ -65,7 +65,7 @@ u32 parent_registry::claim() {
   entry& e = entries_[id];
   e.known = true;
   e.generation = shm::object_generation_of(table_.entry(id).word.load());
-  e.bytes = 0;  // not there yet
+  e.bytes = 0;  // not allocated yet
   return id;
 }
 
@@ -79,18 +79,18 @@ object_mapping* parent_registry::create(u64 bytes) {
   }
   if (id == 0) shm::throw_no_objects_left(table_.ids());
   try {
-    // Not under the mutex: this takes as long as it takes to find and clear so many pages.
+    // Not under the mutex: finding and clearing so many pages may take long.
     table_.allocate(id, bytes);
     os::mapping map = table_.map(id, bytes, os::access::read_write);
     if (!map) shm::throw_cannot_map(errno, bytes);
     const base::lock_guard lock(mutex_);
     entries_[id].bytes = bytes;
-    // relaxed: workers hear of it through a task
+    // relaxed: workers learn of it through a task
     table_.entry(id).bytes.store(bytes, std::memory_order_relaxed);
     own_mapping& mapping = mapping_of(id);
     mapping.memory = std::move(map);
     mapping.data = mapping.memory.data();
-    // relaxed: handles begin under the mutex, and end with acquire and release
+    // relaxed: counts leave 0 under the mutex, and reach 0 with acquire and release
     mapping.handles.fetch_add(1, std::memory_order_relaxed);
     return &mapping;
   } catch (...) {
@@ -103,7 +103,7 @@ object_mapping* parent_registry::create(u64 bytes) {
   }
 }
 
-// Under the mutex: the mapping that exists, or a new entry for it, without handles and memory.
+// Called under the mutex: the existing mapping, or a new one without handles and memory.
 parent_registry::own_mapping& parent_registry::mapping_of(u32 id) {
   entry& e = entries_[id];
   if (!e.mapping) {
@@ -118,7 +118,7 @@ parent_registry::own_mapping& parent_registry::mapping_of(u32 id) {
 
 object_mapping* parent_registry::attach(const object_ref& ref, detail::object_access access) {
   const base::lock_guard lock(mutex_);
-  static_cast<void>(access);  // one mapping serves both in the process that owns everything
+  static_cast<void>(access);  // in the parent one mapping serves both kinds of access
   if (ref.id >= entries_.size()) shm::throw_unknown_object();
   entry& e = entries_[ref.id];
   if (!e.mapping || e.generation != ref.generation) shm::throw_unknown_object();
@@ -143,9 +143,9 @@ object_mapping* parent_registry::adopt(const object_ref& ref) {
 void parent_registry::check_sendable(const object_mapping& mapping) { static_cast<void>(mapping); }
 
 void parent_registry::release(object_mapping& mapping) noexcept {
-  if (!home_.is_here()) return;  // inherited by a fork: the parent counts its own
+  if (!home_.is_here()) return;  // in a forked copy: only the parent's handles count
   base::unique_lock lock(mutex_);
-  // acquire, release: everybody's last look at the memory before it is freed
+  // acquire, release: all threads' last accesses come before the memory is freed
   if (mapping.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   const u32 id = mapping.ref.id;
   entry& e = entries_[id];
@@ -156,22 +156,22 @@ void parent_registry::release(object_mapping& mapping) noexcept {
   if (free) finish_free(id);
 }
 
-// True if nobody holds it, and it is ours to free. Otherwise it lingers.
+// True if no process holds the object, and the parent may free it. Otherwise it lingers.
 bool parent_registry::begin_free(u32 id) noexcept {
   entry& e = entries_[id];
   if (anybody_holds(id)) {
     if (!std::exchange(e.lingering, true)) {
       lingering_.push_back(id);
-      // The supervisors that still run.
+      // Wakes the supervisors that still run.
       for (os::wake_socket* waker : wakers_) waker->signal();
     }
     return false;
   }
   e.known = false;
-  // relaxed: only the value that the CAS expects
+  // relaxed: only the expected value of the CAS
   u64 word = table_.entry(id).word.load(std::memory_order_relaxed);
-  if (shm::object_generation_of(word) != e.generation) return false;  // somebody wrote there
-  // acq_rel: after the last count that was taken off, before the pages go
+  if (shm::object_generation_of(word) != e.generation) return false;  // the entry was damaged
+  // acq_rel: after the last subtraction from a count, before the pages go
   return table_.entry(id).word.compare_exchange_strong(
       word, shm::make_object_word(e.generation, object_state::freeing, parent_row),
       std::memory_order_acq_rel);
@@ -179,17 +179,17 @@ bool parent_registry::begin_free(u32 id) noexcept {
 
 void parent_registry::finish_free(u32 id) noexcept {
   table_.punch(id);
-  // relaxed: nobody else changes it while it is FREEING
+  // relaxed: no other process changes a word in state FREEING
   const u64 word = table_.entry(id).word.load(std::memory_order_relaxed);
   table_.free(id, shm::object_generation_of(word));
 }
 
-// The count, or null if there certainly is none. Its page is allocated once more by us: the head
-// that says so is written by others.
+// The count, or null if there certainly is none. The parent allocates the page itself once more:
+// the head that marks it as allocated is written by others.
 std::atomic<u32>* parent_registry::count_of(u32 row, u32 id) noexcept {
   row_state& r = rows_[row];
   const u32 page = table_.page_of_count(id);
-  // acquire: the worker's allocation, and what it counted there before
+  // acquire: the worker's allocation, and its counting there before
   if ((table_.pages(row).load(std::memory_order_acquire) >> page & 1U) == 0) return nullptr;
   if (!r.counts) r.counts = table_.map_row(row);
   if (!r.counts) return nullptr;
@@ -201,20 +201,20 @@ std::atomic<u32>* parent_registry::count_of(u32 row, u32 id) noexcept {
 }
 
 bool parent_registry::anybody_holds(u32 id) noexcept {
-  // acquire: what was counted before a transfer is seen below
+  // acquire: counts raised before a transfer are seen below
   const u32 transfers = table_.transfers().load(std::memory_order_acquire);
   const bool held = std::any_of(taken_rows_.begin(), taken_rows_.end(), [&](u32 row) {
     base::assert_held(mutex_);
     const std::atomic<u32>* count = count_of(row, id);
     if (count == nullptr) {
-      // Cannot be looked at for now: it may.
+      // The count cannot be read for now: the worker may hold the object.
       return (table_.pages(row).load(std::memory_order_relaxed) >> table_.page_of_count(id) & 1U) !=
              0;
     }
-    // acquire: the worker's last look at the memory
+    // acquire: the worker's last access to the memory
     return count->load(std::memory_order_acquire) != 0;
   });
-  // acquire above, then relaxed: whose count was seen at 0 after a transfer made that before
+  // relaxed, after the acquires above: a count seen at 0 was lowered after its transfer was counted
   return held || table_.transfers().load(std::memory_order_relaxed) != transfers;
 }
 
@@ -224,7 +224,7 @@ u32 parent_registry::acquire_row() noexcept {
     if (table_.rows() == 0) return 0;
     if (rows_.empty()) {
       table_.allocate_heads();
-      rows_.resize(1);  // row 0 is nobody's
+      rows_.resize(1);  // row 0 belongs to no worker
     }
     u32 row = 1;
     while (row < rows_.size() && rows_[row].taken) ++row;
@@ -235,7 +235,7 @@ u32 parent_registry::acquire_row() noexcept {
     taken_rows_.push_back(row);
     return row;
   } catch (const std::exception&) {
-    return 0;  // no memory, or no file any more: what needs the row says so
+    return 0;  // no memory or no file: functions that need the row report it
   }
 }
 
@@ -249,7 +249,7 @@ void parent_registry::put_back_row(u32 row) noexcept {
     const bool used = table_.pages(row).load(std::memory_order_relaxed) != 0;
     r.counts.reset();
     r.pages = 0;
-    // In any case: it may have died between getting a page and saying so.
+    // Always: the worker may have died between allocating a page and marking it.
     table_.clear_row(row);
     if (!used) {
       r.taken = false;
@@ -267,12 +267,12 @@ void parent_registry::put_back_row(u32 row) noexcept {
   collect();
 }
 
-// The next object that the dead worker had made and nobody has heard of; it is FREEING then.
+// The next object that the dead worker had made and never handed over; its word becomes FREEING.
 u32 parent_registry::next_unreported(u32 row, u32 from) noexcept {
   const base::lock_guard lock(mutex_);
   for (u32 id = from; id < table_.allocated(); ++id) {
     if (id < entries_.size() && entries_[id].known) continue;
-    // acquire: the dead worker's stores before its word
+    // acquire: what the dead worker stored before the word
     u64 word = table_.entry(id).word.load(std::memory_order_acquire);
     if (shm::object_state_of(word) == object_state::free || shm::object_row_of(word) != row)
       continue;
@@ -286,14 +286,14 @@ u32 parent_registry::next_unreported(u32 row, u32 from) noexcept {
   return 0;
 }
 
-// Believes nothing but what it knows itself of an object that it knows.
+// Of an object that the parent knows, it trusts only its own data.
 bool parent_registry::is_plausible(const object_ref& ref) {
   if (ref.id == 0 || ref.id >= table_.allocated()) return false;
   grow_entries(table_.allocated());
   entry& e = entries_[ref.id];
   if (e.known) return e.generation == ref.generation && e.bytes != 0;
   const shm::object_entry& shared = table_.entry(ref.id);
-  // acquire, relaxed: the outcome that names it was acquired, and both are checked
+  // acquire, relaxed: the outcome that names the object was acquired, and both values are checked
   const u64 word = shared.word.load(std::memory_order_acquire);
   const u64 bytes = shared.bytes.load(std::memory_order_relaxed);
   if (shm::object_state_of(word) != object_state::used) return false;
@@ -317,9 +317,9 @@ void parent_registry::take_over(u32 row, const wire::object_list& list, object_r
     out.emplace_back(&mapping);
     if (row == 0 || row >= rows_.size()) continue;
     std::atomic<u32>* count = count_of(row, ref.id);
-    if (count == nullptr) continue;  // it goes with the worker
+    if (count == nullptr) continue;  // it is cleared with the worker's row
     u32 n = count->load(std::memory_order_relaxed);
-    // relaxed: what the worker did before is ours with its outcome
+    // relaxed: what the worker did before became visible with its outcome
     while (n != 0 && !count->compare_exchange_weak(n, n - 1, std::memory_order_relaxed)) {
     }
   }

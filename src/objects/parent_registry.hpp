@@ -1,8 +1,9 @@
-// The parent's side of shared objects: who refers to what, and what is free (see
-// objects/object_table.hpp). One for the process, for all its pools and for handles that were made
-// before any.
+// The parent's side of shared objects: it counts references and finds which objects are free (see
+// objects/object_table.hpp). A process has one registry, for all its pools and for handles made
+// before the first pool.
 //
-// Any thread. Its mutex is the innermost of all: it is taken under a pool's and under the hub's.
+// Any thread may call it. Its mutex is the innermost of all: it is taken under a pool's and under
+// the hub's.
 #pragma once
 
 #include <memory>
@@ -23,18 +24,18 @@ using object_refs = std::vector<detail::shared_object>;
 
 class parent_registry final : public shm::object_registry {
  public:
-  // One per process, never destroyed: static handles outlive everything. Throws std::system_error
-  // when it is made.
+  // One per process, never destroyed, since static handles outlive everything. Throws
+  // std::system_error if it cannot be created.
   static parent_registry& instance();
-  // Null if there never was one: then no outcome can hold a handle of it.
+  // Null if none was created: then no outcome can contain a handle of it.
   static parent_registry* existing() noexcept;
-  // Whether the object is there, or was there when this process was forked, as far as is known.
+  // Whether the object exists, or existed when this process was forked, as far as is known.
   static bool may_live(const detail::object_ref& ref) noexcept;
   // Whether this process or one of its workers has ever made a shared object.
   static bool any_made() noexcept;
 
   detail::object_mapping* create(shm::u64 bytes) override;
-  // In an outcome that was taken over, whose references keep it meanwhile.
+  // For a handle in an outcome that was taken over, whose references keep the object meanwhile.
   detail::object_mapping* attach(const detail::object_ref& ref,
                                  detail::object_access access) override;
   void release(detail::object_mapping& mapping) noexcept override;
@@ -44,19 +45,19 @@ class parent_registry final : public shm::object_registry {
     return table_.is_used(ref);
   }
 
-  // A row for a worker that is about to start; 0 if there is none: that worker has no handles.
+  // A row for a worker that is about to start; 0 if none is left: that worker can have no handles.
   shm::u32 acquire_row() noexcept;
-  // Its worker is dead, and what it had published is taken over.
+  // Called once the row's worker is dead and the outcomes that it had published are taken over.
   void put_back_row(shm::u32 row) noexcept;
 
   // Takes the handles of one outcome over from the worker with this row: from here on `out` keeps
-  // the objects. Throws std::bad_alloc; what is lost then goes with the worker.
+  // the objects. Throws std::bad_alloc; handles not taken over then are released with the worker.
   void take_over(shm::u32 row, const wire::object_list& list, object_refs& out);
 
-  // Something may be free that only workers held: nobody tells when they let go.
+  // collect() frees objects that only workers held: workers do not report when they release one.
   bool has_lingering() noexcept;
   void collect() noexcept;
-  // A socket that is signalled when an object begins to linger: the thread that waits for it calls
+  // A socket that is signalled when an object begins to linger: the thread that waits on it calls
   // collect() from time to time.
   void add_waker(os::wake_socket& waker);
   void remove_waker(os::wake_socket& waker) noexcept;
@@ -66,16 +67,16 @@ class parent_registry final : public shm::object_registry {
     os::mapping memory;
   };
   struct entry {
-    bool known = false;      // not free, for all that the parent knows
-    bool lingering = false;  // no reference of ours: on the list below
+    bool known = false;      // not free, as far as the parent knows
+    bool lingering = false;  // in lingering_: the parent has no reference
     shm::u32 generation = 0;
     shm::u64 bytes = 0;
-    std::unique_ptr<own_mapping> mapping;  // there are references of ours
+    std::unique_ptr<own_mapping> mapping;  // null: the parent has no reference
   };
   struct row_state {
     bool taken = false;
     os::mapping counts;
-    shm::u32 pages = 0;  // allocated for certain
+    shm::u32 pages = 0;  // bits: allocated by the parent itself
   };
 
   friend base::per_process<parent_registry>;
@@ -87,7 +88,7 @@ class parent_registry final : public shm::object_registry {
   bool is_plausible(const detail::object_ref& ref) REQUIRES(mutex_);
   std::atomic<shm::u32>* count_of(shm::u32 row, shm::u32 id) noexcept REQUIRES(mutex_);
   bool anybody_holds(shm::u32 id) noexcept REQUIRES(mutex_);
-  // USED -> FREEING; finish_free() follows, without the mutex.
+  // USED -> FREEING; the caller calls finish_free() next, without the mutex.
   bool begin_free(shm::u32 id) noexcept REQUIRES(mutex_);
   void finish_free(shm::u32 id) noexcept;
   shm::u32 next_unreported(shm::u32 row, shm::u32 from) noexcept;
@@ -100,11 +101,11 @@ class parent_registry final : public shm::object_registry {
   std::vector<shm::u32> taken_rows_ GUARDED_BY(mutex_);
   std::vector<os::wake_socket*> wakers_ GUARDED_BY(mutex_);
   std::vector<shm::u32> lingering_
-      GUARDED_BY(mutex_);  // has room for all entries, and so does taken_rows_
+      GUARDED_BY(mutex_);  // capacity for all entries; taken_rows_ likewise
 };
 
-// The rows of a pool's workers, by seat; 0 where there is none. Releases what is left: by then no
-// worker may live.
+// The rows of a pool's workers, by seat; 0 where there is none. The destructor puts the remaining
+// rows back: by then no worker may live.
 class worker_rows {
  public:
   explicit worker_rows(std::size_t seats) : rows_(seats) {}

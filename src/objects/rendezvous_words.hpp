@@ -1,10 +1,10 @@
 // Where the workers of a broadcast and its caller meet, in shared memory.
 //
-//   word 0      the gate, a futex of the workers; stored once by the caller
-//   word 1 + i  1 once the task for place i is there; stored by its worker, and set back by the
+//   word 0      the gate, a futex on which the workers wait; stored once by the caller
+//   word 1 + i  1 once the task for place i has arrived; stored by its worker, and set back by the
 //               caller when that worker has died
 //
-// Any thread that has a handle.
+// Any thread that has a handle may use the words.
 #pragma once
 
 #include <atomic>

@@ -1,5 +1,5 @@
-// procpool::detail::shared_object. Which registry a handle belongs to depends on the role of this
-// process: parent or worker.
+// procpool::detail::shared_object. The role of this process, parent or worker, decides which
+// registry its handles belong to.
 #include "procpool/detail/shared/shared_object.hpp"
 
 #include <filesystem>
@@ -18,7 +18,7 @@ namespace {
 
 using runtime::process_role;
 
-// How a handle begins.
+// The first byte of an encoded handle.
 enum class handle_kind : unsigned char { empty = 0, object = 1, file = 2 };
 
 constexpr std::size_t longest_path = 4096;
@@ -56,7 +56,7 @@ shm::file_name take_file(wire_reader& reader) {
 }  // namespace
 
 shared_object shared_object::create(std::size_t bytes) {
-  // Static objects are constructed there, too, before anything is shared.
+  // Static objects are constructed in a fork server, too, before anything is shared.
   if (runtime::current_role() == process_role::fork_server) {
     return shared_object(shm::make_private_object(bytes));
   }
@@ -76,7 +76,7 @@ void shared_object::put(wire_writer& writer) const {
   const handle_kind kind = mapping_ == nullptr ? handle_kind::empty
                            : file != nullptr   ? handle_kind::file
                                                : handle_kind::object;
-  // First: what is noted for bytes that then are not written is kept a little longer, no more.
+  // First: an object noted for bytes that are not written after all is only kept a little longer.
   if (kind == handle_kind::object) writer.note_object(*this);
   writer.write_value(kind);
   if (file != nullptr) put_file(writer, *file);
@@ -117,7 +117,7 @@ shared_object shared_object::adopt(const object_ref& ref) {
 void shared_object::check_sendable() const { registry_here().check_sendable(*mapping_); }
 
 void shared_object::release(object_mapping& mapping) noexcept {
-  // relaxed, and release when it goes: whoever takes the last count acquires
+  // relaxed, and release on success: the thread that removes the last handle acquires
   std::uint32_t n = mapping.handles.load(std::memory_order_relaxed);
   while (n > 1) {
     if (mapping.handles.compare_exchange_weak(n, n - 1, std::memory_order_release,
@@ -125,8 +125,8 @@ void shared_object::release(object_mapping& mapping) noexcept {
       return;
     }
   }
-  // A copy of the process, made by fork: its locks may be held by threads that it does not have.
-  // (An owner that a copy has inherited, beside owners of its own, does nothing, either.)
+  // In a copy of the process, made by fork, locks may be held by threads that the copy does not
+  // have. (In a copy that has owners of its own, an inherited owner does nothing either.)
   if (runtime::current_role() == process_role::forked_copy) return;
   mapping.owner->release(mapping);
 }

@@ -21,7 +21,7 @@ using shm::u64;
 
 namespace {
 
-// Mappings without handles that are kept. Each costs page tables, and some kernel memory.
+// How many mappings without handles are kept. Each costs page tables and some kernel memory.
 constexpr std::size_t most_idle = 64;
 
 constinit std::atomic<worker_registry*> the_one{nullptr};
@@ -32,7 +32,7 @@ os::access access_of(object_access a) {
 
 }  // namespace
 
-// acquire, release: with the pointer comes the registry
+// acquire, release: the registry's content comes with the pointer
 worker_registry* worker_registry::existing() noexcept {
   return the_one.load(std::memory_order_acquire);
 }
@@ -46,7 +46,7 @@ worker_registry::place& worker_registry::place_of(u32 id) {
   return *places_[id];
 }
 
-// The count in our row, which is ours to write from here on. Throws std::system_error.
+// The count in this worker's row, with its memory allocated. Throws std::system_error.
 std::atomic<u32>& worker_registry::count_of(u32 id) {
   if (row_ == 0) {
     throw std::system_error(ENOSPC, std::generic_category(),
@@ -64,24 +64,24 @@ std::atomic<u32>& worker_registry::count_of(u32 id) {
                               "procpool: no memory to count a shared object");
     }
     pages_ |= 1U << page;
-    // release: allocated before the parent may look
+    // release: allocated before the parent may read it
     table_.pages(row_).fetch_or(1U << page, std::memory_order_release);
   }
   return reinterpret_cast<std::atomic<u32>*>(counts_.data())[id];
 }
 
 void worker_registry::retain_count(u32 id) {
-  // relaxed: the parent hears of it only by what is published later: the entry's word or DONE
+  // relaxed: a later publication tells the parent of it: the entry's word or DONE
   count_of(id).fetch_add(1, std::memory_order_relaxed);
 }
 
-// After retain_count(), so the count is there.
+// Only after retain_count(), so the count has memory.
 void worker_registry::release_count(u32 id) noexcept {
-  // release: our last look at the memory, before the parent frees it
+  // release: this worker's last access to the memory comes before the parent frees it
   reinterpret_cast<std::atomic<u32>*>(counts_.data())[id].fetch_sub(1, std::memory_order_release);
 }
 
-// Counted already; with one handle for the caller.
+// The caller has raised the count; the mapping gets one handle for the caller.
 object_mapping* worker_registry::begin_mapping(u32 id, u64 bytes, object_access access) {
   place& p = place_of(id);
   place::own_mapping& mapping = p.mappings[static_cast<unsigned>(access)];
@@ -127,21 +127,21 @@ object_mapping* worker_registry::create(u64 bytes) {
       retain_count(candidate);
       return true;
     };
-    // The count comes before the word: when the word is ours, the sweep finds both or none.
+    // The count comes before the word: a sweep that finds the word also finds the count.
     id = table_.claim(row_, count_first, [this](u32 lost) {
       base::assert_held(mutex_);
       release_count(lost);
     });
     if (id == 0) shm::throw_no_objects_left(table_.ids());
     place& p = place_of(id);
-    // relaxed: it is ours
+    // relaxed: the entry belongs to this worker
     p.generation = shm::object_generation_of(table_.entry(id).word.load(std::memory_order_relaxed));
     p.made_here = true;
     p.noted = 0;
   }
   try {
     table_.allocate(id, bytes);
-    // relaxed: the outcome that tells of it comes later
+    // relaxed: the outcome that names the object is published later
     table_.entry(id).bytes.store(bytes, std::memory_order_relaxed);
     const base::lock_guard lock(mutex_);
     return begin_mapping(id, bytes, object_access::read_write);
@@ -182,7 +182,7 @@ object_mapping* worker_registry::attach(const object_ref& ref, object_access acc
 
 object_mapping* worker_registry::adopt(const object_ref& ref) {
   object_mapping* const mapping = attach(ref, object_access::read_only);
-  // release: after our count, before the sender hears that it may let go
+  // release: after this worker's count, before the sender learns that it may release its own
   table_.transfers().fetch_add(1, std::memory_order_release);
   return mapping;
 }
@@ -204,7 +204,7 @@ void worker_registry::check_sendable(const object_mapping& mapping) {
 void worker_registry::release(object_mapping& mapping) noexcept {
   if (runtime::current_role() != runtime::process_role::worker) return;  // a task has forked
   const base::lock_guard lock(mutex_);
-  // acquire, release: the looks of all threads before the count goes
+  // acquire, release: all threads' accesses come before the count is lowered
   if (mapping.handles.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   const u32 id = mapping.ref.id;
   place::own_mapping& own = places_[id]->mappings[static_cast<unsigned>(mapping.access)];
@@ -218,7 +218,7 @@ void worker_registry::release(object_mapping& mapping) noexcept {
   release_or_free(id);
 }
 
-// One count goes, and with the last one what only we know of.
+// Lowers the count, or, with the last count, frees an object that only this worker knows.
 void worker_registry::release_or_free(u32 id) noexcept {
   const place& p = *places_[id];
   const bool used = p.mappings[0].handles.load(std::memory_order_relaxed) != 0 ||
@@ -233,7 +233,7 @@ void worker_registry::release_or_free(u32 id) noexcept {
 void worker_registry::free(u32 id) noexcept {
   place& p = *places_[id];
   p.made_here = false;
-  // relaxed: only we write it; the sweep, after our death
+  // relaxed: only this worker writes it, and the sweep after its death
   table_.entry(id).word.store(shm::make_object_word(p.generation, object_state::freeing, row_),
                               std::memory_order_relaxed);
   table_.punch(id);
@@ -268,7 +268,7 @@ void worker_registry::append_noted(detail::wire_writer& out) {
   wire::append_objects(out, noted_);
   const base::lock_guard lock(mutex_);
   for (const object_ref& ref : noted_) {
-    // From here on the parent may know of it, and frees it.
+    // From here on the parent may know the object, and frees it.
     places_[ref.id]->noted = 0;
     places_[ref.id]->made_here = false;
   }

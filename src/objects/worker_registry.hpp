@@ -1,8 +1,8 @@
-// A worker's side of shared objects: what it was given and what it makes, counted in its own row
-// (see objects/object_table.hpp). A range that was mapped once stays mapped for the next handle of
-// that id, so that tasks over the same array cost neither a mapping nor page faults.
+// A worker's side of shared objects: the objects that it was given or has made, counted in its own
+// row (see objects/object_table.hpp). A range that was mapped once stays mapped for the next handle
+// of that id, so that tasks over the same array cost neither a mapping nor page faults.
 //
-// Threads of a task may copy and drop handles; outcomes are written by the worker's own thread.
+// Threads of a task may copy and drop handles; only the worker's own thread writes outcomes.
 #pragma once
 
 #include <deque>
@@ -18,12 +18,12 @@ namespace procpool::worker {
 
 class worker_registry final : public shm::object_registry {
  public:
-  // That of this worker. existing() is null in other processes, and before set_instance().
+  // The registry of this worker. existing() is null in other processes, and before set_instance().
   static worker_registry& instance() noexcept { return *existing(); }
   static worker_registry* existing() noexcept;
   static void set_instance(worker_registry& registry) noexcept;
 
-  // row 0: the parent had none left, and creating or receiving a handle throws.
+  // row 0: the parent had no row left, and creating or receiving a handle throws.
   worker_registry(int fd, shm::process_page& page, shm::u32 row) : table_(fd, page), row_(row) {}
 
   detail::object_mapping* create(shm::u64 bytes) override;
@@ -36,16 +36,16 @@ class worker_registry final : public shm::object_registry {
     return table_.is_used(ref);
   }
 
-  // A handle was written into the outcome that is being made: that keeps the object from now on.
+  // Records a handle written into the current outcome: the object is kept from now on.
   void note(const detail::shared_object& object);
-  // Nothing was written, after all.
+  // Undoes note(): the outcome was not written after all.
   void forget_noted() noexcept;
-  // Behind the value: what the parent takes over with it. Throws what the writer throws; what was
-  // noted stays noted then.
+  // Appends to the value the list that the parent takes over with it. Throws what the writer
+  // throws; the noted objects stay noted then.
   void append_noted(detail::wire_writer& out);
 
  private:
-  // One id as this process knows it. At its address for good.
+  // One id as this process knows it. Its address never changes.
   struct place {
     struct own_mapping : detail::object_mapping {
       os::mapping memory;
@@ -53,8 +53,8 @@ class worker_registry final : public shm::object_registry {
     };
     own_mapping mappings[2];  // by object_access
     shm::u32 generation = 0;
-    shm::u32 noted = 0;      // in the outcome that is being made
-    bool made_here = false;  // and no outcome has told of it
+    shm::u32 noted = 0;      // handles in the current outcome
+    bool made_here = false;  // and not named by any outcome yet
   };
   struct idle_mapping {
     shm::u32 id;
@@ -77,10 +77,10 @@ class worker_registry final : public shm::object_registry {
   shm::object_table table_;
   shm::u32 row_;
   os::mapping counts_ GUARDED_BY(mutex_);
-  shm::u32 pages_ GUARDED_BY(mutex_) = 0;  // of the row, allocated
+  shm::u32 pages_ GUARDED_BY(mutex_) = 0;  // bits: allocated pages of the row
   std::vector<std::unique_ptr<place>> places_ GUARDED_BY(mutex_);
-  std::deque<idle_mapping> idle_ GUARDED_BY(mutex_);  // some are in use again
-  std::vector<detail::object_ref> noted_;             // of the worker's own thread
+  std::deque<idle_mapping> idle_ GUARDED_BY(mutex_);  // may contain mappings in use again
+  std::vector<detail::object_ref> noted_;             // used by the worker's own thread only
 };
 
 }  // namespace procpool::worker

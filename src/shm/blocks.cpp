@@ -15,8 +15,8 @@ namespace {
 
 constexpr u64 least_block = 256;  // with its header
 constexpr u64 growth_step = u64{1} << 20U;
-// Large blocks keep at most so much in memory while they are free, all together. Those that are
-// larger than a window may keep more: a small part of what the machine has left.
+// The most memory that free large blocks keep together. Blocks larger than a window have a limit of
+// their own: a small part of the memory that the machine has left.
 constexpr u64 most_kept = u64{128} << 20U;
 constexpr u64 trim_step = window_bytes;
 constexpr u64 header = sizeof(block_header);
@@ -95,7 +95,7 @@ block block_allocator::allocate_of(u32 size_class) {
   }
   const u64 whole = (b.capacity + header + cache_line - 1) / cache_line * cache_line;
   u64 begin = next_;
-  const u64 room = window_bytes - begin % window_bytes;  // partitions begin at a window
+  const u64 room = window_bytes - begin % window_bytes;  // partitions are window-aligned
   if (whole > room) begin += room;
   back(begin, begin + whole);
   next_ = begin + whole;
@@ -140,14 +140,14 @@ void block_allocator::release(block b) noexcept {
   list.punched.push_back(b.offset);
 }
 
-// In the order of their release: the first ones are the oldest.
+// In the order of their release: the oldest come first.
 void block_allocator::start_trim() noexcept {
   for (u32 c = class_of(large_block); c < free_.size(); ++c) {
     free_list& list = free_[c];
     try {
       trimming_.reserve(trimming_.size() + list.unused);
     } catch (const std::bad_alloc&) {
-      return;  // another time
+      return;  // the next call tries again
     }
     const auto end = list.resident.begin() + static_cast<std::ptrdiff_t>(list.unused);
     for (auto offset = list.resident.begin(); offset != end; ++offset) {
@@ -176,8 +176,8 @@ bool block_allocator::trim_some() noexcept {
 }
 
 void block_allocator::trim_all() noexcept {
-  start_trim();  // those that are unused, and
-  start_trim();  // the rest, which is by now
+  start_trim();  // takes the unused blocks, and marks the rest as unused
+  start_trim();  // takes the rest
   while (trim_some()) continue;
 }
 
@@ -185,7 +185,7 @@ void block_allocator::punch(u64 offset, u64 bytes) noexcept {
   try {
     os::punch_hole(file_.get(), offset, bytes);
   } catch (const disowned_file&) {
-    // Whoever needs the file next says so.
+    // The function that needs the file next reports this.
   }
 }
 
@@ -207,12 +207,12 @@ void block_allocator::back(u64 begin, u64 end) {
 }
 
 bool arena_view::may_be_value(u64 offset, u64 bytes) const noexcept {
-  // In steps of this size memory is allocated anyway, and copying so much takes a moment.
+  // Memory is allocated in steps of this size anyway, and copying so much takes only a moment.
   if (bytes <= growth_step) return true;
   try {
     return !os::has_unwritten_page(file_.get(), offset, bytes);
   } catch (const disowned_file&) {
-    return true;  // not known: the mapping is as good as ever
+    return true;  // not known; the mapping is still valid
   }
 }
 

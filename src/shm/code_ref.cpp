@@ -75,11 +75,11 @@ struct range {
   std::uintptr_t begin = 0;
   std::uintptr_t size = 0;
   std::uint64_t number = 0;
-  std::uint64_t unload_count = 0;  // of the moment when it was found
+  std::uint64_t unload_count = 0;  // when the range was found
 };
 
 constinit base::per_process_lockable<std::mutex> table_mutex;  // one thread registers at a time
-// The executable, which never goes away, and each thread's last library.
+// The executable, which is never unloaded, and each thread's last library.
 constinit std::atomic<std::uintptr_t> executable_begin{0};
 constinit std::atomic<std::uintptr_t> executable_size{0};
 thread_local constinit range last_library;
@@ -100,7 +100,7 @@ std::uint64_t add_module(const os::module_info& module) REQUIRES(table_mutex) {
   }
   shm::allocate_module_entry(count);
   std::memcpy(&page.modules[count], &entry, sizeof(entry));
-  // Release: a worker that sees the count sees the entry.
+  // Release: a worker that sees the count also sees the entry.
   page.module_count.store(count + 1, std::memory_order_release);
   return count + first_number;
 }
@@ -110,8 +110,8 @@ os::module_info executable_module() {
   return *os::module_of(reinterpret_cast<const void*>(module.begin));
 }
 
-// In a process that only reads the table (a worker that calls a manager): what its parent has
-// announced.
+// For a process that only reads the table (a worker that calls a manager): the entry that its
+// parent has announced.
 std::uint64_t find_announced(const os::module_info& module) {
   const shm::process_page& page = *shm::current_page();
   // Acquire: pairs with the release in add_module.
@@ -139,14 +139,14 @@ code_ref look_up(const void* address) {
     found.number = find_announced(*module);
   } else {
     const base::lock_guard lock(table_mutex);
-    // The executable is always number one, whichever module is used first.
+    // The executable always has number one, whichever module is used first.
     if (!module->is_executable) add_module(executable_module());
     found.number = add_module(*module);
   }
   if (module->is_executable) {
-    // Relaxed: the next one releases it.
+    // Relaxed: the next store releases it.
     executable_size.store(found.size, std::memory_order_relaxed);
-    // Release: whoever sees the beginning sees the size.
+    // Release: a thread that sees the beginning also sees the size.
     executable_begin.store(found.begin, std::memory_order_release);
   } else {
     last_library = found;
@@ -186,7 +186,7 @@ std::optional<os::module_info> find_loaded(const module_entry& entry) {
 
 os::module_info find_or_load(const module_entry& entry) {
   if (auto module = find_loaded(entry)) {
-    // Somebody else has loaded it and may unload it: from here on it stays.
+    // Other code has loaded the library and may unload it: load it once more, so that it stays.
     if (!module->is_executable) os::load_library(module->path);
     return std::move(*module);
   }
@@ -202,14 +202,14 @@ os::module_info find_or_load(const module_entry& entry) {
 
 std::uintptr_t resolve(std::uint64_t index) {
   const base::lock_guard lock(resolve_mutex);
-  // Relaxed: under the mutex.
+  // Relaxed: read under the mutex.
   if (auto begin = known[index].begin.load(std::memory_order_relaxed)) return begin;
   const shm::process_page* page = shm::current_page();
   // Acquire: pairs with the release in add_module.
   if (page == nullptr || index >= page->module_count.load(std::memory_order_acquire)) {
     throw error("procpool: a task names a function of a library that the parent never announced");
   }
-  module_entry entry;  // a copy: what is checked is what is used
+  module_entry entry;  // a copy, so that the checked values are the ones used
   std::memcpy(&entry, &page->modules[index], sizeof(entry));
   entry.path[shm::max_module_path - 1] = '\0';
   entry.build_id_size = std::min<std::uint32_t>(entry.build_id_size, shm::max_build_id);
@@ -243,7 +243,7 @@ void* from_code_ref(code_ref ref) {
   if (number < first_number || index >= max_modules) {
     throw error("procpool: a task names no function");
   }
-  // Acquire: with the beginning comes the extent.
+  // Acquire: the extent comes with the beginning.
   std::uintptr_t begin = known[index].begin.load(std::memory_order_acquire);
   if (begin == 0) begin = resolve(index);
   if (offset >= known[index].extent) {

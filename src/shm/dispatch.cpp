@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::microseconds;
 
-constexpr u64 spin_us = 50;  // about what it costs to sleep and to be woken
+constexpr u64 spin_us = 50;  // about the cost of sleeping and waking up
 constexpr u64 prefetch_ahead = 4;
 constexpr u64 gather_ns = 1000, worth_gathering = 5;
 constexpr u32 rarest_try = 4096;
@@ -37,11 +37,11 @@ bool roster::appoint() const {
     // seq_cst: ordered with the sleeper's set_asleep and its look at the roles
     if (region_->control().roles.compare_exchange_strong(r, r | u64{*seat + 1} << role)) {
       if (wake(*seat)) return true;
-      // It woke by itself: the role is not for one who may be busy, who may have the other one, or
-      // who is dead. Somebody else is appointed.
+      // The sleeper woke by itself. It must not keep the role: it may be busy, have the other role,
+      // or be dead. Another sleeper is appointed.
       drop(role, *seat);
     }
-    // Somebody changed the roles, perhaps to go to sleep: as long as there is work, try again.
+    // The roles changed, perhaps by a worker about to sleep: try again as long as there is work.
     if (c.head.load() == c.tail.load()) return false;
   }
 }
@@ -50,7 +50,7 @@ u32 roster::awake() const {
   const control_block& c = region_->control();
   u32 asleep = has_watchdog() ? 1 : 0;
   for (u32 group = 0; group * 64 < region_->workers(); ++group) {
-    // relaxed: it may change at any time
+    // relaxed: the bits may change at any time
     asleep += static_cast<u32>(std::popcount(c.asleep[group].load(std::memory_order_relaxed)));
   }
   return region_->workers() - std::min(asleep, region_->workers());
@@ -74,7 +74,7 @@ void roster::wake_all() const {
 }
 
 void roster::set_asleep(u32 seat) const {
-  // seq_cst: the other half of the Dekker pair with submit's tail and look
+  // seq_cst: the worker's half of the Dekker pair; submit stores the tail, then reads `asleep`
   region_->control().asleep[seat / 64].fetch_or(u64{1} << (seat % 64));
 }
 
@@ -114,7 +114,7 @@ void roster::drop_impossible_roles() const {
 }
 
 bool roster::is_asleep(u32 seat) const {
-  // seq_cst: between two looks at a state word
+  // seq_cst: ordered between two reads of a state word
   return (region_->control().asleep[seat / 64].load() >> (seat % 64) & 1U) != 0;
 }
 
@@ -137,12 +137,12 @@ work_source::work_source(const region& r, u32 seat, std::function<bool()> idle)
       seat_(seat),
       idle_(std::move(idle)),
       cycles_per_us_(std::max<u64>(1, r.header().cycles_per_us)),
-      // Spinning on a machine with one CPU only keeps the parent from running.
+      // With one CPU, spinning only keeps the parent from running.
       spin_cycles_(r.header().cpus > 1 ? spin_us * cycles_per_us_ : 0),
       long_cycles_(std::max<u64>(1, long_task_ns * cycles_per_us_ / 1000)) {}
 
 bool work_source::stopping() const {
-  // acquire: with it the ring's last hints
+  // acquire: the ring's last hints come with the flag
   return region_->control().stopping.load(std::memory_order_acquire) != 0;
 }
 
@@ -151,7 +151,7 @@ slot* work_source::next() {
     if (slot* s = try_claim()) return s;
     last_end_ = 0;
     if (stopping()) {
-      // The parent puts no hint after it has set the flag, so empty is final.
+      // The parent adds no hint after it has set the flag, so an empty ring stays empty.
       const control_block& c = region_->control();
       if (c.head.load() >= c.tail.load()) return nullptr;
       continue;
@@ -161,18 +161,18 @@ slot* work_source::next() {
   }
 }
 
-// One turn through the ring: until a task is claimed, or the ring is empty.
+// One pass through the ring: until a task is claimed, or the ring is empty.
 slot* work_source::try_claim() {
   control_block& c = region_->control();
   for (;;) {
     u64 head = c.head.load(std::memory_order_relaxed);
     if (head >= tail_) {
-      // Only here: the parent writes that line with each task. acquire: pairs with the exchange in
-      // submit; the hints up to there and the slots behind them are visible.
+      // Read only here, since the parent writes that line with each task. acquire: pairs with the
+      // exchange in submit; makes the hints up to the tail and their slots visible.
       tail_ = c.tail.load(std::memory_order_acquire);
       if (head >= tail_) return nullptr;
       if (tail_ - head > ring_entries) {
-        // A task wrote where it must not. The parent knows how it was, and puts it right.
+        // A task wrote here by mistake. The parent knows the right value, and restores it.
         tail_ = head;
         return nullptr;
       }
@@ -189,7 +189,7 @@ slot* work_source::try_claim() {
     u64 word = ready;
     bool mine = false;
     do {
-      // acquire: the payload was written before READY. Flags may appear at any time: again.
+      // acquire: the payload was written before READY. Flags may appear meanwhile: try again.
       mine = s.word.compare_exchange_strong(
           word, make_word(generation, task_phase::claimed, seat_, word & flags_mask),
           std::memory_order_acquire);
@@ -200,8 +200,8 @@ slot* work_source::try_claim() {
   }
 }
 
-// A slot comes from the parent's cache, which takes as long as an empty task: several on the way at
-// once hide that. Not while tasks are long, when it may be another worker who takes that hint.
+// Fetching a slot from the parent's cache takes as long as an empty task: fetching several at once
+// hides that. Not while tasks are long, when another worker may take that hint.
 void work_source::prefetch(u64 position) {
   if (position >= tail_ || usual_cycles_ >= long_cycles_) return;
   const u64 hint = region_->hint(position).load(std::memory_order_relaxed);
@@ -211,7 +211,7 @@ void work_source::prefetch(u64 position) {
 void work_source::share_backlog() {
   if (usual_cycles_ < long_cycles_) return;
   const control_block& c = region_->control();
-  // relaxed: a hint that comes a moment later is kicked by the parent
+  // relaxed: the parent kicks for a hint that comes a moment later
   if (c.tail.load(std::memory_order_relaxed) > c.head.load(std::memory_order_relaxed)) {
     roster_.kick();
   }
@@ -221,22 +221,22 @@ void work_source::finished() {
   last_end_ = base::cycles();
   last_cycles_ = last_end_ - task_begin_;
   usual_cycles_ = usual_cycles_ == 0 ? last_cycles_ : (7 * usual_cycles_ + last_cycles_) / 8;
-  // Published when it has doubled or halved: a store per task would move the line between cores.
+  // Published after it has doubled or halved: a store per task would move the line between cores.
   if (usual_cycles_ / 2 <= published_cycles_ && published_cycles_ / 2 <= usual_cycles_) return;
   published_cycles_ = usual_cycles_;
   const u64 ns = usual_cycles_ * 1000 / cycles_per_us_;
-  // relaxed: it guides waiting, and says nothing about other memory
+  // relaxed: the value guides waiting and implies nothing about other memory
   region_->control().typical_task_ns.store(static_cast<u32>(std::clamp<u64>(ns, 1, 1'000'000'000)),
                                            std::memory_order_relaxed);
 }
 
 bool work_source::has_work() const {
   const control_block& c = region_->control();
-  // relaxed: only whether to try; try_claim acquires
+  // relaxed: decides only whether to try; try_claim acquires
   return c.tail.load(std::memory_order_relaxed) != c.head.load(std::memory_order_relaxed);
 }
 
-// The spinning worker looks for a task for a while. True: there is one, or the roles changed.
+// The spinning worker watches the ring for a while. True: there is a task, or the roles changed.
 bool work_source::spin() {
   if (!roster_.is_spinning(seat_) && !roster_.take_spinning(seat_)) return false;
   if (backoff_.may_spin() && spin_cycles_ != 0) {
@@ -256,15 +256,15 @@ bool work_source::spin() {
   return false;
 }
 
-// Where tasks stream in as fast as this worker runs them, each look takes the line that the parent
-// is writing, and so each task costs both sides the way between their caches. After a pause without
-// looking there are several at once. Whether that is so is tried now and then.
+// Where tasks stream in as fast as this worker runs them, each read takes the line that the parent
+// is writing, so each task costs both sides a transfer between their caches. After a pause without
+// reading, several tasks have gathered. Whether that is so is tested now and then.
 void work_source::gather() {
   const u64 end = base::cycles() + gather_ns * cycles_per_us_ / 1000;
   do base::relax();
   while (base::cycles() < end);
   const control_block& c = region_->control();
-  // relaxed: a guess. The head first, which is never beyond a tail that is read later.
+  // relaxed: an estimate. The head is read first, so that it is never beyond the tail.
   const u64 head = c.head.load(std::memory_order_relaxed);
   const u64 there = c.tail.load(std::memory_order_relaxed) - head;
   if (there >= worth_gathering) {
@@ -282,7 +282,7 @@ void work_source::sleep() {
   const control_block& c = region_->control();
   me.futex.store(0);
   roster_.set_asleep(seat_);
-  // What happened since the last look found nobody asleep: look again, with the bit set.
+  // Changes since the last look may have found no worker asleep: look again, with the bit set.
   const bool work = c.head.load() != c.tail.load();
   bool watch = roster_.is_watchdog(seat_);
   if (roster_.is_spinning(seat_) || (work && !roster_.has_spinning())) {
@@ -306,7 +306,7 @@ void work_source::keep_watch() {
   worker_block& me = region_->worker(seat_);
   const control_block& c = region_->control();
   std::chrono::nanoseconds nap = shortest_nap;
-  // relaxed, all but the tail: they guide waiting. acquire: the tail may end it, and a claim comes
+  // relaxed, except the tail: they guide waiting. acquire: the tail may lead to a claim
   u64 head = c.head.load(std::memory_order_relaxed);
   u64 since = base::cycles();
   const u32 typical = c.typical_task_ns.load(std::memory_order_relaxed);

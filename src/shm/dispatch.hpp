@@ -2,19 +2,19 @@
 //
 // At most two workers look for tasks, so that a stream of small tasks causes no wakes at all:
 //
-//   spinning  looks at the ring for up to 50 microseconds after its last task, then gives the role
+//   spinning  watches the ring for up to 50 microseconds after its last task, then gives the role
 //             up. It keeps the role while it runs tasks, so steady traffic writes nothing shared.
 //   watchdog  naps, and checks that a backlog makes progress. If it does not, or if the typical
-//   task
-//             is long, the watchdog takes the spinning role and appoints the next watchdog: long
-//             tasks fan out to all workers in a chain, each link one wake.
+//             task is long, the watchdog takes the spinning role and appoints the next watchdog:
+//             long tasks fan out to all workers in a chain, with one wake for each link.
 //   asleep    all other workers, each on its own futex, with one bit in control_block::asleep.
 //
-// The parent kicks after each hint: without a spinning worker it appoints a sleeper, else without a
-// watchdog likewise; appointing is a CAS on `roles` before the wake, so each vacancy costs one
-// wake. The race that would lose a wake is closed as in Dekker's algorithm, by two steps of each
-// side with a full fence in between: the parent stores `tail` and then reads `asleep`; a worker
-// sets its bit in `asleep` and then reads `tail` and `roles`.
+// The parent kicks after each hint: if the spinning role is vacant, it appoints a sleeper to it,
+// else, if the watchdog role is vacant, it appoints one to that. Appointing is a CAS on `roles`
+// before the wake, so each vacancy costs one wake. The race that would lose a wake is closed as in
+// Dekker's algorithm, by two steps of each side with a full fence in between: the parent stores
+// `tail` and then reads `asleep`; a worker sets its bit in `asleep` and then reads `tail` and
+// `roles`.
 //
 // If a worker dies holding a role or a bit, the sweep clears both and kicks. If a worker is
 // stopped, the others continue: every sleep ends after one second at most, and the ring has no
@@ -30,23 +30,23 @@
 
 namespace procpool::shm {
 
-inline constexpr u64 long_task_ns = 900;  // from here on a task is worth a worker of its own
+inline constexpr u64 long_task_ns = 900;  // from this length on a task is worth a worker of its own
 
-// Both sides. Stateless: everything is in the region.
+// Used by both sides. Stateless: all state is in the region.
 class roster {
  public:
   explicit roster(const region& r) : region_(&r) {}
 
-  // Appoints and wakes one sleeper if a role is vacant. True if somebody was woken.
+  // Appoints and wakes one sleeper if a role is vacant. True if a worker was woken.
   bool kick() const { return anybody_asleep() && !(has_spinning() && has_watchdog()) && appoint(); }
-  // Workers that run or look for tasks.
+  // Number of workers that run or look for tasks.
   u32 awake() const;
   bool anybody_asleep() const { return some_sleeper().has_value(); }
   // Wakes the worker if it is asleep.
   bool wake(u32 seat) const;
   void wake_all() const;
 
-  // Worker: announces that it will sleep / does not any more.
+  // Worker: announces that it is about to sleep, or no longer sleeps.
   void set_asleep(u32 seat) const;
   bool clear_asleep(u32 seat) const;
 
@@ -56,12 +56,12 @@ class roster {
   bool is_watchdog(u32 seat) const { return (roles() >> 16U & 0xffffU) == seat + 1; }
   bool take_spinning(u32 seat) const { return take(0, seat); }
   bool take_watchdog(u32 seat) const { return take(16, seat); }
-  void seize_spinning(u32 seat) const;  // from another worker; gives the watchdog role up
+  void seize_spinning(u32 seat) const;  // takes it from another worker; gives up the watchdog role
   void drop_roles(u32 seat) const;
 
-  // Parent. Those of seats that do not exist.
+  // Parent: clears roles of seats that do not exist.
   void drop_impossible_roles() const;
-  // Its worker has no task: it says so before it sleeps, and takes it back before it claims.
+  // Whether the worker has no task: it sets its bit before it sleeps, clears it before it claims.
   bool is_asleep(u32 seat) const;
 
  private:
@@ -86,22 +86,22 @@ class roster {
   const region* region_;
 };
 
-// Worker: waits for the next claimed task. One per worker, used by its one thread.
+// Worker: waits for the next claimed task. One per worker, used by its only thread.
 class work_source {
  public:
-  // idle: called about once a second while there is nothing to do, and again at once as long as it
-  // says that there is more for it to do.
+  // idle: called about once a second while there is no task, and again at once while it returns
+  // true, which means that it has more to do.
   work_source(const region& r, u32 seat, std::function<bool()> idle);
 
-  // Claims the next task and returns its slot; blocks until there is one. nullptr: the pool stops
-  // and the ring is empty.
+  // Claims the next task and returns its slot; blocks until there is a task. nullptr: the pool
+  // stops and the ring is empty.
   slot* next();
-  // After a task: measures it.
+  // Called after a task: measures it.
   void finished();
   u64 last_task_ns() const { return last_cycles_ * 1000 / cycles_per_us_; }
   u64 last_task_cycles() const { return last_cycles_; }
   u64 last_end() const { return last_end_; }  // cycles
-  // Asks another worker to come if the backlog deserves it; before a task that may be long.
+  // Wakes another worker if the backlog is worth it; called before a task that may be long.
   void share_backlog();
 
  private:
@@ -109,7 +109,7 @@ class work_source {
   void prefetch(u64 position);
   bool has_work() const;
   bool spin();
-  [[gnu::noinline]] void gather();  // rare: not in the way of spinning
+  [[gnu::noinline]] void gather();  // rare: kept out of the spinning code
   void sleep();
   void keep_watch();
   bool stopping() const;
@@ -120,14 +120,14 @@ class work_source {
   std::function<bool()> idle_;
   u64 cycles_per_us_;
   u64 spin_cycles_;
-  u64 tail_ = 0;        // as it was when it was read last; hints before it may be there
+  u64 tail_ = 0;        // as last read; hints before it may remain
   u64 task_begin_ = 0;  // cycles when the current task was claimed
   u64 last_end_ = 0;    // cycles when the last task ended, 0 after any pause
   u64 last_cycles_ = 0;
   u64 usual_cycles_ = 0;  // this worker's own running average
   u64 long_cycles_, published_cycles_ = 0;
   base::spin_backoff backoff_;
-  // Whether it pays to let some tasks gather before it spins, and how many spins until it is tried.
+  // Whether letting tasks gather before spinning pays, and the number of spins until the next test.
   bool gathers_ = false;
   u32 try_gather_in_ = first_try_, next_try_ = first_try_;
   static constexpr u32 first_try_ = 16;

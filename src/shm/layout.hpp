@@ -1,17 +1,17 @@
-// What lies where in the region that the parent and its workers share.
+// The layout of the region that the parent and its workers share.
 //
 //   +--------+---------+--------------+-----------+---------------------+----------------------+
 //   | header | control | worker blocks | hint ring | slots (grow)        | arena: blocks        |
 //   +--------+---------+--------------+-----------+---------------------+----------------------+
 //   0        4 KiB     8 KiB          computed in region_plan           64 MiB aligned
 //
-// The arena is cut into partitions of equal stride. Partition 0 belongs to the parent (large
-// arguments), each other one to one life of one worker (large results). The file is sparse: what
-// was never allocated costs nothing.
+// The arena is divided into partitions of equal stride. Partition 0 belongs to the parent (large
+// arguments), each other partition to one life of one worker (large results). The file is sparse:
+// bytes never allocated cost no memory.
 //
-// Everything here is fixed-width, trivially destructible, without pointers, and pinned by
-// tests/shm/layout_test.cpp. Several processes read and write it at once; whoever may die at any
-// instruction writes it in an order that state_word.hpp explains.
+// All types here are fixed-width, trivially destructible, without pointers, and pinned by
+// tests/shm/layout_test.cpp. Several processes read and write them at once; a process that may die
+// at any instruction writes in the order that state_word.hpp explains.
 #pragma once
 
 #include <atomic>
@@ -31,16 +31,16 @@ inline constexpr u32 region_version = 1;
 inline constexpr u32 max_workers = 4096;
 inline constexpr u32 slot_index_bits = 17;
 inline constexpr u32 max_slots = 1U << slot_index_bits;  // unfinished tasks of one pool
-inline constexpr u32 ring_entries = 2 * max_slots;       // so the ring never overruns itself much
+inline constexpr u32 ring_entries = 2 * max_slots;       // so the ring hardly ever overruns itself
 inline constexpr u64 slot_index_mask = (1U << generation_shift) - 1;
 inline constexpr std::size_t cache_line = 64;
 inline constexpr std::size_t inline_bytes = 80;
 inline constexpr u64 window_bytes = u64{64} << 20U;  // blocks up to this never cross a window
 
-// How the bytes of an outcome are to be read.
-// no_room: there was no shared memory for it, `length` is the errno value; of a chunk, for the rest
-// of its items.
-// value_with_objects: behind the value is a list of the shared objects that it names.
+// How to read the bytes of an outcome.
+// no_room: there was no shared memory for it, `length` is the errno value; in a chunk, this holds
+// for its remaining items.
+// value_with_objects: after the value comes a list of the shared objects that it names.
 enum class outcome_kind : std::uint16_t {
   none = 0,
   value = 1,
@@ -50,7 +50,7 @@ enum class outcome_kind : std::uint16_t {
   value_with_objects = 5
 };
 
-// How far a chunk of map items got: {items finished : 32, 8-byte units of outcomes written : 32}.
+// The progress of a map chunk: {items finished : 32, 8-byte units of outcomes written : 32}.
 constexpr u64 make_progress(u32 finished, u32 units) { return u64{finished} << 32U | units; }
 constexpr u32 progress_finished(u64 p) { return static_cast<u32>(p >> 32U); }
 constexpr u32 progress_units(u64 p) { return static_cast<u32>(p); }
@@ -58,14 +58,14 @@ constexpr u32 progress_units(u64 p) { return static_cast<u32>(p); }
 // One task. Written by the parent up to READY, by the claiming worker up to DONE.
 struct alignas(2 * cache_line) slot {
   state_word word;
-  std::atomic<u32> started;  // started_stamp of the generation that was begun; the sweep reads it
-  std::atomic<u32> next;     // done-list: index + 1 of the next slot, 0 ends it
-  u64 code;                  // code_ref of the function that decodes, runs and encodes
-  std::atomic<u64> block;    // file offset of the payload, or 0: it is in bytes below
-  std::atomic<u64> length;   // bytes of the payload: arguments first, then the outcome
-  std::atomic<std::uint16_t> kind;  // outcome_kind, meaningful once DONE
-  std::uint16_t chunk;              // 1: a chunk of a map, bytes hold a chunk_progress
-  std::atomic<u32> elapsed;  // a chunk, once DONE: nanoseconds that it took, or all ones; advisory
+  std::atomic<u32> started;         // started_stamp of the generation last started; for the sweep
+  std::atomic<u32> next;            // done-list: index + 1 of the next slot, 0 at the end
+  u64 code;                         // code_ref of the function that decodes, runs and encodes
+  std::atomic<u64> block;           // file offset of the payload; 0: it is in `bytes`
+  std::atomic<u64> length;          // bytes of the payload: arguments first, then the outcome
+  std::atomic<std::uint16_t> kind;  // outcome_kind, valid once DONE
+  std::uint16_t chunk;              // 1: a chunk of a map, `bytes` holds a chunk_progress
+  std::atomic<u32> elapsed;         // a chunk, once DONE: its nanoseconds, or all ones; advisory
   alignas(16) std::byte bytes[inline_bytes];
 };
 static_assert(sizeof(slot) == 128 && offsetof(slot, bytes) == 48);
@@ -74,14 +74,14 @@ static_assert(sizeof(slot) == 128 && offsetof(slot, bytes) == 48);
 struct chunk_progress {
   u32 first;                  // the first item to run; items before it are settled
   u32 count;                  // items in the payload
-  std::atomic<u32> begun;     // index + 1 of the item that was begun last
+  std::atomic<u32> begun;     // index + 1 of the item last started
   std::atomic<u32> objects;   // 1: some items name shared objects
   std::atomic<u64> progress;  // make_progress; stored after the item's outcome is complete
   std::atomic<u64> outcomes;  // file offset of the outcomes, 0 while there are none
 };
 static_assert(sizeof(chunk_progress) <= inline_bytes);
 
-// What the workers need to know, written by the parent before the first one starts.
+// Settings of the workers, written by the parent before the first worker starts.
 struct region_header {
   u64 magic;
   u32 version;
@@ -96,11 +96,12 @@ struct region_header {
   u64 cycles_per_us;                                            // of base/cycle_clock.hpp
   u64 initializer_code, initializer_block, initializer_length;  // code 0: none
   u64 finalizer_code, finalizer_block, finalizer_length;
-  u32 cpus;  // CPUs that the pool may use: with one, nobody spins
+  u32 cpus;  // CPUs that the pool may use: with one, no worker spins
 };
 static_assert(sizeof(region_header) <= 4096);
 
-// Words that all processes use. Words of one writer share cache lines; different writers do not.
+// Words that all processes use. Words of one writer share cache lines; those of different writers
+// do not.
 struct control_block {
   alignas(2 * cache_line) std::atomic<u64> tail;  // parent: hints put
   alignas(2 * cache_line) std::atomic<u64> head;  // workers: hints taken
@@ -122,21 +123,21 @@ struct alignas(2 * cache_line) worker_block {
   // pool, and the worker has left, see report
   std::atomic<u32> ready;
   std::atomic<u64> tasks;  // tasks done in this life; advisory
-  u64 signals;             // that the parent ends the worker with: os/program_signals.hpp
+  u64 signals;             // that the parent sends to end the worker: os/program_signals.hpp
   alignas(2 * cache_line) std::atomic<u32> done_list;  // index + 1 of the slot pushed last
   alignas(2 * cache_line) std::atomic<u32> report_length;
   std::byte report[report_bytes];  // the exception, encoded
   std::atomic<u32> trace_length;
-  char trace[trace_bytes];  // where a fault ended it: os/trace/crash_trace.hpp
+  char trace[trace_bytes];  // where a fault ended the worker: os/trace/crash_trace.hpp
 };
 
-// In front of each block of the arena.
+// Precedes each block of the arena.
 struct alignas(cache_line) block_header {
-  std::atomic<u32> in_use;  // the reader stores 0: the owner of the partition may use it again
+  std::atomic<u32> in_use;  // the reader stores 0: the partition's owner may use it again
 };
 static_assert(sizeof(block_header) == cache_line);
 
-// Offsets of a region with so many workers.
+// Offsets in a region with the given number of workers.
 struct region_plan {
   u64 worker_blocks_offset, ring_offset, slots_offset, arena_offset, fixed_bytes;
 

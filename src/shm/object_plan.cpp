@@ -12,7 +12,7 @@ namespace {
 constexpr u32 usual_ids = 16384, least_ids = 64;
 constexpr u32 usual_rows = 8192, least_rows = 1024;
 constexpr u64 usual_stride = u64{1} << 40U;
-constexpr u64 range_alignment = u64{2} << 20U;  // so that huge pages fit
+constexpr u64 range_alignment = u64{2} << 20U;  // of huge pages
 
 constexpr u64 round_up(u64 v, u64 to) { return (v + to - 1) / to * to; }
 
@@ -35,7 +35,8 @@ object_plan object_plan::of(u32 ids, u32 rows, u64 stride) {
   return p;
 }
 
-// A file size limit (ulimit -f) counts offsets, not bytes: then there are fewer and smaller ranges.
+// A file size limit (ulimit -f) applies to offsets, not to allocated bytes: under a limit there are
+// fewer and smaller ranges.
 object_plan object_plan::make(u64 file_size_limit) {
   const object_plan usual = of(usual_ids, usual_rows, usual_stride);
   if (file_size_limit >= usual.file_size) return usual;

@@ -1,5 +1,5 @@
-// Where the shared objects lie in the file of the process page. objects/object_table.hpp says what
-// the parts are for and who changes them; the process page needs their sizes when it is made.
+// The offsets of the shared objects in the file of the process page. objects/object_table.hpp
+// explains the parts and who changes them; the process page needs their sizes when it is created.
 #pragma once
 
 #include <atomic>
@@ -15,13 +15,13 @@ struct object_entry {
 };
 static_assert(sizeof(object_entry) == 16 && std::is_standard_layout_v<object_entry>);
 
-// One bit for each page of the row's counts: the page is allocated.
+// Has one bit for each allocated page of the row's counts.
 struct row_head {
   std::atomic<u32> pages;
 };
 static_assert(sizeof(row_head) == 4);
 
-// The offsets of all parts, computed from the sizes that the page states.
+// The offsets of all parts, computed from the sizes in the process page.
 struct object_plan {
   u32 ids = 0, rows = 0;
   u64 stride = 0;
@@ -31,7 +31,7 @@ struct object_plan {
   u64 ranges_offset = 0, file_size = 0;
 
   static object_plan of(u32 ids, u32 rows, u64 stride);
-  // The plan of a new file, which may have this size at most. Id 0 and row 0 stand for none.
+  // The plan of a new file with at most this size. Id 0 and row 0 stand for none.
   static object_plan make(u64 file_size_limit);
 };
 

@@ -26,10 +26,10 @@ struct owned_page {
 constinit base::per_process<owned_page> pages;
 constinit std::atomic<process_page*> attached{nullptr};
 
-// The numbers of modules are cached in many places, so a process that the program forks goes on
-// with those that it has inherited. The older page is still mapped.
+// The numbers of modules are cached in many places, so a process that the program forks continues
+// with the modules that it has inherited. The older page is still mapped.
 std::uint32_t inherited_modules(const process_page* older) {
-  // acquire: with the count come the entries
+  // acquire: the entries come with the count
   return older == nullptr
              ? 0
              : std::min(older->module_count.load(std::memory_order_acquire), max_modules);
@@ -39,8 +39,8 @@ owned_page::owned_page() {
   const owned_page* const older = pages.latest();
   const std::uint32_t modules = inherited_modules(older == nullptr ? nullptr : older->page);
   fd = os::private_fd(os::create_memfd("procpool-page"));
-  // The head and the executable's entry now, further entries as modules come: a file that reaches
-  // to the end of the tables and of all shared objects, of which only the first page takes memory.
+  // Allocates the head and the executable's entry now, further entries as modules come: the file
+  // covers the tables and all shared objects, but only its first page takes memory.
   const object_plan plan = object_plan::make(os::file_size_limit());
   os::set_file_size(fd.get(), plan.file_size);
   const auto head = offsetof(process_page, modules) + std::max(modules, 1U) * sizeof(module_entry);
@@ -57,7 +57,7 @@ owned_page::owned_page() {
   page->objects.rows = plan.rows;
   page->objects.stride = plan.stride;
   for (std::uint32_t i = 0; i < modules; ++i) page->modules[i] = older->page->modules[i];
-  // relaxed: whoever gets this page, or maps it, finds all of it complete
+  // relaxed: a thread that gets this page, or a process that maps it, finds all of it complete
   page->module_count.store(modules, std::memory_order_relaxed);
 }
 
@@ -99,8 +99,8 @@ bool has_attached_page() noexcept { return attached.load(std::memory_order_acqui
 
 process_page* current_page() noexcept {
   if (process_page* page = attached.load(std::memory_order_acquire)) return page;
-  // In a process that the program has forked, before it has its own: the inherited one, where the
-  // modules are that its own will have, too.
+  // In a process that the program has forked, before it has a page of its own: the inherited page.
+  // The process's own page will have the same modules.
   const owned_page* const own = pages.latest();
   return own == nullptr ? nullptr : own->page;
 }

@@ -1,9 +1,9 @@
 // The process page: one small memfd of each parent process, which all its pools use and all its
 // workers map. It holds the doorbell on which the parent's threads wait for results, and the table
-// of modules, by which functions are named (see procpool/detail/task/code_ref.hpp). Behind it in
-// the same file lie the shared objects (see object_plan.hpp).
+// of modules, by which functions are named (see procpool/detail/task/code_ref.hpp). The shared
+// objects follow it in the same file (see object_plan.hpp).
 //
-// parent_page() may be called from any thread of the parent, attach_page() once in a worker.
+// Any thread of the parent may call parent_page(); a worker calls attach_page() once.
 #pragma once
 
 #include <atomic>
@@ -22,10 +22,10 @@ inline constexpr std::uint32_t max_modules = 256;
 inline constexpr std::size_t max_build_id = 32;
 inline constexpr std::size_t max_module_path = 960;
 
-// Written once by the parent, before module_count says that it is there; never changed afterwards.
+// Written once by the parent, before module_count includes it; never changed afterwards.
 struct module_entry {
-  std::uint32_t is_executable;  // the program itself, wherever its file is by now
-  std::uint32_t build_id_size;  // 0: the module has none, and the next four decide
+  std::uint32_t is_executable;  // 1: the program itself, even if its file has moved
+  std::uint32_t build_id_size;  // 0: the module has none, and the next four members identify it
   std::uint64_t device;
   std::uint64_t inode;
   std::uint64_t file_size;
@@ -37,13 +37,14 @@ struct module_entry {
 };
 static_assert(std::is_trivially_copyable_v<module_entry> && sizeof(module_entry) == 1056);
 
-// What decides where the shared objects lie: object_plan.hpp. Constant but for `allocated`.
+// The sizes that determine where the shared objects lie: object_plan.hpp. Constant except for the
+// atomic members.
 struct object_header {
-  std::uint32_t ids;   // 0: the file may not be large enough for any
-  std::uint32_t rows;  // 0 as well, then
+  std::uint32_t ids;   // 0: the file size limit allows no objects
+  std::uint32_t rows;  // 0 if ids is 0
   std::uint64_t stride;
-  std::atomic<std::uint32_t> allocated;  // entries that may be looked at; only grows
-  std::atomic<std::uint32_t> transfers;  // handles that went from one process to another by itself
+  std::atomic<std::uint32_t> allocated;  // number of usable entries; only grows
+  std::atomic<std::uint32_t> transfers;  // handles that processes passed on without the parent
 };
 
 struct process_page {
@@ -52,7 +53,7 @@ struct process_page {
   std::uint32_t size;
 
   // The futex of the parent's waiting threads. A worker that publishes a result, or arrives at a
-  // broadcast, counts it up and wakes them while `doorbell_armed` is not zero.
+  // broadcast, increments it and wakes them if `doorbell_armed` is not zero.
   alignas(64) std::atomic<std::uint32_t> doorbell;
   std::atomic<std::uint32_t> doorbell_armed;
 
@@ -66,34 +67,34 @@ static_assert(offsetof(process_page, doorbell) == 64 &&
               offsetof(process_page, module_count) == 128 &&
               offsetof(process_page, objects) == 192 && offsetof(process_page, modules) == 256);
 
-// In a worker, after a change that a thread of the parent may be waiting for, of a word that was
-// stored with seq_cst. The parent arms the doorbell and then looks at the word; we store the word
-// and then look at `doorbell_armed`, both with seq_cst, so one of the two sees the other.
+// Called in a worker after it has changed, with seq_cst, a word that a thread of the parent may be
+// waiting for. The parent arms the doorbell and then reads the word; the worker stores the word and
+// then reads `doorbell_armed`, both with seq_cst, so one of the two sees the other's store.
 inline void ring_doorbell(process_page& page) noexcept {
   if (page.doorbell_armed.load() == 0 || page.doorbell_armed.exchange(0) == 0) return;
   page.doorbell.fetch_add(1);
   os::futex_wake(page.doorbell, std::numeric_limits<int>::max());
 }
 
-// This parent's page, made on first use. Throws std::system_error.
+// This parent's page, created on first use. Throws std::system_error.
 process_page& parent_page();
-// Its memfd, for server_config. Throws std::system_error, and disowned_file (shm/blocks.hpp) when
-// the program has closed it.
+// The page's memfd, for server_config. Throws std::system_error, and disowned_file (shm/blocks.hpp)
+// when the program has closed it.
 int parent_page_fd();
 
-// In a worker: maps the page of its parent, which current_page() is from then on; 0 or an errno
-// value (EPROTO: not a process page of this version). Does not allocate.
+// In a worker: maps the page of its parent, which current_page() returns from then on. 0 or an
+// errno value (EPROTO: not a process page of this version). Does not allocate.
 int attach_page(int fd) noexcept;
 
-// Whether this is a process that has attached one.
+// Whether this process has attached a page.
 bool has_attached_page() noexcept;
 
-// The worker's attached page, or the parent's own if there is one (in a process that the program
-// has forked, the one of the program until then); nullptr otherwise.
+// The worker's attached page, or else the parent's own page (in a process that the program has
+// forked: the inherited page, until the process has its own); nullptr if there is none.
 process_page* current_page() noexcept;
 
-// In the parent, by who registers modules: makes sure that the entry may be written without SIGBUS
-// (entries are allocated as they come). Throws std::system_error.
+// Called in the parent when it registers a module: makes sure that the entry can be written without
+// SIGBUS (entries are allocated on demand). Throws std::system_error.
 void allocate_module_entry(std::uint32_t index);
 
 }  // namespace procpool::shm

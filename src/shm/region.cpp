@@ -12,16 +12,17 @@
 namespace procpool::shm {
 namespace {
 
-// Room for the largest value that one partition can hold; sparse, so it costs nothing.
+// Room for the largest value of a partition; costs nothing, since the file is sparse.
 constexpr u64 usual_partition_stride = u64{1} << 38U;
 constexpr u64 least_stride = 4 * window_bytes;
-// Each seat has one partition in use, and some of the dead whose results are not read yet. A map
-// that is half read keeps one for as long as it likes, so there are many more where offsets cost
+// Each seat has one partition in use, and some of dead workers whose results are not read yet. A
+// half-read map keeps one for any length of time, so there are many more where offsets cost
 // nothing.
 constexpr u64 partitions_per_seat = 4;
 constexpr u64 more_partitions = 4096;
 
-// A file size limit (ulimit -f) counts offsets, not bytes: then partitions are cut to fit.
+// A file size limit (ulimit -f) applies to offsets, not to allocated bytes: under a limit the
+// partitions are smaller.
 u64 choose_stride(u64 arena_offset, u32 workers) {
   const u64 limit = os::file_size_limit();
   const u64 count = 1 + partitions_per_seat * u64{workers};
@@ -43,13 +44,13 @@ region region::create(u32 workers) {
   const region_plan plan = region_plan::make(workers);
   region r;
   r.owned_ = os::private_fd(os::create_memfd("procpool-region"));
-  // Nobody can take bytes away under the mappings of others: that would be SIGBUS for them.
+  // No process can shrink the file under the mappings of others, which would give them SIGBUS.
   r.fd_ = r.owned_.get();
   os::grow_memfd(r.fd_, plan.slots_offset);
   os::forbid_shrink(r.fd_);
   r.fixed_ = os::mapping::shared(r.fd_, 0, plan.fixed_bytes);
-  // A process that the program forks must not be able to write here, and N core files must not
-  // hold the region N times.
+  // A process that the program forks must not be able to write here, and the core files of N
+  // processes must not contain the region N times.
   r.fixed_.exclude_from_fork();
   r.fixed_.exclude_from_core();
   r.workers_ = workers;
@@ -106,7 +107,7 @@ void region::allocate_slots(u32 count) {
   if (!owns_file()) throw disowned_file(fd_);
   os::grow_memfd(fd_, plan.slots_offset + u64{count} * sizeof(slot));
   for (u32 i = allocated_slots_; i < count; ++i) {
-    // relaxed: no hint leads there yet
+    // relaxed: no hint refers to the slot yet
     slots_[i].word.store(make_word(0, task_phase::free), std::memory_order_relaxed);
   }
   allocated_slots_ = count;

@@ -1,6 +1,6 @@
-// The region as one process has it mapped: the fixed part (header, control, worker blocks, ring,
-// slots) at one address for as long as the object lives. The arena is mapped by arena_view.
-// Accessors only; who may touch what, and when, is said in state_word.hpp and layout.hpp.
+// One process's mapping of the region: the fixed part (header, control, worker blocks, ring, slots)
+// at one address for as long as the object lives. arena_view maps the arena. The class has
+// accessors only; state_word.hpp and layout.hpp explain which process may access what, and when.
 #pragma once
 
 #include "os/mapping.hpp"
@@ -11,13 +11,13 @@ namespace procpool::shm {
 
 class region {
  public:
-  // Parent: a new region. Throws std::system_error.
+  // Parent: creates a region. Throws std::system_error.
   static region create(u32 workers);
-  // Worker: the region that the parent made. Throws procpool::error if it is not of this build.
+  // Worker: maps the parent's region. Throws procpool::error if it is of another build.
   static region attach(int fd);
 
   int fd() const noexcept { return fd_; }
-  // In the parent: false once the program has closed the descriptor, which it has not opened.
+  // In the parent: false once the program has closed the descriptor, which it did not open.
   bool owns_file() const noexcept { return owned_.is_ours(); }
   region_header& header() const noexcept { return *header_; }
   control_block& control() const noexcept { return *control_; }
@@ -27,7 +27,7 @@ class region {
     return ring_[position & (ring_entries - 1)];
   }
   u32 workers() const noexcept { return workers_; }
-  // File offset where partition n of the arena begins.
+  // File offset of the beginning of partition n of the arena.
   u64 partition(u64 n) const noexcept { return arena_offset_ + n * stride_; }
   u64 partition_of(u64 offset) const noexcept { return (offset - arena_offset_) / stride_; }
   u64 arena_offset() const noexcept { return arena_offset_; }
@@ -45,7 +45,7 @@ class region {
   os::private_fd owned_;
   int fd_ = -1;
   os::mapping fixed_;
-  // Copies in private memory: nothing in the region decides where this process reads.
+  // Copies in private memory: no value in the region decides where this process reads.
   region_header* header_ = nullptr;
   control_block* control_ = nullptr;
   worker_block* worker_blocks_ = nullptr;

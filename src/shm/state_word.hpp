@@ -1,4 +1,4 @@
-// The state word: one 64-bit word per task, and the only truth about it.
+// The state word: one 64-bit word per task, and the only authority on the task's state.
 //
 //   63                                20 19         8 7 6 5 4 3     0
 //   +-----------------------------------+------------+-+-+-+-+-------+
@@ -7,12 +7,12 @@
 //
 //   state       see task_phase; 0 never occurs, so zeroed memory is recognised as damage
 //   W WAITER    a thread of the parent sleeps on this word (a futex on its low half)
-//   N NOTIFY    the parent wants the slot on the worker's done-list when it is done
-//   worker      the seat of the worker that claimed it; 0 while nobody has
-//   generation  one more each time the parent uses the slot again; 44 bits never wrap in practice
+//   N NOTIFY    the parent wants the slot on the worker's done-list when the task is done
+//   worker      the seat of the worker that claimed the task; 0 while no worker has
+//   generation  incremented each time the parent reuses the slot; 44 bits never wrap in practice
 //
-// Who may change it, each time by one compare-and-swap (or a plain store while the parent alone
-// owns the slot):
+// Permitted changes, each by one compare-and-swap (or a plain store while the parent alone owns the
+// slot):
 //
 //   parent   FREE, DONE, CRASHED, CANCELLED -> READY   submit, once the outcome was taken
 //   worker   READY -> CLAIMED         claim: from here the slot belongs to that worker
@@ -55,7 +55,7 @@ constexpr task_phase phase_of(std::uint64_t word) {
 constexpr std::uint32_t worker_of(std::uint64_t word) {
   return static_cast<std::uint32_t>((word & worker_mask) >> worker_shift);
 }
-// The generation in place: comparable between words and hints, never shifted.
+// The generation at its bit position, unshifted: words and hints can be compared.
 constexpr std::uint64_t generation_of(std::uint64_t word) { return word & generation_mask; }
 
 constexpr std::uint64_t make_word(std::uint64_t generation, task_phase phase,
@@ -68,9 +68,9 @@ constexpr std::uint64_t with_phase(std::uint64_t word, task_phase phase) {
   return (word & ~phase_mask) | static_cast<std::uint64_t>(phase);
 }
 
-// Done, crashed or cancelled: nothing but the parent touches the slot any more. A word that is no
-// state at all was damaged; the parent finds it when a worker dies or a wait takes long, and
-// resolves the task itself (pool::lose).
+// Done, crashed or cancelled: only the parent accesses the slot from then on. A word with no valid
+// state was damaged; the parent finds it when a worker dies or a wait takes long, and resolves the
+// task itself (pool::lose).
 constexpr bool is_resolved(std::uint64_t word) {
   constexpr auto bit = [](task_phase p) { return 1U << static_cast<unsigned>(p); };
   constexpr unsigned resolved =
@@ -78,8 +78,8 @@ constexpr bool is_resolved(std::uint64_t word) {
   return (resolved >> (word & phase_mask) & 1U) != 0;
 }
 
-// The low 32 bits of a generation, as the worker stamps them when it begins the task. Never 0,
-// since 0 means "not begun".
+// The low 32 bits of a generation, as the worker stores them when it starts the task. Never 0,
+// since 0 means "not started".
 constexpr std::uint32_t started_stamp(std::uint64_t word) {
   return static_cast<std::uint32_t>(word >> generation_shift) | 1U << 31U;
 }

@@ -13,7 +13,7 @@
 #include "procpool/errors.hpp"
 #include "wire/exception_registry.hpp"
 
-// From <unistd.h>, which is for src/os alone; this layer makes no other system call.
+// From <unistd.h>, which only src/os includes; this room makes no other system call.
 extern "C" pid_t getpid() noexcept;
 
 namespace procpool::wire {
@@ -41,7 +41,7 @@ std::string in_flight_type() {
   return type != nullptr ? exception_type_name(*type) : std::string("an unknown type");
 }
 
-// What stands for the what() of an exception that has none.
+// Used in place of what() for an exception that has none.
 std::string text_for(const std::string& type) { return "an exception of type " + type; }
 
 description describe(const std::exception_ptr& thrown) {
@@ -60,8 +60,8 @@ description describe(const std::exception_ptr& thrown) {
   }
 }
 
-// What the type itself has to say; empty if it is not registered or its own encoding fails. Then
-// its name and what() have to do.
+// Encodes the exception by its type's own codec. False if the type is not registered or that codec
+// fails: then the type's name and what() must suffice.
 bool encode_payload(const std::exception_ptr& thrown, std::uint64_t hash, wire_buffer& payload) {
   detail::exception_entry entry{};
   if (!find_exception(hash, entry)) {
@@ -105,7 +105,7 @@ void put_origin(wire_writer& writer, origin from) {
   writer.write_value(from.pid);
 }
 
-// When there is no memory, of ours or of the region, for the real one.
+// Writes a fixed note when there is no memory, private or in the region, for the exception.
 class note_writer final : public wire_writer {
  public:
   note_writer() : wire_writer(bytes_, bytes_ + sizeof(bytes_), &note_writer::grow) {}
@@ -140,7 +140,7 @@ struct link {
   std::uint64_t hash = 0;
   std::string type_name;
   std::string what;
-  wire_buffer payload;  // a copy: a codec looks at private memory only
+  wire_buffer payload;  // a copy: a codec reads private memory only
 };
 
 link take_link(wire_reader& reader) {
@@ -164,7 +164,7 @@ std::string where_text(origin from, std::string_view label) {
   return where;
 }
 
-// As its own type, or null.
+// The exception as its own type, or null.
 std::exception_ptr rebuild_link(const link& l, const std::exception_ptr& nested) {
   detail::exception_entry entry{};
   if (l.hash == 0 || l.hash != hash_name(l.type_name) || !find_exception(l.hash, entry)) {
@@ -178,7 +178,7 @@ std::exception_ptr rebuild_link(const link& l, const std::exception_ptr& nested)
   }
 }
 
-// Follows the text of an exception that was not rebuilt: its type, and how to have it rebuilt.
+// Appended to the text of an exception that was not rebuilt: its type, and advice on rebuilding it.
 std::string advice(const link& l) {
   if (l.type_name.empty()) return {};
   detail::exception_entry entry{};
@@ -192,7 +192,8 @@ std::string advice(const link& l) {
          (has_a_name ? "(" + l.type_name + ")" : std::string()) + ")";
 }
 
-// `inner` is what is nested in it, `where` where it was thrown: the innermost one says so.
+// `inner` is the exception nested in it, `where` the place where it was thrown: only the innermost
+// exception gets a remote_error with that place nested in it.
 std::exception_ptr revive(const link& l, const std::exception_ptr& inner,
                           const std::string& where) {
   const std::exception_ptr nested =
@@ -225,14 +226,14 @@ origin origin::here(std::int64_t worker) {
 
 void encode_exception(wire_writer& writer, const std::exception_ptr& thrown, origin from) {
   try {
-    heap_writer whole;  // in one piece, so that it is written as a whole or not at all
+    heap_writer whole;  // one buffer, so that it is written as a whole or not at all
     put_origin(whole, from);
     put_link(whole, thrown, 1);
     const wire_buffer bytes = whole.take();
     writer.write(bytes.data(), bytes.size());
     return;
   } catch (...) {
-    // no memory: say that much
+    // No memory: write only the note.
   }
   put_note(writer, from);
 }

@@ -3,9 +3,10 @@
 //   exception := worker:i32 pid:i32 link
 //   link      := name_hash:u64 type_name:string what:string payload:bytes nested:bool [link]
 //
-// Links are the exception and those nested in it, the innermost last, at most max_links. The
-// parent trusts none of it: the type to build is looked up by its hash among the types that the
-// parent itself knows, each string is bounded, and what does not decode is a codec_error.
+// The links are the exception and its nested exceptions, the innermost last, at most max_links. The
+// parent trusts none of the bytes: it looks up the type to build by its hash among the types that
+// it knows itself, limits the length of each string, and turns bytes that do not decode into a
+// codec_error.
 #pragma once
 
 #include <cstdint>
@@ -29,13 +30,14 @@ struct origin {
   PROCPOOL_COMPONENT_EXPORT static origin here(std::int64_t worker);
 };
 
-// In the worker. Throws only what the writer throws when it has not even room for a note of 64
+// Called in the worker. Throws only what the writer throws if it lacks room even for a note of 64
 // bytes that says so.
 PROCPOOL_COMPONENT_EXPORT void encode_exception(detail::wire_writer& writer,
                                                 const std::exception_ptr& thrown, origin from);
 
-// In the parent. Never throws and never returns null: what cannot be rebuilt is a remote_error,
-// what cannot be decoded a codec_error. `label` is the task's, as the parent knows it.
+// Called in the parent. Never throws and never returns null: an exception that cannot be rebuilt
+// becomes a remote_error, bytes that cannot be decoded a codec_error. `label` is the task's label,
+// as the parent knows it.
 PROCPOOL_COMPONENT_EXPORT std::exception_ptr decode_exception(detail::wire_reader& reader,
                                                               std::string_view label) noexcept;
 

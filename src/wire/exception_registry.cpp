@@ -23,8 +23,8 @@ struct registered {
   int uses;
 };
 
-// Registrations come from static objects, in any order and up to the last moment of the program, so
-// the first one makes this, and it is never destroyed.
+// Static objects register types in any order, and unregister them up to the program's very end, so
+// the first registration creates this object, and it is never destroyed.
 struct registry {
   base::per_process_lockable<std::mutex> mutex;
   std::vector<registered> added GUARDED_BY(mutex);
@@ -32,8 +32,8 @@ struct registry {
   bool indexed GUARDED_BY(mutex) = false;
 };
 
-// One type may be registered by several libraries, each with functions of its own; the library that
-// is unloaded takes its functions along.
+// Several libraries may register one type, each with functions of its own; a library that is
+// unloaded takes its functions along.
 bool same(const exception_entry& a, const exception_entry& b) {
   return *a.type == *b.type && a.encode == b.encode && a.decode == b.decode;
 }
@@ -53,13 +53,13 @@ void add_to_index(registry& r, const exception_entry& entry) REQUIRES(r.mutex) {
   }
 }
 
-// Names are made only when the first exception travels: most programs never get there.
+// Built only when the first exception is encoded or decoded: most programs never do that.
 void build_index(registry& r) REQUIRES(r.mutex) {
   if (r.indexed) {
     return;
   }
   r.by_name.clear();
-  for (const registered& mine : r.added) {  // before the standard ones: a user's codec wins
+  for (const registered& mine : r.added) {  // before the standard exceptions: a user's codec wins
     add_to_index(r, mine.entry);
   }
   for (const exception_entry& entry : standard_exceptions()) {
@@ -85,7 +85,7 @@ std::string exception_type_name(const std::type_info& type) {
       }
     }
   }
-  // An inline namespace that nobody writes.
+  // An inline namespace that programmers do not write.
   constexpr std::string_view noise = "__cxx11::";
   for (std::size_t at = 0; (at = name.find(noise, at)) != std::string::npos;) {
     name.erase(at, noise.size());
@@ -106,7 +106,7 @@ bool find_exception(std::uint64_t name_hash, exception_entry& found) {
   const base::lock_guard lock(r.mutex);
   build_index(r);
   const auto [first, last] = r.by_name.equal_range(name_hash);
-  // Two types of one name, in anonymous namespaces of two files, cannot be told apart.
+  // Two types of the same name, in anonymous namespaces of two files, cannot be told apart.
   if (first == last || std::next(first) != last) {
     return false;
   }

@@ -1,5 +1,5 @@
-// Which types of exceptions can be rebuilt. Looked up by the hash of the type's name, as a type has
-// no address that two processes agree on. May be used from any thread.
+// The registry of exception types that can be rebuilt. Types are looked up by the hash of their
+// name, since a type's address differs between processes. Any thread may use it.
 #pragma once
 
 #include <cstdint>
@@ -12,17 +12,17 @@
 
 namespace procpool::wire {
 
-// The type as a person would write it. std::throw_with_nested wraps what it throws, and so do we:
-// this is the type inside.
+// The type's name as a programmer writes it. std::throw_with_nested and procpool wrap what they
+// throw: this is the name of the type inside.
 std::string exception_type_name(const std::type_info& type);
 
 // Never 0.
 std::uint64_t hash_name(std::string_view name);
 
-// The standard library's exceptions and ours; constant.
+// The exceptions of the standard library and of procpool; constant.
 std::span<const detail::exception_entry> standard_exceptions();
 
-// Copies the entry into `found`, if exactly one type of that name is known.
+// Copies the entry into `found` if exactly one type of that name is known; else returns false.
 bool find_exception(std::uint64_t name_hash, detail::exception_entry& found);
 
 }  // namespace procpool::wire

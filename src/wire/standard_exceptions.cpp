@@ -1,5 +1,5 @@
-// How the exceptions of the standard library and procpool's own are rebuilt. Each is the type that
-// was thrown, and says exactly what the original said.
+// Rebuilds the exceptions of the standard library and of procpool. Each rebuilt exception has the
+// type that was thrown, and exactly the original's what().
 #include <any>
 #include <array>
 #include <cstdint>
@@ -28,7 +28,7 @@ using detail::exception_entry;
 using detail::wire_reader;
 using detail::wire_writer;
 
-// Types that are made of their what(), or of nothing.
+// Types that are constructed from their what(), or from nothing.
 template <class T>
 T make(const std::string& what) {
   if constexpr (std::is_constructible_v<T, const std::string&>) {
@@ -47,7 +47,7 @@ constexpr exception_entry simple() {
           }};
 }
 
-// Types with more to them: parts(e) is encoded, build(parts...) makes one of it.
+// Types with more content: parts(e) is encoded, build(parts...) constructs the exception from it.
 template <class T, auto Parts, auto Build>
 constexpr exception_entry composed() {
   using parts = detail::owned_t<decltype(Parts(std::declval<const T&>()))>;
@@ -66,8 +66,8 @@ constexpr exception_entry composed() {
           }};
 }
 
-// Error codes: a category is an object, known by its name. One that is not of the standard library
-// cannot be rebuilt, and its exception becomes a remote_error.
+// Error codes: a category is an object, identified by its name. A category outside the standard
+// library cannot be rebuilt, and its exception becomes a remote_error.
 using code_parts = std::tuple<std::string, int>;
 
 code_parts parts_of(const std::error_code& code) { return {code.category().name(), code.value()}; }
@@ -114,7 +114,7 @@ constexpr auto remote_parts = [](const remote_error& e) {
   return std::make_tuple(e.type_name(), e.where());
 };
 
-// Errors about a worker that died keep its record. (A task may have a pool of its own.)
+// Errors about the death of a worker keep its record. (A task may have a pool of its own.)
 constexpr auto death_parts = [](const task_killed& e) {
   return std::make_tuple(death_record{e.label(), e.pid(), e.signal(), e.exit_code(), e.attempt(),
                                       e.core_dumped(), e.will_retry()});

@@ -6,7 +6,7 @@
 
 namespace procpool::detail {
 
-// Exceptions are made here, out of line, so that the templates that check stay small.
+// Exceptions are constructed here, out of line, so that the templates that check stay small.
 
 void fail_truncated(const char* expected, std::size_t need, std::size_t have) {
   throw codec_error("cannot decode: expected " + std::string(expected) + " of " +
