@@ -168,7 +168,7 @@ class callback_engine final : public detail::completion_listener {
       lock.unlock();
       run(next.front());
       next.clear();
-      // The callback has forked, and this is the copy, where this thread has nothing to do.
+      // In a copy of the process, which a callback has forked, this thread has nothing to do.
       if (!home_.is_here()) return;
       lock.lock();
       busy_ = false;

@@ -1,9 +1,8 @@
 // How the parent learns of many completions: the hub of the process.
 //
 //   worker:  slot on its done-list -> word DONE -> doorbell, if armed
-//   hub:     each waiting thread takes the done-lists of all pools (drain), and hands each task
-//   that
-//            is done to its listeners; one thread's drain serves all threads, and wakes the others
+//   hub:     each waiting thread takes the done-lists of all pools (drain), and hands each finished
+//            task to its listeners; one thread's drain serves all threads, and wakes the others
 //
 // One mutex guards all lists. No thread holds it while code of the user runs or while it sleeps.
 // Order of locks: a pool's own mutex first, then the hub's; drain takes no other.

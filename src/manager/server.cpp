@@ -115,8 +115,8 @@ void manager_server::run(os::private_fd listener, int parent) {
     items[0].fd = parent;
     items[1].fd = listener.get();
     os::poll_items(items, longest_sleep);
-    // A call may change the user, and then the kernel forgets that this process is to die with its
-    // parent: it is told again.
+    // A call may change the user, and then the kernel clears the setting by which this process dies
+    // with its parent: it is set again.
     if (!os::die_with_parent(starter)) os::leave_process(0);
     if (items[0].readable) break;
     if (items[1].readable) accept(listener.get());

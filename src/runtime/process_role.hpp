@@ -74,8 +74,7 @@ server_order take_server_order() noexcept;
 void note_hook() noexcept;
 bool has_hook() noexcept;
 
-// --- forks
-// -----------------------------------------------------------------------------------------
+// --- forks ---------------------------------------------------------------------------------------
 
 // Makes forked processes close the library's descriptors and treat inherited objects as another
 // process's. Calling it more than once is harmless.

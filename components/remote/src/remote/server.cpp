@@ -110,8 +110,7 @@ remote_server::state::~state() {
   remote::remove_file_at(options.address, file);
 }
 
-// --- connections
-// ----------------------------------------------------------------------------------
+// --- connections ---------------------------------------------------------------------------------
 
 void remote_server::state::run() {
   os::name_this_thread("remote accept");
@@ -295,8 +294,7 @@ void remote_server::state::stop() {
   listener.reset();
 }
 
-// --- the class
-// ------------------------------------------------------------------------------------
+// --- the class -----------------------------------------------------------------------------------
 
 remote_server::remote_server(remote_server_options options, const detail::remote_crypto& crypto)
     : state_(std::make_unique<state>(std::move(options), crypto)) {}

@@ -278,8 +278,8 @@ auto run_map_reduce(const typename Tasks::target& to, int workers, const map_opt
   if constexpr (map_fits<Tasks, true, F, Ranges...>()) {
     using T = typename map_call<Tasks, F, Ranges...>::result_type;
     using call = typename Tasks::template call<C, T, T>;
-    // If C can be called as T(T, T), only its kind is checked: that it captures nothing it may not,
-    // and can be called as const.
+    // If C can be called as T(T, T), check() names what else is wrong: captures, or an operator()
+    // that is not const.
     if constexpr (std::is_invocable_r_v<T, C&, T, T>) {
       static_assert(call::check());
     } else {

@@ -28,7 +28,7 @@ class home_process {
     const std::uint32_t now = this_parent_number();
     return now == number_ && now != 0;
   }
-  // As is_here(), but a worker counts as the process from which its fork server was forked.
+  // As is_here(), but a worker counts as the same process as its fork server.
   bool is_like_here() const noexcept { return this_parent_number() == number_; }
 
  private:

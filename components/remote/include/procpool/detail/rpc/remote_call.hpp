@@ -34,8 +34,7 @@ struct remote_type_entry {
   std::map<std::string, std::shared_ptr<void>> objects;
 };
 
-// --- the server's side
-// ----------------------------------------------------------------------------
+// --- the server's side ---------------------------------------------------------------------------
 
 template <class F>
 struct parameters_must_be_known {
@@ -148,8 +147,7 @@ remote_entry expose_declared(F f) {
   }
 }
 
-// --- the client's side
-// ----------------------------------------------------------------------------
+// --- the client's side ---------------------------------------------------------------------------
 
 enum class remote_verb : std::uint32_t { call = 4, method = 5, make = 6, find = 7 };
 
