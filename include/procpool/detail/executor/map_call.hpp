@@ -1,5 +1,5 @@
-// Whether a function and ranges make a map, and the compile errors for those that do not.
-// Compile-time only, no state.
+// Whether a function and ranges make a map, and the compile errors for all others. Compile-time
+// only, no state.
 #pragma once
 
 #include <ranges>

@@ -158,7 +158,7 @@ consteval bool require_task_function() {
   }
 }
 
-// The result is a copy of what the function returns, so that it may return a reference.
+// The result is a copy of the returned value, also if the function returns a reference.
 template <class Invoked>
 struct task_result {
   using type = std::decay_t<Invoked>;

@@ -132,7 +132,7 @@ class chunk_run : public wire_writer {
     begun_->store(item + 1, std::memory_order_relaxed);
     item_ = item;
   }
-  // Begins after the last complete outcome, over the remains of an outcome that failed.
+  // Begins after the last complete outcome, over the remains of an incomplete outcome.
   void begin_record() {
     if (in_run_) end_run();
     rewind(complete_);
