@@ -6,13 +6,13 @@
 // Uses Boost.Asio if its headers are found; otherwise, or with the macro PROCPOOL_STANDALONE_ASIO,
 // standalone Asio. Not part of procpool/procpool.hpp.
 //
-// The operation completes on the token's associated executor, on which it keeps work outstanding,
-// with (std::exception_ptr, T), or only the first for void; without an associated executor on
-// procpool's callback thread. If T has no default constructor the second argument is a
-// std::optional<T>, empty with an error. A context that is destroyed destroys the handlers of
-// outstanding operations. Since Asio 1.19 (Boost 1.77) the token's cancellation slot works: total
-// and partial cancellation call cancel(), terminal cancellation calls
-// cancel(cancel_mode::kill_running).
+// The operation completes on the token's associated executor, on which it keeps work outstanding;
+// without an associated executor, on procpool's callback thread. Its handler gets
+// (std::exception_ptr, T), or only the exception_ptr for void. If T has no default constructor, the
+// second argument is a std::optional<T>, which is empty if there is an error. A context that is
+// destroyed destroys the handlers of outstanding operations. Since Asio 1.19 (Boost 1.77) the
+// token's cancellation slot works: total and partial cancellation call cancel(), terminal
+// cancellation calls cancel(cancel_mode::kill_running).
 #pragma once
 
 #if !defined(PROCPOOL_STANDALONE_ASIO) && !__has_include(<boost/asio/version.hpp>)
@@ -72,7 +72,7 @@
 
 namespace procpool {
 
-// A program may use both, in different files.
+// A program may use both libraries, in different files.
 #ifdef PROCPOOL_STANDALONE_ASIO
 inline namespace with_standalone_asio {
 namespace asio_library = ::asio;
@@ -85,7 +85,7 @@ namespace asio_detail {
 
 namespace lib = asio_library;
 
-// The signature of the operation's completion, and how a handler is called.
+// The signature of the operation's completion, and how its handler is called.
 template <class T>
 struct completion {
   static constexpr bool by_value = std::is_default_constructible_v<T>;
@@ -123,7 +123,7 @@ struct completion<void> {
   }
 };
 
-// The function that the executor runs at the end. It decodes the value there.
+// The function that the executor runs when the task is done. It decodes the value.
 template <class T, class Handler>
 class delivery {
  public:
@@ -159,8 +159,7 @@ void connect_cancellation(const Handler& handler, detail::task_state& task) {
 #endif
 
 // The outstanding operations of one context. When the context ends, so do these operations: their
-// handlers are destroyed, as Asio does with its own, and a task that is done later finds no
-// handler.
+// handlers are destroyed, as Asio destroys its own, and a task that is done later finds no handler.
 class outstanding {
  public:
   class operation : public std::enable_shared_from_this<operation> {
@@ -169,13 +168,13 @@ class outstanding {
     virtual void abandon() noexcept = 0;
   };
 
-  // False if the context has ended: it is destroying the caller's handler.
+  // Returns false if the context has ended: then the caller destroys its handler.
   bool add(const std::shared_ptr<operation>& o) {
     const std::lock_guard lock(mutex_);
     if (!over_) operations_.emplace(o.get(), o);
     return !over_;
   }
-  // Calls f, and keeps the context alive meanwhile. False if the context is gone.
+  // Calls f while keeping the context alive. Returns false if the context has ended.
   template <class F>
   bool finish(operation& o, F f) {
     const std::lock_guard lock(mutex_);
@@ -198,7 +197,7 @@ class outstanding {
   bool over_ = false;
 };
 
-// The service that notices the context's end.
+// The service by which the context's end is noticed.
 class context_service final : public lib::execution_context::service {
  public:
   using key_type = context_service;
@@ -212,8 +211,8 @@ class context_service final : public lib::execution_context::service {
   std::shared_ptr<outstanding> operations_;
 };
 
-// Whether an executor belongs to a context that may end. The system executors do not, nor does
-// use_future's.
+// Whether an executor belongs to a context that may end. The system executor does not, nor does
+// that of use_future.
 template <class Executor>
 inline constexpr bool has_context = [] {
   if constexpr (std::is_same_v<Executor, lib::system_executor>) {
@@ -235,8 +234,8 @@ std::shared_ptr<outstanding> operations_of(const Executor& e) {
   }
 }
 
-// One operation: outstanding work on the executor, and the function that is posted there at its
-// end.
+// One operation: outstanding work on the executor, and the function that is posted there when the
+// task is done.
 template <class Executor, class Held>
 class posted final : public outstanding::operation {
  public:
@@ -248,7 +247,7 @@ class posted final : public outstanding::operation {
   posted(const Executor& e, Held held)
       : all_(operations_of(e)), parts_(parts{lib::make_work_guard(e), std::move(held)}) {}
 
-  // False if the context is gone.
+  // Returns false if the context has ended.
   template <class MakeFunction>
   bool post(MakeFunction make) {
     const auto self = this->shared_from_this();
@@ -312,7 +311,7 @@ template <class E>
 concept runs_coroutines = is_executor<std::remove_cvref_t<E>> ||
                           std::is_base_of_v<lib::execution_context, std::remove_cvref_t<E>>;
 
-// Target of via().
+// The target of via().
 template <class Executor>
 class work_and_post {
  public:
@@ -343,8 +342,8 @@ auto async(future<T> f, CompletionToken&& token) {
       asio_detail::initiation<T>{}, token, std::move(f));
 }
 
-// As procpool/via.hpp, for Asio's executors and execution contexts: keeps work outstanding
-// meanwhile.
+// As procpool/via.hpp, for Asio's executors and execution contexts: keeps work outstanding until
+// the coroutine resumes.
 template <class E, class T>
   requires asio_detail::runs_coroutines<E>
 auto via(E&& executor, future<T> f) {

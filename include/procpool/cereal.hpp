@@ -1,12 +1,12 @@
-// An adapter for classes that have cereal functions (serialize, or save and load, inside or beside
-// the class): one line makes them travel.
+// An adapter for classes with cereal functions (serialize, or save and load, inside or beside the
+// class): one line makes them travel.
 //
 //   #include <procpool/cereal.hpp>
 //   template <> struct procpool::codec<game::board> : procpool::cereal_codec<game::board> {};
 //
-// The class has a default constructor, as cereal itself wants. Needs the cereal library, and is not
-// part of procpool/procpool.hpp. The archives are our own and read with the same care as the rest
-// of the codec: sizes, bools and nesting are checked. No locks; any thread.
+// The class needs a default constructor, as cereal itself requires. Needs the cereal library, and
+// is not part of procpool/procpool.hpp. The archives belong to procpool and check sizes, bools and
+// nesting, as the rest of the codec does. No locks; any thread.
 #pragma once
 
 #include <cereal/cereal.hpp>
@@ -57,7 +57,7 @@ class cereal_input : public cereal::InputArchive<cereal_input, cereal::AllowEmpt
   void load_bytes(void* to, std::size_t size) { reader_.read(to, size, "cereal's data"); }
   bool load_bool() { return reader_.read_bool(); }
 
-  // cereal makes room for as many elements as it is told.
+  // cereal allocates room for as many elements as the size says.
   void check_size(std::size_t elements) const {
     if (elements > reader_.remaining()) {
       fail_count(elements, reader_.remaining());
@@ -68,7 +68,7 @@ class cereal_input : public cereal::InputArchive<cereal_input, cereal::AllowEmpt
   wire_reader& reader_;
 };
 
-// What cereal looks up by these names for each archive. Arithmetic types first.
+// The functions that cereal looks up by these names for each archive. First for arithmetic types.
 template <class T>
   requires std::is_arithmetic_v<T>
 void CEREAL_SAVE_FUNCTION_NAME(cereal_output& archive, const T& value) {

@@ -7,10 +7,10 @@
 namespace procpool::futures {
 namespace {
 
-// About what it costs to sleep and to be woken.
+// About the cost of sleeping and being woken.
 constexpr std::uint64_t spin_us = 50, short_spin_us = 10;
 
-// A wait needs no memory.
+// Allocates nothing, since a wait needs no memory.
 bool several_cpus() noexcept {
   try {
     return os::cpu_count() > 1;
@@ -27,7 +27,7 @@ adaptive_spinner& adaptive_spinner::of_this_thread() {
 }
 
 bool adaptive_spinner::begin(bool cpus_saturated) {
-  // With one CPU the worker cannot run while we spin.
+  // With one CPU the worker cannot run while this thread spins.
   static const bool pays = several_cpus();
   if (!pays || !backoff_.may_spin()) return false;
   limit_ = base::cycles() + (cpus_saturated ? short_spin_us : spin_us) * base::cycles_per_us();

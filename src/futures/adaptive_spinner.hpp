@@ -1,4 +1,4 @@
-// A thread that waits for a result spins for some microseconds before it sleeps, where that has
+// A thread that waits for a result spins for some microseconds before it sleeps, if spinning has
 // paid lately. One spinner per thread.
 #pragma once
 
@@ -12,9 +12,9 @@ namespace procpool::futures {
 class adaptive_spinner {
  public:
   static adaptive_spinner& of_this_thread();
-  // Calls `check` until it is true or the time for spinning is over, which is short where workers
-  // have all CPUs. Each check takes a cache line away from its writer: where many results are under
-  // way, sparse checks are cheaper.
+  // Calls `check` until it returns true or the time for spinning is over, which is short when
+  // workers use all CPUs. Each check takes a cache line from its writer: when many results are
+  // under way, sparse checks are cheaper.
   template <class Check>
   bool spin(Check check, bool cpus_saturated, bool sparse = false) {
     if (!begin(cpus_saturated)) return false;

@@ -20,7 +20,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// So that a stream of callbacks does not make a stream of threads.
+// Keeps a stream of callbacks from starting a stream of threads.
 constexpr duration linger = 100ms;
 
 void finish_callbacks(bool cancel) noexcept;
@@ -37,7 +37,7 @@ class callback_engine final : public detail::completion_listener {
 
   void run_when_done(detail::task_state& state, std::unique_ptr<detail::callback> what) {
     detail::check_home(state.home());
-    register_finisher_once();  // a promise needs no pool
+    register_finisher_once();  // here, since a promise needs no pool
     std::list<entry> fresh(1);
     entry& e = fresh.front();
     e.of_future = std::move(what);
@@ -46,11 +46,11 @@ class callback_engine final : public detail::completion_listener {
     std::thread former;
     {
       const base::lock_guard lock(hub_.mutex());
-      former = start_thread();  // if there can be none, nothing has happened yet
+      former = start_thread();  // first: if this throws, nothing has changed
       state.retain();
       e.reporter.reset(&state);
       waiting_.splice(waiting_.end(), fresh);
-      state.subscribe(e.wish);  // may deliver at once, and then `e` is gone
+      state.subscribe(e.wish);  // may deliver at once, and then `e` is destroyed
       hub_.ring();
     }
     if (former.joinable()) former.join();
@@ -87,13 +87,13 @@ class callback_engine final : public detail::completion_listener {
     ready_.splice(ready_.end(), waiting_, e.self);
   }
 
-  // At exit: returns when no callback is queued, running or waiting for a task. Promises that are
-  // not set are not waited for.
+  // At exit: returns when no callback is queued, running or waiting for a task. Does not wait for
+  // promises that are not set.
   void finish() noexcept {
     // A callback that ends the program does not wait for itself.
     if (runtime::on_library_thread()) return;
     base::unique_lock lock(hub_.mutex());
-    // A callback of a promise may wait for ever.
+    // A callback of a promise may never become due.
     const auto will_be_done = [this](const entry& e) {
       return e.wish.group != nullptr || hub_.has(e.wish.source);
     };
@@ -112,7 +112,7 @@ class callback_engine final : public detail::completion_listener {
     leaving_ = false;
   }
 
-  // The program ends.
+  // Whether the program ends.
   bool over() {
     const base::lock_guard lock(hub_.mutex());
     return over_;
@@ -123,16 +123,16 @@ class callback_engine final : public detail::completion_listener {
     detail::subscription wish;
     std::function<void()> plain;  // or:
     std::unique_ptr<detail::callback> of_future;
-    detail::state_ptr reporter;  // kept until the callback has run: gets its errors
+    detail::state_ptr reporter;  // kept until the callback has run: reports its errors
     std::list<entry>::iterator self;
   };
 
   friend base::per_process<callback_engine>;
   callback_engine() : hub_(completion_hub::instance()) {}
 
-  // Starts the callback thread, unless it runs. Returns the former one, for the caller to join
-  // without the mutex: it has released the mutex for the last time, but its thread_local objects
-  // may still be in their destructors.
+  // Starts the callback thread, unless it runs. Returns the former thread, which the caller joins
+  // without the mutex: it has released the mutex for the last time, but destructors of its
+  // thread_local objects may still run.
   std::thread start_thread() REQUIRES(hub_.mutex()) {
     if (running_) return {};
     std::thread former;
@@ -143,7 +143,7 @@ class callback_engine final : public detail::completion_listener {
     }
     running_ = true;
     former.swap(thread_);
-    // Such a destructor is the caller.
+    // The caller is such a destructor.
     if (former.get_id() == std::this_thread::get_id()) former.detach();
     return former;
   }
@@ -168,7 +168,7 @@ class callback_engine final : public detail::completion_listener {
       lock.unlock();
       run(next.front());
       next.clear();
-      // A callback has forked, and this is the copy: this thread has nothing to do there.
+      // In a copy of the process, which a callback has forked, this thread has nothing to do.
       if (!home_.is_here()) return;
       lock.lock();
       busy_ = false;
@@ -198,9 +198,9 @@ class callback_engine final : public detail::completion_listener {
   std::list<entry> waiting_ GUARDED_BY(hub_.mutex()), ready_ GUARDED_BY(hub_.mutex());
   std::size_t watchers_ GUARDED_BY(hub_.mutex()) = 0;
   std::thread thread_;                             // replaced under the mutex, joined without it
-  bool running_ GUARDED_BY(hub_.mutex()) = false;  // the thread
-  bool busy_ GUARDED_BY(hub_.mutex()) = false;     // with a callback
-  bool leaving_ GUARDED_BY(hub_.mutex()) = false;  // the thread is to end
+  bool running_ GUARDED_BY(hub_.mutex()) = false;  // the thread runs
+  bool busy_ GUARDED_BY(hub_.mutex()) = false;     // the thread runs a callback
+  bool leaving_ GUARDED_BY(hub_.mutex()) = false;  // tells the thread to end
   bool over_ GUARDED_BY(hub_.mutex()) = false;     // the program ends
 };
 
@@ -246,9 +246,9 @@ void wake_dropped(std::shared_ptr<sleeper> who) noexcept {
   try {
     if (futures::post([who, refuse] { refuse(*who); })) return;
   } catch (const std::bad_alloc&) {
-    // As if no thread can be started.
+    // Handled like a thread that cannot be started.
   }
-  refuse(*who);  // in the thread that dropped it, rather than never
+  refuse(*who);  // in the calling thread, rather than never
 }
 
 }  // namespace procpool::detail

@@ -1,4 +1,4 @@
-// How large the chunks of a map are, and how many are under way.
+// The sizes of a map's chunks, and how many chunks are under way.
 #include <algorithm>
 #include <stdexcept>
 
@@ -8,11 +8,11 @@
 namespace procpool::detail {
 namespace {
 
-// Long compared with the cost of a chunk (some microseconds), short for a person who waits.
+// Long compared with the cost of a chunk (some microseconds), short for a waiting person.
 constexpr double usual_chunk_ns = 500'000;
 constexpr std::size_t largest_chunk = 65'536, growth = 8;
 constexpr std::size_t chunks_per_worker = 4;
-// A chunk of that size, with its results, fits into a CPU's own cache.
+// A chunk of this size, with its results, fits into a CPU's own cache.
 constexpr std::size_t chunk_bytes = std::size_t{64} << 10U;
 constexpr std::size_t bytes_under_way = std::size_t{64} << 20U;
 
@@ -42,7 +42,7 @@ std::size_t chunk_sizer::next_chunk() const {
     if (bytes_ >= bytes_under_way && chunks_ >= 2 * workers_) return 0;
   }
   if (!chunksize_) {
-    // Chunks get smaller towards the end, so that the last worker does not run a large one alone.
+    // Chunks get smaller towards the end, so that the last worker does not run a large chunk alone.
     if (left_) most = std::min(most, std::max<std::size_t>(1, *left_ / (2 * workers_)));
     if (buffersize_) most = std::min(most, std::max<std::size_t>(1, *buffersize_ / (2 * workers_)));
   }

@@ -15,7 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A wake can be lost with a process that dies between DONE and the doorbell; then we look again.
+// A process that dies between DONE and the doorbell loses a wake-up; the next look finds the task.
 constexpr std::chrono::nanoseconds longest_sleep = 100ms;
 
 constinit base::per_process<completion_hub> hubs;
@@ -62,7 +62,8 @@ std::uint32_t completion_hub::arm() {
 
 namespace {
 
-// Some sources, kept alive while the mutex is free. Made with it, gone before it is taken again.
+// Keeps some sources alive while the mutex is free. Constructed while the mutex is held, destroyed
+// before it is taken again.
 class held_sources {
  public:
   explicit held_sources(const std::vector<detail::completion_source*>& all) {
@@ -80,12 +81,12 @@ class held_sources {
   std::span<detail::completion_source* const> get() const { return {held_, count_}; }
 
  private:
-  static constexpr std::size_t most = 8;  // looking at more would take longer than sleeping
+  static constexpr std::size_t most = 8;  // checking more would take longer than sleeping
   detail::completion_source* held_[most] = {};
   std::size_t count_ = 0;
 };
 
-// Of many sources one may have a result soon.
+// The shortest pause: with many sources, one of them may have a result soon.
 std::chrono::nanoseconds pause_for_backlog(std::span<detail::completion_source* const> sources) {
   std::chrono::nanoseconds shortest = 1s;
   for (const detail::completion_source* s : sources) {

@@ -1,8 +1,8 @@
-// How the parent hears of many completions: the hub of the process.
+// How the parent learns of many completions: the hub of the process.
 //
 //   worker:  slot on its done-list -> word DONE -> doorbell, if armed
-//   hub:     each thread that waits takes the done-lists of all pools (drain), and hands each task
-//            that is done to its listeners; one thread's drain serves all, and rings for the others
+//   hub:     each waiting thread takes the done-lists of all pools (drain), and hands each finished
+//            task to its listeners; one thread's drain serves all threads, and wakes the others
 //
 // One mutex guards all lists. No thread holds it while code of the user runs or while it sleeps.
 // Order of locks: a pool's own mutex first, then the hub's; drain takes no other.
@@ -19,21 +19,21 @@
 
 namespace procpool::detail {
 
-// Where completions come from: a back end. A process pool is one that the hub has to ask, and
-// overrides all of it. The defaults are those of tasks that run in this process, whose threads tell
-// the hub by themselves: asking finds nothing, and spinning takes the CPU from those threads.
+// A back end, from which completions come. The hub has to ask process pools, which override all
+// members. The defaults are for tasks that run in this process, whose threads tell the hub
+// themselves: asking finds nothing, and spinning would take the CPU from those threads.
 class completion_source {
  public:
-  // Under the hub's mutex: delivers what is done.
+  // Under the hub's mutex: delivers all completions.
   virtual void drain() noexcept {}
-  // Without it: whether a drain would find something. A hint.
+  // Without the mutex: whether a drain would find a completion. A hint.
   virtual bool anything_done() const noexcept { return false; }
-  // Without it: how long a waiting thread had better sleep without being woken, since a backlog
-  // keeps its workers busy; 0: not at all. A hint.
+  // Without the mutex: how long a waiting thread should sleep without being woken, since a backlog
+  // keeps the workers busy; 0: not at all. A hint.
   virtual std::chrono::nanoseconds pause_for_backlog() const noexcept { return {}; }
-  // Without it: whether its workers have all CPUs. A hint.
+  // Without the mutex: whether the workers use all CPUs. A hint.
   virtual bool cpus_saturated() const noexcept { return true; }
-  // Without it, when nothing has happened for a while: takes care of tasks that are stuck.
+  // Without the mutex, after a while without completions: takes care of tasks that are stuck.
   virtual void requeue_stale_hints() noexcept {}
   // Keeps the source alive without the mutex; false if it is about to end. release() may end it.
   virtual bool try_retain() noexcept { return true; }
@@ -49,23 +49,24 @@ namespace procpool::futures {
 
 class completion_hub {
  public:
-  // One per process, also in those that the program forks, and never destroyed: pools in static
+  // One per process, also in processes that the program forks, and never destroyed: pools in static
   // objects use it until the very end.
   static completion_hub& instance();
 
   base::mutex& mutex() RETURN_CAPABILITY(mutex_) { return mutex_; }
 
-  // With the mutex held. Pools take it by locks of the standard, which clang does not see, so this
-  // is asserted, not required.
+  // Called with the mutex held. Pools lock it with the standard's classes, which clang's analysis
+  // does not see, so this is asserted, not required.
   void attach(detail::completion_source& source);
   void detach(detail::completion_source& source) noexcept;
   bool has(const detail::completion_source* source) const noexcept;
   void drain() noexcept;
-  // A task was delivered to a listener that may be another thread's.
+  // Called when a task was delivered to a listener of perhaps another thread: wakes all waiting
+  // threads.
   void ring() noexcept;
 
-  // Until `ready` or the deadline; true if ready. The mutex is released while the thread waits. It
-  // spins on `sources` for some microseconds before it sleeps.
+  // Waits until ready() or the deadline; returns whether it is ready. The mutex is released while
+  // the thread waits. The thread spins on `sources` for some microseconds before it sleeps.
   template <class Ready>
   bool wait(std::unique_lock<std::mutex>& lock, const time_point* deadline,
             const std::vector<detail::completion_source*>& sources, Ready ready) REQUIRES(mutex_) {
@@ -107,7 +108,7 @@ class completion_hub {
   unsigned sleeping_ GUARDED_BY(mutex_) = 0;
 };
 
-// How long until then: at least 0, at most an hour.
+// The time from now to t: at least 0, at most an hour.
 std::chrono::nanoseconds time_until(time_point t);
 
 }  // namespace procpool::futures

@@ -14,7 +14,8 @@ namespace procpool::detail {
 
 using futures::completion_hub;
 
-// For the analysis: the mutex is that of the process's hub, whatever reference it was locked by.
+// Tells clang's analysis that the mutex is that of the process's hub, by whatever reference it is
+// locked.
 #define GUARDED_BY_HUB GUARDED_BY(completion_hub::instance().mutex())
 #define REQUIRES_HUB REQUIRES(completion_hub::instance().mutex())
 
@@ -26,9 +27,9 @@ void assert_hub_held() ASSERT_CAPABILITY(completion_hub::instance().mutex()) {}
 
 struct completion_set::members final : completion_listener, runtime::awaited {
   ~members() {
-    // In a copy of the process the tasks are not there, and the mutex may be held for ever.
+    // In a copy of the process the tasks do not exist, and the mutex may be held for ever.
     if (!home.is_here()) {
-      static_cast<void>(bell.release().release());  // it was closed when the copy was made
+      static_cast<void>(bell.release().release());  // closed when the copy was made
       return;
     }
     const base::lock_guard lock(completion_hub::instance().mutex());
@@ -58,8 +59,8 @@ struct completion_set::members final : completion_listener, runtime::awaited {
     return s.tag;
   }
 
-  // With a descriptor no thread may be waiting that would look for completions: the callback thread
-  // does.
+  // A set that is polled by its descriptor may have no waiting thread to look for completions, so
+  // the callback thread does it.
   std::thread begin_watch_if_due() REQUIRES_HUB {
     if (!bell || watched || outstanding == ready) return {};
     std::thread former = futures::begin_watch();
@@ -72,7 +73,7 @@ struct completion_set::members final : completion_listener, runtime::awaited {
     futures::end_watch();
   }
 
-  // A thread that waits spins on sources without the mutex, so these are only sources that a
+  // A waiting thread spins on sources without the mutex, so `sources` has only sources that a
   // pending member keeps alive. A member that is delivered while it is added counts -1, and then 0.
   void watch(const subscription& s, std::ptrdiff_t members_more) REQUIRES_HUB {
     std::size_t at = 0;
@@ -86,7 +87,7 @@ struct completion_set::members final : completion_listener, runtime::awaited {
     sources.erase(sources.begin() + static_cast<std::ptrdiff_t>(at));
     pending.erase(pending.begin() + static_cast<std::ptrdiff_t>(at));
   }
-  // No members are added while the group's threads sleep: other threads that add some come too
+  // While the group's threads sleep, members could come only from other threads, which would be too
   // late.
   bool depends_on(thread_group_id group) const noexcept override {
     const base::lock_guard lock(completion_hub::instance().mutex());
@@ -105,12 +106,12 @@ struct completion_set::members final : completion_listener, runtime::awaited {
   subscription *first_ready GUARDED_BY_HUB = nullptr, *last_ready GUARDED_BY_HUB = nullptr;
   std::vector<completion_source*> sources GUARDED_BY_HUB;
   struct pending_members {
-    thread_group_id of;  // if they are for threads
+    thread_group_id of;  // the group, if they are for threads
     std::ptrdiff_t members;
   };
-  std::vector<pending_members> pending GUARDED_BY_HUB;  // that each source has yet to deliver
+  std::vector<pending_members> pending GUARDED_BY_HUB;  // undelivered members of each source
   std::size_t outstanding GUARDED_BY_HUB = 0, ready GUARDED_BY_HUB = 0;
-  os::private_fd bell;                  // readable while something is ready
+  os::private_fd bell;                  // readable while a member is ready
   bool watched GUARDED_BY_HUB = false;  // by the callback thread
   home_process home;
 };

@@ -1,5 +1,5 @@
-// What futures and executors of every kind throw when they are used wrongly or too early, and the
-// deadlines of their waits. Declared where the templates need it, and in future_errors.hpp.
+// The errors of futures and executors of every kind that are used wrongly or too early, and the
+// deadlines of their waits. Declared where the templates need them, and in future_errors.hpp.
 #include "futures/future_errors.hpp"
 
 #include <algorithm>

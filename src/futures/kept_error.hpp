@@ -1,8 +1,9 @@
-// Errors that are kept in records until somebody asks for them, made where nothing may fail.
+// Errors that are kept in records until the user asks for them, made where nothing may fail.
 //
-// Exceptions that find no memory come from a small reserve of the C++ library, which is for those
-// on their way to a handler: when it is empty the program ends. So what is kept is made only while
-// the heap has something, and otherwise an error that was made in time stands for it. Any thread.
+// When memory is out, exceptions are allocated from a small reserve of the C++ library, which is
+// meant for exceptions on their way to a handler: when it is empty, the program ends. So a kept
+// error is made only while the heap has memory; otherwise an error that was made earlier replaces
+// it. Any thread.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +21,7 @@ inline bool heap_is_usable() noexcept {
   return p != nullptr;
 }
 
-// What `make` returns, as an exception; without memory for it `instead`.
+// The result of `make` as an exception; `instead` if there is no memory for it.
 template <class Make>
 std::exception_ptr kept_error(Make make, const std::exception_ptr& instead) noexcept {
   if (!heap_is_usable()) return instead;
@@ -31,7 +32,7 @@ std::exception_ptr kept_error(Make make, const std::exception_ptr& instead) noex
   }
 }
 
-// In a handler: what is being handled.
+// Called in a handler: the exception that is being handled.
 inline std::exception_ptr kept_current_error(const std::exception_ptr& instead) noexcept {
   return heap_is_usable() ? std::current_exception() : instead;
 }

@@ -15,7 +15,8 @@ void listener_list::remove(subscription& s) noexcept {
 }
 
 void listener_list::deliver() noexcept {
-  // The newest subscription is first in the list, and listeners are told in the order of theirs.
+  // The newest subscription is first in the list, and listeners are told in the order in which they
+  // subscribed.
   subscription* oldest = nullptr;
   while (first_ != nullptr) {
     subscription* const s = first_;

@@ -16,8 +16,8 @@ namespace {
 using namespace std::chrono_literals;
 using futures::completion_hub;
 
-// The word: the task_status in the low byte, and flags that say whether a thread waits on the word
-// and whether there are listeners.
+// The word: the task_status in the low byte, and flags for a thread that waits on the word and for
+// listeners.
 constexpr std::uint32_t status_mask = 0xff, waiter_flag = 0x100, listener_flag = 0x200;
 constexpr std::chrono::nanoseconds longest_look = 500ms;
 
@@ -37,7 +37,7 @@ class awaited_task final : public runtime::awaited {
 };
 
 // The source of tasks that run in this process: their threads tell the hub, and there is nothing to
-// drain. So all of it is as in the base class.
+// drain. So all members are those of the base class.
 class this_process final : public completion_source {
  public:
   static this_process& instance() {
@@ -59,7 +59,7 @@ bool local_task::begin() noexcept {
   std::uint32_t word = word_.load(std::memory_order_relaxed);
   do {
     if (status_of(word) != task_status::pending) return false;
-    // acquire: what was packed before
+    // acquire: the packed function and arguments
   } while (!word_.compare_exchange_weak(word, word | bits(task_status::running),
                                         std::memory_order_acquire));
   return true;
@@ -88,8 +88,8 @@ bool local_task::fail(std::exception_ptr e) noexcept {
   return true;
 }
 
-// `word` is the last one before the task was resolved: it has the flags of those who asked to be
-// told. A thread that asks later finds the task resolved.
+// `word` is the last value before the task was resolved: its flags tell whether threads or
+// listeners wait. A thread that asks later finds the task resolved.
 void local_task::notify(std::uint32_t word) noexcept {
   if ((word & waiter_flag) != 0) os::futex_wake(word_, std::numeric_limits<int>::max());
   // In a copy of the process there are no listeners, and the mutex may be held for ever.
@@ -104,7 +104,7 @@ bool local_task::cancel(bool) {
   check_home(home());
   std::uint32_t word = word_.load(std::memory_order_acquire);
   do {
-    // A thread that runs cannot be stopped.
+    // A running thread cannot be stopped.
     if (status_of(word) != task_status::pending) return status_of(word) == task_status::cancelled;
   } while (!word_.compare_exchange_weak(word, bits(task_status::cancelled),
                                         std::memory_order_acq_rel, std::memory_order_acquire));
@@ -174,7 +174,7 @@ void local_task::retain() noexcept { owners_.fetch_add(1, std::memory_order_rela
 
 void local_task::release() noexcept {
   if (owners_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  // Otherwise the thread that runs or sets it still writes the outcome, and drops it.
+  // Otherwise the thread that runs or sets the task is still writing the outcome, and will drop it.
   if (is_resolved(word_.load(std::memory_order_acquire))) drop_outcome();
   release_object();
 }

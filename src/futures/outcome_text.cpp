@@ -1,4 +1,4 @@
-// An outcome's error as text, and the errors of reading and waiting for outcomes.
+// The text of an outcome's error, and the errors of reading and waiting for outcomes.
 #include <stdexcept>
 #include <string>
 

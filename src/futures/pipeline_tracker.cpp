@@ -52,7 +52,7 @@ struct pipeline_tracker::members final : runtime::awaited {
   const bool ordered;
   mutable base::mutex mutex;
   std::condition_variable changed;
-  // In the order of the input; settled ones move over where that order does not matter.
+  // In the order of the input; settled items leave `flying` if that order does not matter.
   std::list<node> flying GUARDED_BY(mutex), settled GUARDED_BY(mutex);
   std::size_t inside GUARDED_BY(mutex) = 0;  // calls between enter() and leave()
   bool cancelled GUARDED_BY(mutex) = false;
@@ -119,8 +119,8 @@ void pipeline_tracker::cancel(bool kill_running) noexcept {
     if (item.task && !item.done) item.task->cancel(kill_running);
   }
   settled.swap(members_->settled);
-  // A call between enter() and leave() may wait for room, and cancelled tasks make some. On the
-  // callback thread that call would be our own caller.
+  // A call between enter() and leave() may wait for room, which cancelled tasks make. On the
+  // callback thread that call would be this function's own caller.
   if (!runtime::on_library_thread()) {
     members_->changed.wait(lock, [this] {
       base::assert_held(members_->mutex);

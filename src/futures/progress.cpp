@@ -38,7 +38,7 @@ std::string grouped(std::size_t number) {
   return digits;
 }
 
-// Three digits, or all of them where there are more.
+// Three digits, or all digits of a larger number.
 std::string rate_text(double rate) {
   if (rate >= 99.95) return grouped(static_cast<std::size_t>(std::llround(std::min(rate, 1e18))));
   char text[32];
@@ -82,10 +82,10 @@ struct progress_meter::display {
   void draw(std::size_t count, bool last) {
     std::string line = text(count, last);
     if (terminal) {
-      // One column less than there are: a terminal may go on to its next line at the last one.
+      // One column less than the terminal has: some terminals wrap after the last column.
       const auto columns = static_cast<std::size_t>(std::max(0, os::terminal_columns() - 1));
       line.resize(base::bytes_within(line, columns));
-      // Back to the first column, the line, erase the rest.
+      // Return to the first column, write the line, erase the rest.
       line = "\r" + line + "\x1b[K";
       if (last) line += '\n';
     } else {
@@ -120,7 +120,7 @@ void progress_meter::look() {
   const seconds since = now - display_->drawn;
   const seconds interval = display_->terminal ? bar_interval : line_interval;
   if (since >= interval) display_->draw(count_, false);
-  // The clock is asked about a hundred times between two drawings, whatever the rate.
+  // The clock is read about a hundred times between two drawings, whatever the rate.
   const double rate =
       static_cast<double>(count_) / std::max(seconds(now - display_->begin).count(), 1e-9);
   look_at_ =

@@ -1,4 +1,4 @@
-// What goes wrong with a promise; the rest of it is procpool/promise.hpp and local_task.cpp.
+// The errors of a promise; the rest of it is in procpool/promise.hpp and local_task.cpp.
 #include "procpool/promise.hpp"
 
 #include <stdexcept>

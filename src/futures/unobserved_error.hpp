@@ -1,4 +1,4 @@
-// Errors that nobody will ask for.
+// Errors of futures that no code will ask for.
 #pragma once
 
 #include <exception>
@@ -6,7 +6,7 @@
 
 namespace procpool::futures {
 
-// To the user's function, or as a line on stderr. Any thread.
+// Reports to the user's function, or as a line on stderr. Any thread.
 void report_unobserved(const std::function<void(std::exception_ptr)>& on_error,
                        std::exception_ptr e) noexcept;
 

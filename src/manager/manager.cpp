@@ -2,9 +2,9 @@
 //
 // The program listens on a name that cannot be guessed and starts the manager's process, which
 // connects and receives the listening socket: from then on every process that has a proxy finds the
-// manager under that name, and no process does once the manager is dead. What a proxy holds is a
-// small shared object, the token: its memory says where the object is, and while any process holds
-// the token the object stays (see manager/server.cpp).
+// manager under that name, and no process does once the manager is dead. A proxy holds a small
+// shared object, the token: its memory names the object and where its manager is, and the object
+// stays while any process holds the token (see manager/server.cpp).
 #include "procpool/manager.hpp"
 
 #include <algorithm>
@@ -52,7 +52,7 @@ struct manager::state {
   manager_secret secret;
   process child;
   base::mutex mutex;
-  os::private_fd control GUARDED_BY(mutex);  // its end tells the manager to end
+  os::private_fd control GUARDED_BY(mutex);  // closing it makes the manager end
   const os::user_id user = os::this_user();
   std::atomic<std::uint64_t> next_number{1};
 
@@ -96,7 +96,7 @@ constexpr char too_late[] =
 }  // namespace
 
 void manager::state::throw_stillborn() const {
-  child.join_for(std::chrono::seconds(1));  // for its exit code
+  child.join_for(std::chrono::seconds(1));  // to know its exit code
   const std::optional<int> code = child.exit_code();
   throw error("procpool: the process of a manager ended as it began" +
               (code ? ", with exit code " + std::to_string(*code) : std::string()) +
@@ -115,7 +115,7 @@ os::private_fd manager::state::await_child(int listener, time_point until) {
     }
     os::private_fd connection(os::accept_local(listener));
     if (!connection) {
-      // The child waits in the listener's queue, which stays readable.
+      // The child waits in the listener's queue, so the listener stays readable.
       const int why = errno;
       if (os::lacks_descriptors(why)) throw_system(why, "cannot accept the process of a manager");
       if (os::accept_failure_of(why) == os::accept_failure::broken) {
@@ -135,8 +135,8 @@ os::private_fd manager::state::await_child(int listener, time_point until) {
   }
 }
 
-// Sends the listening socket to the child, which answers with 0, or with the errno value for which
-// it cannot be a manager.
+// Sends the listening socket to the child, which answers with 0, or with the errno value that
+// prevents it from being a manager.
 void manager::state::hand_over(int connection, int listener, time_point until) const {
   const std::byte one{1};
   const int failed = os::send_message(connection, {&one, 1}, {&listener, 1}, os::blocking::yes);
@@ -188,7 +188,7 @@ manager::~manager() { shutdown(); }
 void manager::shutdown() noexcept {
   if (!state_) return;
   if (!state_->home.is_here()) {
-    // In a copy of the process the descriptors are closed already.
+    // In a copy of the process the descriptors are already closed.
     [[maybe_unused]] const state* kept = state_.release();
     return;
   }

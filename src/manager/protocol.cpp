@@ -41,7 +41,7 @@ namespace {
 
 constexpr std::uint64_t most_bytes = std::uint64_t{1} << 40U;
 constexpr std::size_t first_step = std::size_t{1} << 16U;
-constexpr std::size_t usual_bytes = 1024;  // what most messages have no more than, with the head
+constexpr std::size_t usual_bytes = 1024;  // most messages, with their heads, are no larger
 
 constinit std::atomic<local_manager*> here{nullptr};
 
@@ -71,7 +71,7 @@ bool receive(int socket, message& m) {
   std::memcpy(&m.head, first.data(), sizeof(m.head));
   if (!is_sound(m.head) || got - sizeof(m.head) > m.head.length) return false;
   m.bytes.assign(first.data() + sizeof(m.head), first.data() + got);
-  // Memory for what is there, and as much again.
+  // Allocates twice the received bytes.
   while (m.bytes.size() < m.head.length) {
     const std::size_t have = m.bytes.size();
     const std::size_t step =

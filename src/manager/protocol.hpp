@@ -7,14 +7,14 @@
 //   message taken, if objects were named   (until then the manager keeps them)
 //   ... and the next request on the same connection
 //
-//   message := head bytes:length          bytes := what was encoded [list of shared objects]
+//   message := head bytes:length          bytes := encoded values [list of shared objects]
 //
-// A manager that cannot serve a client says so by an exception, and closes the connection.
+// A manager that cannot serve a client answers with an exception and closes the connection.
 //
-// Both ends belong to one build of one program. A client checks that the manager's user is the one
-// that has made it, since any process can take the name once the manager is dead. The manager
-// checks the secret and not the user, since a program may drop its rights. Neither side trusts a
-// length: memory is allocated as bytes arrive. The end of the connection ends the call that it
+// Both ends belong to one build of one program. A client checks that the manager's user is the user
+// that made it, since any process can take the name once the manager is dead. The manager checks
+// the secret and not the user, since a program may drop its rights. Neither side trusts a length:
+// memory is allocated as bytes arrive. The end of the connection ends the call that it carries.
 // carries.
 #pragma once
 
@@ -36,10 +36,10 @@ inline constexpr std::uint32_t message_magic = 0x70'70'6d'01;
 struct message_head {
   std::uint32_t magic = message_magic;
   message_kind kind = message_kind::value;
-  std::uint32_t names_objects = 0;  // a list of them is at the end
+  std::uint32_t names_objects = 0;  // 1: a list of objects follows the values
   std::uint32_t reserved = 0;
-  std::uint64_t number = 0;       // which of the manager's objects
-  detail::object_ref token = {};  // make: what keeps it
+  std::uint64_t number = 0;       // of the object, in its manager
+  detail::object_ref token = {};  // make: the token that keeps the object
   std::uint64_t code = 0;         // of a detail::make_thunk or detail::call_thunk
   std::uint64_t length = 0;
 };
@@ -50,32 +50,33 @@ struct message {
   std::vector<std::byte> bytes;
 };
 
-// False when the other end is gone or breaks the protocol. Throws std::bad_alloc.
+// Returns false when the other end has closed or breaks the protocol. Throws std::bad_alloc.
 bool send(int socket, message_head head, const detail::wire_writer& bytes) noexcept;
 bool send(int socket, message_kind kind) noexcept;
-// The peer may send nothing after the message before it has its answer.
+// The peer may send nothing after the message until it has its answer.
 bool receive(int socket, message& m);
-// The message `taken`, which the next request may follow at once.
+// Receives the message `taken`, which the next request may follow at once.
 bool receive_taken(int socket) noexcept;
 
 struct manager_secret {
   std::uint64_t words[2] = {};
-  // In constant time, so that the time does not tell how much of a guess is right.
+  // In constant time, so that the time does not reveal how much of a guess is right.
   friend bool operator==(const manager_secret& a, const manager_secret& b) noexcept {
     return ((a.words[0] ^ b.words[0]) | (a.words[1] ^ b.words[1])) == 0;
   }
 };
 
-// Where an object is. Lies in the object's token, the shared memory that all its proxies refer to.
+// The address of an object. Lies in the object's token, the shared memory that all its proxies
+// refer to.
 struct manager_address {
   char name[64];  // of the socket; ends with a zero
   manager_secret secret;
-  std::uint64_t user;  // who has made it, and listens
+  std::uint64_t user;  // the user that made the manager, and listens
   std::uint64_t number;
 };
 static_assert(std::is_trivially_copyable_v<manager_address>);
 
-// Handles of the objects that a received message names. Throws codec_error and
+// Takes handles of the objects that a received message names. Throws codec_error and
 // std::system_error.
 std::vector<detail::shared_object> adopt_objects(const message& m, std::size_t& value_size);
 
@@ -83,7 +84,7 @@ std::vector<detail::shared_object> adopt_objects(const message& m, std::size_t& 
 class local_manager {
  public:
   virtual const std::string& name() const noexcept = 0;
-  // Fills head and reply, which are a value or an exception. Throws nothing but std::bad_alloc.
+  // Sets head and reply, which are a value or an exception. Throws only std::bad_alloc.
   virtual void handle(const message& request, message_head& head,
                       detail::message_writer& reply) = 0;
 

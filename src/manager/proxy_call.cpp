@@ -1,5 +1,5 @@
-// The client's half of a call by a proxy, in any process: the program, a worker, a single process
-// or a manager. A call takes an idle connection to the manager or makes one, sends the request and
+// The client's half of a call by a proxy, in any process: the program, a worker, a child or a
+// manager. A call takes an idle connection to the manager or makes one, sends the request and
 // receives the reply.
 #include "manager/proxy_call.hpp"
 
@@ -34,11 +34,11 @@ namespace manager_protocol {
 namespace {
 
 constexpr std::size_t most_idle = 8;       // connections to one manager
-constexpr std::size_t most_managers = 16;  // with idle connections
+constexpr std::size_t most_managers = 16;  // managers with idle connections
 
 // The connections of this process that no call uses now. A copy of the process starts with an empty
-// store: its descriptors of the connections are closed, and a thread that it does not have may hold
-// the lock.
+// store: its descriptors of the connections are closed, and the lock may be held by a thread that
+// the copy does not have.
 class connection_store {
  public:
   static connection_store& here() {
@@ -57,7 +57,7 @@ class connection_store {
     const auto at = idle_.find(name);
     if (at == idle_.end()) return {};
     os::private_fd last;
-    // The program may have closed some of them.
+    // The program may have closed some of the descriptors.
     while (!last.is_ours() && !at->second.empty()) {
       last = std::move(at->second.back());
       at->second.pop_back();
@@ -96,14 +96,14 @@ os::private_fd connect(const std::string& name, const manager_address& to) {
     if (error == ECONNREFUSED) throw_lost();
     throw_system(error, "cannot reach a manager");
   }
-  // Checked before the secret is sent.
+  // The user is checked before the secret is sent.
   if (const auto user = os::peer_user(fresh.get()); !user || *user != to.user) {
     throw manager_lost_error(
         "procpool: a process of another user listens under this manager's name: the manager has "
         "ended, and the other process has taken its name, or this process has entered another user "
         "namespace");
   }
-  // If the manager declines, its answer says why: see exchange().
+  // If the manager declines, its answer contains the reason: see exchange().
   static_cast<void>(os::send_all(fresh.get(), std::as_bytes(std::span(&to.secret, 1))));
   return fresh;
 }
@@ -133,12 +133,12 @@ using protocol::message;
 using protocol::message_head;
 using protocol::message_kind;
 
-// Hidden, although the class around it is exported.
+// Hidden, although the enclosing class is exported.
 struct __attribute__((visibility("hidden"))) manager_reply::state {
   std::string name;
   os::private_fd connection;  // empty: this process is the manager
   bool answered = false;      // the whole answer has arrived on the connection
-  message_head head;          // of the answer of this process's own manager,
+  message_head head;          // of the reply of this process's own manager,
   message_writer local;       // and its bytes
   message received;
   std::vector<shared_object> named;
@@ -186,7 +186,7 @@ void manager_reply::state::ask(const shared_object& token, message_kind kind, co
   open();
 }
 
-// Sends one request and receives its reply, or calls the manager that this process is.
+// Sends one request and receives its reply, or calls the manager of this process.
 void manager_reply::state::exchange(const manager_address& to, message_head request,
                                     message_writer& bytes) {
   name.assign(to.name, strnlen(to.name, sizeof(to.name)));
@@ -201,7 +201,7 @@ void manager_reply::state::exchange(const manager_address& to, message_head requ
   connection = protocol::connection_store::here().acquire(name);
   if (!connection) connection = protocol::connect(name, to);
   const bool sent = protocol::send(connection.get(), request, bytes);
-  // Also when the request was not sent whole: a manager that declines says why.
+  // Receives also if the request was not sent whole: a manager that declines sends the reason.
   if (!protocol::receive(connection.get(), received)) {
     protocol::connection_store::here().forget(name);
     protocol::throw_lost();
@@ -239,7 +239,7 @@ manager_reply::~manager_reply() = default;
 wire_reader& manager_reply::reader() { return *state_->reader; }
 
 // This process holds the objects that the reply names, so the manager may release them, and the
-// next call may use the connection. A connection whose answer did not arrive whole (for lack of
+// next call may use the connection. A connection whose reply did not arrive whole (for lack of
 // memory) is closed.
 void manager_reply::state::finish() noexcept {
   if (!connection || !answered) return;

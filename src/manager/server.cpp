@@ -1,7 +1,7 @@
 // The manager does not count the proxies of its objects: each object has a token, a shared object
 // of the program that all its proxies refer to (see manager/manager.cpp). Once the token is free,
-// no process has a proxy, and the manager destroys the object. It looks at the tokens several times
-// a second while it has objects.
+// no process has a proxy, and the manager destroys the object. It checks the tokens several times a
+// second while it has objects.
 #include "manager/server.hpp"
 
 #include <array>
@@ -42,17 +42,18 @@ using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds look_pause{250}, no_limit{-1}, retry_pause{10};
 constexpr std::chrono::milliseconds longest_sleep{1000};
-// For a client of the same user to send the secret.
+// The time in which a client of the same user has to send the secret.
 constexpr std::chrono::seconds secret_limit{10};
-// A client that has dropped its rights runs as another user, as strangers do. Such connections are
-// accepted until they have sent the secret, but few of them at once and only for a moment.
+// A client that has dropped its rights runs as another user, like any stranger. Connections of
+// other users are accepted, but only few at once, and only for a moment until they have sent the
+// secret.
 constexpr int most_strangers = 128;
 constexpr std::chrono::seconds strangers_limit{1};
-// After so long without a descriptor for it, the next client is declined.
+// After this time without a descriptor for a client, the next client is declined.
 constexpr std::chrono::seconds lacking_limit{1};
 
 struct kept_object {
-  std::recursive_mutex mutex;  // a call may come back to the object that it began in
+  std::recursive_mutex mutex;  // recursive: a call may call the object in which it began
   std::unique_ptr<detail::managed_object> object;
   object_ref token;
 };
@@ -62,9 +63,9 @@ class manager_server final : public local_manager {
   manager_server(std::string name, manager_secret secret, os::user_id maker)
       : name_(std::move(name)), secret_(secret), maker_(maker), wake_(os::make_event_fd()) {}
 
-  // Throws std::system_error when there can be no thread.
+  // Throws std::system_error if the thread cannot be started.
   void begin();
-  // Until the other end of `parent` is gone.
+  // Serves until the other end of `parent` is closed.
   void run(os::private_fd listener, int parent);
 
   const std::string& name() const noexcept override { return name_; }
@@ -90,18 +91,18 @@ class manager_server final : public local_manager {
   const manager_secret secret_;
   const os::user_id maker_;
   const os::private_fd wake_;
-  // Closed for the moment in which a client is told that no other descriptor is left.
+  // Closed for a moment to tell a client that no other descriptor is left.
   os::private_fd reserve_;
   std::optional<std::chrono::steady_clock::time_point> lacking_since_;
-  std::atomic<int> strangers_{0};  // that have not shown the secret
+  std::atomic<int> strangers_{0};  // connections that have not sent the secret
   base::mutex destroying_;         // held while destructors run
   base::mutex mutex_;
   bool ending_ GUARDED_BY(mutex_) = false;
   std::map<std::uint64_t, std::shared_ptr<kept_object>> objects_ GUARDED_BY(mutex_);
 };
 
-// Destructors are the user's. They run on a thread of their own, so that a destructor that blocks
-// does not keep clients from connecting.
+// Destructors are code of the user. They run on a thread of their own, so that a destructor that
+// blocks does not keep clients from connecting.
 void manager_server::begin() {
   std::thread([this] { collect(); }).detach();
 }
@@ -114,14 +115,14 @@ void manager_server::run(os::private_fd listener, int parent) {
     items[0].fd = parent;
     items[1].fd = listener.get();
     os::poll_items(items, longest_sleep);
-    // A call may change the user, and then the kernel drops the order that this process dies with
-    // its parent: it is given again.
+    // A call may change the user, and then the kernel clears the setting by which this process dies
+    // with its parent: it is set again.
     if (!os::die_with_parent(starter)) os::leave_process(0);
     if (items[0].readable) break;
     if (items[1].readable) accept(listener.get());
   }
   listener.reset();  // new clients are refused, and do not wait for destructors
-  // Objects that a call is using stay as they are: the process ends.
+  // Objects that a call is using are not destroyed: the process ends.
   const base::lock_guard destroying(destroying_);
   take_all();
 }
@@ -137,7 +138,7 @@ void manager_server::collect() {
       const base::lock_guard destroying(destroying_);
       take_dead();
     } catch (const std::bad_alloc&) {
-      // The next time.
+      // Tried again next time.
     }
   }
 }
@@ -171,8 +172,8 @@ std::vector<std::shared_ptr<kept_object>> manager_server::take_all() {
   return all;
 }
 
-// Answers the first request of a client that is not served. The answer says nothing that a stranger
-// may not know.
+// Answers the first request of a client that is not served. The answer contains only what a
+// stranger may know.
 void decline(int connection, int error, const std::string& what) noexcept {
   try {
     const std::system_error why(error, std::generic_category(),
@@ -209,7 +210,7 @@ void manager_server::accept(int listener) {
   }
 }
 
-// A waiting client stays in the queue, and the listener readable: hence the pause.
+// A waiting client stays in the queue, and the listener stays readable: hence the pause.
 void manager_server::cannot_accept(int listener, int error) {
   if (os::accept_failure_of(error) == os::accept_failure::nobody) return;
   os::poll_items({}, retry_pause);
@@ -300,7 +301,7 @@ void manager_server::make(const message_head& head, detail::wire_reader& in) {
   const base::lock_guard lock(mutex_);
   require_going_on();
   objects_[head.number] = std::move(kept);
-  os::signal_event_fd(wake_.get());  // it is to be looked after
+  os::signal_event_fd(wake_.get());  // collect() has an object to check
 }
 
 std::shared_ptr<kept_object> manager_server::find(std::uint64_t number) {
@@ -320,8 +321,8 @@ bool answer(int parent, std::int32_t error) noexcept {
   return os::send_all(parent, std::as_bytes(std::span(&error, 1)));
 }
 
-// Receives the listening socket from the parent, which has made it before any proxy exists. Empty
-// when the parent is gone, or after this process has told it why there is none.
+// Receives the listening socket from the parent, which made it before any proxy existed. Returns an
+// empty descriptor when the parent is gone, or after this process has sent it the reason.
 os::private_fd receive_listener(int parent) {
   std::byte one{};
   auto received = os::receive_message(parent, {&one, 1}, os::blocking::yes);
@@ -344,7 +345,7 @@ void serve_manager(const std::string& name, std::uint64_t secret0, std::uint64_t
   }
   os::private_fd listener = receive_listener(parent.get());
   if (!listener) return;
-  // Threads may still use it when the process ends.
+  // Never destroyed: threads may still use it when the process ends.
   manager_server* made = nullptr;
   try {
     made = new manager_server(name, secret, user);

@@ -13,7 +13,7 @@ constinit std::atomic<finisher> finishers[finish_orders]{};
 void finish_all(int status, void*) {
   if (current_role() != process_role::parent) return;
   for (std::atomic<finisher>& entry : finishers)
-    // acquire: the finisher sees what was made before it was registered
+    // acquire: the finisher sees the objects that were made before it was registered
     if (const finisher finish = entry.load(std::memory_order_acquire)) finish(status != 0);
 }
 

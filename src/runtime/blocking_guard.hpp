@@ -1,8 +1,8 @@
-// Finds out that a group of threads is about to wait for itself for ever.
+// Detects that a group of threads is about to wait for itself for ever.
 //
 // A thread pool is such a group: only its threads run its tasks. If all of them sleep until tasks
 // of the same pool are done, no thread is left to run those tasks. Each thread therefore announces
-// a sleep without an end by a waiting_scope, and the last one that would sleep gets an error
+// a sleep without an end by a waiting_scope, and the last thread that would sleep gets an error
 // instead.
 //
 //   thread of the group   enter_group(pool), once
@@ -10,7 +10,7 @@
 //   thread_group          begin_waiting: all threads sleep, and what each waits for depends_on(the
 //                         group)? Then it throws
 //
-// Futures know a group by its id alone, so this file and they know nothing of thread pools.
+// Futures know a group by its id alone, so neither they nor this file depend on thread pools.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ namespace procpool::runtime {
 
 using procpool::detail::thread_group_id;
 
-// What a thread may sleep for without an end.
+// An event for which a thread may sleep without an end.
 class awaited {
  public:
   // Whether only threads of this group can wake the sleeper. Under the group's mutex.
@@ -36,8 +36,9 @@ class waiting_scope;
 class thread_group {
  public:
   thread_group_id id() const noexcept { return this; }
-  // One of the threads is about to sleep. False: there is nothing to guard, and end_waiting is not
-  // called. Throws nested_use_error if all threads would sleep for what depends on the group.
+  // Called when a thread of the group is about to sleep. Returns false if there is nothing to
+  // guard; then end_waiting is not called. Throws nested_use_error if all threads would sleep for
+  // events that depend on the group.
   virtual bool begin_waiting(waiting_scope& scope) = 0;
   virtual void end_waiting(waiting_scope& scope) noexcept = 0;
 
@@ -50,8 +51,8 @@ void enter_group(thread_group& group) noexcept;
 // The group of the calling thread; null for threads of the program.
 thread_group* current_group() noexcept;
 
-// Around a sleep. Throws what begin_waiting throws. With `for_ever` false the sleep has an end, and
-// nothing is checked.
+// Encloses a sleep. Throws the errors of begin_waiting. With `for_ever` false the sleep has an end,
+// and nothing is checked.
 class waiting_scope {
  public:
   explicit waiting_scope(const awaited& what, bool for_ever = true);
@@ -67,7 +68,7 @@ class waiting_scope {
   waiting_scope* next_ = nullptr;
 };
 
-// The threads of one group that sleep. Its owner, the group, has a mutex for it.
+// The sleeping threads of one group, guarded by the group's mutex.
 class waiting_threads {
  public:
   void add(waiting_scope& scope) noexcept;

@@ -15,7 +15,7 @@
 namespace procpool::runtime {
 namespace {
 
-constexpr int hidden_threads = os::thread_sanitizer ? 1 : 0;  // the sanitizer's own
+constexpr int hidden_threads = os::thread_sanitizer ? 1 : 0;  // the sanitizer's own thread
 constexpr std::chrono::milliseconds gate_timeout{200};
 
 constinit thread_local bool is_own = false;
@@ -41,14 +41,14 @@ struct gate {
 };
 
 // Never destroyed: threads may end after static destructors have run.
-alignas(gate) std::byte gate_storage[sizeof(gate)];  // not on the heap: a thread begins here
+alignas(gate) std::byte gate_storage[sizeof(gate)];  // not on the heap: used when a thread begins
 gate& the_gate() {
   static auto* const g = new (gate_storage) gate;
   return *g;
 }
 
-// Whether the process has no threads but those of the library, which wait at the gate, and the
-// caller.
+// Whether the process has no threads except the caller and threads of the library that wait at the
+// gate.
 bool alone(int registered) {
   const int threads = os::thread_count();
   return threads >= 0 && threads <= 1 + registered + hidden_threads;
@@ -60,7 +60,7 @@ bool on_library_thread() noexcept { return is_own; }
 
 void forget_other_threads() noexcept {
   the_gate();
-  // The mutex may be held by a thread that does not exist here.
+  // The mutex may be held by a thread that does not exist in this process.
   auto* const g = new (gate_storage) gate;
   base::assert_held(g->mutex);  // no other thread exists
   g->registered = g->active = is_own ? 1 : 0;
@@ -107,8 +107,8 @@ fork_guard::fork_guard() {
     return !g.forking;
   });
   g.forking = true;
-  // The kernel counts a joined thread for a moment longer, and a new thread of the library before
-  // it has registered: the count is read more than once.
+  // The kernel counts a joined thread for a moment longer, and counts a new thread of the library
+  // before it has registered: so the count is read more than once.
   const auto deadline = std::chrono::steady_clock::now() + gate_timeout;
   for (;;) {
     const bool all_asleep = g.changed.wait_until(lock, deadline, [&g] {

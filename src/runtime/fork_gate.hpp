@@ -1,14 +1,15 @@
 // The gate between this library's own threads and start_method::fork. A process may only be forked
 // while no other thread holds a lock that the copy would need (malloc's, the loader's, a stream's).
-// What the user's threads hold cannot be known, so fork is refused when there are any; the
-// library's own threads stop at this gate, without any lock, while the fork happens.
+// The library cannot know which locks the user's threads hold, so fork is refused when there are
+// any such threads; the library's own threads stop at this gate, without any lock, while the fork
+// happens.
 #pragma once
 
 #include <chrono>
 
 namespace procpool::runtime {
 
-// First object of each thread that the library starts. Waits while a fork is under way.
+// The first object of each thread that the library starts. Waits while a fork is under way.
 class library_thread {
  public:
   library_thread();
@@ -17,13 +18,14 @@ class library_thread {
   library_thread& operator=(const library_thread&) = delete;
 };
 
-// In a process that was forked from one with such threads: only the calling one is left.
+// Called in a process that was forked from a process with such threads: only the calling thread is
+// left.
 void forget_other_threads() noexcept;
 
-// True on such a thread.
+// True on a thread that the library has started.
 bool on_library_thread() noexcept;
 
-// Around a system call in which a thread of the library waits, without a lock and without
+// Encloses a system call in which a thread of the library waits, without a lock and without
 // allocating memory. A fork may happen meanwhile; the destructor waits until it is over.
 class fork_safe_scope {
  public:

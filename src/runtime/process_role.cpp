@@ -21,7 +21,7 @@ constinit std::atomic<int> detail::role{detail::role_unknown};
 
 namespace {
 
-// Everything here is ready before the first constructor runs.
+// Initialised before the first constructor runs.
 constinit std::atomic<bool> hook{false};
 constinit std::atomic<bool> handlers_installed{false};
 constinit thread_local bool own_fork_under_way = false;
@@ -34,8 +34,8 @@ struct server_call {
   const char* copy = "";
 };
 
-// The next field, with its dot, as a descriptor; -1: there is none. If it is to be used up, the
-// variable has a 0 there from now on.
+// Reads the next field, with its dot, as a descriptor; -1: there is none. `use_up` replaces the
+// field by 0 in the variable.
 int take_descriptor(char*& at, bool use_up) noexcept {
   if (*at != '.') return -1;
   char* const begin = at + 1;
@@ -61,8 +61,8 @@ std::optional<server_call> parse(char* text) noexcept {
   return call;
 }
 
-// The variable that is meant for this process, which stays in the environment. All others of that
-// name are removed, so that no program that this one starts inherits them.
+// Finds the variable that is meant for this process, which stays in the environment. Removes all
+// other variables of that name, so that programs that this process starts do not inherit them.
 std::optional<server_call> find_server_call() noexcept {
   while (char* text = os::find_variable(server_variable)) {
     if (!os::has_elevated_rights()) {
@@ -76,7 +76,8 @@ std::optional<server_call> find_server_call() noexcept {
 process_role find_out() noexcept {
   const std::optional<server_call> call = find_server_call();
   if (!call) return process_role::parent;
-  // From here on only this process has these descriptors: programs that tasks run do not get them.
+  // From here on only this process has these descriptors: programs that tasks start do not get
+  // them.
   os::set_close_on_exec(call->control, true);
   if (call->library >= 0) os::set_close_on_exec(call->library, true);
   if (call->folder >= 0) {
@@ -94,8 +95,8 @@ void in_forked_child() {
     set_role(process_role::forked_copy);
     return;
   }
-  // A program like its parent: a daemon, say. It does not own what the parent has.
-  // relaxed: there is one thread
+  // A program like its parent: a daemon, for example. It does not own the parent's objects.
+  // relaxed: the process has one thread
   procpool::detail::parent_number.fetch_add(1, std::memory_order_relaxed);
   forget_other_threads();
 }

@@ -1,4 +1,5 @@
-// What the templates of thread_pool_executor call: procpool/detail/executor/thread_access.hpp.
+// The functions that the templates of thread_pool_executor call:
+// procpool/detail/executor/thread_access.hpp.
 #include <exception>
 #include <memory>
 #include <new>

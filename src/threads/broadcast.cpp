@@ -1,4 +1,4 @@
-// The threads of a pool meet, so that their calls of a broadcast begin together.
+// The rendezvous of a pool's threads, so that their calls of a broadcast begin together.
 //
 // The last task that arrives releases all of them. The broadcast is aborted when a thread can never
 // arrive:
@@ -14,7 +14,7 @@
 
 namespace procpool::detail {
 
-// Starts no task: the caller queues the tasks, and is none of the threads.
+// Starts no task: the caller queues the tasks, and is not a thread of the pool.
 std::shared_ptr<thread_rendezvous> thread_pool::open_rendezvous() {
   auto r = std::make_shared<thread_rendezvous>(*this, static_cast<std::size_t>(max_workers_));
   const base::lock_guard lock(mutex_);

@@ -74,17 +74,17 @@ void thread_pool::commit(local_task* task) {
     const base::lock_guard inner(all.mutex);
     std::erase_if(all.pools, [](const auto& p) { return p.expired(); });
     all.pools.push_back(weak_from_this());
-    // Registered after the program's static objects were made, so that it runs before their
+    // Registered after the program's static objects were constructed, so that it runs before their
     // destructors.
     registered_ =
         runtime::finish_at_exit(runtime::finish_order::thread_pools, &thread_pool::finish_all);
   }
-  // Before the task is queued: if no thread can be started, nothing has happened.
+  // Done before the task is queued: if no thread can be started, nothing has changed.
   if (queued_ >= idle_ && alive_ < static_cast<std::size_t>(max_workers_)) {
     try {
       start_thread();
     } catch (const std::exception&) {
-      if (alive_ == 0) throw;  // otherwise the task waits for a thread that there is
+      if (alive_ == 0) throw;  // otherwise the task waits for an existing thread
     }
   }
   task->group_ = id();
@@ -108,7 +108,7 @@ void thread_pool::start_thread() {
   s->alive = true;
   workers_.push_back(std::move(s));
   ++alive_;
-  ++idle_;  // and will take the task for which it was started
+  ++idle_;  // until it takes the task for which it was started
 }
 
 void thread_pool::work(std::size_t index) {
@@ -123,7 +123,7 @@ void thread_pool::work(std::size_t index) {
     const bool begun = task->begin();
     if (begun) {
       task->run();
-      task->drop_if_unwanted();  // code of the user, as long as the thread counts as busy
+      task->drop_if_unwanted();  // code of the user, while the thread counts as busy
     }
     lock.lock();
     own.busy = false;
@@ -138,7 +138,7 @@ void thread_pool::work(std::size_t index) {
   leave(index);
 }
 
-// The next task; null: there will be none. The calling thread counts as idle before and after.
+// The next task; null: there will be no more. The calling thread counts as idle before and after.
 local_task* thread_pool::take(std::unique_lock<std::mutex>& lock, worker& own) {
   work_cv_.wait(lock, [this] {
     base::assert_held(mutex_);
@@ -160,7 +160,7 @@ bool thread_pool::initialize(std::size_t index) noexcept {
     options_.initializer();
     return true;
   } catch (...) {
-    std::string why = "out of memory";  // which needs none
+    std::string why = "out of memory";  // short enough to need no memory
     try {
       why = "the initializer of this thread pool failed: " + describe(std::current_exception());
     } catch (const std::bad_alloc&) {
@@ -238,7 +238,7 @@ void thread_pool::shutdown(const shutdown_options& o) {
   if (o.wait) wait_for_the_end();
 }
 
-// A thread of the pool waits neither for itself nor for other threads that wait here.
+// Waits for all threads except the calling thread and other threads that wait here.
 void thread_pool::wait_for_the_end() {
   const std::size_t self = has_this_thread() ? 1 : 0;
   std::vector<std::thread> ended;
@@ -331,8 +331,7 @@ void thread_pool::end_waiting(runtime::waiting_scope& scope) noexcept {
   waiting_.remove(scope);
 }
 
-// A thread whose wait is over continues as soon as it wakes, so it counts as one that can run
-// tasks.
+// A thread whose wait is over continues as soon as it wakes, so it counts as able to run tasks.
 bool thread_pool::deadlocked() const noexcept {
   const std::size_t at_rendezvous = rendezvous_ != nullptr ? rendezvous_->arrived : 0;
   if (waiting_.count() == 0 || waiting_.count() + closing_ + at_rendezvous < alive_) return false;

@@ -2,14 +2,14 @@
 //
 //   commit: queues the task, and starts a thread if no idle thread is left for it
 //   thread: runs the initializer, then task after task. Before it publishes an outcome it counts as
-//           idle again, so that a caller who waited for the outcome finds an idle thread
+//           idle again, so that a caller that has waited for the outcome finds an idle thread
 //
 //   broadcast: starts all threads and queues one task for each. Each task waits in its thread until
 //           all of them have arrived. If a thread can never arrive, the broadcast is aborted
 //
 // One mutex guards all of it. No thread holds it while code of the user runs or a listener is told.
 // Lifetime: the executor, maps and threads share the pool. shutdown() joins the threads; a thread
-// that ends after its executor is gone detaches itself.
+// that ends after its executor is destroyed detaches itself.
 #pragma once
 
 #include <condition_variable>
@@ -34,7 +34,7 @@ struct thread_rendezvous {
 
   thread_pool& pool;  // outlives its threads, and the caller
   const std::size_t places;
-  std::size_t arrived = 0;          // tasks
+  std::size_t arrived = 0;          // tasks that have arrived
   std::exception_ptr abort_reason;  // null unless aborted
 };
 
@@ -45,17 +45,17 @@ class thread_pool final : public runtime::thread_group,
   explicit thread_pool(thread_pool_options options);
   ~thread_pool();
 
-  // Takes one reference over, unless it throws.
+  // Takes over one reference, unless it throws.
   void commit(local_task* task);
   void shutdown(const shutdown_options& options);
-  void abandon() noexcept;  // the executor is gone
+  void abandon() noexcept;  // called when the executor is destroyed
   int max_workers() const noexcept { return max_workers_; }
-  // False in a copy of the process that has made it.
+  // False in a copy of the process that made the pool.
   bool is_here() const noexcept { return home_.is_here(); }
   pool_stats stats() const;
   const error_handler& on_error() const noexcept { return on_error_; }
   bool has_this_thread() const noexcept { return runtime::current_group() == this; }
-  // At exit: the tasks that are left run, or are cancelled.
+  // At exit: runs the remaining tasks, or cancels them.
   static void finish_all(bool cancel) noexcept;
 
   // broadcast.cpp. One rendezvous at a time: its caller holds `broadcasting()`.
@@ -65,8 +65,8 @@ class thread_pool final : public runtime::thread_group,
   void await_all(thread_rendezvous& r);
   void abort_if_open(thread_rendezvous& r) noexcept;
 
-  // Where only threads that wait for a broadcast could run the other tasks, the broadcast is
-  // aborted, and no thread gets an error here.
+  // If only threads that wait for a broadcast could run the other tasks, the broadcast is aborted,
+  // and no thread gets an error here.
   bool begin_waiting(runtime::waiting_scope& scope) override;
   void end_waiting(runtime::waiting_scope& scope) noexcept override;
 
@@ -104,8 +104,8 @@ class thread_pool final : public runtime::thread_group,
   std::size_t closing_ GUARDED_BY(mutex_) = 0;  // threads of the pool that are in shutdown()
   std::vector<std::unique_ptr<worker>> workers_ GUARDED_BY(mutex_);
   runtime::waiting_threads waiting_ GUARDED_BY(mutex_);
-  thread_rendezvous* rendezvous_ GUARDED_BY(mutex_) = nullptr;  // that is not over
-  std::string broken_ GUARDED_BY(mutex_);                       // why; empty: it is not
+  thread_rendezvous* rendezvous_ GUARDED_BY(mutex_) = nullptr;  // the open one, if any
+  std::string broken_ GUARDED_BY(mutex_);                       // why; empty: not broken
   bool stopping_ GUARDED_BY(mutex_) = false, abandoned_ GUARDED_BY(mutex_) = false;
   bool registered_ GUARDED_BY(mutex_) = false;  // with the exit hook
   std::mutex broadcasting_;  // held by the caller of a broadcast, taken before mutex_

@@ -1,6 +1,6 @@
-// What a program and the library have to agree on, beyond the version: containers of the standard
-// library go from the one to the other, so they must be laid out alike. Where they are not, the
-// program does not link, and the name that the linker misses says why. No code, no state.
+// The build options on which a program and the library have to agree, beyond the version:
+// containers of the standard library pass between them, so their layouts must be equal. Otherwise
+// the program does not link, and the name of the missing symbol is the reason. No code, no state.
 #pragma once
 
 #include <cstddef>  // the macros of the standard library

@@ -34,8 +34,8 @@
 
 namespace procpool {
 
-// The name and the type of an exposed function, in a header that both sides include. The parameters
-// and the result are those on the wire: the client's arguments are converted to them.
+// The name and the type of an exposed function, in a header that both sides include. Parameters and
+// result have the types that travel: the client's arguments are converted to them.
 template <class Signature>
 class remote_function;
 
@@ -44,7 +44,7 @@ class remote_function<R(P...)> {
  public:
   using result_type = std::decay_t<R>;
   using parameters = detail::type_list<P...>;
-  // The text must live as long as this object: a literal does.
+  // The text must live as long as this object: use a literal.
   explicit constexpr remote_function(const char* name) noexcept : name_(name) {}
   constexpr const char* name() const noexcept { return name_; }
 
@@ -57,9 +57,10 @@ PROCPOOL_EXPORT std::string make_remote_key();
 inline constexpr std::size_t shortest_remote_key = 16;  // bytes
 
 struct remote_server_options {
-  // "host:port", "[v6]:port", or the path of a Unix socket, with a slash in it. Port 0: a free one.
+  // "host:port", "[v6]:port", or the path of a Unix socket, which contains a slash. With port 0 the
+  // kernel chooses a free port.
   std::string address = {};
-  // The key, which clients have to know, too: random bytes, as from make_remote_key(). An attacker
+  // The key, which clients also have to know: random bytes, as from make_remote_key(). An attacker
   // who records a handshake could guess a password.
   std::string key = {};
   std::size_t max_message = std::size_t{64} << 20U;  // bytes, arguments and results each
@@ -83,7 +84,7 @@ template <class T>
 class remote_type;
 
 // Movable, not copyable. One thread makes the server and exposes functions; after that several
-// threads may call its members. In a process that was forked from its own it does nothing.
+// threads may call its members. In a process that was forked from its own process it does nothing.
 class PROCPOOL_EXPORT remote_server {
  public:
   // Listens: clients can connect, and wait. Throws std::invalid_argument (an invalid address, a key
@@ -93,10 +94,10 @@ class PROCPOOL_EXPORT remote_server {
   remote_server(remote_server_options options, const detail::remote_crypto& crypto);
   remote_server(remote_server&&) noexcept;
   remote_server& operator=(remote_server&&) noexcept;
-  // stop().
+  // Calls stop().
   ~remote_server();
 
-  // f(arguments) runs in a thread of the client's connection, at the same time as other functions,
+  // f(arguments) runs in a thread of the client's connection, concurrently with other functions,
   // and must protect the data that it shares with them. f may have captures. Names have 1 to 256
   // bytes. Throws std::invalid_argument for a name that is already exposed, invalid_state_error
   // after start().
@@ -123,11 +124,11 @@ class PROCPOOL_EXPORT remote_server {
   // Begins to serve, in threads of its own. Throws std::system_error, and invalid_state_error if
   // called twice.
   void start();
-  // Refuses new calls, waits for the running functions, and destroys the objects of clients. Any
-  // number of times; throws invalid_state_error in a function that it waits for.
+  // Refuses new calls, waits for the running functions, and destroys the objects of clients. May be
+  // called any number of times; throws invalid_state_error in a function that it would wait for.
   void stop();
-  // Blocks until a thread calls request_stop() or stop(). request_stop: any thread, also in an
-  // exposed function; does not wait.
+  // Blocks until a thread calls request_stop() or stop(). request_stop does not wait; any thread
+  // may call it, also in an exposed function.
   void wait();
   void request_stop() noexcept;
 
@@ -200,8 +201,8 @@ class remote_type {
 };
 
 // A proxy of an object of a server. A handle: copies refer to the same object, which the server
-// keeps while a copy exists. T only says which type is meant, and need not be complete. Different
-// threads may use copies at once. Empty if default constructed or moved from.
+// keeps while a copy exists. T only names the type, and need not be complete. Different threads may
+// use copies at once. Empty if default constructed or moved from.
 template <class T>
 class remote_proxy {
  public:
@@ -242,7 +243,7 @@ class remote_proxy {
 };
 
 // A handle: copies are the same client. Any thread; calls of different threads run concurrently. In
-// a process that was forked from its own, all members throw nested_use_error.
+// a process that was forked from its own process, all members throw nested_use_error.
 class PROCPOOL_EXPORT remote_client {
  public:
   // Connects, and proves the key. Throws std::invalid_argument, std::system_error,
@@ -252,9 +253,9 @@ class PROCPOOL_EXPORT remote_client {
   remote_client(remote_client_options options, const detail::remote_crypto& crypto);
 
   // Blocks until the function has run, and returns its result as an R. Throws
-  //   what it threw       as a task's exceptions: see docs/exceptions.md
-  //   codec_error         nothing is exposed under that name with these types
-  //   manager_lost_error  the server is gone, or cannot be reached: f may have run or not
+  //   its exception       as a task's exceptions: see docs/exceptions.md
+  //   codec_error         no function is exposed under that name with these types
+  //   manager_lost_error  the server has ended, or cannot be reached: f may have run or not
   //   timeout_error       after call_timeout: the function keeps running
   // The types are part of the call: an int does not match a long.
   template <class R, class... Args>
@@ -272,7 +273,7 @@ class PROCPOOL_EXPORT remote_client {
     return detail::call_remote<typename signature::result_type>(
         *link_, request, detail::remote_verb::call, typename signature::parameters{}, args...);
   }
-  // A new object of the server, and an object that the server provides under a name.
+  // Makes a new object of the server, and finds an object that the server provides under a name.
   template <class T, class... Args>
   remote_proxy<T> make(const std::string& type, const Args&... args) const {
     detail::remote_request request;

@@ -69,7 +69,7 @@ transfer channel::send(message_kind kind, byte_span bytes) noexcept {
   mac_bytes mac{};
   if (bytes.size() > limits_.max_message) return transfer::too_long;
   if (!compute(send_key_, sent_++, head_bytes, bytes, mac)) return transfer::closed;
-  // A small message in one piece.
+  // A small message is sent in one piece.
   std::array<std::byte, 512> small;
   const std::size_t whole = sizeof(head) + bytes.size() + mac.size();
   if (whole <= small.size()) {

@@ -2,12 +2,12 @@
 //
 //   message := kind:u32 0:u32 length:u64 bytes:length mac:32
 //
-// mac is the HMAC of the message's number (0, 1, 2 ... in each direction), head and bytes, by the
-// key of its direction: what is changed, repeated, left out, reordered or sent back ends the
-// connection. A length is believed up to the limit, and memory is taken as bytes arrive. What has
-// begun to come goes on to come: each MiB within the stall limit.
+// mac is the HMAC of the message's number (0, 1, 2 ... in each direction), head and bytes, with the
+// key of its direction: a message that is changed, repeated, omitted, reordered or sent back ends
+// the connection. A length is accepted up to the limit, and memory is allocated as bytes arrive.
+// Once a message has begun to arrive, each MiB must arrive within the stall limit.
 //
-// One thread sends and receives; end() may be called by any.
+// One thread sends and receives; any thread may call end().
 #pragma once
 
 #include <chrono>
@@ -24,14 +24,14 @@ namespace procpool::remote {
 
 enum class message_kind : std::uint32_t {
   open = 1,     // a new client: answered with welcome
-  join = 2,     // session: another connection of a client that is there
+  join = 2,     // session: another connection of an existing client
   welcome = 3,  // session, the server's limit of bytes
-  // Requests, which are answered with value or exception; the numbers of detail::remote_verb.
+  // Requests, which are answered with value or exception; with the numbers of detail::remote_verb.
   call = 4,    // name signature arguments
   method = 5,  // object name signature arguments
   make = 6,    // type signature arguments
   find = 7,    // type name
-  drop = 8,    // object; not answered; the only one on the connection of open
+  drop = 8,    // object; not answered; the only request on the connection of `open`
   value = 9,
   exception = 10,
 };
@@ -59,11 +59,11 @@ class channel {
   ~channel();
 
   transfer send(message_kind kind, detail::byte_span bytes) noexcept;
-  // The first byte has to come by `first`. Throws std::bad_alloc.
+  // The first byte has to arrive by `first`. Throws std::bad_alloc.
   transfer receive(message& m, io_deadline first);
 
   void end() noexcept { end_stream(socket_.get()); }
-  // The other side has hung up, or says something that it was not asked for.
+  // Whether the other side has hung up, or has sent an unrequested message.
   bool is_stale() const noexcept;
   void limit_messages(std::size_t bytes) noexcept { limits_.max_message = bytes; }
   const channel_limits& limits() const noexcept { return limits_; }

@@ -1,6 +1,6 @@
-// procpool::remote_client: one connection that stands for it, on which it says which objects it has
-// let go, and one for each call that is under way. A connection whose exchange did not come to its
-// end is closed: what may still arrive on it is nobody's answer.
+// procpool::remote_client: one main connection, on which it sends the numbers of objects that it
+// has released, and one connection for each call that is under way. A connection whose exchange did
+// not complete is closed: bytes that may still arrive on it answer no request.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -60,7 +60,7 @@ constexpr std::size_t most_idle = 8;
           "byte order");
 }
 
-// The connections and the session. Any thread.
+// The connections of a client, and its session with the server. Any thread.
 class client_link final : public detail::remote_link {
  public:
   client_link(remote_client_options options, const detail::remote_crypto& crypto);
@@ -84,9 +84,9 @@ class client_link final : public detail::remote_link {
   const detail::remote_crypto& crypto_;
   const pid_t pid_ = os::this_process();
   remote::welcome welcome_;
-  std::mutex mutex_;  // of idle_
+  std::mutex mutex_;  // guards idle_
   std::vector<channel_ptr> idle_;
-  std::mutex own_mutex_;  // of own_
+  std::mutex own_mutex_;  // guards own_
   channel_ptr own_;
 };
 
@@ -99,7 +99,7 @@ client_link::client_link(remote_client_options options, const detail::remote_cry
 
 client_link::~client_link() {
   if (pid_ == os::this_process()) return;
-  // The descriptors of a copy of the process are closed already.
+  // The descriptors of a copy of the process are already closed.
   [[maybe_unused]] const channel* kept = own_.release();
   for (channel_ptr& c : idle_) kept = c.release();
 }
@@ -139,7 +139,7 @@ remote::welcome client_link::say_hello(channel& c, message_kind kind,
   return w;
 }
 
-// Another connection of this client.
+// Makes another connection of this client.
 client_link::channel_ptr client_link::join() const {
   try {
     channel_ptr c = connect();
@@ -150,7 +150,7 @@ client_link::channel_ptr client_link::join() const {
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::system_error& e) {
-    // Nothing is wrong with the server: once there is a descriptor the call can be made again.
+    // The server works: the call can be repeated once a descriptor is free.
     if (e.code().category() == std::generic_category() && os::lacks_descriptors(e.code().value())) {
       throw;
     }
@@ -233,7 +233,7 @@ void client_link::await_reply(channel& c, message& m) const {
 void client_link::drop(std::uint64_t object) noexcept {
   if (pid_ != os::this_process()) return;
   const std::lock_guard lock(own_mutex_);
-  // Once it fails the connection is of no use, and the server ends this client.
+  // If sending fails, the connection is useless, and the server ends this client.
   if (own_ &&
       own_->send(message_kind::drop, std::as_bytes(std::span(&object, 1))) != transfer::done) {
     own_.reset();

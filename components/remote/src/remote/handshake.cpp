@@ -31,7 +31,7 @@ intro_bytes make_intro() noexcept {
   return intro;
 }
 
-// Of one length, so that no text is the beginning of another.
+// All have one length, so that no text is a prefix of another.
 using purpose = std::array<char, 16>;
 constexpr purpose client_proof = {'c', 'l', 'i', 'e', 'n', 't', ' ', 'p', 'r', 'o', 'o', 'f'};
 constexpr purpose server_proof = {'s', 'e', 'r', 'v', 'e', 'r', ' ', 'p', 'r', 'o', 'o', 'f'};

@@ -24,7 +24,7 @@ namespace procpool::remote {
 namespace {
 
 constexpr std::chrono::milliseconds retry_pause{5};
-// A descriptor that the program closes meanwhile ends no wait: it is found when that is over.
+// When the program closes a descriptor, a wait for it does not end: it is noticed after this time.
 constexpr std::chrono::milliseconds longest_sleep{5000};
 constexpr int stream_flags = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
@@ -42,7 +42,7 @@ host_and_port split(const std::string& address) {
     if (parts.host.size() > 1 && parts.host.front() == '[' && parts.host.back() == ']') {
       parts.host = parts.host.substr(1, parts.host.size() - 2);
     } else if (parts.host.find(':') != std::string::npos) {
-      parts.host.clear();  // which colon is which?
+      parts.host.clear();  // ambiguous: several colons without brackets
     }
   }
   if (parts.host.empty() || parts.port.empty()) {
@@ -104,7 +104,7 @@ bool has_passed(io_deadline until) noexcept {
   return until != no_deadline && os::time_left(until).count() == 0;
 }
 
-// 0 or an errno value. The queue of a Unix listener that is full is EAGAIN: it is waited for.
+// Returns 0 or an errno value. When the queue of a Unix listener is full (EAGAIN), retries.
 int connect_one(int socket, const sockaddr* address, socklen_t size, io_deadline until) noexcept {
   for (;;) {
     if (::connect(socket, address, size) == 0 || errno == EISCONN) return 0;
@@ -126,7 +126,7 @@ int connect_one(int socket, const sockaddr* address, socklen_t size, io_deadline
   return ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
 }
 
-// A file that is left of a server that is dead.
+// Whether the file at the path was left by a dead server.
 bool is_abandoned(const std::string& path, const sockaddr_un& address) noexcept {
   struct stat file{};
   if (::lstat(path.c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
@@ -144,7 +144,7 @@ os::unique_fd listen_at_path(const std::string& path) {
     ::unlink(path.c_str());
     bound = ::bind(socket.get(), generic(address), sizeof(address)) == 0;
   }
-  // Nobody can connect before listen().
+  // No client can connect before listen().
   if (!bound || ::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0 ||
       ::listen(socket.get(), SOMAXCONN) != 0) {
     os::throw_errno(("cannot listen on " + path).c_str());
@@ -233,14 +233,14 @@ os::unique_fd accept_from(int listener) noexcept {
 
 void watch_peer(int socket, std::chrono::milliseconds limit) noexcept {
   if (option(socket, IPPROTO_TCP, TCP_NODELAY, 1) != 0) return;
-  // Half of the time without a word, then three questions.
+  // Half of the time without a packet, then three probes.
   const auto seconds = static_cast<int>(
       std::clamp<std::int64_t>(std::chrono::ceil<std::chrono::seconds>(limit).count(), 2, 3600));
   option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
   option(socket, IPPROTO_TCP, TCP_KEEPIDLE, std::max(1, seconds / 2));
   option(socket, IPPROTO_TCP, TCP_KEEPINTVL, std::max(1, seconds / 6));
   option(socket, IPPROTO_TCP, TCP_KEEPCNT, 3);
-  // What was sent and is not acknowledged.
+  // The limit for sent data that is not acknowledged.
   option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, seconds * 1000);
 }
 

@@ -19,18 +19,18 @@ inline constexpr io_deadline no_deadline = io_deadline::max();
 // Throws std::invalid_argument if the text is no address.
 void check_address(const std::string& address);
 
-// The file of a Unix socket is accessible to this user only (mode 600), and replaces a file that no
-// process listens on any more. Throws std::system_error and std::invalid_argument.
+// The file of a Unix socket is accessible to this user only (mode 600), and replaces a file on
+// which no process listens any more. Throws std::system_error and std::invalid_argument.
 os::unique_fd listen_on(const std::string& address);
-// The address as it is bound: with the port that the kernel has chosen for port 0.
+// The bound address: with the port that the kernel has chosen for port 0.
 std::string bound_address(int listener, const std::string& asked);
-// The file of a Unix socket; all zero for TCP.
+// Identifies the file of a Unix socket; all zero for TCP.
 struct socket_file {
   std::uint64_t device = 0, inode = 0;
   friend bool operator==(const socket_file&, const socket_file&) = default;
 };
 socket_file file_at(const std::string& address) noexcept;
-// Removes the file at the address, if it is still this one.
+// Removes the file at the address, if it is still this file.
 void remove_file_at(const std::string& address, const socket_file& file) noexcept;
 
 // Throws std::system_error (ETIMEDOUT after `until`) and std::invalid_argument. The look-up of a
@@ -38,8 +38,8 @@ void remove_file_at(const std::string& address, const socket_file& file) noexcep
 os::unique_fd connect_to(const std::string& address, io_deadline until);
 // Empty with errno set on failure; EAGAIN: no client is waiting.
 os::unique_fd accept_from(int listener) noexcept;
-// TCP_NODELAY, so that small messages are sent at once; and keep-alives, so that a machine that has
-// vanished is noticed about `limit` after its last packet. Does nothing for a Unix socket.
+// Sets TCP_NODELAY, so that small messages are sent at once; and keep-alives, so that a vanished
+// machine is noticed about `limit` after its last packet. Does nothing for a Unix socket.
 void watch_peer(int socket, std::chrono::milliseconds limit) noexcept;
 // Shuts down both directions at once; a thread that waits on the socket returns.
 void end_stream(int socket) noexcept;

@@ -1,4 +1,4 @@
-// procpool::remote: HMAC-SHA-256 as OpenSSL has it, for remote managers.
+// procpool::remote: the HMAC-SHA-256 of OpenSSL, for remote managers.
 #include "procpool/detail/rpc/remote_crypto.hpp"
 
 #include <openssl/core_names.h>
@@ -13,7 +13,7 @@ namespace {
 
 using mac_context = std::unique_ptr<EVP_MAC_CTX, decltype(&EVP_MAC_CTX_free)>;
 
-// Looked up once; for good, as threads may still need it when the program ends.
+// Looked up once and never freed, as threads may still need it when the program ends.
 EVP_MAC* hmac() noexcept {
   static EVP_MAC* const found = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
   return found;

@@ -12,7 +12,7 @@
 namespace procpool {
 namespace {
 
-constexpr std::size_t least_message = 1024;  // an error wants to be told
+constexpr std::size_t least_message = 1024;  // room for the text of an error
 constexpr duration longest = std::chrono::hours(24 * 365);
 
 void require(bool right, const char* what) {

@@ -1,4 +1,5 @@
-// What both sides of a remote manager make of their options, and how a client is known.
+// The options of both sides of a remote manager, checked and converted, and the identity of a
+// client.
 #pragma once
 
 #include <array>
@@ -12,17 +13,17 @@
 
 namespace procpool::remote {
 
-// Names a client to its server. Random; who hears it needs the key still.
+// Names a client to its server. Random; an eavesdropper that learns it still needs the key.
 using session_id = std::array<std::byte, 16>;
 
-// As they are. Throws std::invalid_argument.
+// Returns the options unchanged. Throws std::invalid_argument.
 remote_server_options checked(remote_server_options options);
 remote_client_options checked(remote_client_options options);
 
 channel_limits limits_of(const remote_server_options& options);
 channel_limits limits_of(const remote_client_options& options);
 
-// A year at most.
+// The time after `span`, a year at most.
 io_deadline deadline_in(duration span) noexcept;
 
 struct welcome {
@@ -30,7 +31,7 @@ struct welcome {
   std::uint64_t max_message = 0;
 };
 transfer send_welcome(channel& c, const session_id& client, std::size_t max_message) noexcept;
-// False if the message is none.
+// Returns false if the message is no welcome.
 bool read_welcome(const message& m, welcome& w) noexcept;
 
 }  // namespace procpool::remote

@@ -1,6 +1,7 @@
-// procpool::remote_server: a thread that accepts, and one for each connection. A client has one
-// connection that stands for it, on which it only says which objects it has let go, and others for
-// its calls. With the first the client ends, and all that it has.
+// procpool::remote_server: a thread that accepts connections, and a thread for each connection.
+// Each client has one main connection, on which it sends only the numbers of objects that it has
+// released, and other connections for its calls. When the main connection ends, the client and all
+// its objects end.
 #include <array>
 #include <cerrno>
 #include <condition_variable>
@@ -45,18 +46,18 @@ namespace {
 constexpr std::size_t longest_name = 256;
 constexpr std::chrono::milliseconds retry_pause{10}, longest_sleep{1000};
 
-// Which server the function that runs in this thread belongs to.
+// The server to which the function that runs in this thread belongs.
 thread_local const void* server_of_this_thread = nullptr;
 
 }  // namespace
 
-// Not shown, though it lies in a class that is.
+// Hidden, although the enclosing class is exported.
 struct __attribute__((visibility("hidden"))) remote_server::state {
-  // One connection. The descriptor is its thread's, and -1 here before that closes it.
+  // One connection. Its thread owns the descriptor; `socket` is -1 before the thread closes it.
   struct link {
     std::thread thread;
     int socket = -1;
-    bool known = false;  // has proved the key
+    bool known = false;  // the client has proved the key
     bool over = false;
     std::shared_ptr<remote::session> client;
   };
@@ -109,8 +110,7 @@ remote_server::state::~state() {
   remote::remove_file_at(options.address, file);
 }
 
-// --- connections
-// -----------------------------------------------------------------------------------
+// --- connections ---------------------------------------------------------------------------------
 
 void remote_server::state::run() {
   os::name_this_thread("remote accept");
@@ -129,7 +129,7 @@ void remote_server::state::run() {
   }
 }
 
-// Threads that have come to their end.
+// Joins threads that have ended.
 void remote_server::state::reap() {
   std::list<link> ended;
   {
@@ -146,15 +146,15 @@ void remote_server::state::reap() {
 void remote_server::state::accept() {
   os::private_fd socket(remote::accept_from(listener.get()));
   if (!socket) {
-    // Nobody; or no descriptor or memory, which come back: who waits in the queue has a limit of
-    // time. Or the program has closed the listener, and nobody will ever come.
+    // No client; or no descriptor or memory, which may come back: clients in the queue have a time
+    // limit of their own. Or the program has closed the listener, and no client can ever connect.
     if (os::accept_failure_of(errno) != os::accept_failure::nobody) {
       os::poll_items({}, retry_pause);
     }
     return;
   }
   const std::lock_guard lock(mutex);
-  // Strangers do not take all places.
+  // Clients that have not proved the key may take at most half of the places.
   const auto most = static_cast<std::size_t>(options.max_connections);
   std::size_t live = 0, strangers = 0;
   for (const link& l : links) {
@@ -173,7 +173,7 @@ void remote_server::state::accept() {
       throw;
     }
   } catch (const std::exception&) {
-    // No memory or no thread: it is told by the end of the connection.
+    // No memory or no thread: the end of the connection tells the client.
   }
 }
 
@@ -190,10 +190,10 @@ void remote_server::state::serve(link& own, os::private_fd socket) {
       try {
         serve_client(own, c);
       } catch (const std::exception&) {
-        // No memory, no random bytes: the client hears of it by the end of the connection.
+        // No memory or no random bytes: the end of the connection tells the client.
       }
       const std::lock_guard lock(mutex);
-      own.socket = -1;  // before it is closed
+      own.socket = -1;  // before the descriptor is closed
     } else {
       const std::lock_guard lock(mutex);
       own.socket = -1;
@@ -287,15 +287,14 @@ void remote_server::state::stop() {
       if (l.socket >= 0) remote::end_stream(l.socket);
     }
   }
-  // Nobody adds to the list any more.
+  // No thread adds to the list any more.
   for (link& l : links) l.thread.join();
   const std::lock_guard lock(mutex);
   links.clear();
   listener.reset();
 }
 
-// --- the class
-// -----------------------------------------------------------------------------------------
+// --- the class -----------------------------------------------------------------------------------
 
 remote_server::remote_server(remote_server_options options, const detail::remote_crypto& crypto)
     : state_(std::make_unique<state>(std::move(options), crypto)) {}
@@ -308,7 +307,7 @@ remote_server& remote_server::operator=(remote_server&& other) noexcept {
   return *this;
 }
 remote_server::~remote_server() {
-  // In a copy of the process its descriptors are closed, and its threads are not there.
+  // A copy of the process has no threads of the server, and its descriptors are closed.
   if (state_ && state_->pid != os::this_process()) {
     [[maybe_unused]] const state* kept = state_.release();
   }

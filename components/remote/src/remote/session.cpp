@@ -61,7 +61,7 @@ message_kind session::answer(const message& request, detail::heap_writer& reply,
     }
     return message_kind::value;
   } catch (...) {
-    reply.take();  // what was written is dropped
+    reply.take();  // drops what was written
     wire::encode_exception(reply, std::current_exception(), wire::origin::here(-1));
     if (reply.size() > max_reply) {
       const codec_error note("procpool: the text of an exception is longer than max_message");

@@ -1,5 +1,5 @@
-// What a remote_server exposes, and what one client has of it. No connection is here: bytes come
-// in, bytes go out.
+// The functions and objects that a remote_server exposes, and the objects of one client.
+// Independent of connections: bytes come in, bytes go out.
 #pragma once
 
 #include <cstddef>
@@ -15,35 +15,36 @@
 
 namespace procpool::remote {
 
-// An object with its lock: one call at a time.
+// An object with its lock: it runs one call at a time.
 struct held_object {
   std::mutex mutex;
   const detail::remote_type_entry* type = nullptr;
   std::shared_ptr<void> value;
 };
 
-// Constant while sessions are there.
+// Constant while sessions exist.
 struct exposures {
   std::map<std::string, detail::remote_entry> functions;
   std::map<std::string, detail::remote_type_entry> types;
-  // Those that the types list, each with one lock, whatever its names are.
+  // The objects that the types list, each with one lock for all its names.
   std::map<const void*, std::shared_ptr<held_object>> shared;
 
   void share_objects();
 };
 
-// Any thread.
+// One client's objects, and the calls of its requests. Any thread.
 class session {
  public:
   session(const exposures& exposed, std::size_t max_objects)
       : exposed_(exposed), max_objects_(max_objects) {}
 
-  // Runs what a request asks for: value or exception, and never more than max_reply bytes. Throws
-  // std::bad_alloc.
+  // Runs a request: the reply is a value or an exception, and never more than max_reply bytes.
+  // Throws std::bad_alloc.
   message_kind answer(const message& request, detail::heap_writer& reply, std::size_t max_reply);
-  // An object that the client has no handle of any more. False for one that it never had.
+  // Drops an object to which the client has no handle any more. False if the client never had it.
   bool drop(std::uint64_t number);
-  // The client is gone: all of them, but for those that a call is using until that ends.
+  // Called when the client has gone: drops all its objects; an object that a call is using lives
+  // until the call ends.
   void end();
   std::size_t object_count() const;
 

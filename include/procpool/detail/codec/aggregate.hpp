@@ -1,5 +1,5 @@
-// What an aggregate is made of: how many members, of which types, and how one is built from them.
-// Compile-time only, no state.
+// The members of an aggregate: how many there are, their types, and how an aggregate is built from
+// them. Compile-time only, no state.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ namespace procpool::detail {
 
 inline constexpr std::size_t unknown_members = static_cast<std::size_t>(-1);
 
-// Converts to whatever a member wants, except to the aggregate itself.
+// Converts to the type of any member, except to the aggregate itself.
 template <class Aggregate>
 struct any_member {
   template <class T>
@@ -41,7 +41,7 @@ consteval bool fits_any(std::index_sequence<I...>) {
   return requires { T{std::declval<repeat<Any, I>>()...}; };
 }
 
-// T{any..., {any...}, any...} with `before`, `nested` and `after` initialisers.
+// Whether T{any..., {any...}, any...} is valid, with `B`, `N` and `A` initialisers.
 template <class T, class Any, std::size_t... B, std::size_t... N, std::size_t... A>
 consteval bool fits_nested(std::index_sequence<B...>, std::index_sequence<N...>,
                            std::index_sequence<A...>) {
@@ -53,7 +53,7 @@ consteval bool fits_nested(std::index_sequence<B...>, std::index_sequence<N...>,
 }
 
 // The usual case: T{} is valid, so that T{ {}, {} ... } is valid exactly up to the number of
-// members. By halves.
+// members, which a binary search finds.
 template <class T, std::size_t Low, std::size_t High>
 consteval std::size_t count_braces() {
   if constexpr (Low == High) {
@@ -68,9 +68,10 @@ consteval std::size_t count_braces() {
   }
 }
 
-// Otherwise some member has no default: the greatest number of convert-to-anything initialisers is
-// looked for, in which each element of an array counts (brace elision). Fewer may be valid from
-// some number on, where defaults follow; 0 if none is.
+// Otherwise some member has no default. The search is for the greatest valid number of
+// convert-to-anything initialisers, where each element of an array counts (brace elision). Smaller
+// numbers may be valid too, down to the last member without a default. The result is 0 if no number
+// is valid.
 inline constexpr std::size_t max_flat_members = 256;
 
 template <class T, class Any, std::size_t N = 1, bool Fitted = false>
@@ -86,7 +87,7 @@ consteval std::size_t count_flat() {
   }
 }
 
-// How many of the `Flat` initialisers the member that starts at `Index` takes.
+// How many of the `Flat` initialisers belong to the member that starts at `Index`.
 template <class T, class Any, std::size_t Flat, std::size_t Index, std::size_t Size>
 consteval std::size_t flat_size() {
   if constexpr (Size < 2) {
@@ -149,7 +150,8 @@ consteval std::size_t count_members() {
   }
 }
 
-// For a type with more than 64 members, one that has bases or is no aggregate: unknown_members.
+// The number of members; unknown_members for a type that has more than 64, has base classes or is
+// no aggregate.
 template <class T>
 inline constexpr std::size_t member_count = [] {
   constexpr std::size_t n = count_members<T>();
@@ -160,7 +162,7 @@ template <class T>
 using member_types =
     decltype(bindings<member_count<T>>::types(std::declval<std::remove_cv_t<T>&>()));
 
-// f(each member...), as lvalues.
+// Calls f(each member...), as lvalues.
 template <class T, class F>
 constexpr decltype(auto) visit_members(T& aggregate, F&& f) {
   return bindings<member_count<std::remove_cv_t<T>>>::visit(aggregate, std::forward<F>(f));

@@ -10,11 +10,11 @@ namespace procpool::detail {
 
 inline constexpr std::size_t max_members = 64;
 
-// bindings<N>::fits<T>: T{ {}, {} ... } with N times {} is valid: T has N members or more, provided
-// that T{} is valid too. (Here an array counts once, which it would not without the inner braces.)
-// bindings<N>::fits_more<T, Any>: T{ {}, {} ..., Any } is.
-// bindings<N>::visit(aggregate, f): f(each member...).
-// bindings<N>::types(aggregate): their declared types, references included.
+// bindings<N>::fits<T>: whether T{ {}, {} ... } is valid with N times {}: then T has at least N
+// members, provided that T{} is valid too. (The inner braces make an array count once.)
+// bindings<N>::fits_more<T, Any>: whether T{ {}, {} ..., Any } is valid.
+// bindings<N>::visit(aggregate, f): calls f(each member...).
+// bindings<N>::types(aggregate): the declared types of the members, references included.
 template <std::size_t N>
 struct bindings;
 

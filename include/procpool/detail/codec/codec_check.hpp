@@ -1,6 +1,6 @@
-// The types that cannot be sent to another process, and the static_asserts that say so. The search
-// runs through all parts of a type; the error names the type at fault, the type that holds it, and
-// the number of the member. Compile-time only, no state.
+// The static_asserts for types that cannot be sent to another process. The search runs through all
+// parts of a type; the error names the type at fault, the type that holds it, and the number of the
+// member. Compile-time only, no state.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@
 
 namespace procpool {
 
-// What cannot travel and has an advice of its own.
+// Types that cannot travel, each with advice of its own.
 template <class T>
 class future;
 template <class T>
@@ -48,8 +48,8 @@ enum class obstacle {
   no_codec
 };
 
-// Where a value goes. A worker calls what the parent sends; the parent never calls what a worker
-// sends.
+// The destination of a value. A worker calls functions that the parent sends; the parent never
+// calls functions that a worker sends.
 enum class bound_for { worker, parent };
 
 template <class T>
@@ -86,7 +86,7 @@ inline constexpr bool is_executor =
     std::is_same_v<T, process_pool_executor> || std::is_same_v<T, thread_pool_executor> ||
     std::is_same_v<T, inline_executor> || std::is_same_v<T, any_executor>;
 
-// Why a class cannot travel that has no codec.
+// Why a class without a codec cannot travel.
 template <class T>
 consteval obstacle obstacle_of_class() {
   if constexpr (is_result_to_come<T>) {
@@ -138,7 +138,7 @@ consteval bool all_can_travel(type_list<Parts...>) {
   return (can_travel<Parts, Side, Seen>() && ...);
 }
 
-// A type that holds itself (through a vector, a unique_ptr) is fine if everything else in it is.
+// A type that holds itself (through a vector, a unique_ptr) can travel if all its other parts can.
 template <class T, bound_for Side, class Seen>
 consteval bool can_travel() {
   if constexpr (contains<T, Seen>) {
@@ -150,13 +150,13 @@ consteval bool can_travel() {
   }
 }
 
-// The errors. `Part` is what cannot travel, `Owner` is the type that has it as its member number
-// `Member`, counted from 0; without an owner it is the argument or result itself.
+// The errors. `Part` cannot travel; `Owner` is the type that holds it as member number `Member`,
+// counted from 0. Without an owner, `Part` is the argument or result itself.
 inline constexpr std::size_t no_member = static_cast<std::size_t>(-1);
 struct no_owner {};
 
-// Never defined, so that the first line of the error has its name, and the class with it. (A
-// static_assert does not say of which class it speaks.)
+// Never defined, so that the first line of the error contains this name and that of the class. (A
+// static_assert does not name the class.)
 template <class Class>
 struct cannot_travel_to_another_process;
 template <bool IsNamed, class Class>

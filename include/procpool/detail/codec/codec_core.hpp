@@ -1,13 +1,13 @@
-// wire<T>: how a T is written and read, for values that go as bytes, for aggregates, and for types
-// with a procpool::codec. Standard types specialise it in codec_std.hpp.
+// wire<T>: how a T is written and read, for values that travel as bytes, for aggregates, and for
+// types with a procpool::codec. codec_std.hpp specialises it for standard types.
 //
 //   is_bytes   a T is its sizeof(T) bytes, and a run of T is one memcpy
-//   has_bool   as bytes, but holds bools, which are checked after the copy
+//   has_bool   travels as bytes and holds bools, which are checked after the copy
 //   parts      the types inside, for the search for types that cannot be sent
 //   min_size   the fewest bytes a T takes, at least 1: bounds what a forged count can allocate
-//   put, take  write one, read one
+//   put, take  write a T, read a T
 //
-// No state; called by whichever thread owns the writer or reader.
+// No state; called by the thread that owns the writer or reader.
 #pragma once
 
 #include <bit>
@@ -98,7 +98,7 @@ T from_bytes(const std::byte* from) {
   }
 }
 
-// Throws if a bool among these bytes is neither 0 nor 1. Looks at a private copy only.
+// Throws if a bool among these bytes is neither 0 nor 1. Reads a private copy only.
 template <class T>
 void check_bools(const T& value) {
   if constexpr (std::is_same_v<T, bool>) {
@@ -193,7 +193,7 @@ T take_aggregate(wire_reader& reader, type_list<Ts...>) {
 
 #pragma GCC diagnostic pop
 
-// Writes what a to_wire returned, or an argument, as the Stored that stands for it.
+// Writes an argument, or the result of a to_wire, as the type Stored that stands for it.
 template <class Stored, class T>
 void put_as(wire_writer& writer, const T& value);
 

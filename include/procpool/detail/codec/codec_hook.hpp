@@ -1,5 +1,5 @@
-// The two doors that users specialise, on their own, so that everything else can look for them.
-// See procpool/codec.hpp for how they are used.
+// The two customization points for users, in a header of their own, so that all other headers can
+// test for specialisations. procpool/codec.hpp shows their use.
 #pragma once
 
 #include <type_traits>

@@ -1,7 +1,7 @@
 // wire<T> for standard types that are recognised by namespace and shape instead of by name, so that
 // this header includes none of <deque>, <list>, <map>, <set>, <unordered_map>, <unordered_set>,
-// <chrono>, <complex>, <bitset> and <filesystem>. Classes of other namespaces are never taken for
-// one of these, whatever their shape. No state.
+// <chrono>, <complex>, <bitset> and <filesystem>. Classes of other namespaces are never recognised,
+// whatever their shape. No state.
 #pragma once
 
 #include <concepts>
@@ -108,7 +108,7 @@ struct wire<T> : wire_composite<typename T::key_type> {
     const std::size_t n = reader.read_length(wire<key>::min_size());
     T value;
     for (std::size_t i = 0; i < n; ++i) {
-      value.emplace_hint(value.end(), wire<key>::take(reader));  // they come in order
+      value.emplace_hint(value.end(), wire<key>::take(reader));  // the keys arrive in order
     }
     return value;
   }
@@ -164,7 +164,7 @@ struct wire<T> : wire_composite<> {
   static void put(wire_writer& writer, const T& value) { writer.write(&value, sizeof(T)); }
   static T take(wire_reader& reader) {
     static_assert(std::is_trivially_copyable_v<T>);
-    // Bits beyond the last one would make count() and == lie.
+    // Bits beyond the last bit would falsify count() and ==.
     return from_bytes<T>(reader.view(sizeof(T), "a bitset")) & T().set();
   }
 };

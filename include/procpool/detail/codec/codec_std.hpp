@@ -1,6 +1,6 @@
 // wire<T> for the vocabulary types of the standard library: text, vectors, arrays, pairs, tuples,
-// optional, variant and owning pointers. Containers and others that are recognised by their shape
-// are in codec_shapes.hpp. No state.
+// optional, variant and owning pointers. codec_shapes.hpp has the containers and other types that
+// are recognised by their shape. No state.
 #pragma once
 
 #include <algorithm>
@@ -23,11 +23,11 @@
 
 namespace procpool::detail {
 
-// How far the bytes of a run of T are aligned; a view reads them in place.
+// The alignment of the bytes of a run of T, which a view reads in place.
 template <class T>
 inline constexpr std::size_t run_alignment = std::min(alignof(T), wire_alignment);
 
-// Runs of elements that go as bytes: a count, padding, the elements.
+// Writes a run of elements that travel as bytes: a count, padding, the elements.
 template <class T>
 void put_run(wire_writer& writer, const T* elements, std::size_t n) {
   writer.write_length(n);
@@ -37,7 +37,7 @@ void put_run(wire_writer& writer, const T* elements, std::size_t n) {
   }
 }
 
-// Where the run lies in the bytes; null if it is empty. Its bools are not checked yet.
+// Where the run lies in the bytes; null if it is empty. Its bools have not been checked yet.
 template <class T>
 const std::byte* view_run(wire_reader& reader, std::size_t& n) {
   n = reader.read_length(sizeof(T));
@@ -56,8 +56,8 @@ const T* aligned_run(const std::byte* from) {
   return reinterpret_cast<const T*>(from);
 }
 
-// How many elements to make room for at once: what was claimed, but not without bound for elements
-// that are large in memory and small on the wire.
+// The number of elements to reserve at once: the claimed number, but bounded for elements that are
+// large in memory and small on the wire.
 template <class T>
 std::size_t first_capacity(std::size_t claimed, const wire_reader& reader) {
   return std::min(claimed, reader.remaining() * 16 / sizeof(T) + 1);
@@ -95,7 +95,7 @@ struct wire<std::vector<T, Allocator>> : wire_composite<T> {
 
   static vector take(wire_reader& reader) {
     if constexpr (wire<T>::is_bytes && alignof(T) <= wire_alignment) {
-      // From a range: one memcpy, and the memory is not filled with zeros before.
+      // Constructed from a range: one memcpy, and the memory is not zeroed first.
       std::size_t n = 0;
       const std::byte* from = view_run<T>(reader, n);
       if (n == 0) {
@@ -125,7 +125,7 @@ struct wire<std::vector<T, Allocator>> : wire_composite<T> {
   }
 };
 
-// Eight to a byte.
+// Eight bools in each byte.
 template <class Allocator>
 struct wire<std::vector<bool, Allocator>> : wire_composite<> {
   using vector = std::vector<bool, Allocator>;
@@ -295,8 +295,8 @@ struct wire<std::variant<Ts...>> : wire_composite<Ts...> {
   }
 };
 
-// A pointer that owns one object is that object, or nothing. What two shared_ptr share, they do not
-// share in the other process; cycles are cut off by the limit on nesting.
+// A pointer that owns an object travels as that object, or as nothing. Two shared_ptr to one object
+// point to two objects in the other process; the limit on nesting cuts off cycles.
 template <class Pointer, class T>
 struct wire_owner : wire_composite<T> {
   static void put(wire_writer& writer, const Pointer& value) {
@@ -336,7 +336,7 @@ struct wire<std::shared_ptr<T>> : wire_owner<std::shared_ptr<T>, T> {
   }
 };
 
-// Text, wherever it is.
+// The text of an argument, as a view.
 inline std::string_view as_text(const char* text) {
   if (text == nullptr) [[unlikely]] {
     fail_unencodable("a null char*: it has no text");
@@ -371,7 +371,7 @@ void put_as(wire_writer& writer, const T& value) {
       }
     }
   } else {
-    // A tuple or pair with references or views in it.
+    // A tuple or pair that contains references or views.
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       (put_as<std::tuple_element_t<I, Stored>>(writer, std::get<I>(value)), ...);
     }(std::make_index_sequence<std::tuple_size_v<Stored>>{});

@@ -1,5 +1,5 @@
-// One value as bytes and back, for a type that can travel. What cannot does not compile, with the
-// reason. No state; called by whichever thread owns the writer or reader.
+// One value as bytes and back, for a type that can travel. Other types fail to compile, with the
+// reason. No state; called by the thread that owns the writer or reader.
 #pragma once
 
 #include "procpool/detail/codec/codec_check.hpp"

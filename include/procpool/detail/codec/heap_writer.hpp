@@ -1,5 +1,5 @@
-// A wire_writer that owns growing memory on the heap: for cold paths, where bytes are kept for
-// later, and for tests. Belongs to one thread at a time.
+// A wire_writer that owns growing memory on the heap: for cold paths that keep bytes for later, and
+// for tests. Belongs to one thread at a time.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace procpool::detail {
 
-// Bytes on the heap, aligned as a wire_reader wants them.
+// Bytes on the heap, aligned as a wire_reader needs them.
 class PROCPOOL_EXPORT wire_buffer {
  public:
   wire_buffer() = default;
@@ -34,7 +34,7 @@ class PROCPOOL_EXPORT heap_writer : public wire_writer {
   heap_writer() : wire_writer(nullptr, nullptr, &heap_writer::grow) {}
   ~heap_writer();
 
-  // What was written; the writer is empty afterwards.
+  // Returns the written bytes; the writer is empty afterwards.
   wire_buffer take();
 
  protected:

@@ -1,5 +1,5 @@
-// What may lie in memory that several processes share: the bytes of a T must be all there is to it,
-// in every process. The static_asserts that say so. Compile-time only, no state.
+// The types that may lie in memory shared by several processes: the bytes of a T must be its whole
+// value, in every process. With the static_asserts for other types. Compile-time only, no state.
 #pragma once
 
 #include <atomic>
@@ -44,7 +44,7 @@ consteval unshareable why_unshareable() {
   } else if constexpr (is_in_std<U> || member_count<U> == unknown_members) {
     return unshareable::not_trivial;
   } else {
-    return first_unshareable(member_types<U>{});  // also a struct of atomics
+    return first_unshareable(member_types<U>{});  // this allows a struct of atomics
   }
 }
 

@@ -1,5 +1,5 @@
-// As what a value travels when it cannot travel as what it is: text of any kind as std::string, a
-// span as a vector, references as values. Compile-time only, no state.
+// The type as which a value travels when its own type cannot travel: text of any kind as
+// std::string, a span as a vector, references as values. Compile-time only, no state.
 #pragma once
 
 #include <cstddef>
@@ -38,7 +38,7 @@ struct stored<std::span<T, N>> {
 template <class T>
 using stored_t = typename stored<std::decay_t<T>>::type;
 
-// The value itself, as its stored type.
+// The value, as its stored type.
 template <class T>
 stored_t<T> make_stored(T&& value) {
   if constexpr (std::is_same_v<stored_t<T>, std::decay_t<T>>) {
@@ -50,8 +50,8 @@ stored_t<T> make_stored(T&& value) {
   }
 }
 
-// The same inside the tuples and pairs that a codec's to_wire returns: std::tie and views are the
-// natural way to write them.
+// The stored type inside the tuples and pairs that a codec's to_wire returns, which are naturally
+// written with std::tie and views.
 template <class T>
 struct owned {
   using type = stored_t<T>;

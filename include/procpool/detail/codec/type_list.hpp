@@ -34,7 +34,7 @@ template <std::size_t N, class T, class... Ts>
   requires(N > 0)
 struct drop_front<N, type_list<T, Ts...>> : drop_front<N - 1, type_list<Ts...>> {};
 
-// For static_asserts that must fail only when their template is used.
+// False, for static_asserts that must fail only when their template is instantiated.
 template <class... Ts>
 inline constexpr bool always_false = false;
 

@@ -1,4 +1,4 @@
-// The names of types, and what a name says of its type. Compile-time only, no state.
+// The names of types, and what a type's name tells about it. Compile-time only, no state.
 #pragma once
 
 #include <cstddef>
@@ -6,8 +6,8 @@
 
 namespace procpool::detail {
 
-// The name of a type as this compiler writes it. The same type has the same name in each process
-// of a program, as they run the same binary.
+// The name of a type as this compiler writes it. A type has the same name in each process of a
+// program, since all run the same binary.
 template <class T>
 constexpr auto type_name() {
   std::string_view name = __PRETTY_FUNCTION__;
@@ -16,12 +16,13 @@ constexpr auto type_name() {
   return name;
 }
 
-// Standard types are recognised by their namespace and shape, where naming them would mean to
-// include a header as costly as <filesystem>.
+// Standard types are recognised by namespace and shape where their names would need a header as
+// costly as <filesystem>.
 template <class T>
 inline constexpr bool is_in_std = type_name<T>().starts_with("std::");
 
-// As g++ and as clang write one; but not a template that has one among its arguments.
+// Recognises the names that g++ and clang give to lambdas, but not a template with a lambda among
+// its arguments.
 constexpr bool names_lambda(std::string_view type) {
   for (const std::string_view mark : {"<lambda(", "(lambda at "}) {
     const std::size_t at = type.find(mark);

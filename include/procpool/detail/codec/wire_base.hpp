@@ -1,6 +1,6 @@
-// The name of wire<T>, which says how a T is written and read, and what its specialisations have in
-// common: enough to give a class of the library its wire<T> without the codecs of all other types.
-// codec_core.hpp has the template itself. No state.
+// The declaration of wire<T>, which defines how a T is written and read, and the common part of its
+// specialisations: enough for a class of the library to specialise wire<T> without the codecs of
+// all other types. codec_core.hpp defines the template itself. No state.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ class wire_writer;
 template <class T>
 struct wire;
 
-// What the specialisations of wire have in common.
+// The common part of the specialisations of wire.
 template <class... Parts>
 struct wire_composite {
   static constexpr bool is_bytes = false;

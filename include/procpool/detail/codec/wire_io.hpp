@@ -1,17 +1,18 @@
-// The two cursors that values are written with and read from.
+// The two cursors by which values are written and read.
 //
 // A wire_writer appends to memory that its owner provides: a buffer on the stack, a slot or a block
-// of the shared region, the heap. When it is full it asks its owner for more through one function
-// pointer, so that the fast path is a comparison and a memcpy that the compiler can see through.
+// of the shared region, the heap. When the memory is full, the writer asks its owner for more
+// through one function pointer, so that the fast path is a comparison and a memcpy that the
+// compiler can see through.
 //
-// A wire_reader walks over bytes that it does not trust: they may be truncated, forged, and, as
-// they may lie in shared memory, they may change while it reads. So each length is loaded once,
-// checked against what is left before anything is allocated for it, and only the checked copy is
-// used. All failures are codec_error.
+// A wire_reader reads bytes that it does not trust: they may be truncated or forged, and those in
+// shared memory may change while it reads. So each length is loaded once and compared with the
+// number of remaining bytes before memory is allocated for it, and only the checked copy is used.
+// All failures are codec_error.
 //
-// Both belong to one thread at a time. What is written begins at a multiple of 8 in memory, and so
-// alignments up to 8 hold in memory as well as relative to the begin; values that want more are
-// copied out instead of viewed in place.
+// Both belong to one thread at a time. The written bytes begin at a multiple of 8 in memory, so
+// alignments up to 8 hold in memory as well as relative to the begin; values with a greater
+// alignment are copied out instead of viewed in place.
 #pragma once
 
 #include <cstddef>
@@ -27,11 +28,11 @@ inline constexpr std::size_t wire_alignment = 8;
 
 class shared_object;
 
-// Values may hold values of their own type, through pointers and containers. Deeper than this is
-// an endless one, or an attack on the stack.
+// Values may hold values of their own type, through pointers and containers. A deeper value is
+// endless, or an attack on the stack.
 inline constexpr int max_nesting = 256;
 
-// The out-of-line part: each throws codec_error.
+// The out-of-line part: each function throws codec_error.
 [[noreturn]] PROCPOOL_EXPORT void fail_truncated(const char* expected, std::size_t need,
                                                  std::size_t have);
 [[noreturn]] PROCPOOL_EXPORT void fail_count(std::size_t count, std::size_t have);
@@ -42,29 +43,31 @@ inline constexpr int max_nesting = 256;
 [[noreturn]] PROCPOOL_EXPORT void fail_unencodable(const char* what);
 [[noreturn]] PROCPOOL_EXPORT void fail_no_handles();
 
-// The value, cut off from where it was loaded: after this the compiler cannot load it again, so
-// what was checked is what is used, even when another process writes to the memory meanwhile.
+// Detaches the value from the memory that it was loaded from: the compiler cannot load it again
+// after this, so the checked value is the used value, even when another process writes to the
+// memory meanwhile.
 template <class Integer>
 inline Integer loaded_once(Integer value) {
   __asm__("" : "+r"(value));
   return value;
 }
 
-// Lengths below 255 take one byte, others nine.
+// A length below 255 takes one byte, any other length nine.
 inline constexpr unsigned char long_length = 0xff;
 
 class wire_writer {
  public:
-  // Makes at least `need` bytes free after the written bytes, which it keeps but may move, or
-  // throws.
+  // Makes at least `need` bytes free after the written bytes, which it keeps but may move;
+  // otherwise throws.
   using grow_function = void (*)(wire_writer&, std::size_t need);
-  // A handle of a shared object was written: from now on what is written here keeps the object.
+  // Called when a handle of a shared object was written: from now on the written bytes keep the
+  // object.
   using object_function = void (*)(wire_writer&, const shared_object&);
 
   wire_writer(const wire_writer&) = delete;
   wire_writer& operator=(const wire_writer&) = delete;
 
-  // Space for the next n bytes, which the caller fills.
+  // Room for the next n bytes, which the caller fills.
   std::byte* extend(std::size_t n) {
     if (n > static_cast<std::size_t>(end_ - cur_)) [[unlikely]] {
       grow_(*this, n);
@@ -116,7 +119,7 @@ class wire_writer {
   }
   void leave() { --depth_; }
 
-  // Throws codec_error if the end of these bytes' life would not be noticed.
+  // Throws codec_error for bytes whose end of life the library would not notice.
   void note_object(const shared_object& object) {
     if (note_object_ == nullptr) fail_no_handles();
     note_object_(*this, object);
@@ -145,7 +148,7 @@ class wire_reader {
   wire_reader(const wire_reader&) = delete;
   wire_reader& operator=(const wire_reader&) = delete;
 
-  // The next n bytes, where they lie. `expected` names them in the error.
+  // The next n bytes, in place. `expected` names them in the error.
   const std::byte* view(std::size_t n, const char* expected = "bytes") {
     if (n > remaining()) [[unlikely]] {
       fail_truncated(expected, n, remaining());
@@ -167,7 +170,7 @@ class wire_reader {
     return value;
   }
 
-  // One byte that is 0 or 1.
+  // Reads one byte, which must be 0 or 1.
   bool read_bool() {
     const auto value = loaded_once(read_value<unsigned char>("a bool"));
     if (value > 1) [[unlikely]] {
@@ -176,8 +179,8 @@ class wire_reader {
     return value != 0;
   }
 
-  // How many elements follow. Each takes at least `min_size` bytes, so that a forged count fails
-  // here, before memory is allocated for it.
+  // The number of elements that follow. Each takes at least `min_size` bytes, so that a forged
+  // count fails here, before memory is allocated for it.
   std::size_t read_length(std::size_t min_size) {
     std::size_t n = loaded_once(read_value<unsigned char>("a length"));
     if (n == long_length) [[unlikely]] {
@@ -218,7 +221,7 @@ class wire_reader {
   int depth_ = 0;
 };
 
-// One level of nesting, in a wire_writer or a wire_reader.
+// Counts one level of nesting in a wire_writer or a wire_reader.
 template <class Cursor>
 class nesting {
  public:

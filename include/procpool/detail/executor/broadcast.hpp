@@ -1,16 +1,16 @@
-// How the tasks of a broadcast begin together: each worker that has taken one waits in it until all
-// workers have one, so that none can take two.
+// How the tasks of a broadcast begin together: each worker waits in its task at the rendezvous
+// until every worker has a task, so that no worker takes two.
 //
 //   caller                                 worker
 //   submits a task for each place
-//   sleeps                                 takes one, says that it is there, rings, waits
-//   hears of each that comes, or dies      ...
+//   sleeps                                 takes a task, marks its place, rings, waits
+//   learns of each arrival and each death  ...
 //   opens the gate                         calls the function
 //
-// Nothing depends on a worker: the caller sleeps on the doorbell of the process, which each
-// arriving call rings, and it is told of each task that ends too early. The task of a worker that
-// died is submitted again. A worker that dies is heard of by the fork server, and one that dies
-// before it has rung by that as well; the sleep is bounded all the same.
+// No step relies on a worker: the caller sleeps on the doorbell of the process, which each arriving
+// task rings, and learns of each task that ends too early. It submits the task of a dead worker
+// again. The fork server reports a worker that dies, also a worker that dies before it has rung;
+// the sleep is bounded all the same.
 #pragma once
 
 #include <cstddef>
@@ -28,12 +28,12 @@
 
 namespace procpool::detail {
 
-// Whether all may begin, and for each place whether its task is there: words in memory that the
-// caller shares with its tasks. A handle, which travels as an argument.
+// Words in memory that the caller shares with its tasks: whether all tasks may begin, and for each
+// place whether its task has arrived. A handle, which travels as an argument.
 class rendezvous_words {
  public:
-  rendezvous_words() noexcept = default;  // none
-  // Zeros. Throws what a shared_array throws.
+  rendezvous_words() noexcept = default;  // no words
+  // The words are 0. Throws the errors of shared_array.
   explicit rendezvous_words(std::size_t count)
       : object_(shared_object::create(count * sizeof(std::uint32_t))), count_(count) {}
 
@@ -50,7 +50,7 @@ class rendezvous_words {
   std::size_t count_ = 0;
 };
 
-// How many there are is for the caller to know: a task names its own place.
+// The count does not travel: a task uses only the word of its own place.
 template <>
 struct wire<rendezvous_words> : wire_composite<> {
   static void put(wire_writer& writer, const rendezvous_words& words) { words.object_.put(writer); }
@@ -63,26 +63,27 @@ struct wire<rendezvous_words> : wire_composite<> {
 
 enum class gate : std::uint32_t { closed = 0, open = 1, aborted = 2 };
 
-// In a task: blocks until the meeting is over. Throws std::runtime_error if it was called off.
+// In a task: blocks until all tasks have arrived. Throws std::runtime_error if the rendezvous was
+// aborted.
 PROCPOOL_EXPORT void arrive_and_wait(const rendezvous_words& words, std::uint32_t place);
 
-// In the caller of a broadcast, one thread.
+// The caller's side of a broadcast, for one thread.
 class PROCPOOL_EXPORT rendezvous {
  public:
-  // Blocks while there is another one in the pool: two at once would wait for each other. Throws
-  // what a shared_array throws.
+  // Blocks while another broadcast of the pool is under way: two at once would wait for each other.
+  // Throws the errors of shared_array.
   explicit rendezvous(parent::pool& pool);
-  ~rendezvous() { close(gate::aborted); }  // unless it was held
+  ~rendezvous() { close(gate::aborted); }  // unless await_all() has returned
   rendezvous(const rendezvous&) = delete;
   rendezvous& operator=(const rendezvous&) = delete;
 
   const rendezvous_words& words() const { return words_; }
   std::uint32_t places() const { return static_cast<std::uint32_t>(words_.size() - 1); }
 
-  // Blocks until each place is taken, then lets all begin. task(i) is the one for place i;
-  // again(i) submits another one, where a worker died before the meeting. Throws what again()
-  // throws; what a task has thrown that did not come to the meeting; worker_crashed if the workers
-  // of one place die again and again; std::system_error if one cannot be started.
+  // Blocks until a task has arrived at each place, then lets all tasks begin. task(i) is the task
+  // for place i; again(i) submits it again when a worker died before the rendezvous. Throws the
+  // errors of again(); the error of a task that failed before it arrived; worker_crashed if the
+  // workers of one place die again and again; std::system_error if a worker cannot be started.
   void await_all(const std::function<task_state&(std::uint32_t)>& task,
                  const std::function<void(std::uint32_t)>& again);
 
@@ -95,7 +96,7 @@ class PROCPOOL_EXPORT rendezvous {
   bool closed_ = false;
 };
 
-// f, after the meeting. Travels as f does, and takes its arguments as f does.
+// Calls f after the rendezvous. Travels as f does, and takes f's arguments.
 template <class F>
 struct after_rendezvous {
   template <class... Args>

@@ -1,6 +1,6 @@
-// Tasks as bytes: packed for another process, and by the same rules for this one where they run in
-// place. One of the two kinds of tasks that executors are made of; thread_tasks.hpp has the other.
-// Submitting may be done by any thread.
+// Tasks as bytes: packed for another process, and by the same rules for this process where tasks
+// run in place. One of the two kinds of tasks that executors have; thread_tasks.hpp has the other.
+// Any thread may submit.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@
 
 namespace procpool::detail {
 
-// How the chunks of one map are packed. Belongs to the thread that reads the map.
+// Packs the chunks of one map. Belongs to the thread that reads the map's results.
 template <class F, class... Views>
 class byte_chunks {
   using types = thunks<F, element_of<Views>...>;
@@ -32,7 +32,7 @@ class byte_chunks {
       : pool_(std::make_unique<pool_keepalive>(to)), f_(std::move(f)) {}
   int max_workers() const noexcept { return pool_->max_workers(); }
 
-  // The items lie in memory as they will in the task: one range of plain bytes, one copy.
+  // Whether the items lie in memory as they will in the task: one range of plain bytes, one copy.
   static constexpr bool is_one_block = [] {
     if constexpr (sizeof...(Views) == 1 && types::plain_items) {
       return (... &&
@@ -54,8 +54,8 @@ class byte_chunks {
     std::size_t size() const { return task_.size(); }
 
     void add_block(const void* items, std::size_t count) { task_.write(items, count * item_bytes); }
-    // Arguments; where they are not plain with their length in front, and aligned. An item that
-    // throws while it is packed leaves no trace.
+    // Packs the arguments of one item; unless they are plain, aligned and with their length in
+    // front. An item that throws while it is packed leaves no trace.
     template <class... Iterators>
     void add(Iterators&... at) {
       if constexpr (types::plain_items) {
@@ -99,7 +99,7 @@ struct byte_tasks {
   template <class F, class... Args>
   using result = typename thunks<F, Args...>::result;
 
-  // Null if it would have to wait for room and may not.
+  // Returns null if the task would have to wait for room and may not.
   template <class F, class... Args>
   static state_ptr submit(const target& to, const task_options* options, bool may_wait, F& f,
                           Args&&... args) {
@@ -108,10 +108,10 @@ struct byte_tasks {
 
   template <class F, class... Args>
   using broadcast_result = result<F, Args...>;
-  // One task for each worker; where tasks run in the caller, that is the one worker.
+  // Submits one task for each worker; where tasks run in the caller, one task.
   template <class F, class... Args>
   static std::vector<state_ptr> broadcast(const target& to, F& f, const Args&... args) {
-    // Of f itself, so that the compiler names it when something is wrong with it.
+    // The type of f without references, so that the compiler's errors name f itself.
     using call = typename thunks<F, Args...>::call;
     std::vector<state_ptr> tasks;
     if constexpr (call::is_valid) {

@@ -1,4 +1,4 @@
-// Whether a function and ranges make a map, and the errors that say why they do not. Compile-time
+// Whether a function and ranges make a map, and the compile errors for all others. Compile-time
 // only, no state.
 #pragma once
 
@@ -10,7 +10,7 @@
 
 namespace procpool::detail {
 
-// The errors of map and for_each.
+// The compile errors of map and for_each.
 template <class F>
 struct map_without_ranges {
   static_assert(always_false<F>, "procpool: map and for_each need at least one range");
@@ -43,7 +43,8 @@ consteval bool map_fits() {
     return call::ok() && !(WantsResults && std::is_void_v<typename call::result_type>);
   }
 }
-// Fails to compile, and says why it does not fit; at once, as its return type is looked for.
+// Fails to compile, with the reason why the function or the ranges do not fit. Its return type is
+// deduced, so the compiler reports this at once.
 template <class Tasks, class F, class... Ranges>
 auto explain_map() {
   if constexpr (sizeof...(Ranges) == 0) {

@@ -1,13 +1,13 @@
-// The engine of map_results: takes input, has it packed into chunks, and takes outcomes out of
-// them. `Chunks` defines how a chunk is packed, and where it runs: byte_tasks.hpp,
+// The engine of map_results: reads the input, has it packed into chunks, and reads outcomes out of
+// the chunks. `Chunks` defines how a chunk is packed and where it runs: byte_tasks.hpp,
 // thread_tasks.hpp.
 //
-// In progress are at most `buffersize` items, if the caller sets it; otherwise some chunks for each
-// worker, and a limited number of bytes. A chunk has `chunksize` items, or as many as fill about
-// half a millisecond, measured by earlier chunks, and fewer towards the end of a range whose size
-// is known, so that the workers finish together.
+// At most `buffersize` items are in progress, if the caller sets it; otherwise a few chunks for
+// each worker, and a limited number of bytes. A chunk has `chunksize` items, or as many as take
+// about half a millisecond, as measured on earlier chunks, and fewer towards the end of a range
+// whose size is known, so that the workers finish together.
 //
-// One thread: the reader of the results.
+// For one thread: the reader of the results.
 #pragma once
 
 #include <algorithm>
@@ -32,8 +32,8 @@
 
 namespace procpool::detail {
 
-// Also where waiting is refused, as the caller may be the last thread that could run the task: this
-// one runs already.
+// Waits also where waiting is refused because the caller may be the last thread that could run the
+// task: this task runs already.
 inline void wait_until_done(task_state& state) noexcept {
   try {
     state.wait_until(nullptr);
@@ -64,7 +64,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   ~map_feed() override {
     cancel_chunks();
     if constexpr (requires { maker_.lends(); }) {
-      // The elements may be gone after this.
+      // The caller may destroy the elements after this.
       if (!maker_.lends()) return;
       for (const chunk& c : begun_) wait_until_done(*c.state);
     }
@@ -76,7 +76,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     while (run_ != runs_.size() || next_chunk()) {
       const outcome_run& run = runs_[run_++];
       if (run.first.error && !first) first = run.first.error;
-      // Input that never ends, of tasks that are always done in time.
+      // Checks the deadline here too, for endless input whose tasks are all done in time.
       if (run_ == runs_.size() && !input_over_ && deadline_ &&
           std::chrono::steady_clock::now() >= *deadline_) {
         give_up();
@@ -136,8 +136,8 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     std::size_t first = 0, count = 0, bytes = 0;
   };
 
-  // Submits as much as the pace allows. What the input or the pool throws comes when everything
-  // before it has been read.
+  // Submits as much as the pace allows. An error of the input or of the pool is thrown when
+  // everything before it has been read.
   void refill() {
     if (feed_error_ || input_over_) return;
     try {
@@ -168,7 +168,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
         } while (c.count < most && !sizer_.chunk_is_full(task.size()) && !input_.at_end());
       }
     } catch (...) {
-      // The input threw: what it gave before goes on its way.
+      // The input threw: the items that it gave before are still submitted.
       failed = std::current_exception();
       if (c.count == 0) throw;
     }
@@ -194,7 +194,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     return count;
   }
 
-  // Waits for the next chunk and opens it. False: there is none.
+  // Waits for the next chunk and opens it. Returns false if no chunk is left.
   bool next_chunk() {
     runs_.clear();
     run_ = 0;
@@ -225,7 +225,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     ids_.erase(ids_.begin() + offset);
     sizer_.chunk_done(reading_.count, reading_.bytes, reading_.state->elapsed_ns());
     reading_.state->pin_items(runs_);
-    // More work goes out before this chunk is read, so that the workers do not wait for the reader.
+    // Submits more work before this chunk is read, so that the workers do not wait for the reader.
     refill();
     return true;
   }
@@ -233,7 +233,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   [[noreturn]] void give_up() {
     std::size_t unread = 0;
     for (const chunk& c : chunks_) unread += c.count;
-    // Those of an unordered map may be done by now, and others not.
+    // In an unordered map the front chunk may be done already, so no count is given for it.
     const chunk oldest{nullptr, chunks_.empty() ? 0 : chunks_.front().first,
                        chunks_.empty() || !options_.ordered ? 0 : chunks_.front().count, 0};
     cancel(false);
@@ -242,7 +242,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
 
   void cancel_chunks() noexcept {
     completions_.reset();
-    // A copy of the process has nothing to cancel.
+    // A copy of the process has no task to cancel.
     if (this->home().is_here()) {
       if constexpr (requires { maker_.end(); }) {
         if (!chunks_.empty()) maker_.end();
@@ -265,7 +265,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   bool input_over_ = false, ended_ = false;
 
   std::deque<chunk> chunks_;       // submitted, not read, in input order
-  std::deque<chunk> begun_;        // could not be cancelled any more
+  std::deque<chunk> begun_;        // chunks that could not be cancelled any more
   std::deque<std::uint64_t> ids_;  // of chunks_, ascending
   std::uint64_t next_id_ = 0;
   std::size_t submitted_ = 0;

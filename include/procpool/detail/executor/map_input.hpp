@@ -1,5 +1,5 @@
 // The input of a map: its elements as arguments, several ranges side by side, and the range of
-// generate(). One thread: the reader of the results.
+// generate(). For one thread: the reader of the results.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,8 @@
 
 namespace procpool::detail {
 
-// As what an element is an argument. What stands for one, as in a vector of bool, is the value.
+// The type by which an element is passed as an argument. A proxy, as in a vector of bool, is passed
+// as its value.
 template <class View>
 using element_of =
     std::conditional_t<std::is_reference_v<std::ranges::range_reference_t<View>>,
@@ -26,7 +27,8 @@ template <class R>
 inline constexpr bool owns_elements<std::ranges::owning_view<R>> =
     std::is_reference_v<std::ranges::range_rvalue_reference_t<R>>;
 
-// What a task gets that keeps it: of a range that was moved in the elements are moved on.
+// The type by which an element is given to a task that keeps it: elements of a range that was moved
+// in are moved.
 template <class View>
 using given_element =
     std::conditional_t<owns_elements<View>, std::ranges::range_rvalue_reference_t<View>,
@@ -40,7 +42,7 @@ given_element<View> give_element(Iterator& at) {
   }
 }
 
-// How many items there will be, if all ranges know.
+// The number of items, if all ranges know their sizes.
 template <class... Views>
 std::optional<std::size_t> common_size(std::tuple<Views...>& views) {
   if constexpr ((std::ranges::sized_range<Views> && ...)) {
@@ -52,29 +54,30 @@ std::optional<std::size_t> common_size(std::tuple<Views...>& views) {
   }
 }
 
-// Several ranges, read side by side to the end of the shortest. One thread.
+// Several ranges, read side by side to the end of the shortest. For one thread.
 template <class... Views>
 class zipped_input {
  public:
   explicit zipped_input(Views... views) : views_(std::move(views)...) {}
 
   std::optional<std::size_t> size() { return common_size(views_); }
-  // Once, before anything is read.
+  // Called once, before any element is read.
   void begin() { at_.emplace(begin_all(all)); }
   bool at_end() {
-    // Only now: a source may block, and an unneeded element stays in it.
+    // The step is put off until now: it may block, and an element that is not needed stays in its
+    // source.
     if (std::exchange(step_due_, false)) step(all);
     return is_at_end(all);
   }
-  // Calls take(iterators...), where at_end() has said that there is an element; next time it is
-  // another one, unless that throws.
+  // Calls take(iterators...) for the element that at_end() has found; unless that throws, the next
+  // call is for the next element.
   template <class Take>
   void take(Take&& take) {
     std::apply(take, *at_);
     step_due_ = true;
   }
 
-  // Of one range, whose iterator the caller moves.
+  // The iterator of a single range, which the caller moves.
   auto& iterator() { return std::get<0>(*at_); }
   auto end() { return std::ranges::end(std::get<0>(views_)); }
 
@@ -97,11 +100,11 @@ class zipped_input {
 
   std::tuple<Views...> views_;
   std::optional<std::tuple<std::ranges::iterator_t<Views>...>> at_;
-  bool step_due_ = false;  // *at_ was taken
+  bool step_due_ = false;  // take() has used *at_
 };
 
-// The range that generate() returns. On the heap, since a closure cannot be assigned and a range
-// must be.
+// The range that generate() returns. The closure is on the heap, since a closure cannot be assigned
+// and a range must be assignable.
 template <class G>
 class generated_range {
   using value = typename std::remove_cvref_t<std::invoke_result_t<G&>>::value_type;

@@ -1,12 +1,12 @@
 // map_reduce: results are combined in a tree whose shape depends on the number of items alone.
 //
-//   0 1 2 3 4 5 6 | 7 ...     Two neighbours of one size make one of twice the size, as in a
-//   \ / \ / \ /   |           binary counter; what is left at the end is combined from the right.
+//   0 1 2 3 4 5 6 | 7 ...     Two neighbours of equal size make a node of twice the size, as in a
+//   \ / \ / \ /   |           binary counter; the remaining nodes are combined from the right.
 //    \   /   \    |           A chunk has 2^k items and begins at a multiple of 2^k, so it is a
-//      \      \   |           node of that tree, whichever k the pace has chosen.
+//      \      \   |           node of that tree, whatever k the pace has chosen.
 //
-// One task makes the value of one chunk.
-// Nodes that come from different chunks are combined by tasks of their own.
+// One task makes the value of one chunk. Nodes that come from different chunks are combined by
+// tasks of their own.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +30,7 @@
 
 namespace procpool::detail {
 
-// A value, and how many nanoseconds it took.
+// A value, and how many nanoseconds its computation took.
 template <class T>
 using reduced = std::pair<T, std::uint32_t>;
 
@@ -43,7 +43,7 @@ void combine_top(const C& combine, std::vector<T>& nodes) {
   nodes.push_back(std::invoke(combine, std::move(left), std::move(right)));
 }
 
-// The task that makes one node: f over the items of a chunk, one list for each range.
+// The task that makes one node: combines f over the items of a chunk, with one list for each range.
 template <class T, class F, class C, class... Items>
 struct chunk_reducer {
   F f;
@@ -70,7 +70,7 @@ struct chunk_reducer {
                 took.count(), 1, std::int64_t{std::numeric_limits<std::uint32_t>::max()}))};
   }
 
-  // As the function wants it: text, for a function of C.
+  // The argument in the form that the function declares, such as text for a C string parameter.
   template <std::size_t I, class Item>
   static auto take(std::vector<Item>& items, std::size_t i) {
     using parameter = typename parameter_at<I, typename parameters_of<F>::type>::type;
@@ -82,7 +82,7 @@ struct chunk_reducer {
   }
 };
 
-// The task that makes one node of two.
+// The task that combines two nodes into one.
 template <class T, class C>
 struct pair_reducer {
   C combine;
@@ -93,7 +93,7 @@ struct pair_reducer {
 
 template <class T, class F, class C, class... Items>
 struct wire<chunk_reducer<T, F, C, Items...>> : wire_composite<> {
-  static constexpr auto list_parts() { return type_list<>{}; }  // they are checked by themselves
+  static constexpr auto list_parts() { return type_list<>{}; }  // C and T are checked by themselves
   static void put(wire_writer& writer, const chunk_reducer<T, F, C, Items...>& value) {
     put_function(writer, value.f);
     put_function(writer, value.combine);
@@ -113,7 +113,7 @@ struct wire<pair_reducer<T, C>> : wire_composite<> {
   static pair_reducer<T, C> take(wire_reader& reader) { return {take_function<C>(reader)}; }
 };
 
-// One map_reduce, in the thread of its caller.
+// One map_reduce, for the thread of its caller.
 template <class Tasks, class T, class F, class C, class... Views>
 class reduction {
   using chunk_task = chunk_reducer<T, F, C, stored_t<element_of<Views>>...>;
@@ -130,7 +130,7 @@ class reduction {
         sizer_(options, workers, input_.size()) {
     if (options_.timeout) deadline_ = deadline_after(*options_.timeout);
   }
-  // What has not started is not wanted if this ends early.
+  // If the reduction ends early, cancels the tasks that have not started.
   ~reduction() {
     if (!home_.is_here()) return;
     for (chunk& c : chunks_) c.task->cancel(false);
@@ -157,7 +157,7 @@ class reduction {
   struct node {
     std::size_t items = 0;
     std::optional<T> value;
-    state_ptr task;  // that makes the value; null where it is there
+    state_ptr task;  // makes the value; null if `value` is set
   };
   static constexpr std::index_sequence_for<Views...> all{};
 
@@ -165,7 +165,7 @@ class reduction {
     while (!input_over_) {
       const std::size_t most = sizer_.next_chunk();
       if (most == 0) return;
-      // Input that never ends, of tasks that are always done in time.
+      // Checks the deadline here too, for endless input whose tasks are all done in time.
       if (deadline_ && std::chrono::steady_clock::now() >= *deadline_) give_up(0);
       submit_chunk(std::bit_floor(most));
     }
@@ -178,7 +178,7 @@ class reduction {
     while (count < most && !(input_over_ = input_.at_end())) {
       take_items(items, all);
       ++count;
-      // A smaller node will do.
+      // The chunk is full: a smaller node will do.
       if (std::has_single_bit(count) && sizer_.chunk_is_full(count * item_bytes)) break;
     }
     if (count == 0) return;
@@ -215,7 +215,7 @@ class reduction {
     reduced<T> first = finish(std::move(c.task), c.count);
     sizer_.chunk_done(c.count, c.bytes, first.second);
     sizer_.taken(c.count);
-    refill();  // before the workers have nothing to do
+    refill();  // submit more before the workers run out of work
     nodes_.push_back({c.count, std::move(first.first), {}});
     while (nodes_.size() > 1 && nodes_.back().items == nodes_[nodes_.size() - 2].items) {
       combine_top_nodes();
@@ -238,7 +238,7 @@ class reduction {
     if (n.value) return *std::move(n.value);
     return finish(std::move(n.task), 0).first;
   }
-  // Of so many items that were not read yet.
+  // Waits for a task over `items` items that have not been read yet.
   reduced<T> finish(state_ptr task, std::size_t items) {
     if (!deadline_ || task->wait_until(&*deadline_)) {
       return take_result<reduced<T>>(std::move(task));
@@ -262,7 +262,7 @@ class reduction {
   bool input_over_ = false;
   std::size_t submitted_ = 0;
   std::deque<chunk> chunks_;  // in input order
-  std::vector<node> nodes_;   // the larger ones first
+  std::vector<node> nodes_;   // the larger nodes first
 };
 
 template <class C, class T>
@@ -278,7 +278,8 @@ auto run_map_reduce(const typename Tasks::target& to, int workers, const map_opt
   if constexpr (map_fits<Tasks, true, F, Ranges...>()) {
     using T = typename map_call<Tasks, F, Ranges...>::result_type;
     using call = typename Tasks::template call<C, T, T>;
-    // Whether it captures, or wants to change itself: what fits otherwise is asked for that.
+    // If C can be called as T(T, T), check() names what else is wrong: captures, or an operator()
+    // that is not const.
     if constexpr (std::is_invocable_r_v<T, C&, T, T>) {
       static_assert(call::check());
     } else {

@@ -1,5 +1,5 @@
-// What the reader of a map holds, and how it chooses the sizes of chunks: nothing here depends on
-// the input or on where the chunks run. One thread: the reader of the results.
+// What the reader of a map holds, and how the sizes of chunks are chosen: nothing here depends on
+// the input or on where the chunks run. For one thread: the reader of the results.
 #pragma once
 
 #include <cstddef>
@@ -20,20 +20,20 @@
 
 namespace procpool::detail {
 
-// What an item of a map gives; for a function that returns nothing, too.
+// The result of an item, also for a function that returns void.
 template <class Result>
 using item_of = std::conditional_t<std::is_void_v<Result>, std::monostate, Result>;
 
-// What map_results holds: outcomes one after the other.
+// What map_results holds: outcomes, one after the other.
 template <class T>
 class map_source {
  public:
   virtual ~map_source() = default;
 
-  std::optional<outcome<T>> current;  // empty: the range has ended, or was not begun
+  std::optional<outcome<T>> current;  // empty: the range has ended, or has not begun
   bool handed_out = false;            // the reader has looked at `current`
 
-  // The next outcome into `current`. Throws timeout_error and shutdown_error.
+  // Reads the next outcome into `current`. Throws timeout_error and shutdown_error.
   void fetch() {
     handed_out = false;
     if constexpr (in_runs<T>::value) {
@@ -46,15 +46,15 @@ class map_source {
     current.reset();
     fetch_next();
   }
-  // kill_running: also ends the workers of items that run.
+  // kill_running: also kills the workers whose items run.
   virtual void cancel(bool kill_running) noexcept = 0;
   virtual std::optional<std::size_t> total() const = 0;
-  // Reads everything and drops the values. The error of the lowest index, or null.
+  // Reads everything and drops the values. Returns the error of the lowest index, or null.
   virtual std::exception_ptr drain() = 0;
 
   const home_process& home() const noexcept { return home_; }
 
-  // As fetch(), but throws the error of an item instead.
+  // As fetch(), but throws the error of an item.
   void fetch_value() {
     fetch();
     if (current && !current->has_value()) {
@@ -67,7 +67,7 @@ class map_source {
  protected:
   virtual void fetch_next() = 0;
 
-  // From here on there is a run of values of one size, that of the item `index` first.
+  // Begins a run of values of one size; the first value is that of the item `index`.
   void begin_values(std::size_t index, const outcome_run& run) {
     index_ = index;
     values_ = run.first.data;
@@ -84,30 +84,30 @@ class map_source {
 
  private:
   home_process home_;
-  const std::byte *values_ = nullptr, *values_end_ = nullptr;  // not taken yet
+  const std::byte *values_ = nullptr, *values_end_ = nullptr;  // not read yet
   std::size_t index_ = 0;
 };
 
-// Chooses sizes, and does what needs no types. Compiled.
+// Chooses the sizes of chunks, for which no types are needed. Compiled.
 class PROCPOOL_EXPORT chunk_sizer {
  public:
   // Throws std::invalid_argument for a chunksize or buffersize of 0.
   chunk_sizer(const map_options& options, int workers, std::optional<std::size_t> total);
 
-  // Items of the next chunk; 0: enough is under way.
+  // The number of items of the next chunk; 0: enough is under way.
   std::size_t next_chunk() const;
   bool chunk_is_full(std::size_t bytes) const;
-  // So many items of `bytes` each make a full chunk.
+  // The number of items of `bytes` each that make a full chunk.
   std::size_t most_items(std::size_t bytes) const;
   void submitted(std::size_t items, std::size_t bytes);
-  // An outcome was taken; for the first of a chunk, how long that chunk took.
+  // The reader has read an outcome; for the first of a chunk, with the time that the chunk took.
   void chunk_done(std::size_t items, std::size_t bytes, std::uint32_t elapsed_ns);
   void taken(std::size_t items) { in_flight_ -= items; }
 
  private:
   std::optional<std::size_t> chunksize_, buffersize_;
   std::size_t workers_;
-  std::optional<std::size_t> left_;  // input not submitted yet
+  std::optional<std::size_t> left_;  // input that has not been submitted
   std::size_t in_flight_ = 0, chunks_ = 0, bytes_ = 0;
   std::size_t size_ = 1;  // of the next chunk
   double ns_per_item_ = 0;
@@ -117,7 +117,7 @@ class PROCPOOL_EXPORT chunk_sizer {
 // `oldest` items.
 [[noreturn]] PROCPOOL_EXPORT void throw_map_timeout(std::size_t unread, std::size_t first = 0,
                                                     std::size_t oldest = 0);
-// "3 items have no result<which>; ..." and what becomes of them, for a timeout.
+// The text of a timeout: "3 items have no result<which>; ..." and what becomes of them.
 PROCPOOL_EXPORT std::string unfinished_items(std::size_t count, const std::string& which);
 
 }  // namespace procpool::detail

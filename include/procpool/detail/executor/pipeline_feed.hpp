@@ -1,9 +1,9 @@
-// The engine of a pipeline's results: takes input, and sends each item from stage to stage.
+// The engine of a pipeline's results: reads the input, and sends each item from stage to stage.
 //
-// The reader's thread takes the input and submits the first stage. When a task is done the callback
-// thread takes its value and submits the next stage, so that items go on while the reader computes;
-// where the task is done as soon as it is submitted (inline_executor) the submitting thread does so
-// itself. The values of the last stage are decoded by the reader.
+// The reader's thread reads the input and submits the first stage. When a task is done, the
+// callback thread takes its value and submits the next stage, so that items advance while the
+// reader computes; where a task is done as soon as it is submitted (inline_executor), the
+// submitting thread does so itself. The reader decodes the values of the last stage.
 #pragma once
 
 #include <memory>
@@ -22,7 +22,7 @@
 
 namespace procpool::detail {
 
-// The errors of pipelines.
+// The compile errors of pipelines.
 template <std::size_t Stage, class F, class Value>
 struct stage_does_not_fit {
   static_assert(
@@ -67,7 +67,7 @@ class pipeline_stage {
   F f_;
 };
 
-// The result of the N-th stage is T; the rest of the stages follows.
+// Checks that the result of the N-th stage is T, and the stages after it.
 template <std::size_t N, class T, class... Stages>
 struct pipeline_types {
   using result = T;
@@ -123,7 +123,8 @@ class pipeline_run final : public pipeline_tracker,
     return std::apply([](const auto&... s) { return (0 + ... + s.max_workers()); }, stages_);
   }
 
-  // Into the first stage. Reader's thread; throws what submit throws, and then nothing has begun.
+  // Submits to the first stage. For the reader's thread; throws the errors of submit, and then no
+  // stage has begun.
   template <class Value>
   void start(std::size_t index, Value&& value) {
     pipeline_item& item = add(index);
@@ -158,12 +159,12 @@ class pipeline_run final : public pipeline_tracker,
       std::exception_ptr error;
       try {
         auto value = task.get();
-        under_way(item, nullptr);  // what the task took is free for the next one
+        under_way(item, nullptr);  // the slot of the finished task is free for the next task
         submit<N + 1>(item, std::move(value));
       } catch (...) {
         error = std::current_exception();
       }
-      // Only what throws is not settled by a later stage.
+      // Only an error settles the item here; otherwise a later stage does.
       if (error) settle(item, std::move(error));
       leave();
     }
@@ -193,11 +194,11 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
 
   void cancel(bool kill_running) noexcept override {
     input_over_ = ended_ = true;
-    // A copy of the process has nothing to cancel.
+    // A copy of the process has no task to cancel.
     if (this->home().is_here()) run_->cancel(kill_running);
   }
 
-  // In order, so the first error is that of the lowest index.
+  // Reads in order, so the first error is that of the lowest index.
   std::exception_ptr drain() override {
     std::exception_ptr first;
     for (this->fetch(); this->current; this->fetch()) {
@@ -225,7 +226,7 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
       if (input_error_) std::rethrow_exception(input_error_);
       return;
     }
-    // More work goes out before this item is read.
+    // Submits more work before this item is read.
     refill();
     try {
       if (next->error) std::rethrow_exception(next->error);
@@ -240,8 +241,8 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
     }
   }
 
-  // As much as may be under way. What the input or the first stage's executor throws comes when
-  // everything before it has been read.
+  // Submits as much as may be under way. An error of the input or of the first stage's executor is
+  // thrown when everything before it has been read.
   void refill() {
     if (input_over_) return;
     try {
@@ -249,7 +250,7 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
         if (!at_) {
           at_.emplace(std::ranges::begin(view_));
         } else if (std::exchange(step_due_, false)) {
-          ++*at_;  // only now: a source may block, an element that was not asked for stays
+          ++*at_;  // not earlier: a source may block, and an element that is not needed stays
         }
         if (*at_ == std::ranges::end(view_)) {
           input_over_ = true;

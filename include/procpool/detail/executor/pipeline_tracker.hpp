@@ -1,9 +1,9 @@
-// Which items of a pipeline's run are under way and which are done: what needs no types. Compiled.
+// Which items of a pipeline's run are under way and which are done; needs no types. Compiled.
 //
 //   reader:    add -> ............................ next -> (outcome)
 //   callbacks:        under_way -> ... -> settle
 //
-// add, withdraw, next and cancel belong to the reader's thread, the rest to any.
+// The reader's thread calls add, withdraw, next and cancel; any thread calls the rest.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ namespace procpool::detail {
 // One item on its way through the stages. Belongs to its pipeline_tracker until it is settled.
 struct pipeline_item {
   std::size_t index = 0;
-  state_ptr task = nullptr;  // of the stage that it is in; once settled without error, of the last
+  state_ptr task = nullptr;  // of its present stage; once settled without error, of the last
   std::exception_ptr error = nullptr;
   bool done = false;
 };
@@ -31,24 +31,25 @@ class PROCPOOL_EXPORT pipeline_tracker {
   pipeline_tracker& operator=(const pipeline_tracker&) = delete;
 
   pipeline_item& add(std::size_t index);
-  // The last one added, which did not get into its first stage.
+  // Removes the item that was added last, which did not get into its first stage.
   void withdraw() noexcept;
-  // Added, and neither withdrawn nor named by next().
+  // The number of items that were added, and neither withdrawn nor returned by next().
   std::size_t in_flight() const;
-  // Blocks for the next one that is done: in order, or as they come. Empty if none is in flight.
-  // Throws timeout_error once the deadline has passed, and invalid_state_error on a thread of this
-  // library, which cannot wait for callbacks.
+  // Blocks for the next item that is done: in order, or as they come. Returns an empty optional if
+  // no item is in flight. Throws timeout_error once the deadline has passed, and
+  // invalid_state_error on a thread of this library, which cannot wait for callbacks.
   std::optional<pipeline_item> next(const time_point* deadline);
-  // Cancels what has not started; kill_running: also running tasks. When it returns no thread is
+  // Cancels what has not started; kill_running: also running tasks. When it returns, no thread is
   // between enter() and leave().
   void cancel(bool kill_running) noexcept;
 
-  // Around what uses the stages' executors; false once cancelled, and then there is no leave().
+  // Called around each use of the stages' executors; enter() returns false once cancelled, and then
+  // leave() is not called.
   bool enter() noexcept;
   void leave() noexcept;
-  // The item is a task now, or (null) no task any more.
+  // The item is now in `task`, or (null) in no task any more.
   void under_way(pipeline_item& item, task_state* task);
-  // It is through, or failed. From here on it belongs to the reader.
+  // The item is through all stages, or has failed. From here on it belongs to the reader.
   void settle(pipeline_item& item, std::exception_ptr error) noexcept;
 
  private:

@@ -1,4 +1,4 @@
-// What the executor's templates need of the compiled pool: pack a task, commit it, and the
+// What the executor's templates need of the compiled pool: packing and committing a task, and the
 // implementation of the executor's members. The pool itself is opaque here.
 #pragma once
 
@@ -20,7 +20,7 @@ class task_backend;
 
 namespace procpool::detail {
 
-// Where packed tasks go.
+// Where packed tasks are submitted.
 struct task_target {
   parent::task_backend* backend = nullptr;  // for all but the tasks
   parent::pool* pool = nullptr;  // the same, if it has workers; null: tasks run in their caller
@@ -33,9 +33,11 @@ enum class run_in { workers, caller };
 class PROCPOOL_EXPORT owned_pool {
  public:
   // Outside of the parent nothing is started. With PROCPOOL_INLINE=1 in the environment tasks run
-  // in the caller, whatever is asked for.
+  // in the caller, whatever `where` is.
   explicit owned_pool(pool_options options, run_in where = run_in::workers);
-  ~owned_pool();  // shutdown(), unless one with wait = false came before; cancels while unwinding
+  // shutdown(), unless shutdown({.wait = false}) came before; during stack unwinding it cancels the
+  // tasks that have not started.
+  ~owned_pool();
   owned_pool(const owned_pool&) = delete;
   owned_pool& operator=(const owned_pool&) = delete;
 
@@ -47,12 +49,12 @@ class PROCPOOL_EXPORT owned_pool {
 
  private:
   task_target target_;
-  int uncaught_ = 0;                    // exceptions in flight when it was made
+  int uncaught_ = 0;                    // exceptions in flight at construction
   std::atomic<bool> released_ = false;  // shutdown({.wait = false}) was called
 };
 
-// Keeps a pool alive beyond its executor, for code that will submit more. After the executor is
-// gone, submitting throws shutdown_error.
+// Keeps a pool alive beyond its executor, for code that will submit more tasks. After the executor
+// is destroyed, submitting throws shutdown_error.
 class PROCPOOL_EXPORT pool_keepalive {
  public:
   explicit pool_keepalive(task_target to) noexcept;
@@ -66,17 +68,17 @@ class PROCPOOL_EXPORT pool_keepalive {
   task_target target_;
 };
 
-// One task on its way in: write its payload here, then commit. One thread.
+// One task that is being submitted: write its payload here, then commit. For one thread.
 class PROCPOOL_EXPORT submission final : public wire_writer {
  public:
   explicit submission(task_target to);
-  ~submission();  // gives back what was not committed
+  ~submission();  // gives back the room of a payload that was not committed
 
   // Drops the bytes written after `to`.
   void rewind(std::size_t to) { cur_ = begin_ + to; }
 
-  // The task belongs to the workers from here on, or has run; without options it has the defaults.
-  // Null if it would have to wait and may not.
+  // From here on the task belongs to the workers, or has run; without options it has the defaults.
+  // Returns null if it would have to wait and may not.
   state_ptr commit(code_ref code, const task_options* options, std::uint32_t items, bool may_wait);
 
  private:
@@ -86,7 +88,7 @@ class PROCPOOL_EXPORT submission final : public wire_writer {
   state_ptr run_here(code_ref code, const task_options* options, std::uint32_t items);
 
   task_target to_;
-  std::vector<shared_object>* objects_ = nullptr;  // that the payload names; usually none
+  std::vector<shared_object>* objects_ = nullptr;  // objects in the payload; usually none
   std::uint64_t offset_ = 0, capacity_ = 0;
   std::uint32_t size_class_ = 0;
   static constexpr std::size_t inline_bytes = 80;

@@ -12,7 +12,6 @@
 
 namespace procpool::detail {
 
-// Of src/threads.
 class thread_pool;
 struct thread_rendezvous;
 

@@ -1,5 +1,5 @@
-// How the arguments of a thread's task are kept until it runs: as copies, and in a map over a range
-// that stays with its caller by reference. Values, no threads involved.
+// How the arguments of a thread's task are kept until it runs: as copies or, in a map over a range
+// that stays with its caller, by reference. Values only, no threads involved.
 #pragma once
 
 #include <functional>
@@ -25,7 +25,7 @@ struct thread_call_does_not_fit {
                 "as rvalues, and in a map to a function that is const");
 };
 
-// F as it is called: an rvalue in submit, const in a map, whose items share it.
+// F as it is called: as an rvalue in submit, as const in a map, whose items share it.
 template <class F, class Indices, class... Args>
 struct thread_body;
 template <class F, std::size_t... I, class... Args>
@@ -47,7 +47,7 @@ struct thread_body<F, std::index_sequence<I...>, Args...> {
       return std::type_identity<
           std::decay_t<std::invoke_result_t<F, typename kept_at<I, Args>::type...>>>{};
     } else {
-      return std::type_identity<void>{};  // an error that is reported already
+      return std::type_identity<void>{};  // an error that has been reported already
     }
   }
   using result_type = typename decltype(find_result())::type;
@@ -58,8 +58,8 @@ struct thread_body<F, std::index_sequence<I...>, Args...> {
   }
 };
 
-// An element that stays in the range of the map's caller; or a copy of it, where a task may run
-// longer than the map.
+// An element that stays in the range of the map's caller; or a copy of it, where a task may outlive
+// the map.
 template <class T>
 class lent {
  public:
@@ -85,8 +85,8 @@ const T& argument_of(lent<T>& kept) {
 }
 
 // Whether the elements of View may be lent to a parameter: they are objects that outlive the view,
-// as do those of a container that is an lvalue, what the function declares is no more than to read
-// them or to have a copy of its own, and copying costs more than a few words.
+// as in a container that is an lvalue; the declared parameter only reads an element or copies it;
+// and a copy costs more than a few words.
 template <class View, class Parameter>
 inline constexpr bool can_lend = [] {
   using reference = std::ranges::range_reference_t<View>;

@@ -1,6 +1,6 @@
 // Tasks as objects: a callable and its arguments, kept until a thread of this process runs them.
-// Nothing is encoded, so they may capture, refer to the caller's objects, and return what cannot
-// travel. The counterpart of byte_tasks.hpp.
+// Nothing is encoded, so a task may capture, refer to the caller's objects, and return values that
+// cannot travel. The counterpart of byte_tasks.hpp.
 #pragma once
 
 #include <algorithm>
@@ -45,7 +45,7 @@ class thread_call final : public local_value<R> {
     } catch (...) {
       this->set_error(std::current_exception());
     }
-    call_.reset();  // before any thread learns that it is done
+    call_.reset();  // before any thread learns that the task is done
   }
 
  private:
@@ -53,7 +53,7 @@ class thread_call final : public local_value<R> {
   std::optional<std::pair<F, Arguments>> call_;
 };
 
-// f, after the rendezvous of a broadcast.
+// Calls f after the rendezvous of a broadcast.
 template <class F>
 struct after_thread_rendezvous {
   template <class... Args>
@@ -77,7 +77,7 @@ template <class F>
 struct thread_map {
   explicit thread_map(F&& function) : f(std::move(function)) {}
   const F f;
-  std::atomic<bool> over{false};  // the results are gone: further items do not start
+  std::atomic<bool> over{false};  // the reader of the results is gone: no further item starts
 };
 
 // Items of a map, with an outcome each.
@@ -97,7 +97,7 @@ class thread_chunk final : public local_task {
     try {
       outcomes_.resize(items_.size());
       for (std::size_t i = 0; i < items_.size(); ++i) {
-        if (map_->over.load(std::memory_order_relaxed)) break;  // relaxed: a wish, no data
+        if (map_->over.load(std::memory_order_relaxed)) break;  // relaxed: no data depends on it
         run_item(items_[i], outcomes_[i]);
       }
     } catch (...) {
@@ -151,7 +151,7 @@ class thread_chunk final : public local_task {
   std::shared_ptr<const thread_map<F>> map_;
   std::vector<Arguments> items_;
   std::vector<result_of_item> outcomes_;
-  std::uint32_t count_ = 0;  // also when the items are gone
+  std::uint32_t count_ = 0;  // stays when the items are gone
 };
 
 template <class F, class... Views>
@@ -163,7 +163,7 @@ class thread_chunks {
   using result = typename items::body::result_type;
   using chunk = thread_chunk<result, F, arguments>;
 
-  // A map with a timeout may end before its tasks do: they get copies.
+  // The tasks of a map with a timeout may outlive the map, so they get copies.
   thread_chunks(const thread_pool_ptr& pool, bool may_end_early, F f)
       : pool_(pool), map_(std::make_shared<thread_map<F>>(std::move(f))), copies_(may_end_early) {}
   int max_workers() const { return max_workers_of(pool_); }
@@ -204,7 +204,7 @@ class thread_chunks {
 
 struct thread_tasks {
   using target = thread_pool_ptr;
-  // As a map calls it.
+  // The call of an item of a map.
   template <class F, class... Args>
   using call = thread_body<const F&, std::index_sequence_for<Args...>, Args...>;
   template <class F, class... Args>
@@ -212,7 +212,7 @@ struct thread_tasks {
   template <class F, class... Args>
   using result = typename body<F, Args...>::result_type;
 
-  // There is always room.
+  // There is always room, so the result is never null.
   template <class F, class... Args>
   static state_ptr submit(const target& pool, const task_options* options, bool, F& f,
                           Args&&... args) {
@@ -231,7 +231,7 @@ struct thread_tasks {
 
   template <class F, class... Args>
   using broadcast_result = typename body<F, const Args&...>::result_type;
-  // One task for each thread. Each has copies of its own.
+  // Submits one task for each thread, with copies of its own.
   template <class F, class... Args>
   static std::vector<state_ptr> broadcast(const target& pool, const F& f, const Args&... args) {
     using types = body<F, const Args&...>;

@@ -1,5 +1,5 @@
 // What procpool::manager and procpool::proxy need of the compiled library: objects as a manager
-// holds them, calls as they travel, and the two ends of the way there.
+// holds them, calls as they travel, and both ends of the connection.
 #pragma once
 
 #include <cstddef>
@@ -18,14 +18,14 @@
 
 namespace procpool::detail {
 
-// A request or a reply while it is written, with the shared objects that it names. They are kept
-// until the receiver has a hold on them, too. One thread.
+// A request or a reply while it is written, with the shared objects that it names. It keeps them
+// until the receiver keeps them as well. For one thread.
 class PROCPOOL_EXPORT message_writer final : public heap_writer {
  public:
   message_writer() : heap_writer(&message_writer::note) {}
-  // Forgets all.
+  // Drops the written bytes and the objects.
   void restart();
-  // Lists the objects after the written bytes; false if there are none.
+  // Lists the objects after the written bytes; returns false if there are none.
   bool append_objects();
 
  private:
@@ -49,13 +49,13 @@ class managed final : public managed_object {
   T value;
 };
 
-// What a manager calls.
+// The functions that a manager calls.
 using make_thunk = std::unique_ptr<managed_object> (*)(wire_reader& in);
 using call_thunk = void (*)(managed_object& object, wire_reader& in, wire_writer& out);
 
 template <class T, class... Stored>
 std::unique_ptr<managed_object> make_managed(wire_reader& in) {
-  std::tuple<Stored...> values{wire<Stored>::take(in)...};  // braces give an order
+  std::tuple<Stored...> values{wire<Stored>::take(in)...};  // braces fix the order
   in.expect_end();
   return std::apply(
       [](Stored&... args) {
@@ -65,7 +65,7 @@ std::unique_ptr<managed_object> make_managed(wire_reader& in) {
       values);
 }
 
-// f(T&, args...), as it arrives in the manager.
+// f(T&, args...), with the types that the manager decodes.
 template <class T, class F, class Indices, class... Stored>
 struct managed_body;
 
@@ -73,7 +73,7 @@ template <class T, class F, std::size_t... I, class... Stored>
 struct managed_body<T, F, std::index_sequence<I...>, Stored...> {
   using parameters = typename parameters_of<F>::type;
 
-  // The object is the first one.
+  // The first parameter is the object.
   template <std::size_t N, class S>
   using argument_at = argument<typename parameter_at<N + 1, parameters>::type, S>;
 
@@ -92,7 +92,7 @@ struct managed_body<T, F, std::index_sequence<I...>, Stored...> {
       return std::type_identity<
           std::invoke_result_t<const F&, T&, typename argument_at<I, Stored>::held...>>{};
     } else {
-      return std::type_identity<void>{};  // an error that is reported already
+      return std::type_identity<void>{};  // an error that has been reported already
     }
   }
   using result = task_result<typename decltype(find_result())::type>;
@@ -125,7 +125,7 @@ struct managed_body<T, F, std::index_sequence<I...>, Stored...> {
   }
 
  private:
-  // One argument a level, as for tasks.
+  // One argument for each level of recursion, as for tasks.
   template <class... Done>
   static result_type call_next(const F& f, T& object, wire_reader& in, Done&... done) {
     constexpr std::size_t next = sizeof...(Done);
@@ -144,9 +144,9 @@ struct managed_body<T, F, std::index_sequence<I...>, Stored...> {
 template <class T, class F, class... Args>
 using managed_call = managed_body<T, F, std::index_sequence_for<Args...>, stored_t<Args>...>;
 
-// One request about the object that a token is of: sent, and answered, when it is constructed.
-// Throws what the function threw, and manager_lost_error. What the reply names is held while it
-// lives.
+// One request about the object of a token: the constructor sends it and waits for the reply. Throws
+// the exception of the function, and manager_lost_error. Keeps the objects that the reply names
+// while it lives.
 class PROCPOOL_EXPORT manager_reply {
  public:
   manager_reply(const shared_object& token, make_thunk thunk, message_writer& request);

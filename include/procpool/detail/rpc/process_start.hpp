@@ -1,5 +1,5 @@
-// What procpool::process needs of the compiled library: what to run, packed for another process or
-// kept for a copy of this one, and the calls that start it.
+// What procpool::process needs of the compiled library: the function to run, packed for another
+// process or kept for a copy of this process, and the calls that start it.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ class child_process;
 
 namespace procpool::detail {
 
-// Decodes and runs a task; what it returns is dropped.
+// Decodes and runs a task; its result is dropped.
 using process_thunk = void (*)(wire_reader&);
 
 template <class F, class... Args>
@@ -29,7 +29,7 @@ void run_process_task(wire_reader& reader) {
   static_cast<void>(task_call<F, Args...>::run(reader));
 }
 
-// An encoded task, and the shared objects that it names. One thread.
+// An encoded task, and the shared objects that it names. For one thread.
 class PROCPOOL_EXPORT process_payload final : public heap_writer {
  public:
   process_payload() : heap_writer(&process_payload::note) {}
@@ -40,8 +40,8 @@ class PROCPOOL_EXPORT process_payload final : public heap_writer {
   std::vector<shared_object> objects_;
 };
 
-// What a copy of this process runs. The parent keeps its own until the process has ended and was
-// joined, and with it what the captures refer to.
+// The function that a copy of this process runs. The parent keeps its own instance until the
+// process has ended and was joined, and with it the objects that the captures refer to.
 class PROCPOOL_EXPORT process_body {
  public:
   process_body() = default;

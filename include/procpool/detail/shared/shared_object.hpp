@@ -1,11 +1,11 @@
-// shared_object: a counted reference to memory that several processes share; what all handles of
-// the library are made of (shared_array, shared_value). Copies refer to the same memory.
+// shared_object: a counted reference to memory that several processes share. All handles of the
+// library consist of it (shared_array, shared_value). Copies refer to the same memory.
 //
-// The object itself lives while any process refers to it: src/objects/object_table.hpp says how
-// that is known. Copying and destroying may be done by any thread at any time; one shared_object is
-// used by one thread at a time, as a shared_ptr is. In a process that merely inherited one by fork,
-// the memory stays readable while the inherited object exists elsewhere, and destroying it does
-// nothing.
+// The object itself lives while any process refers to it; src/objects/object_table.hpp explains how
+// the library knows that. Any thread may copy or destroy at any time; one shared_object is used by
+// one thread at a time, as a shared_ptr is. In a process that merely inherited a shared_object by
+// fork, the memory stays readable while the inherited object exists elsewhere, and destroying the
+// reference does nothing.
 #pragma once
 
 #include <atomic>
@@ -25,7 +25,7 @@ namespace procpool::detail {
 class wire_reader;
 class wire_writer;
 
-// Which object: a place in the table, and which of the objects that were there one after another.
+// Names an object: a place in the table, and which of the objects that have had this place.
 struct object_ref {
   std::uint32_t id = 0;
   std::uint32_t generation = 0;
@@ -34,8 +34,8 @@ struct object_ref {
 
 enum class object_access : unsigned char { read_only = 0, read_write = 1 };
 
-// One object as this process has it mapped, shared by all handles here. Made and ended by the
-// mapping_owner that it belongs to.
+// The mapping of one object in this process, shared by all handles here. The mapping_owner that it
+// belongs to makes and ends it.
 struct object_mapping {
   std::atomic<std::uint32_t> handles{0};
   object_access access = object_access::read_write;
@@ -64,10 +64,10 @@ class PROCPOOL_EXPORT shared_object {
     if (mapping_ != nullptr) release(*mapping_);
   }
 
-  // New zeroed memory, at least one byte. Throws std::system_error (ENOSPC, ENOMEM, EFBIG), with
-  // what to do about it; nested_use_error in a process that belongs to no pool.
+  // New zeroed memory, at least one byte. Throws std::system_error (ENOSPC, ENOMEM, EFBIG), whose
+  // message says what to do; nested_use_error in a process that belongs to no pool.
   static shared_object create(std::size_t bytes);
-  // A file's memory: all of it. Throws std::system_error.
+  // Maps a whole file. Throws std::system_error.
   static shared_object map_file(const std::string& path, object_access access,
                                 std::size_t element_size);
 
@@ -79,20 +79,20 @@ class PROCPOOL_EXPORT shared_object {
     return a.data() == b.data();
   }
 
-  // Names it in an argument or a result, which keeps it. Throws codec_error where a handle cannot
-  // go: into bytes whose end of life would not be noticed.
+  // Writes a reference to the object into an argument or a result, which keeps the object. Throws
+  // codec_error for bytes whose end of life the library would not notice.
   void put(wire_writer& writer) const;
-  // Throws codec_error for what is not there, std::system_error if it cannot be mapped.
+  // Throws codec_error if there is no such object, std::system_error if it cannot be mapped.
   static shared_object take(wire_reader& reader, object_access access);
 
-  // Whether there may be a handle of it anywhere: in a process, an argument or an unread
-  // result. True also where that is not known, in a copy of a process. Takes no lock.
+  // Whether any handle of the object may exist: in a process, an argument or an unread result. True
+  // also where this is unknown, in a copy of a process. Takes no lock.
   static bool lives(const object_ref& ref) noexcept;
 
-  // For messages to and from a manager. Holds what another process names and holds; not to be
-  // looked into. Throws codec_error and std::system_error.
+  // For messages to and from a manager. Takes a handle of an object that another process names and
+  // holds; its memory must not be accessed. Throws codec_error and std::system_error.
   static shared_object adopt(const object_ref& ref);
-  // Throws codec_error if it cannot be named in one.
+  // Throws codec_error if a message to or from a manager cannot name the object.
   void check_sendable() const;
 
  private:
@@ -100,8 +100,8 @@ class PROCPOOL_EXPORT shared_object {
   object_mapping* mapping_ = nullptr;
 };
 
-// A stretch of `count` elements of `size` bytes from `offset` on, as a handle names it. Throws
-// codec_error unless it lies in the object and is aligned.
+// Checks a stretch of `count` elements of `size` bytes from `offset` on, as a handle names it.
+// Throws codec_error unless the stretch is aligned and lies in the object.
 PROCPOOL_EXPORT void check_stretch(const shared_object& object, std::uint64_t offset,
                                    std::uint64_t count, std::size_t size, std::size_t alignment);
 [[noreturn]] PROCPOOL_EXPORT void fail_too_many_elements(std::size_t count, std::size_t size);

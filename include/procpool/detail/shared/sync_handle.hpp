@@ -1,9 +1,9 @@
-// What the handles of mutexes, semaphores, events, queues and the like have in common: a shared
-// object (see shared_object.hpp), whose first word says what it is. The algorithms are in src/sync.
+// The common part of the handles of mutexes, semaphores, events, queues and the like: a shared
+// object (see shared_object.hpp) whose first word is its kind. The algorithms are in src/sync.
 //
-// All of these classes are used like references: operations are const, and one object may be used
-// by any number of handles, threads and processes at once. A single handle is assigned or moved by
-// one thread at a time.
+// All of these classes are used like references: operations are const, and any number of handles,
+// threads and processes may use one object at once. A single handle is assigned or moved by one
+// thread at a time.
 #pragma once
 
 #include <chrono>
@@ -31,20 +31,20 @@ enum class sync_kind : std::uint64_t {
 
 class PROCPOOL_EXPORT sync_handle {
  public:
-  // Whether there is an object: a handle that was moved from has none, and its use throws
+  // Whether the handle refers to an object: a moved-from handle does not, and its use throws
   // invalid_state_error.
   explicit operator bool() const noexcept { return static_cast<bool>(object_); }
-  // Whether it is the same object.
+  // Whether both refer to the same object.
   friend bool operator==(const sync_handle& a, const sync_handle& b) noexcept {
     return a.object_ == b.object_;
   }
 
  protected:
-  // A new object, zero but for its kind.
+  // Creates an object that is zero except for its kind.
   sync_handle(sync_kind kind, std::size_t bytes);
   explicit sync_handle(shared_object object) noexcept : object_(std::move(object)) {}
 
-  // Throws invalid_state_error if there is none.
+  // Throws invalid_state_error if the handle refers to no object.
   std::byte* memory() const {
     if (!object_) [[unlikely]] {
       throw_no_object();
@@ -57,13 +57,13 @@ class PROCPOOL_EXPORT sync_handle {
   template <class>
   friend struct sync_wire;
   [[noreturn]] static void throw_no_object();
-  // Throws codec_error unless it is an object of this kind, or none.
+  // Throws codec_error unless the bytes name an object of this kind, or no object.
   static shared_object take(wire_reader& reader, sync_kind kind, std::size_t least_bytes);
 
   shared_object object_;
 };
 
-// How the handle T travels.
+// How a handle of type T travels.
 template <class T>
 struct sync_wire : wire_composite<> {
   static void put(wire_writer& writer, const T& v) { handle_of(v).object_.put(writer); }
@@ -75,20 +75,21 @@ struct sync_wire : wire_composite<> {
   static const sync_handle& handle_of(const sync_handle& v) { return v; }
 };
 
-// The end of a wait, as the _until members take it: of any clock, which is asked once, when the
-// wait begins. From then on the steady clock counts, whatever happens to the other one.
+// The end of a wait, for the _until members: given by any clock, which is read once, when the wait
+// begins. From then on only the steady clock counts, whatever happens to the other clock.
 class wait_end {
  public:
   template <class Clock, class Duration>
-  // NOLINTNEXTLINE(google-explicit-constructor): that is what it is for
+  // NOLINTNEXTLINE(google-explicit-constructor): the conversion is the purpose
   wait_end(const std::chrono::time_point<Clock, Duration>& end) : wait_end(until(end)) {}
   explicit wait_end(duration d) : end_(std::chrono::steady_clock::now() + d) {}
 
-  // Negative once it has passed.
+  // Negative once the end has passed.
   duration left() const { return end_ - std::chrono::steady_clock::now(); }
 
  private:
-  // Exact for what is near. For what is not, clocks would overflow, and floating point does not.
+  // Exact for ends within a year. For later ends clocks would overflow, and floating point does
+  // not.
   template <class Clock, class Duration>
   static duration until(const std::chrono::time_point<Clock, Duration>& end) {
     constexpr duration near = std::chrono::hours(24 * 365);

@@ -14,7 +14,7 @@
 
 namespace procpool::detail {
 
-// A coroutine that sleeps; several threads may wake it, and the first one does, once.
+// A sleeping coroutine. Several threads may wake it; the first of them resumes it, once.
 class sleeper {
  public:
   explicit sleeper(std::coroutine_handle<> coroutine) : coroutine_(coroutine) {}
@@ -23,7 +23,7 @@ class sleeper {
   void wake() {
     if (!over_.exchange(true)) coroutine_.resume();
   }
-  // The same, but co_await throws. False if it is awake, or gone.
+  // As wake(), but co_await throws. Returns false if the coroutine is awake or destroyed.
   bool wake_with(std::exception_ptr error) {
     if (over_.exchange(true)) return false;
     refusal_ = std::move(error);
@@ -35,17 +35,18 @@ class sleeper {
 
  private:
   std::coroutine_handle<> coroutine_;
-  std::exception_ptr refusal_;  // of the target
+  std::exception_ptr refusal_;  // set by the target
   std::atomic<bool> over_{false};
   home_process home_;
 };
 
-// An executor has dropped what was to wake it: co_await throws cancelled_error, on the callback
-// thread; or in here, if there can be no such thread. Does not throw.
+// Called when an executor has dropped the function that was to wake the coroutine: co_await throws
+// cancelled_error, on the callback thread; or within this call, if there can be no callback thread.
+// Does not throw.
 PROCPOOL_EXPORT void wake_dropped(std::shared_ptr<sleeper> who) noexcept;
 
-// What a target runs: the coroutine resumes in the thread that calls it. One of the copies must be
-// called before the last copy is destroyed.
+// The function that a target runs: it resumes the coroutine in the calling thread. One of the
+// copies must be called before the last copy is destroyed.
 class wake_up {
  public:
   explicit wake_up(std::shared_ptr<sleeper> who)
@@ -66,10 +67,10 @@ class wake_up {
   std::shared_ptr<const ticket> ticket_;
 };
 
-// Stays on the callback thread.
+// The coroutine resumes on the callback thread.
 struct no_target {};
 
-// One co_await. Lives in the coroutine's frame, which may be gone when the task is done.
+// One co_await. Lives in the coroutine's frame, which may be destroyed before the task is done.
 template <class Future, class Target = no_target>
 class future_awaiter {
  public:
@@ -86,7 +87,7 @@ class future_awaiter {
   }
   void await_suspend(std::coroutine_handle<> coroutine) {
     sleeper_ = std::make_shared<sleeper>(coroutine);
-    // The coroutine may be running again, and this be gone, before the next line returns.
+    // The coroutine may resume, and destroy this awaiter, before the next line returns.
     run_when_done(*source_.native_state(), std::make_unique<call>(sleeper_, std::move(to_)));
   }
   decltype(auto) await_resume() {

@@ -1,6 +1,6 @@
 // Functions as values: how function pointers and pointers to members travel (by module and offset,
-// see code_ref.hpp), how the function of a task travels, and what parameters it declares.
-// No state; called by whichever thread owns the writer or reader.
+// see code_ref.hpp), how the function of a task travels, and which parameters it declares. No
+// state; called by the thread that owns the writer or reader.
 #pragma once
 
 #include <bit>
@@ -18,7 +18,7 @@ template <class T>
 concept function_pointer = std::is_pointer_v<T> && std::is_function_v<std::remove_pointer_t<T>>;
 
 struct wire_code : wire_composite<> {
-  static constexpr bool is_code = true;  // the parent never takes one from a worker
+  static constexpr bool is_code = true;  // the parent never takes a function from a worker
 };
 
 template <function_pointer T>
@@ -36,8 +36,8 @@ struct wire<T> : wire_code {
 };
 
 // A pointer to a member function, in the C++ ABI of all Linux platforms: a code address, or for a
-// virtual function an offset in the vtable, and what to add to `this`. The mark of the virtual ones
-// is the lowest bit of the one or of the other.
+// virtual function an offset in the vtable; and the adjustment of `this`. The lowest bit of one of
+// the two words marks virtual functions.
 struct member_function_image {
   std::uintptr_t code;
   std::intptr_t adjustment;
@@ -84,7 +84,7 @@ struct wire<T> : wire_code {
   static T take(wire_reader& reader) { return reader.read_value<T>("a member"); }
 };
 
-// A function object without state takes no bytes at all.
+// A function object without state takes no bytes.
 template <class F>
 inline constexpr bool is_stateless =
     std::is_empty_v<F> && !has_codec<F> &&
@@ -108,22 +108,22 @@ F take_function([[maybe_unused]] wire_reader& reader) {
     return wire<F>::take(reader);
   } else if constexpr (std::is_default_constructible_v<F>) {
     return F{};
-  } else {  // [=] and [&] that capture nothing
+  } else {  // a [=] or [&] lambda that captures nothing
     struct nothing {};
     return std::bit_cast<F>(nothing{});
   }
 }
 
-// Whether only a function that may change itself can be called so: a `mutable` lambda, or an
-// operator() that is not const. A captureless lambda would also convert to a function pointer, and
-// could be called as const after all.
+// Whether F can be called only as non-const: a `mutable` lambda, or an operator() that is not
+// const. operator() is named because a captureless lambda also converts to a function pointer,
+// which could be called as const.
 template <class F, class... Args>
 inline constexpr bool wants_to_change = requires(F& f) {
   f.operator()(std::declval<Args>()...);
 } && !requires(const F& f) { f.operator()(std::declval<Args>()...); };
 
-// The declared parameters of a function, where it declares them once: not for overloaded or generic
-// function objects. For a pointer to a member the object comes first.
+// The declared parameters of a function, if it declares them once: not for overloaded or generic
+// function objects. For a pointer to a member, the object is the first parameter.
 struct unknown_parameters {};
 struct object_parameter {};
 
@@ -167,7 +167,7 @@ struct parameters_of<F> {
                           typename parameters_of_signature<decltype(&F::operator())>::type>::type;
 };
 
-// The I-th of them; void where there is none.
+// The I-th declared parameter; void where there is none.
 template <std::size_t I, class List>
 struct parameter_at {
   using type = void;

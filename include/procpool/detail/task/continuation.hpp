@@ -1,6 +1,6 @@
-// What future::then makes: a callback on the future of one task, and the future of what the
-// callback returns. The callback runs on the callback thread; any thread may use the future, like
-// that of a task.
+// The result of future::then: a callback on the future of one task, and the future of the
+// callback's result. The callback runs on the callback thread; any thread may use the future, as
+// with the future of a task.
 #pragma once
 
 #include <exception>
@@ -15,8 +15,8 @@
 
 namespace procpool::detail {
 
-// The state of that future. If the callback returns nothing, its future is often dropped, so an
-// unobserved error goes to the error handler of the task's executor.
+// The state of the callback's future. If the callback returns void, its future is often dropped, so
+// an unobserved error is reported to the error handler of the task's executor.
 template <class R>
 class continuation final : public local_value<R> {
  public:
@@ -55,7 +55,7 @@ class continuation final : public local_value<R> {
     }
   }
 
-  // Called by the owner of the future alone, which has the error from here on.
+  // Called only by the owner of the future, which has observed the error from here on.
   outcome_view pin() override {
     reporter_.reset();
     return local_value<R>::pin();
@@ -75,8 +75,8 @@ class continuation final : public local_value<R> {
   state_ptr reporter_;
 };
 
-// Calls f(source) or, where f wants the value, f(source.get()): then an error of the task passes by
-// f and becomes that of the continuation.
+// Calls f(source) or, if f takes the value, f(source.get()): then an error of the task skips f and
+// becomes the error of the continuation.
 template <class Source, class F>
 struct continue_with {
   static constexpr bool takes_source = std::is_invocable_v<F&, Source>;
@@ -105,7 +105,7 @@ struct continue_with {
       return std::type_identity<
           std::decay_t<decltype(call(std::declval<Source>(), std::declval<F&>()))>>{};
     } else {
-      return std::type_identity<void>{};  // an error that is reported already
+      return std::type_identity<void>{};  // an error that has been reported already
     }
   }
   using result = typename decltype(find_result())::type;
@@ -113,13 +113,13 @@ struct continue_with {
   class callback final : public detail::callback {
    public:
     callback(Source source, F f) : call_(std::in_place, std::move(source), std::move(f)) {}
-    // Dropped without having run, at the end of the program: the future is resolved all the same.
+    // Dropped without having run, at the end of the program: the future is resolved anyway.
     ~callback() override {
       if (to_ == nullptr) return;
       to_->abandon();
       to_->release_object();
     }
-    // The one owner of what this callback resolves.
+    // The returned pointer is the only owner of the future that this callback resolves.
     state_ptr make_future(task_state& source) {
       to_ = new continuation<result>(source);
       to_->retain_object();
@@ -127,7 +127,7 @@ struct continue_with {
     }
     void run() override {
       to_->resolve([this]() -> result {
-        // Destroyed before any thread sees that it is done.
+        // Destroyed before any thread sees that the continuation is done.
         std::pair<Source, F> here = std::move(*call_);
         call_.reset();
         return call(std::move(here.first), here.second);

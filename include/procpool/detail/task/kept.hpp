@@ -1,5 +1,5 @@
-// As what an argument waits for a task of this process, and as what a task gets an element that it
-// has decoded itself. Compile-time only, but for the conversion. No state.
+// The type as which an argument is kept for a task of this process, and as which a task passes on
+// an element that it has decoded itself. Compile-time only, except for the conversion. No state.
 #pragma once
 
 #include <string>
@@ -12,8 +12,9 @@
 
 namespace procpool::detail {
 
-// As what an argument waits for its task. Text and spans are copied, as they are for processes,
-// unless the parameter is known and wants just what the caller has: a span of what it may change.
+// The type as which an argument is kept for its task. Text and spans are copied, as for processes,
+// unless the declared parameter accepts only the caller's own type, such as a span of non-const
+// elements.
 template <class Parameter, class Arg>
 struct kept {
   using stored = stored_t<Arg>;

@@ -1,12 +1,12 @@
-// A task of this process: what threads run, what runs in place, what a promise resolves. The
-// counterpart of the record that a process pool has of each of its tasks, with the same futures.
+// A task of this process: run by threads, run in place, or resolved by a promise. The counterpart
+// of a process pool's task record, with the same futures.
 //
 //   pending -> running (begin) -> finished (finish)
 //           -> cancelled
 //
-// One word says how far it is, and one CAS decides which thread resolves it. Futures and callbacks
-// are its owners, and the last of them ends the outcome that they have read; all of them together,
-// and the thread that will resolve it, keep the object.
+// One word holds its state, and one CAS decides which thread resolves it. Futures and callbacks are
+// its owners; when the last of them has gone, the outcome is destroyed. The owners and the thread
+// that will resolve it keep the object itself alive.
 #pragma once
 
 #include <atomic>
@@ -26,7 +26,8 @@ namespace procpool::detail {
 
 class thread_pool;  // of src/threads
 
-// Where unobserved errors go; null, or an empty one: a line on stderr.
+// The handler of unobserved errors; if it is null or empty, they are written to stderr, one line
+// each.
 using error_handler = std::shared_ptr<const std::function<void(std::exception_ptr)>>;
 
 class PROCPOOL_EXPORT local_task : public task_state {
@@ -45,35 +46,37 @@ class PROCPOOL_EXPORT local_task : public task_state {
   void release() noexcept override;
   void report(std::exception_ptr e) noexcept override;
 
-  // The thread that will resolve it keeps it, too.
+  // Called by the thread that will resolve the task, which keeps the object alive as well.
   void retain_object() noexcept;
   void release_object() noexcept;
-  // For the thread that resolves it. False: it is cancelled, or another thread has begun it.
+  // Called by the thread that resolves the task. Returns false if the task is cancelled, or another
+  // thread has begun it.
   bool begin() noexcept;
-  // Begun, and cannot be resolved after all: pending again.
+  // A task that has begun and cannot be resolved after all becomes pending again.
   void give_up() noexcept;
-  // Begun: runs it, and keeps its value or its error. No other thread sees that before finish().
+  // Runs a task that has begun, and keeps its value or error. No other thread sees either before
+  // finish().
   virtual void run() noexcept {}
   void set_error(std::exception_ptr e) noexcept { error_ = std::move(e); }
   void finish() noexcept;
-  // It has run, and has no reader: the outcome is destroyed now.
+  // Destroys the outcome of a task that has run if no reader is left.
   void drop_if_unwanted() noexcept;
-  // Whether a thread of this group has yet to do it.
+  // Whether a thread of this group has yet to run the task.
   bool waits_for(thread_group_id group) const noexcept;
-  // begin(), set_error() and finish(), if no other thread was quicker.
+  // begin(), set_error() and finish(), unless another thread has begun the task.
   bool fail(std::exception_ptr e) noexcept;
 
  protected:
   explicit local_task(error_handler on_error) noexcept : on_error_(std::move(on_error)) {}
   virtual ~local_task();
 
-  // Finished without an error.
+  // Called when the task has finished without an error.
   virtual outcome_view value() noexcept { return {}; }
   virtual void items(std::vector<outcome_run>& out);
   virtual std::uint32_t item_count() const noexcept { return 1; }
-  // Cancelled: the function is no longer needed.
+  // Called when the task is cancelled: the function is no longer needed.
   virtual void drop_call() noexcept {}
-  // Resolved, and no reader is left.
+  // Called when the task is resolved and no reader is left.
   virtual void drop_outcome() noexcept { error_ = nullptr; }
 
   std::exception_ptr error_;
@@ -92,7 +95,7 @@ class PROCPOOL_EXPORT local_task : public task_state {
   error_handler on_error_;
 };
 
-// One that has a value of its own.
+// A local_task that has a value.
 template <class R>
 class local_value : public local_task {
  public:

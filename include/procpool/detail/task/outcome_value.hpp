@@ -1,5 +1,5 @@
 // The value of an outcome, wherever its task ran: decoded from bytes, or moved from the object
-// itself. A type that has no way to travel comes from this process only.
+// itself. A value of a type that cannot travel can only come from this process.
 #pragma once
 
 #include <exception>
@@ -29,14 +29,14 @@ T take_value(const outcome_view& o) {
   }
 }
 
-// The result of a task whose outcome was pinned: its value, or throws its error. The task is
-// released at the end, also when it throws.
+// The result of a task whose outcome is pinned: returns its value, or throws its error. Releases
+// the task at the end, also when it throws.
 template <class T>
 T take_result([[maybe_unused]] const state_ptr owner, outcome_view o) {
   if (o.error) std::rethrow_exception(std::move(o.error));
   if constexpr (!std::is_void_v<T>) return take_value<T>(o);
 }
-// The same of any task; blocks until it is done.
+// The result of any task; blocks until the task is done.
 template <class T>
 T take_result(state_ptr task) {
   const outcome_view o = task->wait_and_pin();

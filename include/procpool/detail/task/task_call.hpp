@@ -1,7 +1,7 @@
-// What a task is: a function and its arguments, packed into bytes in the parent, decoded and called
-// in the worker. The rules for task functions are checked here, at compile time.
+// A task: a function and its arguments, packed into bytes in the parent, decoded and called in the
+// worker. The rules for task functions are checked here, at compile time.
 //
-// pack* run in the thread that submits, run* in the worker. No state.
+// pack* run in the submitting thread, run* in the worker. No state.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@
 namespace procpool::detail {
 
 // How an argument of type Stored reaches a parameter of type Parameter (void: not known): as a
-// Stored of its own, or, where the parameter is a view, as one over the bytes of the task.
+// Stored of its own, or, if the parameter is a view, as a view over the bytes of the task.
 template <class Parameter, class Stored>
 struct argument {
   using held = Stored;
@@ -45,7 +45,7 @@ struct argument<Parameter, std::string> {
   }
 };
 
-// Text for a function of C. The string lives until the call has returned.
+// Text for a C string parameter. The string lives until the call has returned.
 class c_string {
  public:
   explicit c_string(std::string text) : text_(std::move(text)) {}
@@ -84,7 +84,7 @@ struct argument<Parameter, std::vector<T, Allocator>> {
   }
 };
 
-// Sums of sizes, for arguments that all go as plain bytes.
+// Sums of sizes, for arguments that all travel as plain bytes.
 template <class... Ts>
 inline constexpr bool all_plain = ((wire<Ts>::is_bytes && !std::is_empty_v<Ts>) && ...);
 template <class... Ts>
@@ -106,7 +106,7 @@ T take_plain(const std::byte*& from) {
   }
 }
 
-// The errors of task functions.
+// The compile errors of task functions.
 template <class F>
 struct task_captures {
   static_assert(always_false<F>,
@@ -136,7 +136,8 @@ struct function_is_not_const {
                 "changes as an argument, or keep it in a static variable of the task");
 };
 
-// The type that a submit of an overloaded function name ends up with; its name is the message.
+// The type that F becomes when submit is given an overloaded function name; its name is the
+// message.
 struct overloaded_function_name_wrap_it_in_a_captureless_lambda {
   overloaded_function_name_wrap_it_in_a_captureless_lambda() = delete;
 };
@@ -157,7 +158,7 @@ consteval bool require_task_function() {
   }
 }
 
-// The result is copied out of whatever the function returns.
+// The result is a copy of the returned value, also if the function returns a reference.
 template <class Invoked>
 struct task_result {
   using type = std::decay_t<Invoked>;
@@ -170,7 +171,7 @@ struct task_result<Invoked> {
   static constexpr bool checked = true;
 };
 
-// F and Stored as they arrive in the worker.
+// F and Stored in the types that the worker decodes.
 template <class F, class Indices, class... Stored>
 struct task_body;
 
@@ -203,13 +204,13 @@ struct task_body<F, std::index_sequence<I...>, Stored...> {
       return std::type_identity<
           std::invoke_result_t<const F&, typename argument_at<I, Stored>::held...>>{};
     } else {
-      return std::type_identity<void>{};  // an error that is reported already
+      return std::type_identity<void>{};  // an error that has been reported already
     }
   }
   using invoked = typename decltype(find_result())::type;
   using result_type = typename task_result<invoked>::type;
 
-  // What check() finds without an error.
+  // Whether check() finds no error.
   static constexpr bool ok() {
     if constexpr (fits()) {
       return std::is_void_v<invoked> || can_travel<result_type, bound_for::parent>();
@@ -245,14 +246,14 @@ struct task_body<F, std::index_sequence<I...>, Stored...> {
   static result_type call_plain(const F& f, [[maybe_unused]] const std::byte* from) {
     if constexpr (sizeof...(Stored) < 2) {
       return std::invoke(f, take_plain<Stored>(from)...);
-    } else {  // braces give an order to what is taken, an argument list would not
+    } else {  // braces fix the order of the reads, an argument list would not
       std::tuple<Stored...> values{take_plain<Stored>(from)...};
       return std::invoke(f, std::get<I>(std::move(values))...);
     }
   }
 
-  // One argument a level, so that each is decoded in order, lives in its own stack frame without
-  // being moved there, and is gone when the call returns.
+  // One argument for each level of recursion, so that the arguments are decoded in order, live each
+  // in a stack frame without being moved there, and are destroyed when the call returns.
   template <class... Done>
   static result_type call_next(const F& f, wire_reader& reader, Done&... done) {
     constexpr std::size_t next = sizeof...(Done);
@@ -268,8 +269,8 @@ struct task_body<F, std::index_sequence<I...>, Stored...> {
   }
 };
 
-// F and Args as the caller has them: references, literals and all. The bodies are shared by all
-// calls that store the same types.
+// F and Args are the caller's types: references, literals and all. Calls that store the same types
+// share their bodies.
 template <class F, class... Args>
 using body_of = task_body<std::decay_t<F>, std::index_sequence_for<Args...>, stored_t<Args>...>;
 
@@ -281,7 +282,7 @@ struct task_call {
 
   static_assert(body::check());
   static constexpr bool is_valid = body::fits();
-  // All arguments are plain bytes, so many of them.
+  // Whether all arguments are plain bytes, and their size.
   static constexpr bool plain_arguments = is_valid && all_plain<stored_t<Args>...>;
   static constexpr std::size_t plain_size = total_size<stored_t<Args>...>;
 
@@ -314,7 +315,7 @@ struct task_call {
     }
   }
 
-  // For a map: the function once, then each item's arguments from a reader of their own.
+  // For a map: decodes the function once, then each item's arguments from a reader of their own.
   static function_type decode_function(wire_reader& reader) {
     return take_function<function_type>(reader);
   }

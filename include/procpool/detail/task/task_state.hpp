@@ -1,9 +1,9 @@
-// The narrow waist between futures and back ends: an opaque task goes in, an opaque outcome comes
-// out. future<T> knows how to read the outcome's bytes, or what its object is; a back end knows
-// where they are. One task_state exists per task, and exactly one future refers to it.
+// The interface between futures and back ends: an opaque task goes in, an opaque outcome comes out.
+// future<T> knows the type of the outcome's bytes or object; a back end knows where they are. One
+// task_state exists per task, and exactly one future refers to it.
 //
-// Thread-safety: status() and cancel() may be called by any thread while another waits. The rest
-// belongs to the one owner of the future.
+// Thread-safety: any thread may call status() and cancel() while another waits. All other members
+// are for the one owner of the future.
 #pragma once
 
 #include <atomic>
@@ -20,22 +20,21 @@
 
 namespace procpool::detail {
 
-// Names a group of threads that run each other's tasks, a thread pool; null: none. Opaque.
+// Names a group of threads that run each other's tasks: a thread pool; null: no group. Opaque.
 using thread_group_id = const void*;
 
 enum class task_status { pending, running, cancelled, finished };
 
-// One outcome as the owner of the future sees it. With an error the rest is empty. All of it is
-// valid until release() or unpin().
+// One outcome as the owner of the future sees it. With an error the other members are empty. All of
+// it is valid until release() or unpin().
 struct outcome_view {
-  std::exception_ptr error;         // what get() throws; null if there is a value
+  std::exception_ptr error;         // the exception that get() throws; null if there is a value
   const std::byte* data = nullptr;  // the encoded value
   std::size_t size = 0;
-  void* object = nullptr;  // or the value itself, where the task ran in this process: the reader
-                           // moves from it
+  void* object = nullptr;  // or the value itself, from a task of this process: the reader moves it
 };
 
-// Outcomes of several map items: `count` times the same error, or as many values that lie `size`
+// Outcomes of several map items: `count` times the same error, or `count` values that lie `size`
 // bytes apart.
 struct outcome_run {
   outcome_view first;
@@ -46,17 +45,17 @@ class task_state;
 class completion_listener;
 class completion_source;
 
-// One wish to hear that a task is done. Lives where the listener keeps it; linked by the back end.
+// A request to be told when a task is done. The listener owns it; the back end links it.
 struct subscription {
   completion_listener* listener = nullptr;
   std::uint64_t tag = 0;
   task_state* state = nullptr;          // null once delivered or withdrawn
   completion_source* source = nullptr;  // where the completion will come from
   subscription* next = nullptr;
-  thread_group_id group = nullptr;  // whose threads run the task, if it is for threads
+  thread_group_id group = nullptr;  // the threads that run the task, if it is for threads
 };
 
-// Told about completions, under the lock of completions.hpp: it notes and returns.
+// Told about completions, under the hub's mutex, so it only notes them and returns.
 class PROCPOOL_EXPORT completion_listener {
  public:
   virtual void completed(subscription& s) noexcept = 0;
@@ -65,7 +64,7 @@ class PROCPOOL_EXPORT completion_listener {
   ~completion_listener() = default;
 };
 
-// The subscriptions of one task. Under the same lock.
+// The subscriptions of one task. Also under the hub's mutex.
 class listener_list {
  public:
   bool empty() const noexcept { return first_ == nullptr; }
@@ -73,9 +72,9 @@ class listener_list {
     s.next = first_;
     first_ = &s;
   }
-  // The subscription is withdrawn, if it has not been delivered.
+  // Withdraws the subscription, if it has not been delivered.
   void remove(subscription& s) noexcept;
-  // Tells all listeners, in the order in which they subscribed, and is empty then.
+  // Tells all listeners, in the order in which they subscribed; the list is empty afterwards.
   void deliver() noexcept;
 
  private:
@@ -89,27 +88,27 @@ class PROCPOOL_EXPORT task_state {
   task_state& operator=(const task_state&) = delete;
 
   virtual task_status status() const = 0;
-  // Blocks until the task is done or the deadline has passed; null waits for as long as it takes.
+  // Blocks until the task is done or the deadline has passed; null means no deadline.
   virtual bool wait_until(const time_point* deadline) = 0;
-  // Waits for as long as it takes, then pin().
+  // Waits without a deadline, then calls pin().
   virtual outcome_view wait_and_pin() = 0;
-  // Once done: its outcome, which stays where it is until unpin() or release().
+  // Called once the task is done: its outcome, which stays in place until unpin() or release().
   virtual outcome_view pin() = 0;
   virtual void unpin() noexcept = 0;
-  // The same for a chunk of map items: the outcomes of all, appended in order.
+  // As pin(), for a chunk of map items: appends the outcomes of all items in order.
   virtual void pin_items(std::vector<outcome_run>& out) = 0;
-  // How long a chunk took in its worker, in nanoseconds; 0 if not known. Advisory.
+  // How long a chunk took in its worker, in nanoseconds; 0 if unknown. Advisory.
   virtual std::uint32_t elapsed_ns() const noexcept = 0;
-  // kill_running: also ends the worker of a task that runs.
+  // kill_running: also kills the worker of a running task.
   virtual bool cancel(bool kill_running) = 0;
-  // Delivers to s.listener when done, at once if it is done already.
+  // Tells s.listener when the task is done, at once if it is done already.
   virtual void subscribe(subscription& s) = 0;
   virtual void unsubscribe(subscription& s) noexcept = 0;
-  // One more owner (a callback), which releases as well.
+  // Adds an owner (a callback), which calls release() as well.
   virtual void retain() noexcept = 0;
-  // The owner is gone. When the last owner is gone, the outcome has no reader.
+  // Removes an owner. Without an owner the outcome has no reader.
   virtual void release() noexcept = 0;
-  // An unobserved error goes where the executor's options say.
+  // Reports an unobserved error as the executor's options define.
   virtual void report(std::exception_ptr error) noexcept = 0;
 
   const home_process& home() const noexcept { return home_; }
@@ -126,23 +125,24 @@ struct state_release {
 };
 using state_ptr = std::unique_ptr<task_state, state_release>;
 
-// Code of a future's user that runs once its task is done, on the callback thread of the process.
+// A function of a future's user that runs once its task is done, on the callback thread of the
+// process.
 class PROCPOOL_EXPORT callback {
  public:
   virtual ~callback() = default;
   virtual void run() = 0;
 };
-// Queues it, and keeps `state` until it has run. Does not block.
+// Queues the callback, and keeps `state` until it has run. Does not block.
 PROCPOOL_EXPORT void run_when_done(task_state& state, std::unique_ptr<callback> what);
 
-// Throws nested_use_error: a future, or what is made of futures, belongs to another process.
+// Throws nested_use_error: a future, or an object made of futures, belongs to another process.
 [[noreturn]] PROCPOOL_EXPORT void throw_other_process();
 inline void check_home(const home_process& home) {
   if (!home.is_here()) [[unlikely]]
     throw_other_process();
 }
 
-// Now plus d; the end of time when that is further away, now when d is negative or not a number.
+// Now plus d; the end of time if that is later, now if d is negative or not a number.
 PROCPOOL_EXPORT time_point deadline_after(duration d);
 
 [[noreturn]] PROCPOOL_EXPORT void throw_no_state();

@@ -1,10 +1,10 @@
-// What a worker calls: one function per kind of task, made by a template here, called by compiled
-// code there. It decodes the function and its arguments, runs it, and encodes what it returned;
-// what it throws goes through to the caller, which encodes it.
+// The functions that a worker calls: one for each kind of task, made by a template here and called
+// by compiled code. It decodes the task's function and arguments, calls the function, and encodes
+// the result; an exception passes through to the compiled code, which encodes it.
 //
-// A chunk is one task that stands for several items of a map. chunk_run tells the region how far
-// it is: `begun` before an item runs, `progress` after its outcome is complete. So whatever kills
-// the worker, the items before are delivered, the running item is blamed, the rest run elsewhere.
+// A chunk is one task for several items of a map. chunk_run records its progress in the region:
+// `begun` before an item runs, `progress` after its outcome is complete. So however the worker
+// dies, the items before are delivered, the running item is blamed, and the rest run elsewhere.
 #pragma once
 
 #include <atomic>
@@ -22,18 +22,18 @@ namespace procpool::detail {
 
 using task_thunk = void (*)(wire_reader& in, wire_writer& out);
 
-// The record in front of each item's outcome: kind in the low byte, bytes of payload above it.
-// Payloads are padded to 8.
-// With objects: after its value a list of the shared objects that it names.
+// The header of each item's outcome: kind in the low byte, bytes of payload above it. Payloads are
+// padded to 8. Kind item_with_objects: the value is followed by a list of the shared objects that
+// it names.
 inline constexpr std::uint64_t item_value = 1, item_exception = 2, item_with_objects = 4;
 constexpr std::uint64_t item_header(std::uint64_t kind, std::size_t bytes) {
   return kind | std::uint64_t{bytes} << 8U;
 }
 
-// Values of one size, plain bytes or nothing at all, need no record each: the first one may stand
-// for many. {count : 32, stride : 24, kind : 8}; the count is 0 as long as the run grows, and then
-// it is as long as there are items finished. Only at the begin of a chunk's outcomes: the first
-// exception ends the run.
+// Values of one size, plain bytes or empty, need no header each: one header stands for the whole
+// run. {count : 32, stride : 24, kind : 8}; the count is 0 while the run grows, and the run then is
+// as long as the number of finished items. A run exists only at the beginning of a chunk's
+// outcomes: the first exception ends it.
 inline constexpr std::uint64_t item_run = 3;
 inline constexpr std::size_t largest_in_run = (std::size_t{1} << 24U) - 1;
 constexpr std::uint64_t run_header(std::uint32_t count, std::uint32_t stride) {
@@ -46,14 +46,14 @@ constexpr std::uint32_t run_stride(std::uint64_t header) {
   return static_cast<std::uint32_t>(header >> 8U) & 0xffffffU;
 }
 
-// Whether results of type R make a run, and how far apart they lie.
+// Whether results of type R form a run, and how far apart they lie.
 template <class R>
 struct in_runs {
   static constexpr bool value = [] {
     if constexpr (can_travel<R, bound_for::worker>()) {
       return all_plain<R> && sizeof(R) <= largest_in_run;
     } else {
-      return false;  // of a thread
+      return false;  // the result of a thread's task
     }
   }();
   static constexpr std::size_t stride = sizeof(R);
@@ -64,7 +64,7 @@ struct in_runs<void> {
   static constexpr std::size_t stride = 0;
 };
 
-// One chunk as its thunk sees it: a writer for outcomes that counts items. Worker's thread only.
+// One chunk as its thunk sees it: a writer for outcomes that counts items. For the worker's thread.
 class chunk_run : public wire_writer {
  public:
   std::uint32_t first() const { return first_; }
@@ -74,8 +74,8 @@ class chunk_run : public wire_writer {
     note_begun(item);
     begin_record();
   }
-  // What follows are the outcomes of items from first() on, each `stride` bytes, as long as they
-  // have values.
+  // Begins a run: the outcomes of items from first() on, each `stride` bytes, as long as they are
+  // values.
   void begin_run(std::size_t stride) {
     run_stride_ = static_cast<std::uint32_t>(stride);
     const std::uint64_t header = run_header(0, run_stride_);
@@ -83,7 +83,7 @@ class chunk_run : public wire_writer {
     in_run_ = true;
   }
   void begin_in_run(std::uint32_t item) { note_begun(item); }
-  // The next value of the run; or a record of its own, once the run has ended.
+  // Writes the next value of the run; or a record of its own, once the run has ended.
   void finish_in_run(const void* value, std::size_t bytes) {
     if (!in_run_) {
       begin_record();
@@ -100,10 +100,10 @@ class chunk_run : public wire_writer {
     begin_record();
     fail();
   }
-  // Before the chunk is finished, and before an item has a record of its own. Compiled.
+  // Called before the chunk is finished, and before an item has a record of its own. Compiled.
   PROCPOOL_EXPORT void end_run();
   void finish() { close(noted_ ? append_objects_(*this) : item_value); }
-  // In a catch block: what was written of the value is dropped, the exception takes its place.
+  // Called in a catch block: drops the written part of the value, and writes the exception instead.
   void fail() {
     rewind(start_ + sizeof(std::uint64_t));
     write_current_exception_(*this);
@@ -112,7 +112,7 @@ class chunk_run : public wire_writer {
 
  protected:
   using write_exception = void (*)(chunk_run&);
-  // The list after the value; returns the item's kind.
+  // Writes the list after the value; returns the item's kind.
   using append_objects = std::uint64_t (*)(chunk_run&);
   chunk_run(std::byte* begin, std::byte* end, grow_function grow, write_exception w,
             object_function note, append_objects a)
@@ -132,7 +132,7 @@ class chunk_run : public wire_writer {
     begun_->store(item + 1, std::memory_order_relaxed);
     item_ = item;
   }
-  // After the last complete outcome: another one may have been begun in vain.
+  // Begins after the last complete outcome, over the remains of an incomplete outcome.
   void begin_record() {
     if (in_run_) end_run();
     rewind(complete_);
@@ -144,7 +144,7 @@ class chunk_run : public wire_writer {
     align(8);
     std::memcpy(begin_ + start_, &header, sizeof header);
     complete_ = size();
-    // release: the outcome before the count that vouches for it
+    // release: the outcome is visible before the count that covers it
     progress_->store(std::uint64_t{item_ + 1} << 32U | size() / 8, std::memory_order_release);
   }
 
@@ -158,10 +158,10 @@ class chunk_run : public wire_writer {
 
 using chunk_thunk = void (*)(wire_reader& in, chunk_run& run);
 
-// What F is deduced as when the caller gives the name of several functions.
+// The type that F is deduced as when the caller gives an overloaded function name.
 using overloaded_name = overloaded_function_name_wrap_it_in_a_captureless_lambda;
 
-// What stands for a task, rather than for options in front of one.
+// A task, as opposed to the options that may stand before it.
 template <class F>
 concept is_task = !std::is_same_v<F, task_options> && !std::is_same_v<F, map_options>;
 
@@ -174,14 +174,14 @@ struct PROCPOOL_LOCAL thunks {
     if constexpr (std::is_void_v<result>) {
       call::run(in);
     } else {
-      // The arguments are gone before the outcome is written, perhaps in their place.
+      // Destroys the arguments before the outcome is written, perhaps in their place.
       result r = call::run(in);
       encode(out, r);
     }
   }
 
-  // Payload: the function, then the items. Where all arguments are plain bytes they lie one after
-  // the other; else each item has its length in front of it, and is aligned.
+  // Payload: the function, then the items. If all arguments are plain bytes, the items are
+  // contiguous; otherwise each item is aligned and has its length in front of it.
   static constexpr bool plain_items = call::plain_arguments;
 
   static void run_chunk(wire_reader& in, chunk_run& run) {

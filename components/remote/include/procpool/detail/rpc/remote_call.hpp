@@ -1,5 +1,5 @@
 // What remote.hpp's templates need of the compiled library: the functions and types that a server
-// exposes, as it calls them, and one request of a client with its reply.
+// exposes, in the form in which it calls them, and one request of a client with its reply.
 #pragma once
 
 #include <cstddef>
@@ -20,22 +20,21 @@
 
 namespace procpool::detail {
 
-// A function as a server calls it: with the object, if it is one of a type, and the bytes of the
-// arguments.
+// A function as a server calls it: with the object, if it is a method of a type, and the bytes of
+// the arguments.
 struct remote_entry {
   std::string signature;
   std::function<void(void* object, wire_reader& in, wire_writer& out)> run;
 };
 
 struct remote_type_entry {
-  // By the signature of the arguments.
+  // By the signature of their arguments.
   std::map<std::string, std::function<std::shared_ptr<void>(wire_reader&)>> constructors;
   std::map<std::string, remote_entry> methods;
   std::map<std::string, std::shared_ptr<void>> objects;
 };
 
-// --- the server's side
-// -----------------------------------------------------------------------------------
+// --- the server's side ---------------------------------------------------------------------------
 
 template <class F>
 struct parameters_must_be_known {
@@ -51,7 +50,7 @@ struct exposed_call_does_not_fit {
                 "one");
 };
 
-// Object is void for a function that is of no type.
+// Object is void for a function that is not a method of a type.
 template <class F, class Object, class... P>
 struct exposed_result
     : std::invoke_result<const F&, Object&, typename argument<P, stored_t<P>>::held...> {};
@@ -59,7 +58,7 @@ template <class F, class... P>
 struct exposed_result<F, void, P...>
     : std::invoke_result<const F&, typename argument<P, stored_t<P>>::held...> {};
 
-// f([object,] P...) -> R for a function that is exposed. R void: its result is dropped.
+// An exposed function f([object,] P...) -> R. If R is void, the result is dropped.
 template <class F, class R, class Object, class... P>
 struct exposed_call {
   static_assert((require_shape<stored_t<P>>() && ...));
@@ -73,7 +72,7 @@ struct exposed_call {
   }
 
  private:
-  // One argument a level, as for tasks.
+  // One argument for each level of recursion, as for tasks.
   template <class... Done>
   static void call_next(const F& f, void* object, wire_reader& in, wire_writer& out,
                         Done&... done) {
@@ -148,8 +147,7 @@ remote_entry expose_declared(F f) {
   }
 }
 
-// --- the client's side
-// -----------------------------------------------------------------------------------
+// --- the client's side ---------------------------------------------------------------------------
 
 enum class remote_verb : std::uint32_t { call = 4, method = 5, make = 6, find = 7 };
 
@@ -169,7 +167,7 @@ class PROCPOOL_EXPORT remote_link {
   virtual void drop(std::uint64_t object) noexcept = 0;
 };
 
-// An object of the server that this client has a hold on.
+// An object of the server that this client keeps alive.
 class PROCPOOL_EXPORT remote_object {
  public:
   remote_object(std::shared_ptr<remote_link> link, std::uint64_t number)
@@ -186,16 +184,16 @@ class PROCPOOL_EXPORT remote_object {
   std::uint64_t number_;
 };
 
-// One request: written, sent, answered. One thread.
+// One request: it is written, sent and answered. For one thread.
 class PROCPOOL_EXPORT remote_request {
  public:
   remote_request() = default;
   void put_text(const std::string& text);
   void put_number(std::uint64_t number) { writer_.write_value(number); }
-  // Where arguments begin: views in them are aligned.
+  // Begins the arguments, so that views in them are aligned.
   wire_writer& arguments();
-  // Blocks until there is a reply, whose bytes live as long as this. Throws what the function
-  // threw, manager_lost_error and timeout_error.
+  // Blocks until the reply, whose bytes live as long as this object. Throws the exception of the
+  // function, manager_lost_error and timeout_error.
   wire_reader send(remote_link& link, remote_verb verb);
 
  private:
@@ -203,7 +201,7 @@ class PROCPOOL_EXPORT remote_request {
   std::vector<std::byte> reply_;
 };
 
-// The arguments as parameters P..., the result as an R.
+// Sends the arguments as parameters P..., and returns the result as an R.
 template <class R, class... P, class... Args>
 R call_remote(remote_link& link, remote_request& request, remote_verb verb, type_list<P...>,
               const Args&... args) {
@@ -212,7 +210,7 @@ R call_remote(remote_link& link, remote_request& request, remote_verb verb, type
   static_assert(require_shape<R>());
   request.put_text(signature_of<R, stored_t<P>...>());
   [[maybe_unused]] wire_writer& to = request.arguments();
-  // An argument that is of another type becomes a P for as long as it is written.
+  // An argument of another type is converted to a P, which lives while it is written.
   (put_as<stored_t<P>>(to, static_cast<const std::decay_t<P>&>(args)), ...);
   wire_reader reply = request.send(link, verb);
   if constexpr (std::is_void_v<R>) {
@@ -224,7 +222,7 @@ R call_remote(remote_link& link, remote_request& request, remote_verb verb, type
   }
 }
 
-// The number of a new object, whose constructor has parameters P...
+// Requests a new object, whose constructor has parameters P..., and returns its number.
 template <class... P, class... Args>
 std::uint64_t ask_for_object(remote_link& link, remote_request& request, type_list<P...>,
                              const Args&... args) {

@@ -1,6 +1,7 @@
-// What may travel to another machine, and the text by which both sides see that they mean the same:
-// the shape of the bytes, as codecs write them, without the names of classes. A handle, a function
-// or a pointer has none: it means nothing there. Compile time, but for the text. No state.
+// The types that may travel to another machine, and the text by which both sides verify that they
+// mean the same types: the shape of the bytes, as codecs write them, without the names of classes.
+// A handle, a function or a pointer has no shape, since it means nothing on another machine.
+// Compile-time only, except for the text. No state.
 #pragma once
 
 #include <cstddef>
@@ -23,8 +24,9 @@ consteval bool parts_have_shapes(type_list<Parts...>) {
   return (has_shape<Parts, Seen...>() && ...);
 }
 
-// Plain values, text, containers of the standard library, aggregates and classes with a codec, all
-// the way down. Other types that can travel within one machine are the library's own handles.
+// True for plain values, text, containers of the standard library, aggregates and classes with a
+// codec, including all their parts. Other types that can travel within one machine are the
+// library's own handles.
 template <class T, class... Seen>
 consteval bool has_shape() {
   if constexpr (is_one_of<T, Seen...>) {
@@ -45,11 +47,11 @@ struct has_no_shape {
                 "locks, proxies, functions and pointers mean nothing there");
 };
 
-// Fails to compile, with a reason, if there is none.
+// Fails to compile, with a reason, if T has no shape.
 template <class T>
 consteval bool require_shape() {
   if constexpr (std::is_void_v<T>) {
-    return true;  // of a result
+    return true;  // as a result
   } else if constexpr (!can_travel<T, bound_for::parent>()) {
     return require_can_travel<T, bound_for::parent>();
   } else if constexpr (!has_shape<T>()) {
@@ -59,7 +61,7 @@ consteval bool require_shape() {
   }
 }
 
-// "std::map" of "std::map<int, long int>", whatever the standard library's inline namespaces.
+// The "map" of "std::map<int, long int>", whatever the standard library's inline namespaces.
 constexpr std::string_view template_name(std::string_view type) {
   type = type.substr(0, type.find('<'));
   return type.substr(type.rfind(':') == type.npos ? 0 : type.rfind(':') + 1);
@@ -95,7 +97,7 @@ void add_class(std::string& to) {
       add_parts<Seen..., T>(to, member_types<T>{});
     }
     to += ')';
-    // Memory as it is: with its padding.
+    // Copied as raw memory: its size includes padding.
     if constexpr (wire<T>::is_bytes) to += std::to_string(sizeof(T));
   } else {
     to += template_name(type_name<T>());
@@ -129,7 +131,7 @@ void add_shape(std::string& to) {
   }
 }
 
-// "i64 text -> void". Made once for each.
+// For example "i64 text -> void". Made once for each signature.
 template <class R, class... Stored>
 PROCPOOL_LOCAL const std::string& signature_of() {
   static const std::string text = [] {
