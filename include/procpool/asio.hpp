@@ -323,7 +323,7 @@ class work_and_post {
   }
   void operator()(const detail::wake_up& w) {
     if (operation_->post([&](std::monostate) { return w; })) return;
-    throw cancelled_error("the Asio context that was to go on with this coroutine is gone");
+    throw cancelled_error("the Asio context that should resume this coroutine is gone");
   }
 
  private:

@@ -241,7 +241,7 @@ void wake_dropped(std::shared_ptr<sleeper> who) noexcept {
   if (!who->is_here() || futures::callback_engine::instance().over()) return;
   const auto refuse = [](sleeper& s) {
     s.wake_with(std::make_exception_ptr(cancelled_error(
-        "the executor that was to go on with this coroutine is gone, or was shut down")));
+        "the executor that should resume this coroutine is gone, or was shut down")));
   };
   try {
     if (futures::post([who, refuse] { refuse(*who); })) return;
