@@ -295,7 +295,7 @@ void pool::drop(task_record& r) noexcept {
   // The record may be the last that keeps the pool, and the pool must not end under the mutex.
   retain();
   {
-    const std::lock_guard lock(completion_hub::instance().mutex());
+    const base::lock_guard lock(completion_hub::instance().mutex());
     r.dropped = true;
     // relaxed: counted under the hub's mutex; who looks without it only guesses
     const bool first = dropped_.fetch_add(1, std::memory_order_relaxed) == 0;
@@ -320,7 +320,7 @@ void pool::announce(task_record& r) noexcept {
   }
   if ((word & shm::notify_flag) == 0) return;
   completion_hub& hub = completion_hub::instance();
-  const std::lock_guard lock(hub.mutex());
+  const base::lock_guard lock(hub.mutex());
   r.deliver();
   hub.ring();
 }

@@ -30,7 +30,7 @@ class early_ends final : public completion_listener {
  public:
   explicit early_ends(uint32_t places) : tasks_(places) {}
   ~early_ends() {
-    const std::lock_guard lock(completion_hub::instance().mutex());
+    const base::lock_guard lock(completion_hub::instance().mutex());
     for (watched& t : tasks_) {
       if (t.wish.state != nullptr) t.wish.state->unsubscribe(t.wish);
     }
@@ -39,7 +39,7 @@ class early_ends final : public completion_listener {
   early_ends& operator=(const early_ends&) = delete;
 
   void watch(uint32_t place, task_state& task) {
-    const std::lock_guard lock(completion_hub::instance().mutex());
+    const base::lock_guard lock(completion_hub::instance().mutex());
     subscription& s = tasks_[place].wish;
     s = {this, place, &task, nullptr, nullptr};
     task.subscribe(s);

@@ -133,7 +133,7 @@ void pool::note_start_failure(int error) noexcept {
   // relaxed: it says all by itself; the hub's mutex brings it to who sleeps
   start_error_.store(error, std::memory_order_relaxed);
   completion_hub& hub = completion_hub::instance();
-  const std::lock_guard lock(hub.mutex());
+  const base::lock_guard lock(hub.mutex());
   hub.ring();
 }
 

@@ -32,7 +32,7 @@ void task_record::leave_list(u64 word) noexcept {
   if (shm::phase_of(word) != task_phase::done) return;
   // acquire: who took it off the list is done with it
   if (off_list.load(std::memory_order_acquire)) return;
-  const std::lock_guard lock(completion_hub::instance().mutex());
+  const base::lock_guard lock(completion_hub::instance().mutex());
   owner->drain();
 }
 

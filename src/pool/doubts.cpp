@@ -33,7 +33,7 @@ constexpr duration requeue_pause = 500ms;
 void pool::look_after(task_record& r) noexcept {
   bool hinted = false;
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     hints_.repair();
     hinted = look_at(r);
   }
@@ -44,7 +44,7 @@ void pool::look_after(task_record& r) noexcept {
 void pool::requeue_stale_hints() noexcept {
   bool any = false;
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     const time_point now = std::chrono::steady_clock::now();
     if (now - last_requeue_ < requeue_pause) return;
     last_requeue_ = now;
@@ -156,7 +156,7 @@ void pool::lose(task_record& r, std::exception_ptr e) noexcept {
   os::futex_wake(s.word, std::numeric_limits<int>::max());
   r.drop_argument_objects();
   completion_hub& hub = completion_hub::instance();
-  const std::lock_guard lock(hub.mutex());
+  const base::lock_guard lock(hub.mutex());
   if (r.not_done_yet) forget_not_done(r);
   r.deliver();
   hub.ring();
@@ -166,7 +166,7 @@ void pool::lose(task_record& r, std::exception_ptr e) noexcept {
 // after a look at all of them, was on one whose links or head were overwritten.
 void pool::deliver_lost() noexcept {
   completion_hub& hub = completion_hub::instance();
-  const std::lock_guard lock(hub.mutex());
+  const base::lock_guard lock(hub.mutex());
   bool any = false;
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     task_record& r = *record_at(i);

@@ -195,11 +195,11 @@ void inline_pool::initialize() {
       failure =
           "the initializer of this pool failed: " + detail::describe(std::current_exception());
     }
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     broken_ = failure;
     used_ = true;
   });
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   if (!broken_.empty()) throw broken_process_pool(broken_);
 }
 
@@ -207,14 +207,14 @@ void inline_pool::initialize() {
 class inline_pool::run_scope {
  public:
   explicit run_scope(inline_pool& pool) : pool_(pool) {
-    const std::lock_guard lock(pool_.mutex_);
+    const base::lock_guard lock(pool_.mutex_);
     pool_.check_open();
     ++pool_.running_;
     pool_.retain();
   }
   ~run_scope() {
     {
-      std::unique_lock lock(pool_.mutex_);
+      base::unique_lock lock(pool_.mutex_);
       --pool_.running_;
       pool_.done_ += done ? 1U : 0U;
       pool_.finalize(lock);
@@ -267,10 +267,14 @@ void inline_pool::finalize(std::unique_lock<std::mutex>& lock) noexcept {
 
 void inline_pool::shutdown(const shutdown_options& options) {
   check_not_in_a_task();
-  std::unique_lock lock(mutex_);
+  base::unique_lock lock(mutex_);
   stopping_ = true;
   finalize(lock);
-  if (options.wait) ended_.wait(lock, [this] { return running_ == 0; });
+  const auto is_idle = [this] {
+    base::assert_held(mutex_);
+    return running_ == 0;
+  };
+  if (options.wait) ended_.wait(lock, is_idle);
 }
 
 void inline_pool::signal_workers(int) { shutdown({.wait = false}); }
@@ -286,7 +290,7 @@ void inline_pool::release() noexcept {
 }
 
 pool_stats inline_pool::stats() {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   pool_stats out;
   out.running = running_;
   out.done = done_;

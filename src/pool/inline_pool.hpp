@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "base/guarded.hpp"
 #include "pool/task_backend.hpp"
 #include "procpool/detail/task/code_ref.hpp"
 #include "procpool/detail/task/local_task.hpp"
@@ -44,20 +45,22 @@ class inline_pool final : public task_backend {
 
  private:
   class run_scope;
-  void check_open() const;
+  void check_open() const REQUIRES(mutex_);
   void initialize();
-  void finalize(std::unique_lock<std::mutex>& lock) noexcept;
+  void finalize(std::unique_lock<std::mutex>& lock) noexcept REQUIRES(mutex_);
   ~inline_pool() = default;
 
   const pool_options options_;
   const detail::error_handler on_error_;
   std::atomic<int> owners_{1};
   std::once_flag initialized_;
-  mutable std::mutex mutex_;
+  mutable base::mutex mutex_;
   std::condition_variable ended_;
-  std::string broken_;  // why; empty: it is not
-  bool stopping_ = false, used_ = false;
-  std::size_t running_ = 0, done_ = 0;
+  std::string broken_ GUARDED_BY(mutex_);  // why; empty: it is not
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  bool used_ GUARDED_BY(mutex_) = false;
+  std::size_t running_ GUARDED_BY(mutex_) = 0;
+  std::size_t done_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace procpool::parent

@@ -28,8 +28,8 @@ using namespace std::chrono_literals;
 constexpr std::size_t few_deaths = 8;
 
 struct registry {
-  std::mutex mutex;
-  std::vector<pool*> pools;
+  base::mutex mutex;
+  std::vector<pool*> pools GUARDED_BY(mutex);
 };
 constinit base::per_process<registry> registries;
 registry& all_pools() { return registries.get(); }
@@ -80,12 +80,12 @@ pool::pool(pool_options options)
     parent_registry::instance().add_waker(*wake_);
     {
       completion_hub& hub = completion_hub::instance();
-      const std::lock_guard lock(hub.mutex());
+      const base::lock_guard lock(hub.mutex());
       hub.attach(*this);
     }
     {
       registry& all = all_pools();
-      const std::lock_guard lock(all.mutex);
+      const base::lock_guard lock(all.mutex);
       all.pools.push_back(this);
     }
     supervisor_ = std::thread([this] { supervise(); });
@@ -109,11 +109,11 @@ void pool::forget() noexcept {
   if (parent_registry* all = parent_registry::existing()) all->remove_waker(*wake_);
   {
     registry& all = all_pools();
-    const std::lock_guard lock(all.mutex);
+    const base::lock_guard lock(all.mutex);
     std::erase(all.pools, this);
   }
   completion_hub& hub = completion_hub::instance();
-  const std::lock_guard lock(hub.mutex());
+  const base::lock_guard lock(hub.mutex());
   hub.detach(*this);
 }
 
@@ -128,7 +128,7 @@ void pool::set_hook(const invocation& hook, u64& code, u64& block, u64& length) 
 }
 
 void pool::kill_worker_of(task_record& r, u64 before) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   u64 word = 0;
   // Swept in the meantime: the worker is dead.
   if (!r.load(word) || shm::phase_of(word) != shm::task_phase::kill) return;
@@ -154,7 +154,7 @@ void pool::note_death(const death_record& r) noexcept {
 void pool::send_reports() {
   std::vector<death_record> reports;
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     reports.swap(reports_);
   }
   for (const death_record& r : reports) {
@@ -178,7 +178,7 @@ void pool::report(std::exception_ptr e) noexcept {
 }
 
 pool_stats pool::stats() {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   pool_stats out;
   std::vector<bool> busy(seats_.size());
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
@@ -221,11 +221,11 @@ void pool::finish_all(bool cancel) noexcept {
   for (;;) {
     pool* next = nullptr;
     {
-      const std::lock_guard lock(all.mutex);
+      const base::lock_guard lock(all.mutex);
       for (pool* p : all.pools) {
         // Its supervisor may be its last owner: one more, until we are done with it.
         if (!p->try_retain()) continue;
-        const std::unique_lock inner(p->mutex_);
+        const base::unique_lock inner(p->mutex_);
         if (!p->ended_ && !p->given_up_ && next == nullptr) {
           next = p;
         } else {

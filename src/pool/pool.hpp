@@ -41,6 +41,7 @@
 #include <vector>
 
 #include "base/cycle_clock.hpp"
+#include "base/guarded.hpp"
 #include "futures/completion_hub.hpp"
 #include "launch/fork_server_client.hpp"
 #include "os/event_fd.hpp"
@@ -90,11 +91,13 @@ class pool final : public detail::completion_source, public task_backend {
   void release_block(shm::block b) noexcept;
   std::byte* address(shm::u64 offset, shm::u64 bytes) { return view_.at(offset, bytes); }
 
-  // pool.cpp
+  // shutdown.cpp
   void shutdown(const shutdown_options& options) override;
   void signal_workers(int signal) override;
   void abandon(const shutdown_options& options) noexcept override;
   void retain() noexcept override { owners_.fetch_add(1, std::memory_order_relaxed); }
+
+  // pool.cpp
   void forget() noexcept;
   int max_workers() const noexcept override { return static_cast<int>(region_.workers()); }
   pool_stats stats() override;
@@ -102,13 +105,13 @@ class pool final : public detail::completion_source, public task_backend {
   // At exit: whatever is left runs (or is cancelled) and the workers end.
   static void finish_all(bool cancel) noexcept;
 
-  // meeting.cpp
+  // For broadcast.cpp.
   std::mutex& broadcasting() noexcept { return broadcasting_; }
   // Why a worker could not be started for some seconds, an errno value, while others run; or 0.
   // relaxed: it says all by itself
   int start_error() const noexcept { return start_error_.load(std::memory_order_relaxed); }
 
-  // await.cpp, outcome.cpp, done_lists.cpp
+  // For records: await.cpp, outcome.cpp, task_objects.cpp, sweep.cpp, doubts.cpp.
   // The record is free again.
   void put_back(task_record& r) noexcept {
     if (!returned_.push(r)) release();  // abandoned: the record was one of the pool's owners
@@ -116,7 +119,11 @@ class pool final : public detail::completion_source, public task_backend {
   void drop(task_record& r) noexcept;  // its future is gone before it is done
   // Bytes that a worker says are in its partition. Throws codec_error if they are not, and
   // std::system_error if they cannot be mapped.
-  std::byte* result_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
+  //
+  // By any thread, without the mutex: of partitions_ it uses the size, which is constant, and the
+  // seats, which are atomic.
+  std::byte* result_bytes(shm::u64 word, shm::u64 offset,
+                          shm::u64 length) NO_THREAD_SAFETY_ANALYSIS;
   // The same, of an outcome that is DONE: a block is there.
   const std::byte* published_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
   void put_back_block(shm::u64 word, shm::u64 offset) noexcept;
@@ -174,99 +181,112 @@ class pool final : public detail::completion_source, public task_backend {
     std::string stderr_tail = {};
   };
 
-  // submit.cpp, all under mutex_
-  bool admit_slow(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait);
-  task_record* take_free(std::unique_lock<os::short_mutex>& lock, bool may_wait);
-  void check_open() const;
-  bool admit(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait);
+  // submit.cpp. Those with a `lock` of mutex_ may unlock it while they wait.
+  bool admit_slow(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait)
+      REQUIRES(mutex_);
+  task_record* take_free(std::unique_lock<os::short_mutex>& lock, bool may_wait) REQUIRES(mutex_);
+  void check_open() const REQUIRES(mutex_);
+  bool admit(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait)
+      REQUIRES(mutex_);
   static void make_extras(task_record& r, const task_options& o, const task_image& image);
-  void fill(task_record& r, const task_image& image) noexcept;
-  void make_ready(task_record& r);
+  void fill(task_record& r, const task_image& image) noexcept REQUIRES(mutex_);
+  void make_ready(task_record& r) REQUIRES(mutex_);
   void kick() noexcept;
 
   // supervisor.cpp
+  void wake_supervisor() noexcept;
   std::unique_ptr<launch::fork_server_client> start_server();
   void supervise();
+  std::chrono::milliseconds next_timeout();
   bool handle_events();
   void trim_blocks();
   void handle(const launch::server_event& e) noexcept;
-  void want(shm::u32 index, duration pause) noexcept;
-  void start_wanted();
-  void start_seat(shm::u32 index);
-  bool may_start() const;
-  void on_started(const launch::server_event& e);
-  void on_exited(const launch::server_event& e) noexcept;
-  void on_server_gone(std::unique_lock<os::short_mutex>& lock) noexcept;
   bool has_descriptors() const noexcept;
-  // Under mutex_: whatever the workers do, every task is resolved now, and the pool broken. Nothing
-  // that a worker may still write to is used again.
-  void give_up(const char* cause) noexcept;
-  void give_up_in_time() noexcept;
-  void assess_death(shm::u32 index, const death& d, bool had_task) noexcept;
-  void note_start_failure(int error) noexcept;
-  template <class Text>
-  void break_pool(Text cause) noexcept;
-  void break_pool_with(std::string cause) noexcept;
-  bool wind_down();
-  bool anybody_runs() const;
-  std::size_t tasks_done() const;
-  void wake_supervisor() noexcept;
-  std::chrono::milliseconds next_timeout();
-  void note_death(const death_record& r) noexcept;
-  void send_reports();
-  bool stopped_by_force() const { return doomed_with_ != 0 || !broken_.empty(); }
+  void on_started(const launch::server_event& e) REQUIRES(mutex_);
+  void on_exited(const launch::server_event& e) noexcept REQUIRES(mutex_);
+  // Unlocks `lock`, of mutex_, while a server starts.
+  void on_server_gone(std::unique_lock<os::short_mutex>& lock) noexcept REQUIRES(mutex_);
+
+  // crew.cpp
+  bool may_start() const REQUIRES(mutex_);
+  void want(shm::u32 index, duration pause) noexcept REQUIRES(mutex_);
+  void start_wanted() REQUIRES(mutex_);
+  void start_seat(shm::u32 index) REQUIRES(mutex_);
+  void assess_death(shm::u32 index, const death& d, bool had_task) noexcept REQUIRES(mutex_);
+  void note_start_failure(int error) noexcept REQUIRES(mutex_);
+  std::size_t tasks_done() const REQUIRES(mutex_);
+  bool anybody_runs() const REQUIRES(mutex_);
   std::string initializer_failure(shm::u32 index) const;
   std::string report_of(shm::u32 index) const;
   std::string idle_death_text(const death& d, bool in_initializer) const;
 
-  void forget_not_done(task_record& r) noexcept;  // under the hub's mutex
+  // done_lists.cpp, under the hub's mutex
+  void forget_not_done(task_record& r) noexcept;
 
   // task_objects.cpp
-  void take_over_outcome(task_record& r, shm::u64 word);
+  void take_over_outcome(task_record& r, shm::u64 word) REQUIRES(objects_mutex_);
   void take_over_items(task_record& r, shm::u32 row, const std::byte* data, std::size_t size,
-                       std::uint32_t items);
+                       std::uint32_t items) REQUIRES(objects_mutex_);
   void take_over_piece(task_record& r, shm::u64 word, const chunk_piece& piece);
   shm::u32 take_row(shm::u32 seat_index);
   void release_row(shm::u32 seat_index) noexcept;
   void look_after_objects() noexcept;
 
-  // sweep.cpp, under mutex_. None of them needs memory: without any, the outcome that needed some
+  // sweep.cpp. None of these functions needs memory: if it runs out, the outcome that needed some
   // is out_of_memory_.
-  bool sweep(shm::u32 index, const death& d) noexcept;
-  void keep_outcome(task_record& r, shm::u64 word) noexcept;
-  void crash(task_record& r, shm::u64 word, const death& d) noexcept;
-  void crash_item(task_record& r, shm::u64 word, const death& d) noexcept;
-  void settle_item(task_record& r, task_extras& more, const death& d) noexcept;
-  void settle_finished(task_record& r, shm::u64 word, shm::u64 progress) noexcept;
-  void requeue(task_record& r, shm::u64 word) noexcept;
-  void resolve_killed(task_record& r, shm::u64 word) noexcept;
-  void resolve_with(task_record& r, shm::u64 word, std::exception_ptr e) noexcept;
-  shm::u64 take_partition(shm::u32 seat_index) noexcept;  // 0: none is free
-  shm::u64 find_partition(shm::u32 seat_index) noexcept;
-  void retire_partition(shm::u64 p) noexcept;
-  void reclaim_partitions() noexcept;
-  // Outcomes in partitions of dead workers move to private memory, or are given up.
-  void clear_partitions() noexcept;
-  // Where the outcome lies; below the arena if it has no block.
-  shm::u64 outcome_block(const task_record& r) const noexcept;
-  death_record describe(task_record& r, const death& d, int attempt) const noexcept;
+  bool sweep(shm::u32 index, const death& d) noexcept REQUIRES(mutex_);
+  void keep_outcome(task_record& r, shm::u64 word) noexcept REQUIRES(mutex_);
+  void crash(task_record& r, shm::u64 word, const death& d) noexcept REQUIRES(mutex_);
+  void crash_item(task_record& r, shm::u64 word, const death& d) noexcept REQUIRES(mutex_);
+  void settle_item(task_record& r, task_extras& more, const death& d) noexcept REQUIRES(mutex_);
+  void settle_finished(task_record& r, shm::u64 word, shm::u64 progress) noexcept REQUIRES(mutex_);
+  void requeue(task_record& r, shm::u64 word) noexcept REQUIRES(mutex_);
+  void resolve_killed(task_record& r, shm::u64 word) noexcept REQUIRES(mutex_);
+  void resolve_with(task_record& r, shm::u64 word, std::exception_ptr e) noexcept REQUIRES(mutex_);
+  death_record describe(task_record& r, const death& d, int attempt) const noexcept
+      REQUIRES(mutex_);
   std::exception_ptr crash_error(const death_record& record) const noexcept;
 
-  // doubts.cpp, under mutex_
-  bool is_possible(const task_record& r, shm::u64 word) const noexcept;
-  bool runs_elsewhere(task_record& r, shm::u64 word) const noexcept;
-  bool look_at(task_record& r) noexcept;
-  void lose(task_record& r, std::exception_ptr e) noexcept;
-  void deliver_lost() noexcept;
+  // partitions.cpp
+  shm::u64 take_partition(shm::u32 seat_index) noexcept REQUIRES(mutex_);  // 0: none is free
+  shm::u64 find_partition(shm::u32 seat_index) noexcept REQUIRES(mutex_);
+  void retire_partition(shm::u64 p) noexcept REQUIRES(mutex_);
+  void reclaim_partitions() noexcept REQUIRES(mutex_);
+  // Outcomes in partitions of dead workers move to private memory, or are given up.
+  void clear_partitions() noexcept REQUIRES(mutex_);
+  // Where the outcome lies; below the arena if it has no block.
+  shm::u64 outcome_block(const task_record& r) const noexcept REQUIRES(mutex_);
+
+  // doubts.cpp
+  bool is_possible(const task_record& r, shm::u64 word) const noexcept REQUIRES(mutex_);
+  bool runs_elsewhere(task_record& r, shm::u64 word) const noexcept REQUIRES(mutex_);
+  bool look_at(task_record& r) noexcept REQUIRES(mutex_);
+  void lose(task_record& r, std::exception_ptr e) noexcept REQUIRES(mutex_);
+  void deliver_lost() noexcept REQUIRES(mutex_);
   std::exception_ptr damage_error() const noexcept;
 
-  // pool.cpp
+  // shutdown.cpp
   bool wait_until_drained(const time_point* deadline);
-  task_record* first_unresolved(shm::u32& from);
-  void cancel_pending();
-  void signal_running(int signal);
-  void doom(int signal);  // under mutex_
-  void set_hook(const invocation& hook, shm::u64& code, shm::u64& block, shm::u64& length);
+  task_record* first_unresolved(shm::u32& from) REQUIRES(mutex_);
+  void cancel_pending() REQUIRES(mutex_);
+  void signal_running(int signal) REQUIRES(mutex_);
+  void doom(int signal) REQUIRES(mutex_);
+  // Whatever the workers do, every task is resolved now, and the pool broken. Nothing that a worker
+  // may still write to is used again.
+  void give_up(const char* cause) noexcept REQUIRES(mutex_);
+  void give_up_in_time() noexcept REQUIRES(mutex_);
+  template <class Text>
+  void break_pool(Text cause) noexcept REQUIRES(mutex_);
+  void break_pool_with(std::string cause) noexcept REQUIRES(mutex_);
+  bool wind_down() REQUIRES(mutex_);
+  bool stopped_by_force() const REQUIRES(mutex_) { return doomed_with_ != 0 || !broken_.empty(); }
+
+  // pool.cpp
+  void note_death(const death_record& r) noexcept REQUIRES(mutex_);
+  void send_reports();
+  // By the constructor, before any other thread knows the pool: without the mutex.
+  void set_hook(const invocation& hook, shm::u64& code, shm::u64& block,
+                shm::u64& length) NO_THREAD_SAFETY_ANALYSIS;
 
   task_record* record_at(shm::u32 index) const noexcept { return table_.at(index); }
 
@@ -276,7 +296,7 @@ class pool final : public detail::completion_source, public task_backend {
   shm::roster roster_;
   const shm::u32 cpus_;
   stderr_relay stderr_;
-  worker_rows rows_;  // under objects_mutex_; outlives the workers, who end with the server
+  worker_rows rows_ GUARDED_BY(objects_mutex_);  // outlives the workers, who end with the server
   const os::signal_actions signals_ = os::current_signal_actions();  // when the pool was made
   std::unique_ptr<launch::fork_server_client> server_;
 
@@ -287,39 +307,44 @@ class pool final : public detail::completion_source, public task_backend {
   const std::exception_ptr out_of_memory_ = std::make_exception_ptr(std::bad_alloc());
 
   mutable os::short_mutex mutex_;
-  // Under mutex_:
-  shm::block_allocator blocks_;
-  slot_store slots_{*this, {region_, view_, blocks_, table_, returned_, out_of_memory_}};
-  hint_ring hints_{region_, roster_, table_};
-  bool trims_ = false;  // there are large blocks, which the supervisor tends to
-  time_point trim_at_;  // then
+  shm::block_allocator blocks_ GUARDED_BY(mutex_);
+  slot_store slots_ GUARDED_BY(mutex_){
+      *this, {region_, view_, blocks_, table_, returned_, out_of_memory_}};
+  hint_ring hints_ GUARDED_BY(mutex_){region_, roster_, table_};
+  bool trims_ GUARDED_BY(mutex_) = false;  // there are large blocks, which the supervisor tends to
+  time_point trim_at_ GUARDED_BY(mutex_);  // then
   static constexpr std::chrono::seconds trim_pause{1};
-  std::vector<seat> seats_;
-  std::vector<partition_use> partitions_;
-  std::size_t retired_ = 0;     // of them
-  shm::u64 pending_bytes_ = 0;  // an upper bound; recounted when it matters
-  std::string broken_;          // why; empty: it is not
-  bool stopping_ = false;       // shutdown has begun: nothing is accepted
-  bool drained_ = false;        // all tasks are resolved: the workers may end
-  shm::u32 drained_to_ = 0;     // slots below hold none that is unresolved, since stopping_
-  int doomed_with_ = 0;         // signal of terminate_workers or kill_workers
+  std::vector<seat> seats_ GUARDED_BY(mutex_);
+  std::vector<partition_use> partitions_ GUARDED_BY(mutex_);
+  std::size_t retired_ GUARDED_BY(mutex_) = 0;     // of them
+  shm::u64 pending_bytes_ GUARDED_BY(mutex_) = 0;  // an upper bound; recounted when it matters
+  std::string broken_ GUARDED_BY(mutex_);          // why; empty: it is not
+  bool stopping_ GUARDED_BY(mutex_) = false;       // shutdown has begun: nothing is accepted
+  bool drained_ GUARDED_BY(mutex_) = false;        // all tasks are resolved: the workers may end
+  // Since stopping_ was set: the slots below hold no unresolved task.
+  shm::u32 drained_to_ GUARDED_BY(mutex_) = 0;
+  int doomed_with_ GUARDED_BY(mutex_) = 0;  // signal of terminate_workers or kill_workers
   // All workers were killed, or their descriptors are gone: then all is over, proven or not.
-  std::optional<time_point> give_up_at_;
-  bool given_up_ = false;
-  time_point nudge_at_{};  // idle workers that do not leave are told to go on, then
-  std::vector<time_point> idle_deaths_;
-  std::size_t done_at_idle_death_ = 0;
-  duration pause_{};
-  std::optional<time_point> start_fails_since_;
-  time_point last_requeue_{};
-  std::size_t restarts_ = 0, submitted_ = 0, crashed_ = 0;
-  bool exit_hook_set_ = false;
-  bool fast_path_ = false;  // a submit has nothing to look at: open, no budget, the exit hook set
+  std::optional<time_point> give_up_at_ GUARDED_BY(mutex_);
+  bool given_up_ GUARDED_BY(mutex_) = false;
+  // When idle workers that have not exited get SIGCONT.
+  time_point nudge_at_ GUARDED_BY(mutex_){};
+  std::vector<time_point> idle_deaths_ GUARDED_BY(mutex_);
+  std::size_t done_at_idle_death_ GUARDED_BY(mutex_) = 0;
+  duration pause_ GUARDED_BY(mutex_){};
+  std::optional<time_point> start_fails_since_ GUARDED_BY(mutex_);
+  time_point last_requeue_ GUARDED_BY(mutex_){};
+  std::size_t restarts_ GUARDED_BY(mutex_) = 0;
+  std::size_t submitted_ GUARDED_BY(mutex_) = 0;
+  std::size_t crashed_ GUARDED_BY(mutex_) = 0;
+  bool exit_hook_set_ GUARDED_BY(mutex_) = false;
+  // Submit has nothing to check: the pool is open and has no budget, and the exit hook is set.
+  bool fast_path_ GUARDED_BY(mutex_) = false;
   std::condition_variable_any ended_cv_;
-  bool ended_ = false;      // the supervisor is done, no process is left
-  bool abandoned_ = false;  // the executor is gone
-  bool server_lost_ = false;
-  std::vector<death_record> reports_;  // for on_worker_death
+  bool ended_ GUARDED_BY(mutex_) = false;      // the supervisor is done, no process is left
+  bool abandoned_ GUARDED_BY(mutex_) = false;  // the executor is gone
+  bool server_lost_ = false;  // changed under mutex_; read by the supervisor, which changes it
+  std::vector<death_record> reports_ GUARDED_BY(mutex_);  // for on_worker_death
 
   // Who keeps the pool: the executor counts as `executor_share` until abandon() replaces that by
   // the records in use and the supervisor, so the count cannot reach 0 before.
@@ -329,7 +354,7 @@ class pool final : public detail::completion_source, public task_backend {
   std::atomic<shm::u64> known_size_{0};  // of the region's file, at least
 
   // Guards task_record::outcome_objects. Under mutex_ and the hub's.
-  std::mutex objects_mutex_;
+  base::mutex objects_mutex_;
   std::chrono::milliseconds linger_pause_{0};  // by the supervisor; 0: nothing lingers
   // Held by the caller of a broadcast, before all other mutexes.
   std::mutex broadcasting_;

@@ -45,7 +45,7 @@ bool pool::wait_until_drained(const time_point* deadline) {
   for (;;) {
     task_record* r = nullptr;
     {
-      const std::lock_guard lock(mutex_);
+      const base::lock_guard lock(mutex_);
       r = first_unresolved(from);
       if (r != nullptr) look_at(*r);
     }
@@ -73,7 +73,7 @@ void pool::cancel_pending() {
 void pool::shutdown(const shutdown_options& o) {
   bool may_wait = o.wait;
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     stopping_ = true;
     fast_path_ = false;
     if (o.cancel_futures) cancel_pending();
@@ -88,7 +88,7 @@ void pool::shutdown(const shutdown_options& o) {
   wake_supervisor();
   // The supervisor may be busy, with the start of a server perhaps, or hear nothing any more. So
   // each turn looks at all that can end the wait.
-  std::unique_lock lock(mutex_);
+  base::unique_lock lock(mutex_);
   while (!ended_) {
     const time_point t = now();
     if (deadline && t >= *deadline && !give_up_at_) {
@@ -112,7 +112,7 @@ void pool::shutdown(const shutdown_options& o) {
 // terminate_workers and kill_workers: what waits is cancelled, what runs dies, nothing is replaced.
 void pool::signal_workers(int signal) {
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     stopping_ = true;
     fast_path_ = false;
     cancel_pending();
@@ -155,7 +155,11 @@ void pool::break_pool_with(std::string cause) noexcept {
     // acquire: as in first_unresolved
     if (r.references.load(std::memory_order_acquire) == 0) continue;
     while (r.load(word) && shm::phase_of(word) == shm::task_phase::ready) {
-      r.error = kept_error([this] { return broken_process_pool(broken_); }, out_of_memory_);
+      const auto broken = [this] {
+        base::assert_held(mutex_);
+        return broken_process_pool(broken_);
+      };
+      r.error = kept_error(broken, out_of_memory_);
       if (r.slot.load()->word.compare_exchange_strong(
               word, shm::with_phase(word, shm::task_phase::crashed))) {
         r.drop_argument_objects();  // as in resolve_with
@@ -242,7 +246,7 @@ void pool::abandon(const shutdown_options& options) noexcept {
       report(std::current_exception());
     }
   }
-  std::unique_lock lock(mutex_);
+  base::unique_lock lock(mutex_);
   abandoned_ = true;
   stopping_ = true;
   fast_path_ = false;

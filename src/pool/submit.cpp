@@ -35,7 +35,7 @@ void pool::kick() noexcept {
 }
 
 task_record* pool::commit(const task_image& image, bool may_wait) {
-  std::unique_lock lock(mutex_);
+  base::unique_lock lock(mutex_);
   if (!fast_path_ && !admit_slow(lock, image.length, may_wait)) return nullptr;
   task_record* r = slots_.pop_free();
   if (r == nullptr) [[unlikely]] {
@@ -131,7 +131,7 @@ task_record* pool::take_free(std::unique_lock<os::short_mutex>& lock, bool may_w
     if (task_record* r = slots_.pop_returned()) return r;
     // relaxed: a hint
     if (dropped_.load(std::memory_order_relaxed) != 0) {
-      const std::lock_guard hub(completion_hub::instance().mutex());
+      const base::lock_guard hub(completion_hub::instance().mutex());
       drain();
     }
     if (task_record* r = slots_.pop_returned()) return r;
@@ -175,7 +175,7 @@ bool pool::admit(std::unique_lock<os::short_mutex>& lock, u64 bytes, bool may_wa
 }
 
 shm::block pool::allocate_block(u64 bytes) {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   check_open();
   slots_.collect_returned();  // the block that was used last is warm
   const shm::block b = blocks_.allocate(bytes);
@@ -188,7 +188,7 @@ shm::block pool::allocate_block(u64 bytes) {
 }
 
 void pool::release_block(shm::block b) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   blocks_.release(b);
 }
 

@@ -72,10 +72,10 @@ void pool::supervise() {
   stderr_.finish();
   {
     // No task is unresolved: after this drain no dropped one is left either.
-    const std::lock_guard hub(completion_hub::instance().mutex());
+    const base::lock_guard hub(completion_hub::instance().mutex());
     drain();
   }
-  std::unique_lock lock(mutex_);
+  base::unique_lock lock(mutex_);
   deliver_lost();
   ended_ = true;
   ended_cv_.notify_all();
@@ -87,7 +87,7 @@ void pool::supervise() {
 }
 
 std::chrono::milliseconds pool::next_timeout() {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   std::chrono::milliseconds most = longest_look_pause;
   const auto at_most = [&most](std::chrono::milliseconds pause) { most = std::min(most, pause); };
   if (!server_lost_ && server_->poll_timeout() >= 0ms) at_most(server_->poll_timeout());
@@ -108,7 +108,7 @@ std::chrono::milliseconds pool::next_timeout() {
 // False once no process is left and the pool is closed.
 bool pool::handle_events() {
   if (!has_descriptors()) {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     give_up(
         "a descriptor of procpool was closed by the program, which had not opened it: close only "
         "what you have opened (closefrom, close_range, a loop over all numbers), or do so before "
@@ -121,7 +121,7 @@ bool pool::handle_events() {
   send_reports();
   look_after_objects();
   trim_blocks();
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   if (slots_.lost_slots() > most_lost_slots && broken_.empty()) {
     break_pool([] {
       return std::string(
@@ -135,7 +135,7 @@ bool pool::handle_events() {
 
 // Memory of large arguments that nobody needs any more. Whoever submits may do so in between.
 void pool::trim_blocks() {
-  std::unique_lock lock(mutex_);
+  base::unique_lock lock(mutex_);
   if (!trims_ || now() < trim_at_) return;
   slots_.collect_returned();
   blocks_.start_trim();
@@ -149,7 +149,7 @@ void pool::trim_blocks() {
 
 // Whatever memory there is: a death that is not swept leaves tasks that nobody resolves.
 void pool::handle(const launch::server_event& e) noexcept {
-  std::unique_lock lock(mutex_);
+  base::unique_lock lock(mutex_);
   switch (e.what) {
     case launch::server_event::kind::started:
       on_started(e);

@@ -61,7 +61,7 @@ bool pool::sweep(u32 index, const death& d) noexcept {
   roster_.clear_asleep(index);
   hints_.repair();
   {
-    const std::lock_guard hub(completion_hub::instance().mutex());
+    const base::lock_guard hub(completion_hub::instance().mutex());
     drain();
   }
   const u64 head = region_.control().head.load();
@@ -108,7 +108,7 @@ bool pool::sweep(u32 index, const death& d) noexcept {
   {
     // Those that the sweep resolved, and those that the worker published without ringing.
     completion_hub& hub = completion_hub::instance();
-    const std::lock_guard lock(hub.mutex());
+    const base::lock_guard lock(hub.mutex());
     drain();
     hub.ring();
   }
@@ -266,6 +266,7 @@ void pool::settle_finished(task_record& r, u64 word, u64 progress) noexcept {
 // Copies the outcomes of the items [r.first_item, finished): nothing, if there are none. Throws
 // codec_error if they are not where the worker says, std::bad_alloc, and std::system_error.
 chunk_piece pool::copy_items(task_record& r, u64 word, u64 progress) {
+  base::assert_held(mutex_);  // also called by slot_store, which does not see the mutex
   const u32 finished = shm::progress_finished(progress);
   chunk_piece piece;
   if (finished <= r.first_item || finished > r.items) return piece;
@@ -281,9 +282,13 @@ chunk_piece pool::copy_items(task_record& r, u64 word, u64 progress) {
 // Ready once more, as submit left it. The flags of those who wait stay.
 void pool::requeue(task_record& r, u64 word) noexcept {
   if (stopped_by_force()) {
-    std::exception_ptr e =
-        broken_.empty() ? kept_error([] { return cancelled_error(); }, out_of_memory_)
-                        : kept_error([&] { return broken_process_pool(broken_); }, out_of_memory_);
+    const auto broken = [this] {
+      base::assert_held(mutex_);
+      return broken_process_pool(broken_);
+    };
+    std::exception_ptr e = broken_.empty()
+                               ? kept_error([] { return cancelled_error(); }, out_of_memory_)
+                               : kept_error(broken, out_of_memory_);
     resolve_with(r, word, std::move(e));
     return;
   }
@@ -304,7 +309,7 @@ void pool::requeue(task_record& r, u64 word) noexcept {
   r.off_list.store(false, std::memory_order_relaxed);
   {
     // The dead worker pushed it before it was done: its next worker will push it again.
-    const std::lock_guard hub(completion_hub::instance().mutex());
+    const base::lock_guard hub(completion_hub::instance().mutex());
     if (r.not_done_yet) forget_not_done(r);
   }
   // A flag may appear at any time; nothing else changes the word of a dead worker's task, but for

@@ -37,7 +37,7 @@ bool task_record::names_objects(u64 word) const noexcept {
 }
 
 void pool::take_over_objects(task_record& r, u64 word) {
-  const std::lock_guard lock(objects_mutex_);
+  const base::lock_guard lock(objects_mutex_);
   if (r.objects_of == r.generation) return;
   if (!r.outcome_objects) r.outcome_objects = std::make_unique<object_refs>();
   // Whatever happens, not twice: the worker's counts are taken off as this goes on.
@@ -101,14 +101,14 @@ void pool::take_over_items(task_record& r, u32 row, const std::byte* data, std::
 
 // The finished items of a chunk whose worker has died.
 void pool::take_over_piece(task_record& r, u64 word, const chunk_piece& piece) {
-  const std::lock_guard lock(objects_mutex_);
+  const base::lock_guard lock(objects_mutex_);
   if (!r.outcome_objects) r.outcome_objects = std::make_unique<object_refs>();
   take_over_items(r, rows_.of(shm::worker_of(word)), piece.outcomes.data(), piece.outcomes.size(),
                   piece.items);
 }
 
 std::unique_ptr<object_refs> pool::release_outcome_objects(task_record& r) noexcept {
-  const std::lock_guard lock(objects_mutex_);
+  const base::lock_guard lock(objects_mutex_);
   return std::move(r.outcome_objects);
 }
 
@@ -129,7 +129,7 @@ void task_record::drop_outcome_objects(u64 word) noexcept {
 // 0 if there is none: then the worker's tasks cannot use shared objects.
 u32 pool::take_row(u32 seat_index) {
   const u32 row = parent_registry::instance().acquire_row();
-  const std::lock_guard lock(objects_mutex_);
+  const base::lock_guard lock(objects_mutex_);
   rows_.exchange(seat_index, row);
   return row;
 }
@@ -138,7 +138,7 @@ u32 pool::take_row(u32 seat_index) {
 void pool::release_row(u32 seat_index) noexcept {
   u32 row = 0;
   {
-    const std::lock_guard lock(objects_mutex_);
+    const base::lock_guard lock(objects_mutex_);
     row = rows_.exchange(seat_index, 0);
   }
   if (row != 0) parent_registry::instance().put_back_row(row);
@@ -152,7 +152,7 @@ void pool::look_after_objects() noexcept {
   // relaxed: a hint; it is asked again later
   bool dropped = dropped_.load(std::memory_order_relaxed) != 0;
   if (dropped) {
-    const std::lock_guard hub(completion_hub::instance().mutex());
+    const base::lock_guard hub(completion_hub::instance().mutex());
     drain();
     dropped = dropped_.load(std::memory_order_relaxed) != 0;
   }
