@@ -1,4 +1,4 @@
-// From the constructor to the destructor; how a pool ends is in shutdown.cpp.
+// Constructor and destructor, reports and statistics of a pool; shutdown.cpp has how it ends.
 #include "pool/pool.hpp"
 
 #include <csignal>
@@ -69,7 +69,7 @@ pool::pool(pool_options options)
   h.cycles_per_us = base::cycles_per_us();
   h.cpus = cpus_;
   h.tasks_per_worker = static_cast<u32>(options_.max_tasks_per_child.value_or(0));
-  idle_deaths_.reserve(2 * seats_.size() + few_deaths);  // assess_death() needs no memory
+  idle_deaths_.reserve(2 * seats_.size() + few_deaths);  // so that assess_death() needs no memory
   set_hook(options_.initializer, h.initializer_code, h.initializer_block, h.initializer_length);
   set_hook(options_.finalizer, h.finalizer_code, h.finalizer_block, h.finalizer_length);
   if (options_.capture_stderr) stderr_ = stderr_relay::make();
@@ -99,7 +99,7 @@ pool::~pool() {
   if (supervisor_.joinable()) supervisor_.join();
   forget();
   if (!given_up_) return;
-  // What has not been proven dead may count in its row.
+  // A worker that is not proven dead may still change the counts in its row: the row is not reused.
   for (u32 i = 0; i < seats_.size(); ++i) {
     if (seats_[i].phase != seat_phase::empty) rows_.exchange(i, 0);
   }
@@ -130,11 +130,11 @@ void pool::set_hook(const invocation& hook, u64& code, u64& block, u64& length) 
 void pool::kill_worker_of(task_record& r, u64 before) noexcept {
   const base::lock_guard lock(mutex_);
   u64 word = 0;
-  // Swept in the meantime: the worker is dead.
+  // The task was swept in the meantime: the worker is dead.
   if (!r.load(word) || shm::phase_of(word) != shm::task_phase::kill) return;
   const u32 index = shm::worker_of(before);
   if (!is_possible(r, word)) {
-    // A task has overwritten which worker it is.
+    // A task has overwritten the worker's number in the word.
     lose(r, kept_error([] { return cancelled_error(); }, out_of_memory_));
     return;
   }
@@ -147,7 +147,7 @@ void pool::note_death(const death_record& r) noexcept {
   try {
     reports_.push_back(r);
   } catch (const std::bad_alloc&) {
-    // The task's own future says it; the report is lost.
+    // The report is lost; the task's future still gets the error.
   }
 }
 
@@ -166,7 +166,7 @@ void pool::send_reports() {
           futures::report_unobserved(on_error, std::current_exception());
         }
       };
-      if (!futures::post(report)) report();  // also a thread of the pool
+      if (!futures::post(report)) report();  // this thread belongs to the pool, too
     } catch (const std::bad_alloc&) {
       continue;  // as in note_death
     }
@@ -223,7 +223,7 @@ void pool::finish_all(bool cancel) noexcept {
     {
       const base::lock_guard lock(all.mutex);
       for (pool* p : all.pools) {
-        // Its supervisor may be its last owner: one more, until we are done with it.
+        // Its supervisor may be its last owner: this thread becomes another one meanwhile.
         if (!p->try_retain()) continue;
         const base::unique_lock inner(p->mutex_);
         if (!p->ended_ && !p->given_up_ && next == nullptr) {
