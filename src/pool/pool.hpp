@@ -315,12 +315,12 @@ class pool final : public detail::completion_source, public task_backend {
   slot_store slots_ GUARDED_BY(mutex_){
       *this, {region_, view_, blocks_, table_, returned_, out_of_memory_}};
   hint_ring hints_ GUARDED_BY(mutex_){region_, roster_, table_};
-  bool trims_ GUARDED_BY(mutex_) = false;  // the supervisor trims large blocks
+  bool trims_ GUARDED_BY(mutex_) = false;  // large blocks exist, to be trimmed
   time_point trim_at_ GUARDED_BY(mutex_);  // the time of the next trim
   static constexpr std::chrono::seconds trim_pause{1};
   std::vector<seat> seats_ GUARDED_BY(mutex_);
   std::vector<partition_use> partitions_ GUARDED_BY(mutex_);
-  std::size_t retired_ GUARDED_BY(mutex_) = 0;     // partitions
+  std::size_t retired_ GUARDED_BY(mutex_) = 0;     // the number of retired partitions
   shm::u64 pending_bytes_ GUARDED_BY(mutex_) = 0;  // an upper bound; recounted above the budget
   std::string broken_ GUARDED_BY(mutex_);          // the cause; empty: not broken
   bool stopping_ GUARDED_BY(mutex_) = false;       // shutdown has begun: no task is accepted
@@ -347,7 +347,7 @@ class pool final : public detail::completion_source, public task_backend {
   bool fast_path_ GUARDED_BY(mutex_) = false;
   std::condition_variable_any ended_cv_;
   bool ended_ GUARDED_BY(mutex_) = false;      // the supervisor is done, no process is left
-  bool abandoned_ GUARDED_BY(mutex_) = false;  // the executor is gone
+  bool abandoned_ GUARDED_BY(mutex_) = false;  // the executor is destroyed
   bool server_lost_ = false;                   // changed and read by the supervisor only
   std::vector<death_record> reports_ GUARDED_BY(mutex_);  // for on_worker_death
 
