@@ -1,6 +1,6 @@
-// What the templates of executors call: the executor's pool, those who keep it beyond the executor,
-// and the way in of one task. Where tasks go, to workers or to the inline pool, is decided here and
-// nowhere else.
+// The functions that the executor templates call: for the executor's pool, its owners besides the
+// executor, and the submission of one task. Only this file decides whether tasks run in workers or
+// in the inline pool.
 #include "procpool/detail/executor/pool_access.hpp"
 
 #include <algorithm>
@@ -19,7 +19,7 @@
 namespace procpool::detail {
 
 owned_pool::owned_pool(pool_options options, run_in where) : uncaught_(std::uncaught_exceptions()) {
-  // A static executor is constructed in servers and workers too: there it does nothing.
+  // A static executor is constructed in fork servers and workers, too, where it does nothing.
   if (runtime::current_role() != runtime::process_role::parent) return;
   runtime::install_fork_handlers();
   if (where == run_in::caller || parent::wants_inline()) {
@@ -31,7 +31,7 @@ owned_pool::owned_pool(pool_options options, run_in where) : uncaught_(std::unca
 }
 
 owned_pool::~owned_pool() {
-  // In a copy of the process the pool's threads and workers are not there.
+  // A forked copy of the process has neither the pool's threads nor its workers.
   if (target_.backend == nullptr || !target_.backend->is_here()) return;
   target_.backend->abandon(
       {.wait = !released_, .cancel_futures = std::uncaught_exceptions() > uncaught_});
@@ -76,7 +76,7 @@ void submission::note(wire_writer& base, const shared_object& object) {
     throw codec_error("this handle belongs to another process, and cannot be sent from here");
   }
   if (self.objects_ == nullptr) self.objects_ = new parent::object_refs;
-  // The same array for each item of a chunk is the usual case.
+  // Usually all items of a chunk name the same object.
   if (!self.objects_->empty() && self.objects_->back().mapping() == object.mapping()) return;
   self.objects_->push_back(object);
 }
@@ -132,7 +132,7 @@ state_ptr submission::commit(code_ref code, const task_options* options, std::ui
   }
   if (to_.pool == nullptr) [[unlikely]]
     return run_here(code, options, items);
-  // A chunk counts its progress in the slot, so its payload lies in a block.
+  // A chunk counts its progress in the slot's bytes, so its payload needs a block.
   if (items != 0 && offset_ == 0) grow(*this, 1);
   parent::task_image image;
   image.code = code.bits;

@@ -1,5 +1,5 @@
-// An outcome comes out: the owner of a future looks at the state word, sleeps on it, holds the
-// outcome in place while it is read, and lets the task go.
+// Waiting for a task and reading its outcome: the owner of a future loads the state word, sleeps on
+// it, pins the outcome while it is read, and releases the task.
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -19,9 +19,9 @@ using shm::u32;
 using shm::u64;
 using namespace std::chrono_literals;
 
-// A wake can be lost with the worker that was to send it.
+// A wake-up is lost if the worker dies before it sends it.
 constexpr std::chrono::nanoseconds longest_sleep = 500ms;
-// A slot comes from a worker's cache: several on the way at once hide how long that takes.
+// A slot comes from a worker's cache: several transfers at once hide the latency.
 constexpr u64 prefetch_ahead = 4;
 constexpr u64 few_behind = 8;
 constexpr u64 quicker_than_reading_ns = 400;
@@ -32,7 +32,7 @@ constexpr std::chrono::nanoseconds shortest_pause = 50us, longest_pause = 200us;
 bool task_record::load(u64& word) const noexcept {
   const shm::slot* s = slot.load(std::memory_order_acquire);
   if (s == nullptr) return false;
-  // acquire: with DONE comes the outcome
+  // acquire: DONE publishes the outcome
   word = s->word.load(std::memory_order_acquire);
   return shm::generation_of(word) == generation;
 }
@@ -43,14 +43,14 @@ bool task_record::resolved() const noexcept {
   if (s == nullptr) return true;
   const u64 word = s->word.load(std::memory_order_acquire);
   if (shm::generation_of(word) == generation) return shm::is_resolved(word);
-  // Harvested meanwhile; or the word is damaged, and the pool has yet to find out.
+  // The task was harvested meanwhile, or its word is damaged and the pool has not noticed yet.
   return slot.load(std::memory_order_acquire) != s;
 }
 
 task_status task_record::status() const {
   detail::check_home(home());
   u64 word = 0;
-  // acquire: it is stored before the word, and cleared when nobody asks any more
+  // acquire: stored before the word, and cleared only when the task has no owner left
   if (was_cancelled.load(std::memory_order_acquire) && resolved()) return task_status::cancelled;
   if (!load(word)) return task_status::finished;
   switch (shm::phase_of(word)) {
@@ -79,7 +79,7 @@ bool task_record::set_flag(u64 flag) noexcept {
   u64 word = s->word.load(std::memory_order_acquire);
   do {
     if (shm::generation_of(word) != generation || shm::is_resolved(word)) return false;
-    // seq_cst: before our sleep or drain; the worker's CAS to DONE sees the flag or fails
+    // seq_cst: before this thread's sleep or drain; the worker's CAS to DONE sees the flag or fails
   } while ((word & flag) == 0 && !s->word.compare_exchange_weak(word, word | flag));
   return true;
 }
@@ -104,7 +104,8 @@ bool task_record::wait_until(const time_point* deadline) {
       if (d <= duration::zero()) return resolved();
       if (d < longest_sleep) left = std::chrono::duration_cast<std::chrono::nanoseconds>(d) + 1ns;
     }
-    // Once: a sweep may give the slot away at any time. It stays mapped, and the sleep is bounded.
+    // Loaded once: a sweep may give the slot to another record at any time. The slot stays mapped,
+    // and the sleep is bounded.
     shm::slot* s = slot.load(std::memory_order_acquire);
     if (s == nullptr) return true;
     const u64 word = s->word.load(std::memory_order_acquire);
@@ -115,13 +116,13 @@ bool task_record::wait_until(const time_point* deadline) {
 }
 
 void pool::prefetch_behind(const task_record& r) const noexcept {
-  // relaxed: only a guess. The hint may be old, or damaged: any address will do.
+  // relaxed: a guess. The hint may be stale or damaged; any address is allowed.
   const u64 position = r.hint_position.load(std::memory_order_relaxed) + prefetch_ahead;
   const u64 hint = region_.hint(position).load(std::memory_order_relaxed);
   base::prefetch_to_write(&region_.at(static_cast<u32>(hint & shm::slot_index_mask)));
 }
 
-// Sleeps without asking to be woken. True if the task is resolved then.
+// Sleeps without requesting a wake-up. True if the task is resolved afterwards.
 bool task_record::rest(std::chrono::nanoseconds pause, const time_point* deadline) noexcept {
   if (deadline != nullptr) pause = std::min(pause, time_until(*deadline));
   shm::slot* s = slot.load(std::memory_order_acquire);
@@ -132,7 +133,7 @@ bool task_record::rest(std::chrono::nanoseconds pause, const time_point* deadlin
   return resolved();
 }
 
-// Hints that were put after this task's.
+// The number of hints that were put after this task's.
 u64 pool::behind(const task_record& r) const noexcept {
   // relaxed: both are guesses
   return region_.control().tail.load(std::memory_order_relaxed) -
@@ -141,13 +142,13 @@ u64 pool::behind(const task_record& r) const noexcept {
 
 bool pool::cpus_saturated() const noexcept { return roster_.awake() >= cpus_; }
 
-// Where workers have all CPUs and many tasks are left to them, a thread that waits leaves them
-// alone for an eighth of the time that these take: if it looked, a worker would not run, and if it
-// were woken by each result, that would cost as much as a short task. 0: it may look.
+// While workers occupy all CPUs and many tasks are pending, a waiting thread sleeps for an eighth
+// of the time that the pending tasks take: spinning would take the CPU from a worker, and a wake-up
+// for each result would cost as much as a short task. 0: the thread may spin.
 std::chrono::nanoseconds pool::pause_for_backlog() const noexcept {
   if (!cpus_saturated()) return 0ns;
   const shm::control_block& c = region_.control();
-  // relaxed: all of it is a guess
+  // relaxed: all of these are guesses
   const u64 head = c.head.load(std::memory_order_relaxed);
   const u64 tail = c.tail.load(std::memory_order_relaxed);
   if (tail < head + few_behind) return 0ns;
@@ -158,7 +159,7 @@ std::chrono::nanoseconds pool::pause_for_backlog() const noexcept {
 }
 
 bool task_record::add_pin() noexcept {
-  // acquire: with `harvested` comes the copy
+  // acquire: `harvested` publishes the copy
   std::uint32_t before = pins.fetch_add(1, std::memory_order_acquire);
   while ((before & harvesting) != 0) {
     base::relax();
@@ -181,9 +182,9 @@ detail::outcome_view task_record::pin() {
   const bool is_saved = add_pin();
   u64 word = 0;
   if (!is_saved && load(word) && shm::phase_of(word) == task_phase::done) [[likely]] {
-    // relaxed: load() has acquired the slot, and with DONE what is in it
+    // relaxed: load() has acquired the slot and, with DONE, its contents
     const shm::slot& s = *slot.load(std::memory_order_relaxed);
-    // Each is loaded once, checked, and only the checked copy used.
+    // Each field is loaded once and checked; only the checked copy is used.
     const u64 length = s.length.load(std::memory_order_relaxed);
     const bool is_value =
         s.kind.load(std::memory_order_relaxed) == static_cast<u32>(shm::outcome_kind::value);
@@ -194,12 +195,12 @@ detail::outcome_view task_record::pin() {
   return pin_slow(is_saved);
 }
 
-// release: our reading before a harvest, which finds no pins
+// release: this read happens before a harvest that finds no pins
 void task_record::unpin() noexcept { pins.fetch_sub(1, std::memory_order_release); }
 
 std::uint32_t task_record::elapsed_ns() const noexcept {
   u64 word = 0;
-  // acquire: as in load(); relaxed: DONE has brought it
+  // acquire: as in load(); `elapsed` relaxed: load() has acquired DONE
   const shm::slot* s = slot.load(std::memory_order_acquire);
   if (s == nullptr || !load(word) || shm::phase_of(word) != task_phase::done) return 0;
   return s->elapsed.load(std::memory_order_relaxed);
@@ -222,7 +223,8 @@ bool task_record::cancel(bool kill_running) {
         return true;
       case task_phase::claimed:
         if (!kill_running) return false;
-        // Only the winner of this CAS kills: the worker cannot take another task any more.
+        // Only the winner of this CAS kills the worker, which cannot take another task from here
+        // on.
         if (!s->word.compare_exchange_strong(word, shm::with_phase(word, task_phase::kill))) break;
         owner->kill_worker_of(*this, word);
         return true;
@@ -237,8 +239,8 @@ bool task_record::cancel(bool kill_running) {
 void task_record::release() noexcept {
   if (!home().is_here()) [[unlikely]]
     return;
-  // acquire, and release for the others: what all owners did before is done before the record ends.
-  // The last one leaves the count as it is, which says that the record is in use.
+  // acquire, and release for the other owners: all accesses of all owners happen before the end of
+  // the record. The last owner leaves the count at 1, which marks the record as in use.
   u32 owners = references.load(std::memory_order_acquire);
   while (owners != 1) {
     if (references.compare_exchange_weak(owners, owners - 1, std::memory_order_acq_rel)) return;
@@ -259,8 +261,8 @@ bool task_record::has_block() const noexcept {
 }
 
 void task_record::finish_release() noexcept {
-  // Whoever is copying the outcome finishes first, and from here on nobody begins. Where there are
-  // pins they are ours: nobody else refers to the task any more.
+  // Waits for a thread that is copying the outcome; no other thread begins to copy it from here on.
+  // Any pins are this thread's: no other reference to the task is left.
   u32 before = pins.load(std::memory_order_acquire);
   if (before == 0) before = pins.fetch_add(1, std::memory_order_acquire);
   while ((before & harvesting) != 0) {
@@ -279,30 +281,31 @@ void task_record::finish_release() noexcept {
   if (!saved.empty()) saved = {};
   saved_exception = false;
   extras.reset();
-  // relaxed: the next stores release it
+  // relaxed: the stores below release it
   was_cancelled.store(false, std::memory_order_relaxed);
-  // release: from here on a sweep finds nothing in use
+  // release: from here on a sweep skips the record
   references.store(0, std::memory_order_release);
-  // release: who harvests and finds no pins finds no references either
+  // release: a harvest that finds no pins finds no references either
   pins.store(0, std::memory_order_release);
   owner->put_back(*this);
 }
 
 void task_record::report(std::exception_ptr e) noexcept { owner->report(std::move(e)); }
 
-// The future is gone, the task is not done. It will be freed by whoever drains.
+// The future is destroyed before its task is done: the thread that drains the completion frees the
+// record.
 void pool::drop(task_record& r) noexcept {
-  // The record may be the last that keeps the pool, and the pool must not end under the mutex.
+  // The record may be the last owner of the pool, which must not be deleted under the mutex.
   retain();
   {
-    const std::lock_guard lock(completion_hub::instance().mutex());
+    const base::lock_guard lock(completion_hub::instance().mutex());
     r.dropped = true;
-    // relaxed: counted under the hub's mutex; who looks without it only guesses
+    // relaxed: changed under the hub's mutex; a load without the mutex is only a guess
     const bool first = dropped_.fetch_add(1, std::memory_order_relaxed) == 0;
     if (first && parent_registry::any_made())
-      wake_supervisor();  // it may keep some: see look_after_objects
+      wake_supervisor();  // the task may hold objects: see look_after_objects
     if (!r.set_flag(shm::notify_flag)) {
-      // Done in the meantime; if its slot is on a list, that list is emptied here.
+      // The task is done in the meantime; if its slot is on a done-list, this empties the list.
       drain();
       if (r.dropped) r.deliver();
     }
@@ -313,14 +316,15 @@ void pool::drop(task_record& r) noexcept {
 void pool::announce(task_record& r) noexcept {
   u64 word = 0;
   if (!r.load(word)) return;
-  // A submit may harvest it at any time from here on; then it has no slot, and the harvest wakes.
+  // From here on a submit may harvest the record at any time; it has no slot then, and the harvest
+  // sends the wake-up.
   shm::slot* s = r.slot.load();
   if ((word & shm::waiter_flag) != 0 && s != nullptr) {
     os::futex_wake(s->word, std::numeric_limits<int>::max());
   }
   if ((word & shm::notify_flag) == 0) return;
   completion_hub& hub = completion_hub::instance();
-  const std::lock_guard lock(hub.mutex());
+  const base::lock_guard lock(hub.mutex());
   r.deliver();
   hub.ring();
 }

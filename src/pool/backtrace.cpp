@@ -1,5 +1,6 @@
-// task_killed::backtrace: what os/trace/crash_trace.hpp left in the worker's line, with names. The
-// text comes from a process that was broken, so whatever makes no sense in it is left out.
+// task_killed::backtrace: adds symbol names to the trace that os/trace/crash_trace.hpp left in the
+// worker line. The text comes from a crashing process, so malformed lines and everything after them
+// are left out.
 #include <charconv>
 #include <optional>
 #include <string_view>

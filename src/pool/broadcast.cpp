@@ -1,4 +1,4 @@
-// The caller's side of a broadcast; the workers' is worker/broadcast.cpp.
+// The caller's side of a broadcast; worker/broadcast.cpp has the workers' side.
 #include "procpool/detail/executor/broadcast.hpp"
 
 #include <algorithm>
@@ -21,16 +21,16 @@ namespace {
 using futures::completion_hub;
 using std::uint32_t;
 
-// Where the worker of one call dies so often before it begins, that call is what kills it: its
-// arguments are decoded there, by code of the user.
+// If workers die this often before one call begins, the call itself kills them: user code decodes
+// its arguments there.
 constexpr unsigned most_deaths = 4;
 
-// Hears of tasks that end before the meeting.
+// Is notified of tasks that end before the meeting.
 class early_ends final : public completion_listener {
  public:
   explicit early_ends(uint32_t places) : tasks_(places) {}
   ~early_ends() {
-    const std::lock_guard lock(completion_hub::instance().mutex());
+    const base::lock_guard lock(completion_hub::instance().mutex());
     for (watched& t : tasks_) {
       if (t.wish.state != nullptr) t.wish.state->unsubscribe(t.wish);
     }
@@ -39,15 +39,15 @@ class early_ends final : public completion_listener {
   early_ends& operator=(const early_ends&) = delete;
 
   void watch(uint32_t place, task_state& task) {
-    const std::lock_guard lock(completion_hub::instance().mutex());
+    const base::lock_guard lock(completion_hub::instance().mutex());
     subscription& s = tasks_[place].wish;
     s = {this, place, &task, nullptr, nullptr};
     task.subscribe(s);
   }
-  // How many workers died with the task for this place.
+  // Returns how many workers have died with the task for this place.
   unsigned count_death(uint32_t place) { return ++tasks_[place].deaths; }
 
-  // These under the hub's mutex.
+  // The functions below require the hub's mutex.
   bool any() const { return first_ != nullptr; }
   std::optional<uint32_t> take() {
     if (first_ == nullptr) return std::nullopt;
@@ -65,7 +65,7 @@ class early_ends final : public completion_listener {
   subscription* first_ = nullptr;
 };
 
-// Throws what the task has thrown, unless its worker died, and not too often.
+// Rethrows the error of the task, unless its worker died and `deaths` is below the limit.
 void look_after(task_state& task, unsigned deaths) {
   const std::exception_ptr error = task.pin().error;
   task.unpin();
@@ -95,10 +95,10 @@ void rendezvous::await_all(const std::function<task_state&(uint32_t)>& task,
   completion_hub& hub = completion_hub::instance();
   early_ends early(places());
   for (uint32_t i = 0; i < places(); ++i) early.watch(i, task(i));
-  // A place is not left again, but when its task ends: how far we have looked stays true.
+  // A place is left only when its task ends, so the count of places already seen stays valid.
   uint32_t there = 0;
   const auto all_there = [&] {
-    // seq_cst, after the doorbell was armed: see ring_doorbell
+    // seq_cst, after this thread has armed the doorbell: see ring_doorbell
     while (there < places() && sync::place_of(words_, there).load() != 0) ++there;
     return there == places();
   };
@@ -126,7 +126,7 @@ void rendezvous::await_all(const std::function<task_state&(uint32_t)>& task,
 
 void rendezvous::close(gate g) noexcept {
   if (std::exchange(closed_, true)) return;
-  // release: for the acquire of those that wait
+  // release: pairs with the acquire of the waiting workers
   sync::gate_of(words_).store(static_cast<uint32_t>(g), std::memory_order_release);
   os::futex_wake(sync::gate_of(words_), std::numeric_limits<int>::max());
 }

@@ -1,5 +1,5 @@
-// The pool's workers: a seat for each, who is to be started when, and what a death means for the
-// pool. By the supervisor, under the pool's mutex.
+// The crew: a seat for each worker, when to start workers, and what a death means for the pool.
+// Called by the supervisor, under the pool's mutex.
 #include <algorithm>
 #include <array>
 #include <csignal>
@@ -18,17 +18,17 @@ namespace {
 using shm::u32;
 using namespace std::chrono_literals;
 
-// Deaths outside of tasks, without a single task done in between: more than so many in this time
-// and the pool is broken. Erlang's supervisors and systemd have the same kind of limit.
+// Deaths outside of tasks without a completed task in between: more than a limit within this time
+// break the pool. Erlang's supervisors and systemd have the same kind of limit.
 constexpr duration death_window = 5s;
 constexpr std::size_t least_deaths = 3;
 constexpr duration first_restart_pause = 10ms, longest_restart_pause = 1s;
-// How long a worker may be missing before a broadcast gives it up.
+// How long starts of workers may fail before a broadcast fails.
 constexpr duration start_patience = 2s;
 
 }  // namespace
 
-// All seats are started again when the last death of a lost server has been heard of.
+// After the last reported death of a lost server all seats are started again.
 bool pool::may_start() const {
   return !drained_ && doomed_with_ == 0 && broken_.empty() && !server_->lost();
 }
@@ -50,17 +50,18 @@ void pool::start_wanted() {
   }
 }
 
-// What throws comes before the first change: without memory it is tried again.
+// All calls that may throw precede the first change of the seat: without memory the start is
+// retried.
 void pool::start_seat(u32 index) {
   seat& s = seats_[index];
   const shm::u64 partition = take_partition(index);
   if (partition == 0) {
-    // Results of dead workers are being read; they will be done with soon.
+    // No partition is free, since results of dead workers are being read: retries soon.
     want(index, first_restart_pause);
     return;
   }
   shm::worker_block& line = region_.worker(index);
-  // What a task may have overwritten would end the new worker, too.
+  // Resets words that a task may have overwritten and that would end the new worker, too.
   region_.control().stopping.store(0);
   line.futex.store(1);
   line.ready.store(0);
@@ -83,13 +84,13 @@ void pool::start_seat(u32 index) {
   ++s.incarnation;
 }
 
-// What a death means for the pool: a task died with its worker, or the worker left in order, or
-// the pool itself is in trouble.
+// What a death means for the pool: a task died with its worker, the worker exited normally, or the
+// pool itself cannot run workers.
 void pool::assess_death(u32 index, const death& d, bool progress) noexcept {
   if (drained_ || doomed_with_ != 0 || !broken_.empty()) return;
   const shm::worker_block& line = region_.worker(index);
   const bool start_failed = d.pid == 0 && d.error != 0;
-  // A worker that has had a task was initialised, whatever its line says.
+  // A worker that has had a task was initialized, whatever its worker line contains.
   const u32 ready = line.ready.load();
   const bool hook_failed = !start_failed && !progress && options_.initializer && ready != 1;
   if (hook_failed && ready == 2) {
@@ -100,11 +101,11 @@ void pool::assess_death(u32 index, const death& d, bool progress) noexcept {
     idle_deaths_.clear();
     pause_ = duration::zero();
   } else if (start_failed && anybody_runs()) {
-    // Too many processes for the moment: the pool goes on with fewer.
+    // Too many processes for the moment: the pool continues with fewer workers.
     pause_ = longest_restart_pause;
     note_start_failure(d.error);
   } else {
-    // What anybody did since the last one shows that the pool works.
+    // A task completed since the last idle death shows that the pool works.
     const std::size_t done = tasks_done();
     if (done != std::exchange(done_at_idle_death_, done)) idle_deaths_.clear();
     const time_point t = now();
@@ -116,7 +117,7 @@ void pool::assess_death(u32 index, const death& d, bool progress) noexcept {
       break_pool([&] { return idle_death_text(d, hook_failed); });
       return;
     }
-    // The first one may be bad luck; the next wait longer and longer.
+    // The first death may be an accident; the pauses before later starts grow.
     if (idle_deaths_.size() > 1) {
       pause_ = pause_ == duration::zero() ? first_restart_pause
                                           : std::min(pause_ * 2, longest_restart_pause);
@@ -126,18 +127,18 @@ void pool::assess_death(u32 index, const death& d, bool progress) noexcept {
   want(index, pause_);
 }
 
-// A broadcast waits for all workers, and hears of it.
+// Notifies a broadcast, which waits for all workers.
 void pool::note_start_failure(int error) noexcept {
   if (!start_fails_since_) start_fails_since_ = now();
   if (now() - *start_fails_since_ < start_patience) return;
-  // relaxed: it says all by itself; the hub's mutex brings it to who sleeps
+  // relaxed: it publishes nothing else; the hub's mutex makes it visible to sleeping threads
   start_error_.store(error, std::memory_order_relaxed);
   completion_hub& hub = completion_hub::instance();
-  const std::lock_guard lock(hub.mutex());
+  const base::lock_guard lock(hub.mutex());
   hub.ring();
 }
 
-// Advisory: the workers count by themselves.
+// Advisory: the workers write these counts.
 std::size_t pool::tasks_done() const {
   std::size_t sum = 0;
   for (u32 i = 0; i < seats_.size(); ++i) {
@@ -157,7 +158,7 @@ std::string pool::initializer_failure(u32 index) const {
          report_of(index);
 }
 
-// The text of the exception that the worker has left.
+// The text of the exception that the worker has reported.
 std::string pool::report_of(u32 index) const {
   const shm::worker_block& line = region_.worker(index);
   const u32 length = std::min<u32>(line.report_length.load(), shm::report_bytes);

@@ -1,5 +1,5 @@
-// Completions that somebody listens for. The workers push such tasks on done-lists, one for each
-// worker; whoever waits drains them all, and tells the listeners. All of it under the hub's mutex.
+// Completions with listeners. Each worker pushes such tasks on its done-list; a waiting thread
+// drains all lists and notifies the listeners. All of it under the hub's mutex.
 #include <utility>
 
 #include "pool/pool.hpp"
@@ -30,14 +30,14 @@ void task_record::deliver() noexcept {
 
 void task_record::leave_list(u64 word) noexcept {
   if (shm::phase_of(word) != task_phase::done) return;
-  // acquire: who took it off the list is done with it
+  // acquire: the thread that took the slot off the list no longer uses its link
   if (off_list.load(std::memory_order_acquire)) return;
-  const std::lock_guard lock(completion_hub::instance().mutex());
+  const base::lock_guard lock(completion_hub::instance().mutex());
   owner->drain();
 }
 
 void pool::drain() noexcept {
-  // Entries that were pushed before their word said DONE: looked at again each time.
+  // Entries that were pushed before their word said DONE: checked again at each drain.
   for (task_record** at = &not_done_yet_; *at != nullptr;) {
     task_record* r = *at;
     if (r->resolved()) {
@@ -50,12 +50,13 @@ void pool::drain() noexcept {
   }
   for (u32 w = 0; w < region_.workers(); ++w) {
     std::atomic<u32>& head = region_.worker(w).done_list;
-    // relaxed: only whether there is anything; who pushes later rings later
+    // relaxed: only tests for an empty list; a worker that pushes later also rings later
     if (head.load(std::memory_order_relaxed) == 0) continue;
-    // acquire: the links behind the head
+    // acquire: the links that follow the head
     u32 entry = head.exchange(0, std::memory_order_acquire);
-    // The links are bytes of the region: each is checked, and followed at most as often as there
-    // are slots. Slots that are not in use have no record, or one that nobody refers to.
+    // The links lie in the region and may be damaged: each is checked, and at most as many are
+    // followed as there are slots. A slot that is not in use has no record, or a record without
+    // references.
     task_record* first = nullptr;
     for (u32 n = 0; entry != 0 && entry <= shm::max_slots && n < shm::max_slots; ++n) {
       task_record* r = record_at(entry - 1);
@@ -63,9 +64,8 @@ void pool::drain() noexcept {
       // relaxed: the exchange has acquired the links
       entry = region_.at(entry - 1).next.load(std::memory_order_relaxed);
       if (r->references.load() == 0 || r->not_done_yet) continue;
-      if (r->off_list.exchange(true))
-        continue;  // twice on a list: somebody wrote where he must not
-      // The list has the last one first, and they are told in the order in which they came.
+      if (r->off_list.exchange(true)) continue;  // twice on a list: a link is damaged
+      // The list is in reverse order; listeners are notified in the order of completion.
       r->chain = std::exchange(first, r);
     }
     while (first != nullptr) {

@@ -1,13 +1,14 @@
-// A task that writes where it must not may hit the words that the parent and its workers share.
-// What the parent knows itself decides whether a word can be true: which task the slot has, which
-// workers live, which hints it has put. It looks when a worker has died, when a wait has heard
-// nothing for half a second, and when the pool closes. Nothing on the usual way of a task asks.
+// A task's stray write may overwrite the words that the parent and its workers share. The parent
+// checks these words against its private knowledge: which task has the slot, which workers live,
+// which hints were put. It checks when a worker has died, when a wait has lasted half a second
+// without a wake-up, and when the pool closes; never on a task's usual path.
 //
-//   the word of a task     cannot be true: the task has the death's error, or codec_error
-//   head, tail, roles      are put right, and READY tasks get new hints
-//   lists of done tasks    lose their ends: who listens for those tasks hears of them all the same
+//   state word             impossible: the task gets the error of the death, or codec_error
+//   head, tail, roles      repaired; READY tasks get new hints
+//   done-lists             truncated: deliver_lost() notifies the listeners of tasks cut off
 //
-// The slot of such a task is not used again: a worker that still runs it will publish there.
+// The slot of such a task is not used again: a worker that still runs the task will publish into
+// it.
 #include <csignal>
 #include <limits>
 
@@ -33,18 +34,18 @@ constexpr duration requeue_pause = 500ms;
 void pool::look_after(task_record& r) noexcept {
   bool hinted = false;
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     hints_.repair();
     hinted = look_at(r);
   }
   if (hinted) kick();
 }
 
-// A worker that was stopped may hold the hints of tasks that others could run.
+// A stopped worker may have taken the hints of tasks that other workers could run.
 void pool::requeue_stale_hints() noexcept {
   bool any = false;
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     const time_point now = std::chrono::steady_clock::now();
     if (now - last_requeue_ < requeue_pause) return;
     last_requeue_ = now;
@@ -61,7 +62,7 @@ std::exception_ptr pool::damage_error() const noexcept {
   return kept_error([] { return codec_error(damaged_text); }, out_of_memory_);
 }
 
-// Whether the task of a record in use can be in that state.
+// Whether the task of a record in use can have that state word.
 bool pool::is_possible(const task_record& r, u64 word) const noexcept {
   if (shm::generation_of(word) != r.generation || (word & shm::unused_mask) != 0) return false;
   const u32 worker = shm::worker_of(word);
@@ -74,22 +75,23 @@ bool pool::is_possible(const task_record& r, u64 word) const noexcept {
     case task_phase::done:
     case task_phase::crashed:
     case task_phase::cancelled:
-      return true;  // who reads the outcome checks the rest
+      return true;  // the reader of the outcome checks the rest
     case task_phase::free:
       break;
   }
   return false;
 }
 
-// Whether the living worker that the word names certainly does not run this task: it sleeps, or it
-// has ended others meanwhile.
+// Whether the live worker that the word names certainly does not run this task: it sleeps, or it
+// has completed other tasks since.
 bool pool::runs_elsewhere(task_record& r, u64 word) const noexcept {
   const u32 worker = shm::worker_of(word);
   const auto unchanged = [&] {
     return ((r.slot.load()->word.load() ^ word) & ~shm::flags_mask) == 0;
   };
   if (roster_.is_asleep(worker) && unchanged()) return true;
-  // relaxed: it grows after each task, perhaps later than the next one is claimed, but for one
+  // relaxed: the worker counts each task after it, possibly after its next claim: the count may lag
+  // by one
   const u64 tasks = region_.worker(worker).tasks.load(std::memory_order_relaxed);
   const u64 claim = word & ~shm::flags_mask;
   if (r.doubted_word == claim && tasks > r.doubted_tasks + 1) return unchanged();
@@ -100,7 +102,7 @@ bool pool::runs_elsewhere(task_record& r, u64 word) const noexcept {
   return false;
 }
 
-// True if it has a new hint.
+// True if the task got a new hint.
 bool pool::look_at(task_record& r) noexcept {
   // acquire: as in first_unresolved
   if (r.references.load(std::memory_order_acquire) == 0) return false;
@@ -113,7 +115,7 @@ bool pool::look_at(task_record& r) noexcept {
   }
   switch (shm::phase_of(word)) {
     case task_phase::ready:
-      // relaxed: it changes under the mutex only
+      // relaxed: changed only under the mutex
       if (r.hint_position.load(std::memory_order_relaxed) >= region_.control().head.load()) {
         return false;
       }
@@ -127,7 +129,7 @@ bool pool::look_at(task_record& r) noexcept {
         lose(r, damage_error());
         return false;
       }
-      // Once more: a worker that finds the word so waits for it.
+      // Sends SIGKILL again: a worker that finds KILL in the word waits for the signal.
       const u32 index = shm::worker_of(word);
       server_->signal_worker({index, seats_[index].incarnation}, SIGKILL);
       return false;
@@ -137,13 +139,13 @@ bool pool::look_at(task_record& r) noexcept {
   }
 }
 
-// The task's own word says nothing any more.
+// Resolves a task whose state word is unusable.
 void pool::lose(task_record& r, std::exception_ptr e) noexcept {
   std::uint32_t unpinned = 0;
-  // Whoever reads its outcome finds out, and the slot is left when the future goes.
+  // A thread that reads the outcome detects the damage, and the slot is abandoned with the future.
   if (!r.pins.compare_exchange_strong(unpinned, harvesting)) return;
   if (r.references.load() == 0) {
-    // Its future went while we looked.
+    // The future was destroyed during the checks above.
     r.pins.store(0, std::memory_order_relaxed);
     return;
   }
@@ -151,22 +153,23 @@ void pool::lose(task_record& r, std::exception_ptr e) noexcept {
   r.saved_exception = false;
   shm::slot& s = *r.slot.load();
   slots_.abandon_slot(r);
-  // release: the error before the mark, as in harvest_one
+  // release: publishes the error with the mark, as in harvest_one
   r.pins.fetch_add(harvested - harvesting, std::memory_order_release);
   os::futex_wake(s.word, std::numeric_limits<int>::max());
   r.drop_argument_objects();
   completion_hub& hub = completion_hub::instance();
-  const std::lock_guard lock(hub.mutex());
+  const base::lock_guard lock(hub.mutex());
   if (r.not_done_yet) forget_not_done(r);
   r.deliver();
   hub.ring();
 }
 
-// A worker pushes a slot on its list before its word says DONE. So what is done, and is on no list
-// after a look at all of them, was on one whose links or head were overwritten.
+// A worker pushes a slot on its done-list before it sets the word to DONE. So a task that is done,
+// and is on no list when all lists have been drained, was on a list whose links or head were
+// overwritten.
 void pool::deliver_lost() noexcept {
   completion_hub& hub = completion_hub::instance();
-  const std::lock_guard lock(hub.mutex());
+  const base::lock_guard lock(hub.mutex());
   bool any = false;
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     task_record& r = *record_at(i);

@@ -1,6 +1,6 @@
-// The parent's end of the ring of hints: which slots have a task that is READY. A hint is only a
-// hint: the state word decides. Workers take hints (shm/dispatch.cpp), and only the parent puts
-// them. Under the pool's mutex, all of it.
+// The parent's end of the ring of hints: which slots may have a READY task. A hint has no
+// authority: the state word decides. Workers take hints (shm/dispatch.cpp), and only the parent
+// puts them. All of it under the pool's mutex.
 #pragma once
 
 #include "pool/record_table.hpp"
@@ -14,10 +14,10 @@ class hint_ring {
   hint_ring(const shm::region& region, shm::roster& roster, const record_table& table)
       : region_(region), roster_(roster), table_(table) {}
 
-  // A hint for the task, which is READY. A second hint for the same task does no harm.
+  // Puts a hint for the task, which is READY. A second hint for the same task is harmless.
   void put(task_record& r) noexcept;
-  // The ends of the ring and the workers' roles as the parent knows them: a task may have
-  // overwritten them. What was waiting gets new hints then.
+  // Repairs the ends of the ring and the workers' roles, which a task may have overwritten. If the
+  // head was damaged, READY tasks get new hints.
   void repair() noexcept;
 
  private:
@@ -27,10 +27,10 @@ class hint_ring {
   shm::roster& roster_;
   const record_table& table_;
   shm::u64 tail_ = 0;
-  shm::u64 head_ = 0;  // as it was when the ring seemed full
+  shm::u64 head_ = 0;  // as last read, when the ring seemed full
 };
 
-// Whether a word that says READY can be true, by what else the slot says.
+// Whether the READY in a state word is possible, given the other fields of the slot.
 bool can_be_ready(const shm::slot& s, shm::u64 word) noexcept;
 
 }  // namespace procpool::parent

@@ -23,7 +23,7 @@ constexpr std::int64_t no_worker = -1;
 
 constinit thread_local bool in_a_task = false;
 
-// The initializer and the finalizer run under it, as a task does.
+// In scope while a task, the initializer or the finalizer runs.
 class task_scope {
  public:
   task_scope() { in_a_task = true; }
@@ -52,7 +52,7 @@ std::span<std::byte> grown(std::byte* from, std::size_t size, std::size_t need) 
   return {to, bytes};
 }
 
-// A writer to private memory, which also keeps the shared objects that are named in it.
+// A writer to private memory that also keeps the shared objects named in its bytes.
 template <class Writer>
 class private_writer : public Writer {
  public:
@@ -105,7 +105,7 @@ class items_writer final : public private_writer<detail::chunk_run> {
   }
 
  private:
-  // They are kept by the outcome as a whole.
+  // The outcome as a whole keeps the shared objects.
   static std::uint64_t append(chunk_run&) { return detail::item_value; }
   static void write_exception(chunk_run& base) { encode_current_exception(base); }
 
@@ -185,7 +185,7 @@ void inline_pool::check_open() const {
   }
 }
 
-// Whoever comes while it runs waits for it.
+// Other threads that call it meanwhile wait for its end.
 void inline_pool::initialize() {
   std::call_once(initialized_, [this] {
     std::string failure;
@@ -195,26 +195,26 @@ void inline_pool::initialize() {
       failure =
           "the initializer of this pool failed: " + detail::describe(std::current_exception());
     }
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     broken_ = failure;
     used_ = true;
   });
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   if (!broken_.empty()) throw broken_process_pool(broken_);
 }
 
-// One task of those that shutdown waits for. It keeps the pool.
+// Counts as a running task, which shutdown waits for, and as an owner of the pool.
 class inline_pool::run_scope {
  public:
   explicit run_scope(inline_pool& pool) : pool_(pool) {
-    const std::lock_guard lock(pool_.mutex_);
+    const base::lock_guard lock(pool_.mutex_);
     pool_.check_open();
     ++pool_.running_;
     pool_.retain();
   }
   ~run_scope() {
     {
-      std::unique_lock lock(pool_.mutex_);
+      base::unique_lock lock(pool_.mutex_);
       --pool_.running_;
       pool_.done_ += done ? 1U : 0U;
       pool_.finalize(lock);
@@ -247,7 +247,7 @@ detail::state_ptr inline_pool::run(const packed_task& task) {
   return owner;
 }
 
-// Whoever finds that nothing runs and nothing will.
+// Runs the finalizer if the pool is shut down and idle.
 void inline_pool::finalize(std::unique_lock<std::mutex>& lock) noexcept {
   if (!stopping_ || running_ != 0) return;
   if (std::exchange(used_, false) && broken_.empty()) {
@@ -267,16 +267,20 @@ void inline_pool::finalize(std::unique_lock<std::mutex>& lock) noexcept {
 
 void inline_pool::shutdown(const shutdown_options& options) {
   check_not_in_a_task();
-  std::unique_lock lock(mutex_);
+  base::unique_lock lock(mutex_);
   stopping_ = true;
   finalize(lock);
-  if (options.wait) ended_.wait(lock, [this] { return running_ == 0; });
+  const auto is_idle = [this] {
+    base::assert_held(mutex_);
+    return running_ == 0;
+  };
+  if (options.wait) ended_.wait(lock, is_idle);
 }
 
 void inline_pool::signal_workers(int) { shutdown({.wait = false}); }
 
 void inline_pool::abandon(const shutdown_options& options) noexcept {
-  // An executor that a task has made has run nothing.
+  // An executor made inside a task has run no task.
   if (!in_a_task) shutdown(options);
   release();
 }
@@ -286,7 +290,7 @@ void inline_pool::release() noexcept {
 }
 
 pool_stats inline_pool::stats() {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   pool_stats out;
   out.running = running_;
   out.done = done_;

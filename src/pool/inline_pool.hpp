@@ -1,7 +1,7 @@
-// Tasks that run where they are submitted, on the way that they would take to a worker: packed,
-// named, decoded, run, and their outcome encoded, so that what goes wrong there goes wrong here.
+// Runs tasks in the submitting thread, with all steps of a process pool: the task is packed, named,
+// decoded and run, and its outcome encoded, so that errors of these steps appear here, too.
 //
-// Any thread; each runs its own tasks, and nothing is locked meanwhile.
+// Any thread; each runs its own tasks, without holding a mutex meanwhile.
 #pragma once
 
 #include <condition_variable>
@@ -9,13 +9,14 @@
 #include <span>
 #include <string>
 
+#include "base/guarded.hpp"
 #include "pool/task_backend.hpp"
 #include "procpool/detail/task/code_ref.hpp"
 #include "procpool/detail/task/local_task.hpp"
 
 namespace procpool::parent {
 
-// The environment says PROCPOOL_INLINE=1: there are to be no processes, for a debugger.
+// True if the environment has PROCPOOL_INLINE=1: run without processes, for a debugger.
 bool wants_inline();
 
 class inline_pool final : public task_backend {
@@ -28,13 +29,13 @@ class inline_pool final : public task_backend {
     std::uint32_t items = 0;
     const task_options* options = nullptr;
   };
-  // The task is finished. Throws shutdown_error, broken_process_pool if the initializer failed, and
-  // nested_use_error inside of a task of any pool.
+  // Returns the finished task. Throws shutdown_error, broken_process_pool if the initializer
+  // failed, and nested_use_error inside a task of any pool.
   detail::state_ptr run(const packed_task& task);
-  // If `options.wait`, until the tasks of other threads are done. After the last of them the
-  // finalizer runs, if a task has run. Throws nested_use_error inside of a task.
+  // If `options.wait`, waits until the tasks of other threads are done. After the last of them the
+  // finalizer runs, if any task has run. Throws nested_use_error inside a task.
   void shutdown(const shutdown_options& options) override;
-  // Nothing runs but what its caller waits for: the same, without waiting.
+  // Callers wait for all running tasks: the same as shutdown, without waiting.
   void signal_workers(int signal) override;
   void abandon(const shutdown_options& options) noexcept override;
   void retain() noexcept override { owners_.fetch_add(1, std::memory_order_relaxed); }
@@ -44,20 +45,22 @@ class inline_pool final : public task_backend {
 
  private:
   class run_scope;
-  void check_open() const;
+  void check_open() const REQUIRES(mutex_);
   void initialize();
-  void finalize(std::unique_lock<std::mutex>& lock) noexcept;
+  void finalize(std::unique_lock<std::mutex>& lock) noexcept REQUIRES(mutex_);
   ~inline_pool() = default;
 
   const pool_options options_;
   const detail::error_handler on_error_;
   std::atomic<int> owners_{1};
   std::once_flag initialized_;
-  mutable std::mutex mutex_;
+  mutable base::mutex mutex_;
   std::condition_variable ended_;
-  std::string broken_;  // why; empty: it is not
-  bool stopping_ = false, used_ = false;
-  std::size_t running_ = 0, done_ = 0;
+  std::string broken_ GUARDED_BY(mutex_);  // the cause; empty: not broken
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  bool used_ GUARDED_BY(mutex_) = false;
+  std::size_t running_ GUARDED_BY(mutex_) = 0;
+  std::size_t done_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace procpool::parent

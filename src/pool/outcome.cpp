@@ -1,5 +1,5 @@
-// What an outcome says: what a worker left is checked before it is believed, read where it lies,
-// and given back.
+// Reads outcomes: checks what a worker wrote before using it, reads it in place, and gives its
+// block back.
 #include <algorithm>
 #include <cstring>
 #include <system_error>
@@ -19,9 +19,10 @@ using shm::task_phase;
 using shm::u32;
 using shm::u64;
 
-// All loads of a slot here are relaxed: who calls has acquired DONE, and with it what is there.
+// All loads of a slot in this file are relaxed: the caller has acquired DONE, which publishes the
+// slot.
 
-// Null unless the worker found no memory for the outcome.
+// Null unless the worker had no memory for the outcome.
 std::exception_ptr no_room_error(const shm::slot& s) {
   if (s.kind.load(std::memory_order_relaxed) != static_cast<u32>(shm::outcome_kind::no_room)) {
     return nullptr;
@@ -36,7 +37,7 @@ std::exception_ptr no_room_error(const shm::slot& s) {
 
 }  // namespace
 
-// Errors, what lies in a block, and what was harvested.
+// The rare outcomes: errors, values in a block, and harvested outcomes.
 detail::outcome_view task_record::pin_slow(bool is_saved) {
   u64 word = 0;
   if (is_saved && saved_exception) {
@@ -58,13 +59,13 @@ raw_outcome task_record::find_outcome(u64 word) {
     return {std::make_exception_ptr(cancelled_error()), nullptr, 0, false};
   }
   if (shm::phase_of(word) == task_phase::crashed) {
-    // Only the parent says so, and then there is an error.
+    // Only the parent sets CRASHED, and it stores the error first.
     if (!error) fail_damaged();
     return {error, nullptr, 0, false};
   }
   if (shm::phase_of(word) != task_phase::done) fail_damaged();
   const shm::slot& s = *slot.load(std::memory_order_relaxed);
-  // Each is loaded once, checked, and only the checked copy used.
+  // Each field is loaded once and checked; only the checked copy is used.
   const u64 length = s.length.load(std::memory_order_relaxed);
   const u64 block = s.block.load(std::memory_order_relaxed);
   const u32 kind = s.kind.load(std::memory_order_relaxed);
@@ -113,7 +114,7 @@ void task_record::pin_items(std::vector<detail::outcome_run>& out) {
   } catch (...) {
     rest = std::current_exception();
   }
-  // What has no outcome of its own has that of the whole chunk.
+  // Items without an outcome of their own get that of the whole chunk.
   if (left != 0) out.push_back({{rest, nullptr, 0}, left});
 }
 
@@ -130,10 +131,10 @@ void task_record::read_pieces(const run_sink& out) const {
 
 void task_record::read_items(u64 word, const run_sink& out) {
   const auto& line = *reinterpret_cast<const shm::chunk_progress*>(slot.load()->bytes);
-  // acquire: for a chunk that is not DONE, the outcomes that it vouches for
+  // acquire: for a chunk that is not DONE, publishes the outcomes that it counts
   const u64 progress = line.progress.load(std::memory_order_acquire);
   const u64 offset = line.outcomes.load(std::memory_order_relaxed);
-  // The pieces hold what was before.
+  // The pieces hold the items before it.
   const u32 first = first_item;
   const u32 finished = shm::progress_finished(progress);
   if (finished > items || first > finished) fail_damaged();
@@ -176,7 +177,7 @@ void split_items(const std::byte* data, std::size_t size, std::uint32_t items,
   }
 }
 
-// Resolved by DONE.
+// Requires a task resolved by DONE.
 std::exception_ptr task_record::error_of_rest() const { return no_room_error(*slot.load()); }
 
 void task_record::put_back_result() noexcept {
@@ -194,19 +195,19 @@ std::byte* pool::result_bytes(u64 word, u64 offset, u64 length) {
   if (offset < arena + sizeof(shm::block_header)) fail_damaged();
   const u64 p = region_.partition_of(offset);
   if (p == 0 || p >= partitions_.size()) fail_damaged();
-  // acquire: whose it is, as its life began
+  // acquire: the seat, as stored at the start of the worker
   if (partitions_[p].seat.load(std::memory_order_acquire) != shm::worker_of(word)) fail_damaged();
   const u64 end = region_.partition(p) + region_.stride();
   if (length > end - offset || offset % shm::cache_line != 0) fail_damaged();
-  // Past the end of the file there is nothing but SIGBUS.
+  // An access past the end of the file raises SIGBUS.
   if (offset + length > known_size_.load(std::memory_order_relaxed)) {
     const u64 size = os::file_size(region_.fd());
     known_size_.store(size, std::memory_order_relaxed);
     if (offset + length > size) fail_damaged();
   }
-  // Nor where the worker has never written: it would be memory that is made for being read.
+  // Reading pages that the worker has never written would allocate them.
   if (!view_.may_be_value(offset, length)) fail_damaged();
-  // With its header, which lies in the same window.
+  // Mapped with the header, which lies in the same window.
   constexpr u64 header = sizeof(shm::block_header);
   return view_.at(offset - header, length + header) + header;
 }
@@ -221,7 +222,7 @@ shm::block_header& header_of(std::byte* bytes) {
 
 const std::byte* pool::published_bytes(u64 word, u64 offset, u64 length) {
   std::byte* const bytes = result_bytes(word, offset, length);
-  // relaxed: who calls has acquired DONE
+  // relaxed: the caller has acquired DONE
   if (header_of(bytes).in_use.load(std::memory_order_relaxed) == 0) fail_damaged();
   return bytes;
 }
@@ -229,10 +230,10 @@ const std::byte* pool::published_bytes(u64 word, u64 offset, u64 length) {
 void pool::put_back_block(u64 word, u64 offset) noexcept {
   try {
     std::byte* const bytes = result_bytes(word, offset, 0);
-    // release: our reading before the worker's next writing
+    // release: this thread's reads happen before the worker's next writes
     header_of(bytes).in_use.store(0, std::memory_order_release);
   } catch (...) {
-    // A damaged offset names no block that could be given back.
+    // A damaged offset refers to no block that could be given back.
   }
 }
 

@@ -1,6 +1,6 @@
-// The partitions of the region's arena: each life of a worker has one of its own, to which it
-// writes large results. A partition is used again when its worker is dead and no result in it can
-// still be read. Under the pool's mutex.
+// The partitions of the region's arena: each worker has one for its life, to which it writes large
+// results. A partition is reused when its worker is dead and no result in it can still be read.
+// Under the pool's mutex.
 #include <new>
 
 #include "pool/pool.hpp"
@@ -15,7 +15,8 @@ u64 pool::take_partition(u32 seat_index) noexcept {
   reclaim_partitions();
   u64 p = find_partition(seat_index);
   if (p == 0 && retired_ != 0) {
-    // Outcomes that a sweep had no memory for: a worker is worth more.
+    // Outcomes stay there if a sweep had no memory to copy them: a new worker is worth more than
+    // they are.
     clear_partitions();
     reclaim_partitions();
     p = find_partition(seat_index);
@@ -28,7 +29,7 @@ u64 pool::find_partition(u32 seat_index) noexcept {
     partition_use& use = partitions_[p];
     if (use.taken) continue;
     use.taken = true;
-    // release: for result_bytes, before any worker can write there
+    // release: for result_bytes(), before a worker can write there
     use.seat.store(seat_index, std::memory_order_release);
     return p;
   }
@@ -47,14 +48,14 @@ u64 pool::outcome_block(const task_record& r) const noexcept {
                       : s.block.load();
 }
 
-// A dead worker's partition can be used again once nobody reads a result in it.
+// A dead worker's partition can be reused once it holds no result that may still be read.
 void pool::reclaim_partitions() noexcept {
   if (retired_ == 0) return;
   for (partition_use& use : partitions_) use.read = false;
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     const task_record& r = *record_at(i);
     u64 word = 0;
-    // acquire: the reader's last look, before its memory is used again
+    // acquire: the reader's last read happens before the memory is reused
     if (r.references.load(std::memory_order_acquire) == 0 || !r.load(word)) continue;
     if (shm::phase_of(word) != task_phase::done) continue;
     const u64 block = outcome_block(r);
@@ -84,7 +85,7 @@ void pool::clear_partitions() noexcept {
     try {
       slots_.harvest_one(r, slot_store::without_memory::give_up);
     } catch (const std::bad_alloc&) {
-      lose(r, out_of_memory_);  // no memory for the next record of the slot: it has none
+      lose(r, out_of_memory_);  // no memory for the next record of the slot: it gets none
     }
   }
 }

@@ -1,4 +1,4 @@
-// From the constructor to the destructor; how a pool ends is in shutdown.cpp.
+// Constructor and destructor, reports and statistics of a pool; shutdown.cpp has how it ends.
 #include "pool/pool.hpp"
 
 #include <csignal>
@@ -28,8 +28,8 @@ using namespace std::chrono_literals;
 constexpr std::size_t few_deaths = 8;
 
 struct registry {
-  std::mutex mutex;
-  std::vector<pool*> pools;
+  base::mutex mutex;
+  std::vector<pool*> pools GUARDED_BY(mutex);
 };
 constinit base::per_process<registry> registries;
 registry& all_pools() { return registries.get(); }
@@ -69,7 +69,7 @@ pool::pool(pool_options options)
   h.cycles_per_us = base::cycles_per_us();
   h.cpus = cpus_;
   h.tasks_per_worker = static_cast<u32>(options_.max_tasks_per_child.value_or(0));
-  idle_deaths_.reserve(2 * seats_.size() + few_deaths);  // assess_death() needs no memory
+  idle_deaths_.reserve(2 * seats_.size() + few_deaths);  // so that assess_death() needs no memory
   set_hook(options_.initializer, h.initializer_code, h.initializer_block, h.initializer_length);
   set_hook(options_.finalizer, h.finalizer_code, h.finalizer_block, h.finalizer_length);
   if (options_.capture_stderr) stderr_ = stderr_relay::make();
@@ -80,12 +80,12 @@ pool::pool(pool_options options)
     parent_registry::instance().add_waker(*wake_);
     {
       completion_hub& hub = completion_hub::instance();
-      const std::lock_guard lock(hub.mutex());
+      const base::lock_guard lock(hub.mutex());
       hub.attach(*this);
     }
     {
       registry& all = all_pools();
-      const std::lock_guard lock(all.mutex);
+      const base::lock_guard lock(all.mutex);
       all.pools.push_back(this);
     }
     supervisor_ = std::thread([this] { supervise(); });
@@ -99,7 +99,7 @@ pool::~pool() {
   if (supervisor_.joinable()) supervisor_.join();
   forget();
   if (!given_up_) return;
-  // What has not been proven dead may count in its row.
+  // A worker that is not proven dead may still change the counts in its row: the row is not reused.
   for (u32 i = 0; i < seats_.size(); ++i) {
     if (seats_[i].phase != seat_phase::empty) rows_.exchange(i, 0);
   }
@@ -109,11 +109,11 @@ void pool::forget() noexcept {
   if (parent_registry* all = parent_registry::existing()) all->remove_waker(*wake_);
   {
     registry& all = all_pools();
-    const std::lock_guard lock(all.mutex);
+    const base::lock_guard lock(all.mutex);
     std::erase(all.pools, this);
   }
   completion_hub& hub = completion_hub::instance();
-  const std::lock_guard lock(hub.mutex());
+  const base::lock_guard lock(hub.mutex());
   hub.detach(*this);
 }
 
@@ -128,13 +128,13 @@ void pool::set_hook(const invocation& hook, u64& code, u64& block, u64& length) 
 }
 
 void pool::kill_worker_of(task_record& r, u64 before) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   u64 word = 0;
-  // Swept in the meantime: the worker is dead.
+  // The task was swept in the meantime: the worker is dead.
   if (!r.load(word) || shm::phase_of(word) != shm::task_phase::kill) return;
   const u32 index = shm::worker_of(before);
   if (!is_possible(r, word)) {
-    // A task has overwritten which worker it is.
+    // A task has overwritten the worker's number in the word.
     lose(r, kept_error([] { return cancelled_error(); }, out_of_memory_));
     return;
   }
@@ -147,14 +147,14 @@ void pool::note_death(const death_record& r) noexcept {
   try {
     reports_.push_back(r);
   } catch (const std::bad_alloc&) {
-    // The task's own future says it; the report is lost.
+    // The report is lost; the task's future still gets the error.
   }
 }
 
 void pool::send_reports() {
   std::vector<death_record> reports;
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     reports.swap(reports_);
   }
   for (const death_record& r : reports) {
@@ -166,7 +166,7 @@ void pool::send_reports() {
           futures::report_unobserved(on_error, std::current_exception());
         }
       };
-      if (!futures::post(report)) report();  // also a thread of the pool
+      if (!futures::post(report)) report();  // this thread belongs to the pool, too
     } catch (const std::bad_alloc&) {
       continue;  // as in note_death
     }
@@ -178,7 +178,7 @@ void pool::report(std::exception_ptr e) noexcept {
 }
 
 pool_stats pool::stats() {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   pool_stats out;
   std::vector<bool> busy(seats_.size());
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
@@ -221,11 +221,11 @@ void pool::finish_all(bool cancel) noexcept {
   for (;;) {
     pool* next = nullptr;
     {
-      const std::lock_guard lock(all.mutex);
+      const base::lock_guard lock(all.mutex);
       for (pool* p : all.pools) {
-        // Its supervisor may be its last owner: one more, until we are done with it.
+        // Its supervisor may be its last owner: this thread becomes another one meanwhile.
         if (!p->try_retain()) continue;
-        const std::unique_lock inner(p->mutex_);
+        const base::unique_lock inner(p->mutex_);
         if (!p->ended_ && !p->given_up_ && next == nullptr) {
           next = p;
         } else {

@@ -3,34 +3,36 @@
 // The files, in the order in which a task meets them:
 //
 //   access.cpp        the executor's pool, and the choice between workers and the inline pool
-//   submit.cpp        a task goes in: admission, record, slot, state word, hint, kick
-//   slots.cpp         records and slots: what is free, growth, harvest
-//   record_table.hpp  which record has which slot; records that come back
+//   submit.cpp        submission: admission, record, slot, state word, hint, kick
+//   slots.cpp         records and slots: free lists, growth, harvest
+//   record_table.hpp  which record has which slot; records that are returned
 //   hint_ring.cpp     the hints by which workers find tasks
-//   await.cpp         an outcome comes out: spinning, sleeping, pinning, release
-//   done_lists.cpp    completions that a listener waits for
-//   outcome.cpp       what an outcome says: checked, read, and its block put back
+//   await.cpp         waiting and results: spinning, sleeping, pinning, release
+//   done_lists.cpp    completions that have a listener
+//   outcome.cpp       reading an outcome: checks, decoding, return of its block
 //   task_objects.cpp  shared objects that tasks and outcomes name
 //
-// and those that a task meets when something has happened:
+// and those for rarer events:
 //
 //   supervisor.cpp    one thread, asleep until a worker starts or dies, or the pool closes
-//   crew.cpp          the workers' seats: which is to be started when, what a death means
+//   crew.cpp          the workers' seats: when to start a worker, what a death means
 //   sweep.cpp         the state of the region after a worker has died
 //   partitions.cpp    the memory to which each worker writes large results
-//   doubts.cpp        what a task may have overwritten: found, and put right or given up
+//   doubts.cpp        words that a task may have overwritten: detection, repair, loss
 //   broadcast.cpp     a task for each worker, all at the same time
+//   backtrace.cpp     the names in the backtrace of a crash
 //   pool.cpp          constructor, destructor, statistics, reports
 //   shutdown.cpp      how a pool ends: shut down, broken, given up, abandoned
 //
 // `slot_store` and `hint_ring` are classes of their own, whose members are used under `mutex_`.
 //
-// Threads: any may submit, wait and cancel. `mutex_` guards the lists, the table of seats and all
-// changes that are not one atomic operation on a state word; it is held for nanoseconds, never
-// while code of the user runs. The word of a task decides who resolves it.
+// Threads: any thread may submit, wait and cancel. `mutex_` guards the lists, the table of seats
+// and all changes that are not one atomic operation on a state word; it is held for nanoseconds,
+// never while user code runs. The winner of a CAS on a task's state word resolves the task.
 //
-// Lifetime: the executor owns the pool until its destructor, then the futures that are left do:
-// abandon() counts them and the last one deletes it. Until then no future touches a count.
+// Lifetime: the executor owns the pool until its destructor; then the remaining futures do:
+// abandon() counts them, and the last of them deletes the pool. Before that no future touches the
+// count.
 #pragma once
 
 #include <condition_variable>
@@ -41,6 +43,7 @@
 #include <vector>
 
 #include "base/cycle_clock.hpp"
+#include "base/guarded.hpp"
 #include "futures/completion_hub.hpp"
 #include "launch/fork_server_client.hpp"
 #include "os/event_fd.hpp"
@@ -57,14 +60,14 @@
 #include "shm/region.hpp"
 
 namespace procpool::testing {
-class pool_test_access;  // the sweep, run by a test on states that a killed worker leaves
+class pool_test_access;  // lets a test run the sweep on states that a killed worker leaves
 }
 
 namespace procpool::parent {
 
 using futures::completion_hub;
 
-// What is to be submitted, as the template packed it.
+// A task to submit, as the template packed it.
 struct task_image {
   shm::u64 code = 0;
   const std::byte* inline_bytes = nullptr;  // payload, if there is no block
@@ -72,10 +75,11 @@ struct task_image {
   shm::block block;
   std::uint32_t items = 0;
   const task_options* options = nullptr;  // null: the defaults
-  object_refs** objects = nullptr;        // that the payload names; taken by commit()
+  object_refs** objects = nullptr;        // named by the payload; commit() takes them
 };
 
-// With the defaults filled in. Throws std::invalid_argument, whose message names the option.
+// The options with defaults filled in. Throws std::invalid_argument, whose message names the
+// option.
 pool_options checked(pool_options options);
 
 class pool final : public detail::completion_source, public task_backend {
@@ -83,57 +87,64 @@ class pool final : public detail::completion_source, public task_backend {
   explicit pool(pool_options options);
   ~pool();
 
-  // submit.cpp. commit() throws shutdown_error, broken_process_pool; null if it would have to wait
-  // and may not. The image's block belongs to the pool afterwards, unless it throws or is null.
+  // submit.cpp. commit() throws shutdown_error and broken_process_pool; it returns null if it would
+  // have to wait and may not. On success the pool owns the image's block.
   task_record* commit(const task_image& image, bool may_wait);
   shm::block allocate_block(shm::u64 bytes);
   void release_block(shm::block b) noexcept;
   std::byte* address(shm::u64 offset, shm::u64 bytes) { return view_.at(offset, bytes); }
 
-  // pool.cpp
+  // shutdown.cpp
   void shutdown(const shutdown_options& options) override;
   void signal_workers(int signal) override;
   void abandon(const shutdown_options& options) noexcept override;
   void retain() noexcept override { owners_.fetch_add(1, std::memory_order_relaxed); }
+
+  // pool.cpp
   void forget() noexcept;
   int max_workers() const noexcept override { return static_cast<int>(region_.workers()); }
   pool_stats stats() override;
   void report(std::exception_ptr e) noexcept;
-  // At exit: whatever is left runs (or is cancelled) and the workers end.
+  // At exit: remaining tasks run (or are cancelled), and the workers end.
   static void finish_all(bool cancel) noexcept;
 
-  // meeting.cpp
+  // For broadcast.cpp.
   std::mutex& broadcasting() noexcept { return broadcasting_; }
-  // Why a worker could not be started for some seconds, an errno value, while others run; or 0.
-  // relaxed: it says all by itself
+  // The errno value with which the start of a worker has failed for some seconds, while other
+  // workers run; or 0. relaxed: it publishes nothing else
   int start_error() const noexcept { return start_error_.load(std::memory_order_relaxed); }
 
-  // await.cpp, outcome.cpp, done_lists.cpp
-  // The record is free again.
+  // For records: await.cpp, outcome.cpp, task_objects.cpp, sweep.cpp, doubts.cpp.
+
+  // Returns the record to the pool.
   void put_back(task_record& r) noexcept {
     if (!returned_.push(r)) release();  // abandoned: the record was one of the pool's owners
   }
-  void drop(task_record& r) noexcept;  // its future is gone before it is done
-  // Bytes that a worker says are in its partition. Throws codec_error if they are not, and
-  // std::system_error if they cannot be mapped.
-  std::byte* result_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
-  // The same, of an outcome that is DONE: a block is there.
+  void drop(task_record& r) noexcept;  // its future is destroyed before the task is done
+  // Bytes at an offset that a worker stored. Throws codec_error if they do not lie in its
+  // partition, and std::system_error if they cannot be mapped.
+  //
+  // Any thread, without the mutex: uses the size of partitions_, which is constant, and the seats,
+  // which are atomic.
+  std::byte* result_bytes(shm::u64 word, shm::u64 offset,
+                          shm::u64 length) NO_THREAD_SAFETY_ANALYSIS;
+  // The same for an outcome that is DONE: checks that the block is in use.
   const std::byte* published_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
   void put_back_block(shm::u64 word, shm::u64 offset) noexcept;
   void kill_worker_of(task_record& r, shm::u64 word) noexcept;
-  // Once for each outcome that names shared objects, before it is read or let go.
+  // Once for each outcome that names shared objects, before it is read or released.
   void take_over_objects(task_record& r, shm::u64 word);
   std::unique_ptr<object_refs> release_outcome_objects(task_record& r) noexcept;
-  // Under the mutex: the outcomes of the items [r.first_item, finished), copied; nothing, if there
-  // are none. Throws codec_error if they are not where the worker says, std::bad_alloc, and
-  // std::system_error.
+  // Under the mutex: copies the outcomes of the items [r.first_item, finished); an empty piece if
+  // there are none. Throws codec_error if the stored offset or length is impossible,
+  // std::bad_alloc, and std::system_error.
   chunk_piece copy_items(task_record& r, shm::u64 word, shm::u64 progress);
-  // After the parent resolved a task: who sleeps on it or listens hears of it.
+  // After the parent has resolved a task: wakes its waiters and notifies its listeners.
   void announce(task_record& r) noexcept;
-  // Nothing was heard of it for a while. Its hint may be held by a worker that was stopped: another
-  // one gets a hint, too. Or a task has overwritten its word: then it is resolved with an error.
+  // After a long wait without a wake-up. A stopped worker may have taken the hint: puts a second
+  // one. A task may have overwritten the word: resolves the task with an error.
   void look_after(task_record& r) noexcept;
-  // Who reads results in the order of submission will want the slots behind this one.
+  // Prefetches a slot that follows this one: results are usually read in the order of submission.
   void prefetch_behind(const task_record& r) const noexcept;
   shm::u64 behind(const task_record& r) const noexcept;
   std::chrono::nanoseconds pause_for_backlog() const noexcept override;
@@ -157,13 +168,13 @@ class pool final : public detail::completion_source, public task_backend {
     pid_t pid = 0;
     shm::u64 partition = 0;
     std::size_t tasks_before = 0;  // done by earlier workers of this seat
-    bool wanted = false;           // a worker is to be started at `start_at`
+    bool wanted = false;           // start a worker at `start_at`
     time_point start_at{};
   };
-  // The part of the arena that one life of one worker writes its large results to.
+  // The part of the arena to which one worker writes its large results during its life.
   struct partition_use {
     std::atomic<std::uint32_t> seat{0};
-    bool taken = false;  // by a live worker, or by results of a dead one that are not read yet
+    bool taken = false;  // by a live worker, or by unread results of a dead one
     bool retired = false;
     bool read = false;  // used by reclaim_partitions
   };
@@ -174,99 +185,112 @@ class pool final : public detail::completion_source, public task_backend {
     std::string stderr_tail = {};
   };
 
-  // submit.cpp, all under mutex_
-  bool admit_slow(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait);
-  task_record* take_free(std::unique_lock<os::short_mutex>& lock, bool may_wait);
-  void check_open() const;
-  bool admit(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait);
+  // submit.cpp. Those with a `lock` of mutex_ may unlock it while they wait.
+  bool admit_slow(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait)
+      REQUIRES(mutex_);
+  task_record* take_free(std::unique_lock<os::short_mutex>& lock, bool may_wait) REQUIRES(mutex_);
+  void check_open() const REQUIRES(mutex_);
+  bool admit(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait)
+      REQUIRES(mutex_);
   static void make_extras(task_record& r, const task_options& o, const task_image& image);
-  void fill(task_record& r, const task_image& image) noexcept;
-  void make_ready(task_record& r);
+  void fill(task_record& r, const task_image& image) noexcept REQUIRES(mutex_);
+  void make_ready(task_record& r) REQUIRES(mutex_);
   void kick() noexcept;
 
   // supervisor.cpp
+  void wake_supervisor() noexcept;
   std::unique_ptr<launch::fork_server_client> start_server();
   void supervise();
+  std::chrono::milliseconds next_timeout();
   bool handle_events();
   void trim_blocks();
   void handle(const launch::server_event& e) noexcept;
-  void want(shm::u32 index, duration pause) noexcept;
-  void start_wanted();
-  void start_seat(shm::u32 index);
-  bool may_start() const;
-  void on_started(const launch::server_event& e);
-  void on_exited(const launch::server_event& e) noexcept;
-  void on_server_gone(std::unique_lock<os::short_mutex>& lock) noexcept;
   bool has_descriptors() const noexcept;
-  // Under mutex_: whatever the workers do, every task is resolved now, and the pool broken. Nothing
-  // that a worker may still write to is used again.
-  void give_up(const char* cause) noexcept;
-  void give_up_in_time() noexcept;
-  void assess_death(shm::u32 index, const death& d, bool had_task) noexcept;
-  void note_start_failure(int error) noexcept;
-  template <class Text>
-  void break_pool(Text cause) noexcept;
-  void break_pool_with(std::string cause) noexcept;
-  bool wind_down();
-  bool anybody_runs() const;
-  std::size_t tasks_done() const;
-  void wake_supervisor() noexcept;
-  std::chrono::milliseconds next_timeout();
-  void note_death(const death_record& r) noexcept;
-  void send_reports();
-  bool stopped_by_force() const { return doomed_with_ != 0 || !broken_.empty(); }
+  void on_started(const launch::server_event& e) REQUIRES(mutex_);
+  void on_exited(const launch::server_event& e) noexcept REQUIRES(mutex_);
+  // Unlocks `lock`, of mutex_, while a server starts.
+  void on_server_gone(std::unique_lock<os::short_mutex>& lock) noexcept REQUIRES(mutex_);
+
+  // crew.cpp
+  bool may_start() const REQUIRES(mutex_);
+  void want(shm::u32 index, duration pause) noexcept REQUIRES(mutex_);
+  void start_wanted() REQUIRES(mutex_);
+  void start_seat(shm::u32 index) REQUIRES(mutex_);
+  void assess_death(shm::u32 index, const death& d, bool had_task) noexcept REQUIRES(mutex_);
+  void note_start_failure(int error) noexcept REQUIRES(mutex_);
+  std::size_t tasks_done() const REQUIRES(mutex_);
+  bool anybody_runs() const REQUIRES(mutex_);
   std::string initializer_failure(shm::u32 index) const;
   std::string report_of(shm::u32 index) const;
   std::string idle_death_text(const death& d, bool in_initializer) const;
 
-  void forget_not_done(task_record& r) noexcept;  // under the hub's mutex
+  // done_lists.cpp, under the hub's mutex
+  void forget_not_done(task_record& r) noexcept;
 
   // task_objects.cpp
-  void take_over_outcome(task_record& r, shm::u64 word);
+  void take_over_outcome(task_record& r, shm::u64 word) REQUIRES(objects_mutex_);
   void take_over_items(task_record& r, shm::u32 row, const std::byte* data, std::size_t size,
-                       std::uint32_t items);
+                       std::uint32_t items) REQUIRES(objects_mutex_);
   void take_over_piece(task_record& r, shm::u64 word, const chunk_piece& piece);
   shm::u32 take_row(shm::u32 seat_index);
   void release_row(shm::u32 seat_index) noexcept;
   void look_after_objects() noexcept;
 
-  // sweep.cpp, under mutex_. None of them needs memory: without any, the outcome that needed some
+  // sweep.cpp. None of these functions needs memory: if it runs out, the outcome that needed some
   // is out_of_memory_.
-  bool sweep(shm::u32 index, const death& d) noexcept;
-  void keep_outcome(task_record& r, shm::u64 word) noexcept;
-  void crash(task_record& r, shm::u64 word, const death& d) noexcept;
-  void crash_item(task_record& r, shm::u64 word, const death& d) noexcept;
-  void settle_item(task_record& r, task_extras& more, const death& d) noexcept;
-  void settle_finished(task_record& r, shm::u64 word, shm::u64 progress) noexcept;
-  void requeue(task_record& r, shm::u64 word) noexcept;
-  void resolve_killed(task_record& r, shm::u64 word) noexcept;
-  void resolve_with(task_record& r, shm::u64 word, std::exception_ptr e) noexcept;
-  shm::u64 take_partition(shm::u32 seat_index) noexcept;  // 0: none is free
-  shm::u64 find_partition(shm::u32 seat_index) noexcept;
-  void retire_partition(shm::u64 p) noexcept;
-  void reclaim_partitions() noexcept;
-  // Outcomes in partitions of dead workers move to private memory, or are given up.
-  void clear_partitions() noexcept;
-  // Where the outcome lies; below the arena if it has no block.
-  shm::u64 outcome_block(const task_record& r) const noexcept;
-  death_record describe(task_record& r, const death& d, int attempt) const noexcept;
+  bool sweep(shm::u32 index, const death& d) noexcept REQUIRES(mutex_);
+  void keep_outcome(task_record& r, shm::u64 word) noexcept REQUIRES(mutex_);
+  void crash(task_record& r, shm::u64 word, const death& d) noexcept REQUIRES(mutex_);
+  void crash_item(task_record& r, shm::u64 word, const death& d) noexcept REQUIRES(mutex_);
+  void settle_item(task_record& r, task_extras& more, const death& d) noexcept REQUIRES(mutex_);
+  void settle_finished(task_record& r, shm::u64 word, shm::u64 progress) noexcept REQUIRES(mutex_);
+  void requeue(task_record& r, shm::u64 word) noexcept REQUIRES(mutex_);
+  void resolve_killed(task_record& r, shm::u64 word) noexcept REQUIRES(mutex_);
+  void resolve_with(task_record& r, shm::u64 word, std::exception_ptr e) noexcept REQUIRES(mutex_);
+  death_record describe(task_record& r, const death& d, int attempt) const noexcept
+      REQUIRES(mutex_);
   std::exception_ptr crash_error(const death_record& record) const noexcept;
 
-  // doubts.cpp, under mutex_
-  bool is_possible(const task_record& r, shm::u64 word) const noexcept;
-  bool runs_elsewhere(task_record& r, shm::u64 word) const noexcept;
-  bool look_at(task_record& r) noexcept;
-  void lose(task_record& r, std::exception_ptr e) noexcept;
-  void deliver_lost() noexcept;
+  // partitions.cpp
+  shm::u64 take_partition(shm::u32 seat_index) noexcept REQUIRES(mutex_);  // 0: none is free
+  shm::u64 find_partition(shm::u32 seat_index) noexcept REQUIRES(mutex_);
+  void retire_partition(shm::u64 p) noexcept REQUIRES(mutex_);
+  void reclaim_partitions() noexcept REQUIRES(mutex_);
+  // Moves outcomes in partitions of dead workers to private memory, or gives them up.
+  void clear_partitions() noexcept REQUIRES(mutex_);
+  // The offset of the outcome; below the arena if it has no block.
+  shm::u64 outcome_block(const task_record& r) const noexcept REQUIRES(mutex_);
+
+  // doubts.cpp
+  bool is_possible(const task_record& r, shm::u64 word) const noexcept REQUIRES(mutex_);
+  bool runs_elsewhere(task_record& r, shm::u64 word) const noexcept REQUIRES(mutex_);
+  bool look_at(task_record& r) noexcept REQUIRES(mutex_);
+  void lose(task_record& r, std::exception_ptr e) noexcept REQUIRES(mutex_);
+  void deliver_lost() noexcept REQUIRES(mutex_);
   std::exception_ptr damage_error() const noexcept;
 
-  // pool.cpp
+  // shutdown.cpp
   bool wait_until_drained(const time_point* deadline);
-  task_record* first_unresolved(shm::u32& from);
-  void cancel_pending();
-  void signal_running(int signal);
-  void doom(int signal);  // under mutex_
-  void set_hook(const invocation& hook, shm::u64& code, shm::u64& block, shm::u64& length);
+  task_record* first_unresolved(shm::u32& from) REQUIRES(mutex_);
+  void cancel_pending() REQUIRES(mutex_);
+  void signal_running(int signal) REQUIRES(mutex_);
+  void doom(int signal) REQUIRES(mutex_);
+  // Resolves every task now, whatever the workers do, and breaks the pool. No memory that a worker
+  // may still write to is used again.
+  void give_up(const char* cause) noexcept REQUIRES(mutex_);
+  void give_up_in_time() noexcept REQUIRES(mutex_);
+  template <class Text>
+  void break_pool(Text cause) noexcept REQUIRES(mutex_);
+  void break_pool_with(std::string cause) noexcept REQUIRES(mutex_);
+  bool wind_down() REQUIRES(mutex_);
+  bool stopped_by_force() const REQUIRES(mutex_) { return doomed_with_ != 0 || !broken_.empty(); }
+
+  // pool.cpp
+  void note_death(const death_record& r) noexcept REQUIRES(mutex_);
+  void send_reports();
+  // By the constructor, before any other thread knows the pool: without the mutex.
+  void set_hook(const invocation& hook, shm::u64& code, shm::u64& block,
+                shm::u64& length) NO_THREAD_SAFETY_ANALYSIS;
 
   task_record* record_at(shm::u32 index) const noexcept { return table_.at(index); }
 
@@ -276,69 +300,76 @@ class pool final : public detail::completion_source, public task_backend {
   shm::roster roster_;
   const shm::u32 cpus_;
   stderr_relay stderr_;
-  worker_rows rows_;  // under objects_mutex_; outlives the workers, who end with the server
+  worker_rows rows_ GUARDED_BY(objects_mutex_);  // outlives the workers, which end with the server
   const os::signal_actions signals_ = os::current_signal_actions();  // when the pool was made
   std::unique_ptr<launch::fork_server_client> server_;
 
   // Any thread:
   record_table table_;
   returned_list returned_;
-  // Made in time, for outcomes that there is no memory for.
+  // Allocated in advance, for outcomes that cannot be allocated.
   const std::exception_ptr out_of_memory_ = std::make_exception_ptr(std::bad_alloc());
 
   mutable os::short_mutex mutex_;
-  // Under mutex_:
-  shm::block_allocator blocks_;
-  slot_store slots_{*this, {region_, view_, blocks_, table_, returned_, out_of_memory_}};
-  hint_ring hints_{region_, roster_, table_};
-  bool trims_ = false;  // there are large blocks, which the supervisor tends to
-  time_point trim_at_;  // then
+  shm::block_allocator blocks_ GUARDED_BY(mutex_);
+  slot_store slots_ GUARDED_BY(mutex_){
+      *this, {region_, view_, blocks_, table_, returned_, out_of_memory_}};
+  hint_ring hints_ GUARDED_BY(mutex_){region_, roster_, table_};
+  bool trims_ GUARDED_BY(mutex_) = false;  // large blocks exist, to be trimmed
+  time_point trim_at_ GUARDED_BY(mutex_);  // the time of the next trim
   static constexpr std::chrono::seconds trim_pause{1};
-  std::vector<seat> seats_;
-  std::vector<partition_use> partitions_;
-  std::size_t retired_ = 0;     // of them
-  shm::u64 pending_bytes_ = 0;  // an upper bound; recounted when it matters
-  std::string broken_;          // why; empty: it is not
-  bool stopping_ = false;       // shutdown has begun: nothing is accepted
-  bool drained_ = false;        // all tasks are resolved: the workers may end
-  shm::u32 drained_to_ = 0;     // slots below hold none that is unresolved, since stopping_
-  int doomed_with_ = 0;         // signal of terminate_workers or kill_workers
-  // All workers were killed, or their descriptors are gone: then all is over, proven or not.
-  std::optional<time_point> give_up_at_;
-  bool given_up_ = false;
-  time_point nudge_at_{};  // idle workers that do not leave are told to go on, then
-  std::vector<time_point> idle_deaths_;
-  std::size_t done_at_idle_death_ = 0;
-  duration pause_{};
-  std::optional<time_point> start_fails_since_;
-  time_point last_requeue_{};
-  std::size_t restarts_ = 0, submitted_ = 0, crashed_ = 0;
-  bool exit_hook_set_ = false;
-  bool fast_path_ = false;  // a submit has nothing to look at: open, no budget, the exit hook set
+  std::vector<seat> seats_ GUARDED_BY(mutex_);
+  std::vector<partition_use> partitions_ GUARDED_BY(mutex_);
+  std::size_t retired_ GUARDED_BY(mutex_) = 0;     // the number of retired partitions
+  shm::u64 pending_bytes_ GUARDED_BY(mutex_) = 0;  // an upper bound; recounted above the budget
+  std::string broken_ GUARDED_BY(mutex_);          // the cause; empty: not broken
+  bool stopping_ GUARDED_BY(mutex_) = false;       // shutdown has begun: no task is accepted
+  bool drained_ GUARDED_BY(mutex_) = false;        // all tasks are resolved: the workers may end
+  // Since stopping_ was set: the slots below hold no unresolved task.
+  shm::u32 drained_to_ GUARDED_BY(mutex_) = 0;
+  int doomed_with_ GUARDED_BY(mutex_) = 0;  // signal of terminate_workers or kill_workers
+  // Set when all workers were killed, or the descriptors are gone: the time to give up, even
+  // without proof of death.
+  std::optional<time_point> give_up_at_ GUARDED_BY(mutex_);
+  bool given_up_ GUARDED_BY(mutex_) = false;
+  // When idle workers that have not exited get SIGCONT.
+  time_point nudge_at_ GUARDED_BY(mutex_){};
+  std::vector<time_point> idle_deaths_ GUARDED_BY(mutex_);
+  std::size_t done_at_idle_death_ GUARDED_BY(mutex_) = 0;
+  duration pause_ GUARDED_BY(mutex_){};
+  std::optional<time_point> start_fails_since_ GUARDED_BY(mutex_);
+  time_point last_requeue_ GUARDED_BY(mutex_){};
+  std::size_t restarts_ GUARDED_BY(mutex_) = 0;
+  std::size_t submitted_ GUARDED_BY(mutex_) = 0;
+  std::size_t crashed_ GUARDED_BY(mutex_) = 0;
+  bool exit_hook_set_ GUARDED_BY(mutex_) = false;
+  // Submit has nothing to check: the pool is open and has no budget, and the exit hook is set.
+  bool fast_path_ GUARDED_BY(mutex_) = false;
   std::condition_variable_any ended_cv_;
-  bool ended_ = false;      // the supervisor is done, no process is left
-  bool abandoned_ = false;  // the executor is gone
-  bool server_lost_ = false;
-  std::vector<death_record> reports_;  // for on_worker_death
+  bool ended_ GUARDED_BY(mutex_) = false;      // the supervisor is done, no process is left
+  bool abandoned_ GUARDED_BY(mutex_) = false;  // the executor is destroyed
+  bool server_lost_ = false;                   // changed and read by the supervisor only
+  std::vector<death_record> reports_ GUARDED_BY(mutex_);  // for on_worker_death
 
-  // Who keeps the pool: the executor counts as `executor_share` until abandon() replaces that by
-  // the records in use and the supervisor, so the count cannot reach 0 before.
+  // Owners of the pool: the executor counts as `executor_share` until abandon() replaces that by
+  // the number of records in use and the supervisor, so the count cannot reach 0 before.
   static constexpr std::int64_t executor_share = std::int64_t{1} << 40U;
   std::atomic<std::int64_t> owners_{executor_share};
   std::atomic<std::size_t> dropped_{0};
-  std::atomic<shm::u64> known_size_{0};  // of the region's file, at least
+  std::atomic<shm::u64> known_size_{0};  // a lower bound of the size of the region's file
 
-  // Guards task_record::outcome_objects. Under mutex_ and the hub's.
-  std::mutex objects_mutex_;
-  std::chrono::milliseconds linger_pause_{0};  // by the supervisor; 0: nothing lingers
+  // Guards task_record::outcome_objects. May be taken under mutex_ and under the hub's mutex.
+  base::mutex objects_mutex_;
+  std::chrono::milliseconds linger_pause_{0};  // used by the supervisor; 0: nothing lingers
   // Held by the caller of a broadcast, before all other mutexes.
   std::mutex broadcasting_;
   std::atomic<int> start_error_{0};
 
   // Under the hub's mutex:
-  task_record* not_done_yet_ = nullptr;  // on a done-list before their word said DONE
+  task_record* not_done_yet_ = nullptr;  // tasks pushed on a done-list before their word said DONE
 
-  std::optional<os::wake_socket> wake_;  // made when the server is forked, which would have a copy
+  // Made after the fork of the server, which would inherit it.
+  std::optional<os::wake_socket> wake_;
   std::thread supervisor_;
 };
 
@@ -347,7 +378,7 @@ void pool::break_pool(Text cause) noexcept {
   try {
     break_pool_with(cause());
   } catch (const std::bad_alloc&) {
-    break_pool_with("out of memory");  // so short that it takes none
+    break_pool_with("out of memory");  // short enough to need no memory
   }
 }
 

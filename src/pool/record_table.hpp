@@ -1,5 +1,5 @@
-// Which record has which slot, and the records that come back. Both may be used by any thread
-// without the pool's mutex; the table changes under it.
+// Which record has which slot, and the records that are returned. Any thread may use both without
+// the pool's mutex; the table changes only under it.
 #pragma once
 
 #include <atomic>
@@ -20,7 +20,7 @@ class record_table {
     if (records_ == nullptr) throw std::bad_alloc();
   }
 
-  // Null: the slot was never used. acquire: the record as it was set
+  // Null: the slot was never used. acquire: pairs with set()
   task_record* at(shm::u32 slot) const noexcept {
     return records_[slot].load(std::memory_order_acquire);
   }
@@ -33,7 +33,7 @@ class record_table {
   std::unique_ptr<entry[], void (*)(void*)> records_;
 };
 
-// Records whose futures are gone, most recent first.
+// Records whose futures are destroyed, most recent first.
 class returned_list {
  public:
   // False: the list is closed.
@@ -41,7 +41,7 @@ class returned_list {
     task_record* head = first_.load(std::memory_order_relaxed);
     while (head != sentinel()) {
       r.next = head;
-      // release: the record's last changes before it is found on the list
+      // release: publishes the last changes of the record
       if (first_.compare_exchange_weak(head, &r, std::memory_order_release,
                                        std::memory_order_relaxed)) {
         return true;
@@ -50,13 +50,13 @@ class returned_list {
     return false;
   }
   task_record* take_all() noexcept {
-    // relaxed: only whether there are any
+    // relaxed: only tests for an empty list
     const task_record* waiting = first_.load(std::memory_order_relaxed);
     if (waiting == nullptr || waiting == sentinel()) return nullptr;
-    // acquire: what the releasing threads wrote into the records
+    // acquire: the last changes of the releasing threads to the records
     return first_.exchange(nullptr, std::memory_order_acquire);
   }
-  // The last time: what comes later finds the list closed.
+  // Takes all records for the last time: later push() calls fail.
   task_record* close() noexcept { return first_.exchange(sentinel(), std::memory_order_acquire); }
 
  private:

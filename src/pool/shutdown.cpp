@@ -1,8 +1,8 @@
-// How a pool ends. `shutdown` waits until every task is resolved and every worker is gone;
-// `terminate_workers` and `kill_workers` end the workers first. Pools also end without being asked:
-// they break, where no worker can be had any more, and are given up, where the death of a worker
-// cannot be proven. At last the executor goes (`abandon`), and the owners that are left keep the
-// pool: futures and the supervisor.
+// How a pool ends. `shutdown` waits until every task is resolved and every worker has exited;
+// `terminate_workers` and `kill_workers` end the workers first. Pools also end by themselves: a
+// pool breaks if it cannot start workers any more, and is given up if the death of a worker cannot
+// be proven. When the executor is destroyed (`abandon`), the remaining owners keep the pool:
+// futures and the supervisor.
 #include <algorithm>
 #include <csignal>
 #include <exception>
@@ -23,7 +23,7 @@ using shm::u32;
 using shm::u64;
 using namespace std::chrono_literals;
 
-// A process that was killed is dead in milliseconds, or after seconds where it has much memory.
+// A killed process is dead in milliseconds, or in seconds if it has much memory.
 constexpr duration shutdown_grace = 5s;
 constexpr std::chrono::milliseconds longest_slice{500};
 constexpr duration nudge_pause = 500ms;
@@ -33,25 +33,25 @@ constexpr duration nudge_pause = 500ms;
 task_record* pool::first_unresolved(u32& from) {
   for (; from < region_.allocated_slots(); ++from) {
     task_record* r = record_at(from);
-    // acquire: what is in use is so since the mutex was taken, or longer
+    // acquire: a record in use has been so since the mutex was taken, or longer
     if (r->references.load(std::memory_order_acquire) != 0 && !r->resolved()) return r;
   }
   return nullptr;
 }
 
-// The caller's thread sleeps on one task after the other: none is looked at twice.
+// The calling thread sleeps on one task after the other, and checks none twice.
 bool pool::wait_until_drained(const time_point* deadline) {
   u32 from = 0;
   for (;;) {
     task_record* r = nullptr;
     {
-      const std::lock_guard lock(mutex_);
+      const base::lock_guard lock(mutex_);
       r = first_unresolved(from);
       if (r != nullptr) look_at(*r);
     }
     if (r == nullptr) return true;
-    // Bounded: the record may be another task's by the time we sleep, and its slot another
-    // record's.
+    // Bounded: when this thread sleeps, the record may belong to another task, and its slot to
+    // another record.
     time_point until = now() + duration(50ms);
     if (deadline != nullptr && *deadline < until) until = *deadline;
     r->wait_until(&until);
@@ -59,8 +59,7 @@ bool pool::wait_until_drained(const time_point* deadline) {
   }
 }
 
-// Under mutex_: nothing is submitted meanwhile, so a record that is READY stays that task. Needs no
-// memory.
+// Under mutex_ no task is submitted, so a READY record keeps its task. Needs no memory.
 void pool::cancel_pending() {
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     task_record* r = record_at(i);
@@ -73,11 +72,11 @@ void pool::cancel_pending() {
 void pool::shutdown(const shutdown_options& o) {
   bool may_wait = o.wait;
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     stopping_ = true;
     fast_path_ = false;
     if (o.cancel_futures) cancel_pending();
-    // From a report that found no other thread: the supervisor does not wait for itself.
+    // The call may come from a report that runs on the supervisor, which does not wait for itself.
     if (std::this_thread::get_id() == supervisor_.get_id()) may_wait = false;
   }
   wake_supervisor();
@@ -86,14 +85,13 @@ void pool::shutdown(const shutdown_options& o) {
   if (o.timeout) deadline = detail::deadline_after(*o.timeout);
   if (!wait_until_drained(deadline ? &*deadline : nullptr)) signal_workers(SIGKILL);
   wake_supervisor();
-  // The supervisor may be busy, with the start of a server perhaps, or hear nothing any more. So
-  // each turn looks at all that can end the wait.
-  std::unique_lock lock(mutex_);
+  // The supervisor may be busy, for example with the start of a server, or get no events any more.
+  // So each turn checks everything that can end the wait.
+  base::unique_lock lock(mutex_);
   while (!ended_) {
     const time_point t = now();
     if (deadline && t >= *deadline && !give_up_at_) {
-      doom(
-          SIGKILL);  // an initializer or a finalizer that does not end, or a worker that is stopped
+      doom(SIGKILL);  // a hook that does not end, or a stopped worker
       wake_->signal();
     }
     if (give_up_at_ && t >= *give_up_at_) {
@@ -109,10 +107,11 @@ void pool::shutdown(const shutdown_options& o) {
   if (supervisor_.joinable()) supervisor_.join();
 }
 
-// terminate_workers and kill_workers: what waits is cancelled, what runs dies, nothing is replaced.
+// terminate_workers and kill_workers: cancels pending tasks, ends the workers, and starts no new
+// ones.
 void pool::signal_workers(int signal) {
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     stopping_ = true;
     fast_path_ = false;
     cancel_pending();
@@ -145,7 +144,7 @@ void pool::signal_running(int signal) {
   }
 }
 
-// No progress is possible: everything that waits gets the cause.
+// No progress is possible any more: all pending tasks get the cause as their error.
 void pool::break_pool_with(std::string cause) noexcept {
   broken_ = std::move(cause);
   fast_path_ = false;
@@ -155,7 +154,11 @@ void pool::break_pool_with(std::string cause) noexcept {
     // acquire: as in first_unresolved
     if (r.references.load(std::memory_order_acquire) == 0) continue;
     while (r.load(word) && shm::phase_of(word) == shm::task_phase::ready) {
-      r.error = kept_error([this] { return broken_process_pool(broken_); }, out_of_memory_);
+      const auto broken = [this] {
+        base::assert_held(mutex_);
+        return broken_process_pool(broken_);
+      };
+      r.error = kept_error(broken, out_of_memory_);
       if (r.slot.load()->word.compare_exchange_strong(
               word, shm::with_phase(word, shm::task_phase::crashed))) {
         r.drop_argument_objects();  // as in resolve_with
@@ -169,8 +172,9 @@ void pool::break_pool_with(std::string cause) noexcept {
   roster_.wake_all();
 }
 
-// Proof of death is for using memory again, and no memory is used again after this: a worker that
-// lives on has the region to itself, and finds at the end of its task that nobody waits for it.
+// Without proof of death: the proof is required only to reuse memory, and no memory of the region
+// is reused after this. A worker that is still alive finds at the end of its task that the pool has
+// stopped.
 void pool::give_up(const char* cause) noexcept {
   if (std::exchange(given_up_, true)) return;
   fast_path_ = false;
@@ -200,7 +204,7 @@ void pool::give_up(const char* cause) noexcept {
   roster_.wake_all();
 }
 
-// Called after each round: true once all processes are gone and nothing is left to do.
+// Called after each round: true once all processes have exited and no work is left.
 bool pool::wind_down() {
   if (!stopping_) return false;
   task_record* left = drained_ ? nullptr : first_unresolved(drained_to_);
@@ -223,7 +227,7 @@ bool pool::wind_down() {
   bool anybody = false;
   for (const seat& s : seats_) anybody = anybody || (s.phase != seat_phase::empty && !server_lost_);
   if (!anybody) return true;
-  // They have nothing to do but to leave. A worker that somebody has stopped cannot.
+  // The workers have only to exit. A worker stopped by a signal cannot, so it gets SIGCONT.
   if (nudge_at_ == time_point{}) nudge_at_ = now() + nudge_pause;
   if (now() >= nudge_at_) {
     nudge_at_ = now() + nudge_pause;
@@ -232,8 +236,8 @@ bool pool::wind_down() {
   return false;
 }
 
-// The executor is gone. What is still in use owns the pool now, and so does the supervisor until it
-// has ended.
+// The executor is destroyed. The records in use own the pool now, and so does the supervisor until
+// it ends.
 void pool::abandon(const shutdown_options& options) noexcept {
   if (options.wait) {
     try {
@@ -242,14 +246,14 @@ void pool::abandon(const shutdown_options& options) noexcept {
       report(std::current_exception());
     }
   }
-  std::unique_lock lock(mutex_);
+  base::unique_lock lock(mutex_);
   abandoned_ = true;
   stopping_ = true;
   fast_path_ = false;
   const std::int64_t owners = static_cast<std::int64_t>(slots_.close()) + (ended_ ? 0 : 1);
   lock.unlock();
   const std::int64_t change = owners - executor_share;
-  // acquire, release: what all owners did, before the last one deletes it
+  // acquire, release: all accesses of all owners happen before the last owner deletes the pool
   if (owners_.fetch_add(change, std::memory_order_acq_rel) + change == 0) delete this;
 }
 

@@ -33,11 +33,10 @@ slot_store::slot_store(pool& owner, const slot_parts& parts)
       returned_(parts.returned),
       out_of_memory_(parts.out_of_memory),
       lost_slot_(owner) {
-  // relaxed: nobody else knows of it; it is never in use
+  // relaxed: not yet visible to other threads, and never in use
   lost_slot_.references.store(0, std::memory_order_relaxed);
 }
 
-// The records that came back, and the blocks of their arguments.
 std::size_t slot_store::collect_returned() noexcept {
   std::size_t count = 0;
   task_record* r = returned_.take_all();
@@ -46,7 +45,7 @@ std::size_t slot_store::collect_returned() noexcept {
     if (r->arguments) blocks_.release(std::exchange(r->arguments, {}));
     if (std::exchange(r->damaged, false)) [[unlikely]]
       abandon_slot(*r);
-    // relaxed: the exchange has acquired it
+    // relaxed: the exchange in take_all() has acquired it
     if (r->slot.load(std::memory_order_relaxed) != nullptr) {
       r->next = std::exchange(free_, r);
     } else {
@@ -60,13 +59,14 @@ std::size_t slot_store::collect_returned() noexcept {
 
 task_record* slot_store::pop_returned() {
   if (free_ == nullptr && collect_returned() < few && free_ != nullptr) {
-    // As many tasks are in flight as there are slots: with some more, records come back in bulk.
+    // As many tasks are in flight as there are slots: with more slots, records are returned in
+    // bulk.
     if (++scarce_ % few == 0 && region_.allocated_slots() < enough_slots) grow_if_possible();
   }
   return pop_free();
 }
 
-// Without memory for it there is a record all the same.
+// Ignores a lack of memory: the caller has a record in any case.
 void slot_store::grow_if_possible() noexcept {
   try {
     grow();
@@ -79,7 +79,7 @@ bool slot_store::grow() {
   const u32 before = region_.allocated_slots();
   if (before == shm::max_slots) return false;
   const u32 after = std::min(shm::max_slots, before + std::max(least_growth, before / 4));
-  // All records before the first slot: memory may run out here, and each slot has a record.
+  // Makes all records before the first slot: memory may run out here, and each slot needs a record.
   u32 spare = 0;
   for (const task_record* r = slotless_; r != nullptr && spare < after - before; r = r->next) {
     ++spare;
@@ -92,7 +92,7 @@ bool slot_store::grow() {
     slotless_ = r->next;
     r->index = i;
     r->generation = 0;
-    r->objects_of = ~u64{0};  // the generations of this slot begin anew
+    r->objects_of = ~u64{0};  // this slot's generations start from 0
     r->doubted_word = 0;
     r->slot.store(&region_.at(i), std::memory_order_relaxed);
     table_.set(i, *r);
@@ -104,13 +104,11 @@ bool slot_store::grow() {
 void slot_store::make_record() {
   records_.push_back(std::make_unique<task_record>(pool_));
   task_record* r = records_.back().get();
-  // relaxed: nobody knows of it yet
+  // relaxed: not yet visible to other threads
   r->references.store(0, std::memory_order_relaxed);
   r->next = std::exchange(slotless_, r);
 }
 
-// All slots are taken: outcomes that nobody has read yet move to private memory. Throws if there is
-// none for any of them.
 void slot_store::harvest() {
   allow_saving();
   bool any = false;
@@ -121,36 +119,33 @@ void slot_store::harvest() {
     try {
       if (harvest_one(*r, without_memory::leave)) any = true;
     } catch (const std::exception&) {
-      // It stays where it is; what comes may be smaller.
+      // The outcome stays in place; later ones may be smaller.
       failed = std::current_exception();
     }
   }
   if (failed && !any) std::rethrow_exception(failed);
 }
 
-// The outcomes of one sweep, or of one harvest, have no more bytes than the region together: who
-// says so has written lengths where it must not.
+// The outcomes of one sweep or harvest together have at most as many bytes as the region; a larger
+// sum means damaged lengths.
 void slot_store::charge_saving(u64 bytes) {
   if (bytes > may_save_) throw codec_error(damaged_text);
   may_save_ -= bytes;
 }
 
-// True if the outcome is in private memory now, and the slot is free. Without memory: throws
-// std::bad_alloc or std::system_error, and it stays where it is; or it is given up, if there is
-// memory for the next record of the slot.
 bool slot_store::harvest_one(task_record& r, without_memory what) {
   u64 word = 0;
   if (r.references.load() == 0 || !r.load(word) || !shm::is_resolved(word)) return false;
-  // A slot on a done-list is a link of it.
+  // A slot on a done-list is a link of that list.
   if ((word & shm::notify_flag) != 0 && shm::phase_of(word) == shm::task_phase::done &&
       !r.off_list.load()) {
     return false;
   }
-  if (slotless_ == nullptr) make_record();  // who gets the slot
+  if (slotless_ == nullptr) make_record();  // the next record of the slot
   std::uint32_t unpinned = 0;
   if (!r.pins.compare_exchange_strong(unpinned, harvesting)) return false;
   if (r.references.load() == 0) {
-    // Its future went while we looked.
+    // The future was destroyed during the checks above.
     r.pins.store(0, std::memory_order_relaxed);
     return false;
   }
@@ -159,7 +154,7 @@ bool slot_store::harvest_one(task_record& r, without_memory what) {
       r.error = out_of_memory_;
       return;
     }
-    // Who has begun to wait meanwhile finds it in its place. release: as below
+    // Threads that have begun to wait meanwhile find the outcome in place. release: as below
     r.pins.fetch_sub(harvesting, std::memory_order_release);
     throw;
   };
@@ -175,7 +170,8 @@ bool slot_store::harvest_one(task_record& r, without_memory what) {
         r.error = r.error_of_rest();
       }
     } else {
-      // As bytes: decoding an exception runs code of the user, and this is under the mutex.
+      // Copied as bytes: decoding an exception runs user code, which is not allowed under the
+      // mutex.
       const raw_outcome o = r.find_outcome(word);
       charge_saving(o.size);
       std::vector<std::byte> copy(o.data, o.data + o.size);
@@ -194,10 +190,10 @@ bool slot_store::harvest_one(task_record& r, without_memory what) {
   r.put_back_result();
   shm::slot& s = *r.slot.load();
   give_slot_away(r);
-  // Who still sleeps on the word finds that the record has no slot.
+  // Threads that still sleep on the word find that the record has no slot.
   if ((word & shm::waiter_flag) != 0) os::futex_wake(s.word, std::numeric_limits<int>::max());
-  // release: the copy before the mark; who finds it reads no slot. Added, not stored: threads that
-  // wait for the copy have counted themselves already.
+  // release: publishes the copy; a thread that finds the mark reads no slot. Added, not stored:
+  // threads that wait for the copy have already counted their pins.
   r.pins.fetch_add(harvested - harvesting, std::memory_order_release);
   return true;
 }
@@ -208,7 +204,7 @@ void slot_store::give_slot_away(task_record& r) noexcept {
   slotless_ = successor->next;
   successor->index = r.index;
   successor->generation = r.generation;
-  successor->objects_of = r.generation;  // the outcome that still lies there was taken over
+  successor->objects_of = r.generation;  // the objects of the outcome still there are taken over
   successor->doubted_word = 0;
   successor->slot.store(r.slot.exchange(nullptr), std::memory_order_relaxed);
   table_.set(r.index, *successor);
@@ -219,12 +215,12 @@ void slot_store::abandon_slot(task_record& r) noexcept {
   shm::slot* s = r.slot.exchange(nullptr);
   if (s == nullptr) return;
   table_.set(r.index, lost_slot_);
-  // No hint fits it any more, and a worker that ends its task there goes on.
+  // No hint matches the slot any more, and a worker that completes its task there continues.
   s->word.store(shm::make_word(0, task_phase::free));
   ++lost_slots_;
 }
 
-// What was ever made, but for what lies on a list.
+// All records ever made, less those on a list.
 std::size_t slot_store::records_in_use() noexcept {
   collect_returned();
   std::size_t idle = 0;

@@ -1,11 +1,11 @@
-// The records of a pool and the slots of its region: who has which, what is free, and where the
-// next one comes from. Under the pool's mutex, all of it.
+// The records of a pool and the slots of its region: which record has which slot, which are free,
+// and how the store grows. All of it under the pool's mutex.
 //
 //   free      a record with its slot: the next task takes both
 //   slotless  a record that has given its slot away
-//   in use    a task, or a future that has not been released
+//   in use    the record of a task whose future has not been released
 //
-// Where nothing is free, the store collects what came back, then grows, then harvests: it copies
+// If no record is free, the store collects returned records, then grows, then harvests: it copies
 // finished outcomes to private memory and gives their slots to other records.
 #pragma once
 
@@ -18,7 +18,7 @@
 
 namespace procpool::parent {
 
-// What a store works on.
+// The parts of the pool that a store uses.
 struct slot_parts {
   shm::region& region;
   shm::arena_view& view;
@@ -32,7 +32,7 @@ class slot_store {
  public:
   slot_store(pool& owner, const slot_parts& parts);
 
-  // A record with a slot. Null: none is free.
+  // A record with a slot; null if none is free.
   task_record* pop_free() noexcept {
     task_record* r = free_;
     if (r != nullptr) [[likely]]
@@ -40,32 +40,32 @@ class slot_store {
     return r;
   }
   void push_free(task_record& r) noexcept { r.next = std::exchange(free_, &r); }
-  // The same, after a look at what came back.
+  // The same, after collecting returned records.
   task_record* pop_returned();
-  // The records that came back, and the blocks of their arguments. How many.
+  // Collects returned records and the blocks of their arguments. Returns their number.
   std::size_t collect_returned() noexcept;
-  // More slots; false if there are as many as there may be. Throws without memory.
+  // Adds slots; false if the region has the most possible. Throws if there is no memory.
   bool grow();
 
-  // All slots are taken: finished outcomes move to private memory. Throws if there is no memory for
-  // any of them.
+  // When all slots are taken: moves finished outcomes to private memory. Throws if there is no
+  // memory for any of them.
   void harvest();
   enum class without_memory { leave, give_up };
-  // True if the outcome is in private memory now, and the slot is free. Without memory: throws
-  // std::bad_alloc or std::system_error, and the outcome stays where it is; or it is given up, if
-  // there is memory for the next record of the slot.
+  // True if the outcome is in private memory now, and the slot is free. If memory runs out: `leave`
+  // throws std::bad_alloc or std::system_error, and the outcome stays in place; `give_up` gives the
+  // outcome up, if there is memory for the next record of the slot.
   bool harvest_one(task_record& r, without_memory what);
-  // One sweep, or one harvest, begins: it may copy as many bytes as the region has.
+  // At the beginning of a sweep or harvest, which may copy as many bytes as the region has.
   void allow_saving() { may_save_ = view_.most_bytes(); }
-  // Throws codec_error past that: a task has written lengths where it must not.
+  // Throws codec_error above that limit: a task has damaged the lengths.
   void charge_saving(shm::u64 bytes);
 
-  // The slot is not used any more, since a worker that the parent does not know may write there.
+  // Takes the slot out of use: a worker unknown to the parent may write there.
   void abandon_slot(task_record& r) noexcept;
   std::size_t lost_slots() const noexcept { return lost_slots_; }
 
   std::size_t records_in_use() noexcept;
-  // The executor is gone: no record comes back any more. How many are in use.
+  // When the executor is destroyed: no record is returned any more. Returns the number in use.
   std::size_t close() noexcept;
 
  private:
@@ -84,9 +84,9 @@ class slot_store {
   task_record* free_ = nullptr;
   task_record* slotless_ = nullptr;
   std::vector<std::unique_ptr<task_record>> records_;
-  std::size_t scarce_ = 0;  // how often few records had come back when one was needed
+  std::size_t scarce_ = 0;  // how often few records had been returned when one was needed
   shm::u64 may_save_ = 0;
-  task_record lost_slot_;  // stands for abandoned slots
+  task_record lost_slot_;  // placeholder for abandoned slots
   std::size_t lost_slots_ = 0;
 };
 

@@ -45,18 +45,18 @@ void stderr_relay::write_backlog() { backlog_.erase(0, os::try_write_stderr(back
 void stderr_relay::pump() {
   if (!reader_.is_ours()) return;
   write_backlog();
-  // A bounded number of turns: deaths are waiting, too.
+  // A bounded number of turns: the supervisor also has deaths to handle.
   for (int i = 0; i < 64 && backlog_.empty() && read_some(); ++i) write_backlog();
 }
 
 std::string stderr_relay::take_tail(pid_t pid) noexcept {
   if (!reader_.is_ours()) return {};
   try {
-    // The others may write on meanwhile: not more than what can be the dead one's.
+    // Other workers may write meanwhile: reads at most as much as the dead worker may have left.
     while (backlog_.size() < most_backlog && read_some()) {
     }
   } catch (const std::bad_alloc&) {
-    // Without memory for it the end is missing.
+    // Without memory the tail is missing.
   }
   const auto at = tails_.find(pid);
   if (at == tails_.end()) return {};

@@ -1,5 +1,5 @@
-// A task goes in. The usual path takes one mutex, finds a warm record with its slot, copies the
-// payload, and makes two stores that others see: the state word and the ring's tail.
+// Submission of a task. The usual path takes one mutex, pops a recently used record with its slot,
+// copies the payload, and publishes it with two stores: the state word and the ring's tail.
 #include <algorithm>
 #include <cstring>
 #include <thread>
@@ -27,15 +27,16 @@ void pool::check_open() const {
   }
 }
 
-// After the mutex was left. The hint is visible before the look who sleeps; a worker says first
-// that it sleeps and then looks for hints: one of the two sees the other.
+// Called after the mutex is unlocked. The parent publishes the hint before it looks for sleeping
+// workers; a worker marks itself asleep before it looks for hints: at least one of them sees the
+// other.
 void pool::kick() noexcept {
   base::fence_after_exchange();
   roster_.kick();
 }
 
 task_record* pool::commit(const task_image& image, bool may_wait) {
-  std::unique_lock lock(mutex_);
+  base::unique_lock lock(mutex_);
   if (!fast_path_ && !admit_slow(lock, image.length, may_wait)) return nullptr;
   task_record* r = slots_.pop_free();
   if (r == nullptr) [[unlikely]] {
@@ -52,22 +53,24 @@ task_record* pool::commit(const task_image& image, bool may_wait) {
     }
   }
   if (image.objects != nullptr) {
-    // relaxed: the word that says READY releases it
+    // relaxed: the store of READY releases it
     r->argument_objects.store(std::exchange(*image.objects, nullptr), std::memory_order_relaxed);
   }
   fill(*r, image);
   make_ready(*r);
-  // Arguments of tasks that are over do not wait for the next large one.
+  // Frees the arguments of finished tasks now, not only when the next block is allocated.
   if (++submitted_ % collect_every == 0) slots_.collect_returned();
   lock.unlock();
   kick();
   return r;
 }
 
-// The first task, the last ones, and those of pools with a budget. False if it would have to wait.
+// The slow path: the first task, tasks after a shutdown, and pools with a budget. False if the task
+// would have to wait.
 bool pool::admit_slow(std::unique_lock<os::short_mutex>& lock, u64 bytes, bool may_wait) {
   check_open();
-  // Registered after the program's static objects, so that it runs before their destructors.
+  // Registered after the constructors of the program's static objects, so that it runs before their
+  // destructors.
   if (!exit_hook_set_) {
     exit_hook_set_ = runtime::finish_at_exit(runtime::finish_order::process_pools, &finish_all);
   }
@@ -85,20 +88,20 @@ void pool::make_extras(task_record& r, const task_options& o, const task_image& 
   }
 }
 
-// The record has a slot that nobody else touches.
+// No other thread or process uses the slot of the record.
 inline void pool::fill(task_record& r, const task_image& image) noexcept {
   r.generation += u64{1} << shm::generation_shift;
   r.references.store(1, std::memory_order_relaxed);
   r.items = image.items;
   r.payload_length = image.length;
-  // relaxed: it changes under the mutex only
+  // relaxed: changed only under the mutex
   shm::slot& s = *r.slot.load(std::memory_order_relaxed);
   if (image.block) {
     r.arguments = image.block;
     r.payload_block = image.block.offset;
   } else {
     r.payload_block = 0;
-    // In whole words, which is quicker than to the byte: both have room for them.
+    // Copied in whole words, which is faster than the exact length: both buffers have room.
     for (std::size_t at = 0; at < image.length; at += sizeof(u64)) {
       std::memcpy(s.bytes + at, image.inline_bytes + at, sizeof(u64));
     }
@@ -111,16 +114,16 @@ inline void pool::fill(task_record& r, const task_image& image) noexcept {
   }
 }
 
-// Everything that a worker reads, then the word, then the hint.
+// Stores everything that a worker reads, then the state word, then the hint.
 void pool::make_ready(task_record& r) {
   shm::slot& s = *r.slot.load(std::memory_order_relaxed);
-  // relaxed: the word releases them
+  // relaxed: the store of the word releases them
   s.length.store(r.payload_length, std::memory_order_relaxed);
   s.block.store(r.payload_block, std::memory_order_relaxed);
   s.chunk = r.items != 0 ? 1 : 0;
   s.started.store(0, std::memory_order_relaxed);
   r.off_list.store(false, std::memory_order_relaxed);
-  // release: the payload before the word; flags that listeners set since stay
+  // release: publishes the payload with the word; flags that listeners set afterwards stay
   s.word.store(shm::make_word(r.generation, shm::task_phase::ready), std::memory_order_release);
   hints_.put(r);
 }
@@ -131,7 +134,7 @@ task_record* pool::take_free(std::unique_lock<os::short_mutex>& lock, bool may_w
     if (task_record* r = slots_.pop_returned()) return r;
     // relaxed: a hint
     if (dropped_.load(std::memory_order_relaxed) != 0) {
-      const std::lock_guard hub(completion_hub::instance().mutex());
+      const base::lock_guard hub(completion_hub::instance().mutex());
       drain();
     }
     if (task_record* r = slots_.pop_returned()) return r;
@@ -139,7 +142,8 @@ task_record* pool::take_free(std::unique_lock<os::short_mutex>& lock, bool may_w
     slots_.harvest();
     if (task_record* r = slots_.pop_returned()) return r;
     if (!may_wait) return nullptr;
-    // Every slot holds an unfinished task. A worker frees the first one; nobody tells us.
+    // Every slot holds an unfinished task. Workers do not report when one ends, so this thread
+    // polls.
     lock.unlock();
     std::this_thread::sleep_for(nap);
     nap = std::min(nap * 2, last_nap);
@@ -148,8 +152,8 @@ task_record* pool::take_free(std::unique_lock<os::short_mutex>& lock, bool may_w
   }
 }
 
-// Tasks that have not begun may hold so many bytes of arguments. What has begun is not told to us,
-// so the sum is an upper bound that is counted anew when it seems to be too much.
+// The budget limits the bytes of arguments of tasks that have not begun. Workers do not report
+// begun tasks, so the sum is an upper bound, recounted when it exceeds the budget.
 bool pool::admit(std::unique_lock<os::short_mutex>& lock, u64 bytes, bool may_wait) {
   std::chrono::microseconds nap = first_nap;
   const u64 most = *options_.max_pending_bytes;
@@ -161,7 +165,7 @@ bool pool::admit(std::unique_lock<os::short_mutex>& lock, u64 bytes, bool may_wa
       if (r->load(word) && shm::phase_of(word) == shm::task_phase::ready) sum += r->payload_length;
     }
     pending_bytes_ = sum;
-    // A task that is larger than the whole budget goes when nothing else waits.
+    // A task larger than the whole budget is admitted when no other task waits.
     if (sum == 0 || sum + bytes <= most) break;
     if (!may_wait) return false;
     lock.unlock();
@@ -175,9 +179,9 @@ bool pool::admit(std::unique_lock<os::short_mutex>& lock, u64 bytes, bool may_wa
 }
 
 shm::block pool::allocate_block(u64 bytes) {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   check_open();
-  slots_.collect_returned();  // the block that was used last is warm
+  slots_.collect_returned();  // the last used block is in the cache
   const shm::block b = blocks_.allocate(bytes);
   if (b.capacity >= shm::large_block && !trims_) {
     trims_ = true;
@@ -188,7 +192,7 @@ shm::block pool::allocate_block(u64 bytes) {
 }
 
 void pool::release_block(shm::block b) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   blocks_.release(b);
 }
 

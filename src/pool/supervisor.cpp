@@ -1,5 +1,5 @@
-// One thread for each pool. It sleeps in poll() until a worker starts or dies, or until the pool
-// closes; no task passes through it.
+// The supervisor: one thread for each pool, which sleeps in poll() until a worker starts or dies,
+// or until the pool closes. No task passes through it.
 #include <algorithm>
 #include <array>
 #include <csignal>
@@ -21,13 +21,13 @@ using futures::kept_error;
 using shm::u32;
 using namespace std::chrono_literals;
 
-// While a pool that nobody waits for winds down, its tasks end without telling anybody.
+// While a pool winds down, its tasks end without a wake-up for the supervisor.
 constexpr std::chrono::milliseconds wind_down_step{10};
-// Whatever a descriptor says or does not say: then it is looked at what there is.
+// After this pause the supervisor checks all its work, whatever poll() reports.
 constexpr std::chrono::milliseconds longest_look_pause{1000};
 constexpr std::chrono::milliseconds retry_pause{10};
-constexpr std::chrono::milliseconds blind_pause{100};  // nothing wakes the thread up any more
-// Slots that are not used any more, since a task has overwritten their words.
+constexpr std::chrono::milliseconds blind_pause{100};  // no descriptor wakes the thread any more
+// Slots taken out of use because a task has overwritten their words.
 constexpr std::size_t most_lost_slots = 1024;
 
 }  // namespace
@@ -35,7 +35,7 @@ constexpr std::size_t most_lost_slots = 1024;
 void pool::wake_supervisor() noexcept { wake_->signal(); }
 
 std::unique_ptr<launch::fork_server_client> pool::start_server() {
-  // Another file's number would make the workers map that file.
+  // If the descriptor now refers to another file, the workers would map that file.
   if (!region_.owns_file()) throw shm::disowned_file(region_.fd());
   return launch::fork_server_client::start(
       {options_.start, region_.fd(), shm::parent_page_fd(), stderr_.worker_end()});
@@ -62,7 +62,7 @@ void pool::supervise() {
       more = handle_events();
       stderr_.pump();
     } catch (const std::exception&) {
-      // Without memory, or descriptors. What is left to do is found in the next round.
+      // Without memory or descriptors. The next round finds the remaining work.
       const runtime::fork_safe_scope forks_may_happen;
       os::poll_items({}, retry_pause);
       wake_supervisor();
@@ -71,23 +71,23 @@ void pool::supervise() {
   server_->stop(launch::fork_server_client::default_grace);
   stderr_.finish();
   {
-    // No task is unresolved: after this drain no dropped one is left either.
-    const std::lock_guard hub(completion_hub::instance().mutex());
+    // No task is unresolved: after this drain no dropped task is left, either.
+    const base::lock_guard hub(completion_hub::instance().mutex());
     drain();
   }
-  std::unique_lock lock(mutex_);
+  base::unique_lock lock(mutex_);
   deliver_lost();
   ended_ = true;
   ended_cv_.notify_all();
   const bool abandoned = abandoned_;
   if (abandoned) supervisor_.detach();
   lock.unlock();
-  // After abandon() this thread is one of the pool's owners.
+  // After abandon() this thread is an owner of the pool.
   if (abandoned) release();
 }
 
 std::chrono::milliseconds pool::next_timeout() {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   std::chrono::milliseconds most = longest_look_pause;
   const auto at_most = [&most](std::chrono::milliseconds pause) { most = std::min(most, pause); };
   if (!server_lost_ && server_->poll_timeout() >= 0ms) at_most(server_->poll_timeout());
@@ -105,10 +105,10 @@ std::chrono::milliseconds pool::next_timeout() {
   return most;
 }
 
-// False once no process is left and the pool is closed.
+// False once the pool is closed and no process is left.
 bool pool::handle_events() {
   if (!has_descriptors()) {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     give_up(
         "a descriptor of procpool was closed by the program, which had not opened it: close only "
         "what you have opened (closefrom, close_range, a loop over all numbers), or do so before "
@@ -121,7 +121,7 @@ bool pool::handle_events() {
   send_reports();
   look_after_objects();
   trim_blocks();
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   if (slots_.lost_slots() > most_lost_slots && broken_.empty()) {
     break_pool([] {
       return std::string(
@@ -133,9 +133,10 @@ bool pool::handle_events() {
   return !wind_down();
 }
 
-// Memory of large arguments that nobody needs any more. Whoever submits may do so in between.
+// Frees the memory of large arguments of finished tasks. Unlocks the mutex in between, so that
+// other threads can submit.
 void pool::trim_blocks() {
-  std::unique_lock lock(mutex_);
+  base::unique_lock lock(mutex_);
   if (!trims_ || now() < trim_at_) return;
   slots_.collect_returned();
   blocks_.start_trim();
@@ -147,9 +148,9 @@ void pool::trim_blocks() {
   trim_at_ = now() + trim_pause;
 }
 
-// Whatever memory there is: a death that is not swept leaves tasks that nobody resolves.
+// Does not fail without memory: a death without a sweep would leave tasks unresolved forever.
 void pool::handle(const launch::server_event& e) noexcept {
-  std::unique_lock lock(mutex_);
+  base::unique_lock lock(mutex_);
   switch (e.what) {
     case launch::server_event::kind::started:
       on_started(e);
@@ -170,7 +171,7 @@ void pool::handle(const launch::server_event& e) noexcept {
   }
 }
 
-// Not under mutex_: the server's client is the supervisor's.
+// Without mutex_: only the supervisor replaces the server's client.
 bool pool::has_descriptors() const noexcept {
   return wake_->is_ours() && region_.owns_file() && stderr_.has_descriptors() &&
          server_->has_descriptors();
@@ -187,7 +188,7 @@ void pool::on_started(const launch::server_event& e) {
     os::announce_signal(region_.worker(e.id.seat).signals, doomed_with_);
     server_->signal_worker(e.id, doomed_with_);
   }
-  // It may have begun a task, and that may have been cancelled, before we knew its pid.
+  // The worker may have begun a task that was cancelled before the parent knew the pid.
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     shm::u64 word = 0;
     if (record_at(i)->load(word) && shm::phase_of(word) == shm::task_phase::kill &&
@@ -202,23 +203,23 @@ void pool::on_exited(const launch::server_event& e) noexcept {
   if (s.incarnation != e.id.incarnation || s.phase == seat_phase::empty) return;
   const death d{e.id, e.pid, e.exit_kind, e.exit_status, e.error, stderr_.take_tail(e.pid)};
   const bool had_task = sweep(e.id.seat, d);
-  // The worker counts by itself: not more than there were.
+  // The worker writes this count: limited to the number of submitted tasks.
   const std::size_t tasks = std::min<std::size_t>(region_.worker(e.id.seat).tasks, submitted_);
   s.tasks_before += tasks;
   s.phase = seat_phase::empty;
   s.pid = 0;
   retire_partition(s.partition);
   release_row(e.id.seat);
-  // A wake may have died with it: between clearing a sleeper's bit and waking it, or with a worker
-  // that was woken and took nothing. So everybody looks.
+  // A wake-up may be lost with the worker: it may have cleared a sleeper's bit without waking it,
+  // or was woken and took no task. So all workers are woken to look for tasks.
   roster_.wake_all();
   want(e.id.seat, duration::zero());
   assess_death(e.id.seat, d, had_task || tasks != 0);
 }
 
-// The fork server is gone, and each of its workers has been reported as dead before. With spawn
-// and forkserver there can be another one; a forked server cannot be made again in a program that
-// has moved on.
+// The fork server is dead; the death of each of its workers was reported before. With spawn and
+// forkserver the pool starts another server; a forked server cannot be forked again from a program
+// whose state has changed since.
 void pool::on_server_gone(std::unique_lock<os::short_mutex>& lock) noexcept {
   if (drained_ || doomed_with_ != 0 || !broken_.empty()) {
     server_lost_ = true;
@@ -234,7 +235,7 @@ void pool::on_server_gone(std::unique_lock<os::short_mutex>& lock) noexcept {
     return;
   }
   try {
-    // Starting a program may take long, and nobody waits for it who only submits.
+    // Starting a program may take long: threads that submit do not wait for it.
     lock.unlock();
     std::unique_ptr<launch::fork_server_client> next;
     try {
@@ -247,7 +248,7 @@ void pool::on_server_gone(std::unique_lock<os::short_mutex>& lock) noexcept {
     server_.swap(next);
     for (u32 i = 0; i < seats_.size(); ++i) want(i, duration::zero());
     lock.unlock();
-    next.reset();  // waits for the processes of the old one
+    next.reset();  // waits for the processes of the old server
     lock.lock();
   } catch (const std::exception& e) {
     server_lost_ = true;

@@ -1,24 +1,23 @@
-// What happens when a worker has died: one function, which may run any number of times for the same
-// death. It is called after proof (the fork server has reaped the process) and under the pool's
-// mutex, and it puts the region into the state that the dead worker would have left if it had
-// stopped between two tasks:
+// The sweep: what the parent does when a worker has died. It may run any number of times for the
+// same death. It is called after proof (the fork server has reaped the process) and under the
+// pool's mutex, and it brings the region into the state that the dead worker would have left if it
+// had stopped between two tasks:
 //
 //   1. its roles and its sleeping bit are cleared, its done-list is emptied
-//   2. CLAIMED, not started    -> READY again, with a new hint: nobody has seen anything of it; the
-//                                 third time CRASHED
+//   2. CLAIMED, not started    -> READY again, with a new hint: no effect of the task was visible;
+//                                 the third time CRASHED
 //      CLAIMED, started        -> CRASHED, or READY again if the task has retries left
-//      KILL                    -> CRASHED with cancelled_error: who asked for the kill gets it
-//      DONE, somebody sleeps   -> woken: the worker may have died before it did that
-//      READY, hint already taken -> a new hint: the dead worker may have taken it and nothing more
-//   3. large results move to private memory, so that its partition can be used again; without
-//   memory
-//      for them they stay, and so does the partition
+//      KILL                    -> CRASHED with cancelled_error
+//      DONE, a thread sleeps   -> woken: the worker may have died before it sent the wake-up
+//      READY, hint already taken -> a new hint: the dead worker may have taken the hint and no more
+//   3. large results move to private memory, so that the worker's partition can be used again;
+//      results that do not fit into memory stay, and the partition stays with them
 //
-// A task whose word cannot be true (see doubts.cpp) has crashed with this worker: who writes where
-// it must not dies of it, sooner or later. Nothing here needs memory: what cannot be kept or said
-// without any is std::bad_alloc, of that task or of those items.
+// A task whose word is impossible (see doubts.cpp) crashes with this worker: the stray write that
+// damaged the word is the likely cause of the death. The sweep needs no memory: an outcome or an
+// error that cannot be allocated becomes std::bad_alloc, of that task or of those items.
 //
-// Exactly the tasks that it had started are concerned; everybody else goes on.
+// Only the tasks that the dead worker had started are affected; all others continue.
 #include <algorithm>
 #include <csignal>
 #include <limits>
@@ -39,8 +38,8 @@ using shm::u32;
 using shm::u64;
 
 constexpr u32 descriptors_closed = 3;  // worker_block::ready
-// A worker dies between claim and start by a rare chance. A task whose workers do that again and
-// again clears the mark that it has started.
+// A worker rarely dies between claim and start. If the workers of one task do so repeatedly, the
+// task itself clears its started mark.
 constexpr u32 most_put_back = 2;
 
 u32 count_death_before_start(task_record& r) noexcept {
@@ -61,7 +60,7 @@ bool pool::sweep(u32 index, const death& d) noexcept {
   roster_.clear_asleep(index);
   hints_.repair();
   {
-    const std::lock_guard hub(completion_hub::instance().mutex());
+    const base::lock_guard hub(completion_hub::instance().mutex());
     drain();
   }
   const u64 head = region_.control().head.load();
@@ -71,7 +70,7 @@ bool pool::sweep(u32 index, const death& d) noexcept {
     if (r.references.load(std::memory_order_acquire) == 0) continue;
     const shm::slot* s = r.slot.load();
     if (s == nullptr) continue;
-    // acquire: with DONE comes the outcome
+    // acquire: DONE publishes the outcome
     const u64 word = s->word.load(std::memory_order_acquire);
     const task_phase phase = shm::phase_of(word);
     if (!is_possible(r, word) || (phase == task_phase::claimed && shm::worker_of(word) != index &&
@@ -82,14 +81,15 @@ bool pool::sweep(u32 index, const death& d) noexcept {
     }
     if (phase == task_phase::ready) {
       if (r.hint_position < head) {
-        // Claimed in this moment by a live worker? Then the new hint is a harmless duplicate.
+        // If a live worker claims the task at this moment, the new hint is a harmless duplicate.
         hints_.put(r);
       }
       continue;
     }
     if (shm::worker_of(word) != index) continue;
     if (phase == task_phase::claimed || phase == task_phase::kill) {
-      // acquire: the worker is dead, and all its stores are visible; this one is read first
+      // acquire: the worker is dead, and all its stores are visible; this load comes before the
+      // others
       const u32 stamp = region_.at(i).started.load(std::memory_order_acquire);
       if (phase == task_phase::kill) {
         had_task = true;
@@ -106,9 +106,10 @@ bool pool::sweep(u32 index, const death& d) noexcept {
     }
   }
   {
-    // Those that the sweep resolved, and those that the worker published without ringing.
+    // Delivers the tasks that the sweep resolved, and those that the worker published without
+    // ringing.
     completion_hub& hub = completion_hub::instance();
-    const std::lock_guard lock(hub.mutex());
+    const base::lock_guard lock(hub.mutex());
     drain();
     hub.ring();
   }
@@ -116,13 +117,13 @@ bool pool::sweep(u32 index, const death& d) noexcept {
   return had_task;
 }
 
-// The dead worker's task is done.
+// The dead worker had completed the task.
 void pool::keep_outcome(task_record& r, u64 word) noexcept {
   bool complete = true;
   try {
     if (r.names_objects(word)) take_over_objects(r, word);
   } catch (const std::exception&) {
-    complete = false;  // what it names goes with the worker
+    complete = false;  // the named objects are released with the worker's row
   }
   shm::slot& s = region_.at(r.index);
   if ((word & shm::waiter_flag) != 0) {
@@ -137,7 +138,7 @@ void pool::keep_outcome(task_record& r, u64 word) noexcept {
   try {
     slots_.harvest_one(r, slot_store::without_memory::leave);
   } catch (const std::exception&) {
-    // It stays where it lies: reclaim_partitions() finds it there.
+    // The outcome stays in place: reclaim_partitions() finds it there.
   }
 }
 
@@ -157,7 +158,7 @@ death_record pool::describe(task_record& r, const death& d, int attempt) const n
     record.stderr_tail = d.stderr_tail;
     if (line.ready.load() == descriptors_closed) record.cause = report_of(d.id.seat);
   } catch (const std::bad_alloc&) {
-    // The numbers say the most.
+    // The numbers of the record are the most important part.
   }
   return record;
 }
@@ -175,8 +176,8 @@ void pool::crash(task_record& r, u64 word, const death& d) noexcept {
   const bool again = r.extras && r.extras->retries > 0 && !stopped_by_force();
   death_record record = describe(r, d, attempt);
   record.will_retry = again;
-  // Not in the call below: copies of an exception share their text, and this one is to be gone
-  // before anybody can read the other.
+  // Not within the call below: copies of an exception share their text, and this copy must be
+  // destroyed before another thread can read the other.
   std::exception_ptr e;
   if (!again) e = crash_error(record);
   note_death(record);
@@ -189,11 +190,11 @@ void pool::crash(task_record& r, u64 word, const death& d) noexcept {
   requeue(r, word);
 }
 
-// The items before the one that ran are delivered, that one has crashed or is tried again, the
-// rest go on in another worker: the chunk begins anew behind what is settled.
+// The items before the running one are delivered, the running item has crashed or is retried, and
+// another worker runs the rest: the chunk restarts after its last settled item.
 void pool::crash_item(task_record& r, u64 word, const death& d) noexcept {
   const auto& line = *reinterpret_cast<const shm::chunk_progress*>(r.slot.load()->bytes);
-  // Loaded once, and believed as far as it can be. acquire: the outcomes that it vouches for
+  // Loaded once, then checked. acquire: publishes the outcomes that it counts
   const u64 progress = line.progress.load(std::memory_order_acquire);
   const u32 begun = line.begun.load(std::memory_order_relaxed);
   const u32 before = r.first_item, finished = shm::progress_finished(progress);
@@ -205,7 +206,8 @@ void pool::crash_item(task_record& r, u64 word, const death& d) noexcept {
     more = nullptr;
   }
   if (more == nullptr || finished < before || finished > r.items) {
-    // No room for the books of the chunk, or which items have run is not known: its rest is lost.
+    // No memory for the chunk's pieces, or the count of finished items is impossible: the rest of
+    // the chunk is lost.
     const death_record record = describe(r, d, 1);
     std::exception_ptr e = more == nullptr ? out_of_memory_ : crash_error(record);
     note_death(record);
@@ -213,8 +215,9 @@ void pool::crash_item(task_record& r, u64 word, const death& d) noexcept {
     return;
   }
   settle_finished(r, word, progress);
-  // Between two items nothing ran. With 0 it died while it decoded the function: the first item
-  // takes the blame. So each death settles something, or costs an attempt.
+  // Between two items no user code ran. If no item had finished, the worker died while it decoded
+  // the function, which counts as the crash of the first item. So each death settles an item or
+  // costs an attempt.
   const bool between = begun == finished && finished > before;
   if (finished < r.items && !between) settle_item(r, *more, d);
   if (r.first_item == r.items) {
@@ -224,7 +227,7 @@ void pool::crash_item(task_record& r, u64 word, const death& d) noexcept {
   requeue(r, word);
 }
 
-// The item r.first_item ran when its worker died. There is room for a piece.
+// The item r.first_item was running when its worker died. `pieces` has room for one more.
 void pool::settle_item(task_record& r, task_extras& more, const death& d) noexcept {
   if (more.attempted != r.first_item + 1) {
     more.attempted = r.first_item + 1;
@@ -244,8 +247,8 @@ void pool::settle_item(task_record& r, task_extras& more, const death& d) noexce
   ++r.first_item;
 }
 
-// The outcomes of the items [r.first_item, finished) are taken out of the dead worker's partition.
-// There is room for a piece.
+// Copies the outcomes of the items [r.first_item, finished) out of the dead worker's partition.
+// `pieces` has room for one more.
 void pool::settle_finished(task_record& r, u64 word, u64 progress) noexcept {
   const u32 finished = shm::progress_finished(progress);
   if (finished == r.first_item) return;
@@ -263,9 +266,11 @@ void pool::settle_finished(task_record& r, u64 word, u64 progress) noexcept {
   r.first_item = finished;
 }
 
-// Copies the outcomes of the items [r.first_item, finished): nothing, if there are none. Throws
-// codec_error if they are not where the worker says, std::bad_alloc, and std::system_error.
+// Copies the outcomes of the items [r.first_item, finished); an empty piece if there are none.
+// Throws codec_error if the offset or length that the worker stored is impossible, std::bad_alloc,
+// and std::system_error.
 chunk_piece pool::copy_items(task_record& r, u64 word, u64 progress) {
+  base::assert_held(mutex_);  // also called by slot_store, which does not see the mutex
   const u32 finished = shm::progress_finished(progress);
   chunk_piece piece;
   if (finished <= r.first_item || finished > r.items) return piece;
@@ -278,18 +283,22 @@ chunk_piece pool::copy_items(task_record& r, u64 word, u64 progress) {
   return piece;
 }
 
-// Ready once more, as submit left it. The flags of those who wait stay.
+// Makes the task READY again, in the state after submit. The waiter and notify flags stay.
 void pool::requeue(task_record& r, u64 word) noexcept {
   if (stopped_by_force()) {
-    std::exception_ptr e =
-        broken_.empty() ? kept_error([] { return cancelled_error(); }, out_of_memory_)
-                        : kept_error([&] { return broken_process_pool(broken_); }, out_of_memory_);
+    const auto broken = [this] {
+      base::assert_held(mutex_);
+      return broken_process_pool(broken_);
+    };
+    std::exception_ptr e = broken_.empty()
+                               ? kept_error([] { return cancelled_error(); }, out_of_memory_)
+                               : kept_error(broken, out_of_memory_);
     resolve_with(r, word, std::move(e));
     return;
   }
   shm::slot& s = *r.slot.load();
   if (r.items != 0) {
-    // All of it anew, as the parent knows it: the word that says READY releases it.
+    // All of it is written anew from the parent's record; the store of READY releases it.
     auto& line = *new (s.bytes) shm::chunk_progress{};
     line.first = r.first_item;
     line.count = r.items;
@@ -303,12 +312,12 @@ void pool::requeue(task_record& r, u64 word) noexcept {
   r.doubted_word = 0;  // the same worker may claim it again
   r.off_list.store(false, std::memory_order_relaxed);
   {
-    // The dead worker pushed it before it was done: its next worker will push it again.
-    const std::lock_guard hub(completion_hub::instance().mutex());
+    // The dead worker pushed the slot before the task was done; the next worker will push it again.
+    const base::lock_guard hub(completion_hub::instance().mutex());
     if (r.not_done_yet) forget_not_done(r);
   }
-  // A flag may appear at any time; nothing else changes the word of a dead worker's task, but for
-  // a cancel that turns CLAIMED into KILL: then there is nothing to put back.
+  // A flag may be set at any time. Otherwise only a cancel changes the word of a dead worker's
+  // task, from CLAIMED to KILL: the task is not put back then.
   while (!s.word.compare_exchange_strong(
       word, shm::make_word(r.generation, task_phase::ready, 0, word & shm::flags_mask))) {
     if (shm::phase_of(word) == task_phase::kill) {
@@ -320,7 +329,7 @@ void pool::requeue(task_record& r, u64 word) noexcept {
 }
 
 void pool::resolve_killed(task_record& r, u64 word) noexcept {
-  // release: before the word, for status()
+  // release: stored before the word, for status()
   r.was_cancelled.store(true, std::memory_order_release);
   const auto error = [] {
     return cancelled_error("the task was cancelled while it ran: its worker was killed");
@@ -331,11 +340,12 @@ void pool::resolve_killed(task_record& r, u64 word) noexcept {
 void pool::resolve_with(task_record& r, u64 word, std::exception_ptr e) noexcept {
   shm::slot& s = *r.slot.load();
   r.error = std::move(e);
-  // release: the error before the word that says it is there
+  // release: publishes the error, before the word says CRASHED
   while (!s.word.compare_exchange_strong(word, shm::with_phase(word, task_phase::crashed))) {
     if (shm::is_resolved(word)) return;
   }
-  // Under the pool's mutex the record is not used for another task, even if its future goes now.
+  // Under the pool's mutex the record is not reused for another task, even if its future is
+  // destroyed now.
   r.drop_argument_objects();
   announce(r);
 }

@@ -1,5 +1,6 @@
-// What stands behind an executor of packed tasks: a process pool, or the inline pool. These are the
-// calls that are rare; a task goes straight to its pool (`submission::commit`). Any thread.
+// The interface of the two pools of an executor of packed tasks: the process pool and the inline
+// pool. It has only the rare calls; submission calls the pool directly (`submission::commit`). Any
+// thread.
 #pragma once
 
 #include "procpool/detail/task/task_state.hpp"
@@ -13,18 +14,18 @@ class task_backend {
   task_backend(const task_backend&) = delete;
   task_backend& operator=(const task_backend&) = delete;
 
-  // False in a copy of the process that has made the backend: then no other call is allowed.
+  // False in a forked copy of the process that made the backend: no other call is allowed there.
   bool is_here() const noexcept { return home_.is_here(); }
 
   virtual int max_workers() const noexcept = 0;
   virtual pool_stats stats() = 0;
   virtual void shutdown(const shutdown_options& options) = 0;
   virtual void signal_workers(int signal) = 0;  // terminate_workers, kill_workers
-  // The executor is gone, and its share of the backend with it. First, if `options.wait`, the
-  // backend is shut down.
+  // Called when the executor is destroyed: gives up its ownership of the backend. If
+  // `options.wait`, shuts the backend down first.
   virtual void abandon(const shutdown_options& options) noexcept = 0;
 
-  // Owners beside the executor: the last one that releases the backend deletes it.
+  // Owners besides the executor: the last owner that releases the backend deletes it.
   virtual void retain() noexcept = 0;
   virtual void release() noexcept = 0;
 

@@ -1,8 +1,8 @@
-// Shared objects that tasks name: in their arguments, which the record holds from submit on, and in
-// their outcomes, which the worker's row holds until the parent takes them over (see
-// objects/object_table.hpp). Both are let go when the future is gone; those of arguments before,
-// when no worker will ever receive them: a procpool::party of a task that has crashed or was
-// cancelled is missed at once, also by those who keep its future.
+// Shared objects that tasks name: the record holds those of the arguments from submit on; the
+// worker's row holds those of the outcome until the parent takes them over (see
+// objects/object_table.hpp). Both are released with the future; those of the arguments earlier,
+// when no worker will ever receive them: a procpool::party of a crashed or cancelled task counts as
+// missing at once, even if its future is kept.
 #include <cstring>
 #include <new>
 
@@ -37,28 +37,28 @@ bool task_record::names_objects(u64 word) const noexcept {
 }
 
 void pool::take_over_objects(task_record& r, u64 word) {
-  const std::lock_guard lock(objects_mutex_);
+  const base::lock_guard lock(objects_mutex_);
   if (r.objects_of == r.generation) return;
   if (!r.outcome_objects) r.outcome_objects = std::make_unique<object_refs>();
-  // Whatever happens, not twice: the worker's counts are taken off as this goes on.
+  // Set first, so that it never runs twice: each step subtracts from the worker's counts.
   r.objects_of = r.generation;
   try {
     take_over_outcome(r, word);
   } catch (const std::bad_alloc&) {
-    // Again later, if none was taken; else what is left goes with its worker.
+    // Retried later if no object was taken over; otherwise the rest is released with the worker's
+    // row.
     if (r.outcome_objects->empty()) r.objects_of = ~u64{0};
     throw;
   } catch (const std::exception&) {
-    // Damaged, or not to be mapped: who reads it says so.
+    // Damaged or unmappable: reading the outcome reports the error.
   }
 }
 
-// Under objects_mutex_.
 void pool::take_over_outcome(task_record& r, u64 word) {
   const u32 row = rows_.of(shm::worker_of(word));
   const shm::slot& s = *r.slot.load(std::memory_order_relaxed);
   if (r.items == 0) {
-    // relaxed: who calls has acquired DONE
+    // relaxed: the caller has acquired DONE
     const u64 length = s.length.load(std::memory_order_relaxed);
     const u64 block = s.block.load(std::memory_order_relaxed);
     if (block == 0 && length > shm::inline_bytes) return;
@@ -68,7 +68,7 @@ void pool::take_over_outcome(task_record& r, u64 word) {
     return;
   }
   const auto& line = *reinterpret_cast<const shm::chunk_progress*>(s.bytes);
-  // acquire: for a chunk that is not DONE, the outcomes that it vouches for
+  // acquire: for a chunk that is not DONE, publishes the outcomes that it counts
   const u64 progress = line.progress.load(std::memory_order_acquire);
   const u64 offset = line.outcomes.load(std::memory_order_relaxed);
   const u64 bytes = u64{shm::progress_units(progress)} * 8;
@@ -78,8 +78,8 @@ void pool::take_over_outcome(task_record& r, u64 word) {
   take_over_items(r, row, result_bytes(word, offset, bytes), bytes, finished - first);
 }
 
-// Under objects_mutex_. Bytes that make no sense end it; who reads them says so. There are no runs:
-// a value that names objects is not plain bytes.
+// Ends at malformed bytes; reading the outcome reports them. There are no runs: a value that names
+// objects is not plain bytes.
 void pool::take_over_items(task_record& r, u32 row, const std::byte* data, std::size_t size,
                            std::uint32_t items) {
   std::size_t at = 0;
@@ -101,19 +101,19 @@ void pool::take_over_items(task_record& r, u32 row, const std::byte* data, std::
 
 // The finished items of a chunk whose worker has died.
 void pool::take_over_piece(task_record& r, u64 word, const chunk_piece& piece) {
-  const std::lock_guard lock(objects_mutex_);
+  const base::lock_guard lock(objects_mutex_);
   if (!r.outcome_objects) r.outcome_objects = std::make_unique<object_refs>();
   take_over_items(r, rows_.of(shm::worker_of(word)), piece.outcomes.data(), piece.outcomes.size(),
                   piece.items);
 }
 
 std::unique_ptr<object_refs> pool::release_outcome_objects(task_record& r) noexcept {
-  const std::lock_guard lock(objects_mutex_);
+  const base::lock_guard lock(objects_mutex_);
   return std::move(r.outcome_objects);
 }
 
 void task_record::drop_argument_objects() noexcept {
-  // acquire: by submit; nobody else takes the same
+  // acquire: the objects as set by submit; the exchange gives them to one thread only
   delete argument_objects.exchange(nullptr, std::memory_order_acquire);
 }
 
@@ -121,15 +121,15 @@ void task_record::drop_outcome_objects(u64 word) noexcept {
   try {
     if (names_objects(word)) owner->take_over_objects(*this, word);
   } catch (...) {
-    // What cannot be taken over goes with its worker.
+    // Objects that cannot be taken over are released with the worker's row.
   }
-  owner->release_outcome_objects(*this);  // freed here, without a lock
+  owner->release_outcome_objects(*this);  // freed here, without the mutex
 }
 
-// 0 if there is none: then the worker's tasks cannot use shared objects.
+// 0 if no row is free: the worker's tasks cannot use shared objects then.
 u32 pool::take_row(u32 seat_index) {
   const u32 row = parent_registry::instance().acquire_row();
-  const std::lock_guard lock(objects_mutex_);
+  const base::lock_guard lock(objects_mutex_);
   rows_.exchange(seat_index, row);
   return row;
 }
@@ -138,21 +138,21 @@ u32 pool::take_row(u32 seat_index) {
 void pool::release_row(u32 seat_index) noexcept {
   u32 row = 0;
   {
-    const std::lock_guard lock(objects_mutex_);
+    const base::lock_guard lock(objects_mutex_);
     row = rows_.exchange(seat_index, 0);
   }
   if (row != 0) parent_registry::instance().put_back_row(row);
 }
 
-// By the supervisor. A worker that lets go of what only it still holds (from a static variable of a
-// task, say) tells nobody, and neither does one that is done with a task whose future was dropped.
-// So it is looked for, less and less often.
+// Called by the supervisor. A worker does not report when it drops the last handle of an object
+// (from a static variable of a task, for example), or when it completes a task whose future was
+// dropped. So the supervisor polls, at growing intervals.
 void pool::look_after_objects() noexcept {
   if (!parent_registry::any_made()) return;
-  // relaxed: a hint; it is asked again later
+  // relaxed: a hint, checked again later
   bool dropped = dropped_.load(std::memory_order_relaxed) != 0;
   if (dropped) {
-    const std::lock_guard hub(completion_hub::instance().mutex());
+    const base::lock_guard hub(completion_hub::instance().mutex());
     drain();
     dropped = dropped_.load(std::memory_order_relaxed) != 0;
   }
