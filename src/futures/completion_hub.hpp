@@ -55,8 +55,8 @@ class completion_hub {
 
   base::mutex& mutex() RETURN_CAPABILITY(mutex_) { return mutex_; }
 
-  // Called with the mutex held. Pools lock it with the standard's classes, which clang's analysis
-  // does not see, so this is asserted, not required.
+  // Called with the mutex held: asserted, not required, since callers in other rooms reach it by
+  // completion_source, which knows no hub.
   void attach(detail::completion_source& source);
   void detach(detail::completion_source& source) noexcept;
   bool has(const detail::completion_source* source) const noexcept;
