@@ -231,8 +231,8 @@ class shared_future {
   bool cancelled() const { return state().source.cancelled(); }
   bool cancel(cancel_mode mode = cancel_mode::pending) const { return state().source.cancel(mode); }
 
-  // As the function of the same name of future<T>, but f takes the shared_future<T>, or const T&, or
-  // nothing for shared_future<void>; and this shared_future stays valid.
+  // As the function of the same name of future<T>, but f takes the shared_future<T>, or const T&,
+  // or nothing for shared_future<void>; and this shared_future stays valid.
   template <class F>
     requires(!detail::returns_nothing<shared_future, F>)
   [[nodiscard]] auto then(F f) const {
