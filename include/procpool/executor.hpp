@@ -158,11 +158,12 @@ class basic_executor {
     return futures;
   }
 
- protected:
+ private:
+  // Only Self derives from it.
+  friend Self;
   basic_executor() = default;
   ~basic_executor() = default;
 
- private:
   template <class F, class... Args>
   using result = typename Tasks::template result<F, Args...>;
 
