@@ -109,7 +109,9 @@ def wide_lines(text):
 
 def main():
     site, tags = map(pathlib.Path, sys.argv[1:])
-    headers = {p.name for p in (pathlib.Path(__file__).parent.parent / 'include/procpool').glob('*.hpp')}
+    root = pathlib.Path(__file__).parent.parent
+    folders = [root / 'include/procpool', *root.glob('components/*/include/procpool')]
+    headers = {p.name for folder in folders for p in folder.glob('*.hpp')}
     errors = [f'tools/reference_pages.py: {h}: not there' for h in sorted(set(PAGES) - headers)]
     errors += [f'include/procpool/{h}: in no group of tools/reference_pages.py'
                for h in sorted(headers - set(PAGES) - {'procpool.hpp', 'export.hpp', 'version.hpp'})]

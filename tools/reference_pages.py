@@ -37,6 +37,7 @@ PAGES = {
     'stats.hpp': ('executors', ['guide/scope-the-pool']),
     'this_worker.hpp': ('executors', ['start-methods']),
     'thread_pool_executor.hpp': ('executors', ['guide/threads-and-inline']),
+    'time.hpp': ('executors', ['guide/submit-as-completed']),
     'via.hpp': ('futures', ['guide/async']),
     'wait.hpp': ('futures', ['guide/submit-as-completed']),
 }
