@@ -61,10 +61,10 @@ os::forked worker_forker::start(const worker_order& order) noexcept {
 
 bool worker_forker::wake_spare(const worker_order& order) noexcept {
   if (spare_pid_ == 0) return false;
-  const bool written = os::write_pipe(spare_order_.get(), &order, sizeof(order));
   // A stopped spare (its whole process group may have been stopped) would get the order and not
-  // run.
+  // run. Before the order: a task may stop itself at once, and stays stopped.
   os::signal_child(spare_pid_, wake_signal);
+  const bool written = os::write_pipe(spare_order_.get(), &order, sizeof(order));
   spare_order_.reset();
   // The pid of a dead spare is valid until it is reaped, and forgotten then.
   return written;
