@@ -37,7 +37,6 @@ class callback_engine final : public detail::completion_listener {
 
   void run_when_done(detail::task_state& state, std::unique_ptr<detail::callback> what) {
     detail::check_home(state.home());
-    register_finisher_once();  // here, since a promise needs no pool
     std::list<entry> fresh(1);
     entry& e = fresh.front();
     e.of_future = std::move(what);
@@ -135,6 +134,7 @@ class callback_engine final : public detail::completion_listener {
   // thread_local objects may still run.
   std::thread start_thread() REQUIRES(hub_.mutex()) {
     if (running_) return {};
+    register_finisher_once();
     std::thread former;
     try {
       former = std::thread([this] { work(); });
