@@ -19,7 +19,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds no_wait{0};
-constexpr int continue_signal = 18;
 constexpr int code_killed = 2;  // CLD_KILLED
 
 }  // namespace

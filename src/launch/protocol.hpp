@@ -27,6 +27,7 @@
 
 namespace procpool::launch {
 
+inline constexpr int continue_signal = 18;                // SIGCONT
 inline constexpr char server_name[] = "procpool server";  // also the name of its spare
 inline constexpr std::uint32_t protocol_version = 0x70'70'6c'03;
 

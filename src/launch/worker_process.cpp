@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "launch/protocol.hpp"
 #include "os/child_setup.hpp"
 #include "os/children.hpp"
 #include "os/pipe.hpp"
@@ -10,8 +11,6 @@
 
 namespace procpool::launch {
 namespace {
-
-constexpr int wake_signal = 18;
 
 // Runs first in the new process, before anything that concerns a pool.
 void set_up(const worker_template& common) noexcept {
@@ -63,7 +62,7 @@ bool worker_forker::wake_spare(const worker_order& order) noexcept {
   if (spare_pid_ == 0) return false;
   // A stopped spare (its whole process group may have been stopped) would get the order and not
   // run. Before the order: a task may stop itself at once, and stays stopped.
-  os::signal_child(spare_pid_, wake_signal);
+  os::signal_child(spare_pid_, continue_signal);
   const bool written = os::write_pipe(spare_order_.get(), &order, sizeof(order));
   spare_order_.reset();
   // The pid of a dead spare is valid until it is reaped, and forgotten then.

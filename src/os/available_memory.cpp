@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <new>
 #include <sstream>
+
+#include "os/file.hpp"
 
 namespace procpool::os {
 namespace {
@@ -15,12 +15,6 @@ constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
 // The last part of memory is for everybody else.
 constexpr std::uint64_t part_for_others = 32;
 constexpr std::uint64_t part_before_next_look = 16;
-
-std::optional<std::string> read_whole_file(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) return std::nullopt;
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
 
 // The number that follows `word` at the begin of a line; 0 if there is no such line.
 std::uint64_t number_of(const std::string& text, const std::string& name) {

@@ -8,10 +8,10 @@
 #include <cmath>
 #include <cstddef>
 #include <exception>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 #include <vector>
+
+#include "os/file.hpp"
 
 namespace procpool::os {
 namespace {
@@ -27,12 +27,6 @@ int affinity_count() {
     if (errno != EINVAL) break;
   }
   return static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
-}
-
-std::optional<std::string> read_group_file(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) return std::nullopt;
-  return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 std::optional<double> ratio(const std::string& quota, const std::string& period) {
@@ -100,8 +94,8 @@ std::optional<double> cpu_quota(std::string_view proc_self_cgroup, const file_re
 
 int cpu_count() {
   int count = affinity_count();
-  if (const auto groups = read_group_file("/proc/self/cgroup")) {
-    if (const auto quota = cpu_quota(*groups, read_group_file)) {
+  if (const auto groups = read_whole_file("/proc/self/cgroup")) {
+    if (const auto quota = cpu_quota(*groups, read_whole_file)) {
       count = std::min(count, static_cast<int>(std::ceil(std::min(*quota, 1e6))));
     }
   }

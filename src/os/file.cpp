@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <fstream>
+#include <iterator>
 #include <utility>
 
 namespace procpool::os {
@@ -29,6 +31,12 @@ file_status status_of(int fd) noexcept {
   if (::fstat(fd, &status) != 0) return {};
   return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
           S_ISREG(status.st_mode)};
+}
+
+std::optional<std::string> read_whole_file(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return std::nullopt;
+  return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 }  // namespace procpool::os

@@ -1,7 +1,9 @@
-// Files of the user, by path: wraps open, fstat and fchdir. Any thread.
+// Files by path: wraps open, fstat and fchdir, and reads small ones. Any thread.
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 
 #include "os/unique_fd.hpp"
 
@@ -20,6 +22,8 @@ unique_fd open_file(const char* path, bool writable) noexcept;
 // failure.
 unique_fd open_working_folder() noexcept;
 bool enter_folder(int fd) noexcept;
+// The text of a small file, such as those of /proc; empty if it cannot be opened.
+std::optional<std::string> read_whole_file(const std::string& path);
 // All zero with errno set on failure.
 file_status status_of(int fd) noexcept;
 

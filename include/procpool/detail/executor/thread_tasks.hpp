@@ -173,6 +173,7 @@ class thread_chunks {
 
   // Whether tasks that have begun read the caller's elements.
   bool lends() const noexcept { return items::lends && !copies_; }
+  // relaxed: an item that misses it runs, and its result is dropped
   void end() noexcept { map_->over.store(true, std::memory_order_relaxed); }
 
   class packing {
