@@ -28,9 +28,9 @@
 // `slot_store`, `hint_ring`, `crew` and `partitions` are classes of their own. They have no mutex:
 // the pool's members of these types are guarded by `mutex_`.
 //
-// Threads: any thread may submit, wait and cancel. `mutex_` guards the lists, the crew
-// and all changes that are not one atomic operation on a state word; it is held for nanoseconds,
-// never while user code runs. The winner of a CAS on a task's state word resolves the task.
+// Threads: any thread may submit, wait and cancel. `mutex_` guards the lists, the crew and all
+// changes that are not one atomic operation on a state word; it is held for nanoseconds, never
+// while user code runs. The winner of a CAS on a task's state word resolves the task.
 //
 // Lifetime: the executor owns the pool until its destructor; then the remaining futures do:
 // abandon() counts them, and the last of them deletes the pool. Before that no future touches the

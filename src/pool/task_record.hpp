@@ -32,7 +32,7 @@
 //            |            | null |                        | 0              |
 //
 // "In use" is pending, in place, moving or moved. A task whose word is impossible (doubts.cpp) goes
-// from pending over moving to moved, with `error`, and its slot is abandoned.
+// through moving to moved, with `error`, and its slot is abandoned.
 //
 //   arguments         not free, not slotless: collect_returned() frees them at the latest
 //   argument_objects  in use
