@@ -52,7 +52,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   }
   ~map_feed() override {
     cancel_chunks();
-    end_tasks([this](auto f) { each_begun(f); }, {options_.cancel, options_.grace});
+    end_tasks([this](auto f) { this->each_begun(f); }, {options_.cancel, options_.grace});
     if constexpr (requires { maker_.lends(); }) {
       // The caller may destroy the elements after this.
       if (!maker_.lends()) return;

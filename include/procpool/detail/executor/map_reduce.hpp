@@ -134,7 +134,7 @@ class reduction {
   // If the reduction ends early, cancels the tasks that have not started, and perhaps all others.
   ~reduction() {
     cancel_pending();
-    end_tasks([this](auto f) { each_task(f); }, {options_.cancel, options_.grace});
+    end_tasks([this](auto f) { this->each_task(f); }, {options_.cancel, options_.grace});
   }
   reduction(const reduction&) = delete;
   reduction& operator=(const reduction&) = delete;
