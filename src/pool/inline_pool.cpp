@@ -98,15 +98,15 @@ class items_writer final : public private_writer<detail::chunk_run> {
     begun_ = &begun_items_;
     progress_ = &finished_;
   }
-  std::uint32_t finished() const { return static_cast<std::uint32_t>(finished_.load() >> 32U); }
+  std::uint32_t finished() const { return detail::progress_finished(finished_.load()); }
   std::vector<std::byte> take() const {
-    const std::size_t bytes = (finished_.load() & 0xffffffffU) * 8;
+    const std::size_t bytes = std::size_t{detail::progress_units(finished_.load())} * 8;
     return {begin_, begin_ + std::min(bytes, size())};
   }
 
  private:
   // The outcome as a whole keeps the shared objects.
-  static std::uint64_t append(chunk_run&) { return detail::item_value; }
+  static detail::outcome_kind append(chunk_run&) { return detail::outcome_kind::value; }
   static void write_exception(chunk_run& base) { encode_current_exception(base); }
 
   std::atomic<std::uint32_t> begun_items_{0};
