@@ -85,7 +85,7 @@ process_host::process_host()
 // ------------------------------------------------------------------------------------
 
 void process_host::start(const std::shared_ptr<child_process>& child, detail::process_thunk thunk,
-                         detail::process_payload& task) {
+                         detail::noting_writer& task) {
   require_file();
   shm::child_image head{};
   head.code = detail::to_code_ref(reinterpret_cast<const void*>(thunk)).bits;

@@ -42,7 +42,7 @@ class process_host {
 
   // Both return when the process runs; they throw as the constructor of procpool::process does.
   void start(const std::shared_ptr<child_process>& child, detail::process_thunk thunk,
-             detail::process_payload& task);
+             detail::noting_writer& task);
   void start_copy(const std::shared_ptr<child_process>& child);
 
   // False if neither this process nor the fork server can send it. True if the process has ended.

@@ -7,30 +7,14 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
-#include "procpool/detail/codec/heap_writer.hpp"
+#include "procpool/detail/shared/noting_writer.hpp"
 #include "procpool/detail/shared/shared_object.hpp"
 #include "procpool/detail/task/call_traits.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/export.hpp"
 
 namespace procpool::detail {
-
-// A request or a reply while it is written, with the shared objects that it names. It keeps them
-// until the receiver keeps them as well. For one thread.
-class PROCPOOL_EXPORT message_writer final : public heap_writer {
- public:
-  message_writer() : heap_writer(&message_writer::note) {}
-  // Drops the written bytes and the objects.
-  void restart();
-  // Lists the objects after the written bytes; returns false if there are none.
-  bool append_objects();
-
- private:
-  static void note(wire_writer& self, const shared_object& object);
-  std::vector<shared_object> objects_;
-};
 
 class PROCPOOL_EXPORT managed_object {
  public:
@@ -90,8 +74,8 @@ struct managed_call {
 // while it lives.
 class PROCPOOL_EXPORT manager_reply {
  public:
-  manager_reply(const shared_object& token, make_thunk thunk, message_writer& request);
-  manager_reply(const shared_object& token, call_thunk thunk, message_writer& request);
+  manager_reply(const shared_object& token, make_thunk thunk, noting_writer& request);
+  manager_reply(const shared_object& token, call_thunk thunk, noting_writer& request);
   ~manager_reply();
   manager_reply(const manager_reply&) = delete;
   manager_reply& operator=(const manager_reply&) = delete;
