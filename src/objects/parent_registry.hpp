@@ -41,9 +41,6 @@ class parent_registry final : public shm::object_registry {
   void release(detail::object_mapping& mapping) noexcept override;
   detail::object_mapping* adopt(const detail::object_ref& ref) override;
   void check_sendable(const detail::object_mapping& mapping) override;
-  bool is_used(const detail::object_ref& ref) const noexcept override {
-    return table_.is_used(ref);
-  }
 
   // A row for a worker that is about to start; 0 if none is left: that worker can have no handles.
   shm::u32 acquire_row() noexcept;
@@ -95,7 +92,6 @@ class parent_registry final : public shm::object_registry {
 
   const detail::home_process home_;
   base::mutex mutex_;
-  shm::object_table table_;
   std::vector<entry> entries_ GUARDED_BY(mutex_);   // by id
   std::vector<row_state> rows_ GUARDED_BY(mutex_);  // by row
   std::vector<shm::u32> taken_rows_ GUARDED_BY(mutex_);
