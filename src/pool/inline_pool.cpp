@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/cycle_clock.hpp"
+#include "futures/future_errors.hpp"
 #include "futures/unobserved_error.hpp"
 #include "objects/parent_registry.hpp"
 #include "pool/task_record.hpp"
@@ -143,9 +144,7 @@ inline_pool::inline_pool(pool_options options)
 
 void inline_pool::check_open() const {
   if (!broken_.empty()) throw broken_process_pool(broken_);
-  if (stopping_) {
-    throw shutdown_error("this pool was shut down: submit before shutdown(), or make a new pool");
-  }
+  if (stopping_) detail::throw_shut_down();
 }
 
 // Other threads that call it meanwhile wait for its end.
