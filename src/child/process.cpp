@@ -57,7 +57,7 @@ process_body::~process_body() = default;
 
 }  // namespace detail
 
-void process::start(const process_options& options, detail::process_thunk thunk,
+void process::start(const process_options& options, detail::run_thunk thunk,
                     detail::noting_writer& task) {
   require_parent();
   auto child = std::make_shared<parent::child_process>(options.name);

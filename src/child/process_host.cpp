@@ -84,7 +84,7 @@ process_host::process_host()
 // --- starting
 // ------------------------------------------------------------------------------------
 
-void process_host::start(const std::shared_ptr<child_process>& child, detail::process_thunk thunk,
+void process_host::start(const std::shared_ptr<child_process>& child, detail::run_thunk thunk,
                          detail::noting_writer& task) {
   require_file();
   shm::child_image head{};

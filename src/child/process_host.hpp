@@ -41,7 +41,7 @@ class process_host {
   static process_host& instance();
 
   // Both return when the process runs; they throw as the constructor of procpool::process does.
-  void start(const std::shared_ptr<child_process>& child, detail::process_thunk thunk,
+  void start(const std::shared_ptr<child_process>& child, detail::run_thunk thunk,
              detail::noting_writer& task);
   void start_copy(const std::shared_ptr<child_process>& child);
 

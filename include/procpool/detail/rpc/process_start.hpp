@@ -19,14 +19,6 @@ class child_process;
 
 namespace procpool::detail {
 
-// Decodes and runs a task; its result is dropped.
-using process_thunk = void (*)(wire_reader&);
-
-template <class F, class... Args>
-void run_process_task(wire_reader& reader) {
-  static_cast<void>(task_call<F, Args...>::run(reader));
-}
-
 // The function that a copy of this process runs. The parent keeps its own instance until the
 // process has ended and was joined, and with it the objects that the captures refer to.
 class PROCPOOL_EXPORT process_body {

@@ -20,6 +20,9 @@ template <class F, class... Args>
 using body_of =
     call_traits<std::decay_t<F>, type_list<>, std::index_sequence_for<Args...>, stored_t<Args>...>;
 
+// Decodes and runs a task; its result is dropped.
+using run_thunk = void (*)(wire_reader&);
+
 template <class F, class... Args>
 struct task_call {
   using function_type = std::decay_t<F>;
@@ -60,6 +63,8 @@ struct task_call {
       return body::call(f, reader);
     }
   }
+
+  static void run_and_drop(wire_reader& reader) { static_cast<void>(run(reader)); }
 
   // For a map: decodes the function once, then each item's arguments from a reader of their own.
   static function_type decode_function(wire_reader& reader) {
