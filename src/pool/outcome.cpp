@@ -15,6 +15,7 @@ namespace {
 using shm::task_phase;
 using shm::u32;
 using shm::u64;
+using wire::fail_damaged;
 
 // All loads of a slot in this file are relaxed: the caller has acquired DONE, which publishes the
 // slot.
@@ -29,8 +30,6 @@ std::exception_ptr no_room_error(const shm::slot& s) {
       "procpool: no shared memory for the result of this task: read results, submit fewer at a "
       "time, or free memory"));
 }
-
-[[noreturn]] void fail_damaged() { throw codec_error(damaged_text); }
 
 }  // namespace
 

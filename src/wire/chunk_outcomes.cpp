@@ -1,45 +1,12 @@
 #include "wire/chunk_outcomes.hpp"
 
-#include <algorithm>
 #include <cstring>
 
 #include "procpool/errors.hpp"
 
 namespace procpool::wire {
 
-using detail::outcome_kind;
-
-bool chunk_reader::next(chunk_part& part) {
-  if (items_ == 0) return false;
-  std::uint64_t header = 0;
-  if (left_ < sizeof header) throw codec_error(damaged_text);
-  std::memcpy(&header, at_, sizeof header);
-  header = detail::loaded_once(header);
-  at_ += sizeof header;
-  left_ -= sizeof header;
-  part = {detail::kind_of(header), 1, at_, detail::record_bytes(header)};
-  std::uint64_t length = part.size;
-  switch (part.kind) {
-    case outcome_kind::value:
-    case outcome_kind::exception:
-    case outcome_kind::value_with_objects:
-      break;
-    case outcome_kind::items:
-      part.kind = outcome_kind::value;
-      part.size = detail::run_stride(header);
-      part.count = detail::run_count(header) == 0 ? items_ : detail::run_count(header);
-      length = std::uint64_t{part.count} * part.size;
-      break;
-    default:
-      throw codec_error(damaged_text);
-  }
-  if (part.count > items_ || length > left_) throw codec_error(damaged_text);
-  items_ -= part.count;
-  const std::size_t padded = std::min<std::size_t>(left_, (length + 7) / 8 * 8);
-  at_ += padded;
-  left_ -= padded;
-  return true;
-}
+void fail_damaged() { throw codec_error(damaged_text); }
 
 }  // namespace procpool::wire
 

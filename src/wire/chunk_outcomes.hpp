@@ -1,8 +1,10 @@
 // Reads the outcomes of a chunk; detail/task/chunk_outcomes.hpp has their format and the writer.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "procpool/detail/task/chunk_outcomes.hpp"
 
@@ -10,6 +12,9 @@ namespace procpool::wire {
 
 inline constexpr char damaged_text[] =
     "the outcome of this task was damaged in shared memory: a task wrote where it must not";
+
+// Throws codec_error(damaged_text).
+[[noreturn]] void fail_damaged();
 
 // The outcomes of successive items: one of any kind, or `count` values that lie `size` bytes apart.
 struct chunk_part {
@@ -27,7 +32,34 @@ class chunk_reader {
 
   // False after the last item. Throws codec_error(damaged_text) at impossible bytes: the outcomes
   // after them are unreadable, too.
-  bool next(chunk_part& part);
+  bool next(chunk_part& part) {
+    if (items_ == 0) return false;
+    std::uint64_t header = 0;
+    if (left_ < sizeof header) fail_damaged();
+    std::memcpy(&header, at_, sizeof header);
+    header = detail::loaded_once(header);
+    at_ += sizeof header;
+    left_ -= sizeof header;
+    part = {detail::kind_of(header), 1, at_, detail::record_bytes(header)};
+    std::uint64_t length = part.size;
+    if (part.kind == detail::outcome_kind::items) {
+      part.kind = detail::outcome_kind::value;
+      part.size = detail::run_stride(header);
+      part.count = detail::run_count(header) == 0 ? items_ : detail::run_count(header);
+      length = std::uint64_t{part.count} * part.size;
+      if (part.count > items_) fail_damaged();
+    } else if (part.kind != detail::outcome_kind::value &&
+               part.kind != detail::outcome_kind::exception &&
+               part.kind != detail::outcome_kind::value_with_objects) {
+      fail_damaged();
+    }
+    if (length > left_) fail_damaged();
+    items_ -= part.count;
+    const std::size_t padded = std::min<std::size_t>(left_, (length + 7) / 8 * 8);
+    at_ += padded;
+    left_ -= padded;
+    return true;
+  }
 
  private:
   const std::byte* at_;
