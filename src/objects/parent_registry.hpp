@@ -6,6 +6,8 @@
 // the hub's.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -99,6 +101,12 @@ class parent_registry final : public shm::object_registry {
   std::vector<shm::u32> lingering_
       GUARDED_BY(mutex_);  // capacity for all entries; taken_rows_ likewise
 };
+
+// The pause until the next collect() while objects linger, by the pause before this one: it grows.
+inline std::chrono::milliseconds next_collect_pause(std::chrono::milliseconds last) {
+  constexpr std::chrono::milliseconds shortest{5}, longest{1000};
+  return std::clamp(2 * last, shortest, longest);
+}
 
 // The rows of a pool's workers, by seat; 0 where there is none. The destructor puts the remaining
 // rows back: by then no worker may live.

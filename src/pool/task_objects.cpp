@@ -15,8 +15,6 @@ using shm::u32;
 using shm::u64;
 using namespace std::chrono_literals;
 
-constexpr std::chrono::milliseconds first_look{5}, last_look{1000};
-
 }  // namespace
 
 bool task_record::names_objects(u64 word) const noexcept {
@@ -150,8 +148,7 @@ void pool::look_after_objects() noexcept {
   }
   parent_registry& all = *parent_registry::existing();
   all.collect();
-  linger_pause_ =
-      dropped || all.has_lingering() ? std::clamp(linger_pause_ * 2, first_look, last_look) : 0ms;
+  linger_pause_ = dropped || all.has_lingering() ? next_collect_pause(linger_pause_) : 0ms;
 }
 
 }  // namespace procpool::parent
