@@ -34,7 +34,7 @@ void send_raw(const connection& c, const message_head& head, std::string_view by
 
 TEST(protocol_test, what_is_sent_arrives) {
   connection c;
-  detail::message_writer bytes;
+  detail::noting_writer bytes;
   bytes.write_value(std::uint64_t{17});
   message_head head;
   head.kind = message_kind::call;
@@ -57,7 +57,7 @@ TEST(protocol_test, what_is_sent_arrives) {
 TEST(protocol_test, bytes_of_any_size) {
   for (const std::size_t size : {std::size_t{976}, std::size_t{977}, std::size_t{3} << 20U}) {
     connection c;
-    detail::message_writer bytes;
+    detail::noting_writer bytes;
     const std::vector<char> sent(size, 'x');
     bytes.write(sent.data(), size);
     message m;

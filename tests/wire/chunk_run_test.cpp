@@ -7,8 +7,8 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "pool/task_record.hpp"
 #include "procpool/detail/task/thunks.hpp"
+#include "wire/chunk_outcomes.hpp"
 #include "wire/exception_codec.hpp"
 
 namespace {
@@ -34,12 +34,11 @@ class short_of_room : public chunk_run {
     const std::uint64_t p = progress_counter_.load();
     std::map<int, std::string> all;
     int item = 0;
-    parent::split_items(begin_, std::size_t{static_cast<std::uint32_t>(p)} * 8,
-                        static_cast<std::uint32_t>(p >> 32U), "", [&](const outcome_run& run) {
-                          for (std::uint32_t i = 0; i < run.count; ++i) {
-                            all[item++] = text_of(run, i);
-                          }
-                        });
+    procpool::wire::chunk_reader in(begin_, std::size_t{progress_units(p)} * 8,
+                                    progress_finished(p));
+    for (procpool::wire::chunk_part part; in.next(part);) {
+      for (std::uint32_t i = 0; i < part.count; ++i) all[item++] = text_of(part, i);
+    }
     return all;
   }
 
@@ -60,11 +59,11 @@ class short_of_room : public chunk_run {
     procpool::wire::encode_exception(run, std::current_exception(),
                                      procpool::wire::origin::here(0));
   }
-  static std::string text_of(const outcome_run& run, std::uint32_t i) {
-    if (run.first.error) return "error";
+  static std::string text_of(const procpool::wire::chunk_part& part, std::uint32_t i) {
+    if (part.kind == outcome_kind::exception) return "error";
     block_of_numbers b{};
-    if (run.first.size != sizeof b) return "damaged";
-    std::memcpy(&b, run.first.data + i * sizeof b, sizeof b);
+    if (part.size != sizeof b) return "damaged";
+    std::memcpy(&b, part.data + i * sizeof b, sizeof b);
     return std::to_string(b.first);
   }
 

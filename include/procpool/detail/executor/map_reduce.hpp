@@ -26,8 +26,8 @@
 #include "procpool/detail/executor/early_end.hpp"
 #include "procpool/detail/executor/map_call.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
-#include "procpool/detail/task/kept.hpp"
 #include "procpool/detail/task/outcome_value.hpp"
+#include "procpool/detail/task/stored_for.hpp"
 
 namespace procpool::detail {
 
@@ -78,7 +78,7 @@ struct chunk_reducer {
     if constexpr (std::is_same_v<Item, bool>) {
       return static_cast<bool>(items[i]);
     } else {
-      return kept<parameter, Item>::make(std::move(items[i]));
+      return stored_for<parameter, Item>::make(std::move(items[i]));
     }
   }
 };

@@ -84,7 +84,6 @@ class PROCPOOL_EXPORT submission final : public wire_writer {
  private:
   static void grow(wire_writer& self, std::size_t need);
   static void note(wire_writer& self, const shared_object& object);
-  void grow_here(std::size_t need);
   state_ptr run_here(code_ref code, const task_options* options, std::uint32_t items);
 
   task_target to_;

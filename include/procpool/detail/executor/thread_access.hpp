@@ -76,8 +76,8 @@ class PROCPOOL_EXPORT owned_thread_pool {
 
  private:
   thread_pool_ptr pool_;
-  int uncaught_ = 0;                    // exceptions in flight when it was made
-  std::atomic<bool> detached_ = false;  // shutdown({.wait = false}) was called
+  int uncaught_ = 0;                    // exceptions in flight at construction
+  std::atomic<bool> released_ = false;  // shutdown({.wait = false}) was called
 };
 
 }  // namespace procpool::detail
