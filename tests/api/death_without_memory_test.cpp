@@ -187,7 +187,7 @@ void leave_room(rlim_t mib) {
   std::exit(outcomes == 8 && crashes == 1 && wrong == 0 && goes_on && in_time ? 9 : 1);
 }
 
-TEST_F(no_address_space_test, costs_items_and_nothing_else) {
+TEST_F(no_address_space_test, a_lack_of_address_space_costs_items_only) {
   for (const rlim_t mib : {200U, 400U, 800U}) {
     EXPECT_EXIT(map_in(mib), ::testing::ExitedWithCode(9), "") << mib;
   }

@@ -127,7 +127,7 @@ TEST_P(hardship_test, memory_of_large_arguments_is_used_again) {
   EXPECT_LT(region_bytes(), 4 * large.size());
 }
 
-TEST_P(hardship_test, memory_of_many_large_values_goes_back) {
+TEST_P(hardship_test, memory_of_many_large_values_is_given_back) {
   if (os::thread_sanitizer && method() != start_method::forkserver) {
     GTEST_SKIP() << "the same for all, and slow: each byte is looked at";
   }
@@ -237,7 +237,7 @@ TEST_P(hardship_test, an_initializer_that_hangs_does_not_hold_up_a_shutdown_in_t
   EXPECT_LT(std::chrono::steady_clock::now() - before, 20s);
 }
 
-TEST_P(hardship_test, a_server_that_was_stopped_goes_on) {
+TEST_P(hardship_test, a_stopped_fork_server_continues) {
   process_pool_executor pool(options(2));
   EXPECT_EQ(pool.submit(stop_the_server).get(), 0);
   EXPECT_THROW(pool.submit(die).get_for(30s), worker_crashed);
@@ -438,7 +438,7 @@ void loosen_memory() {
   std::exit(pool.submit(twice, 2).get() == 4 ? signal : 1);
 }
 
-TEST_F(hardship_death_test, deaths_are_reported_also_without_a_thread_for_it) {
+TEST_F(hardship_death_test, deaths_are_reported_without_a_callback_thread) {
   EXPECT_EXIT(report_without_a_thread(), ::testing::ExitedWithCode(SIGKILL), "");
 }
 

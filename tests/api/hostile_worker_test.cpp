@@ -159,7 +159,7 @@ TEST_P(hostile_worker_test, a_task_that_lies_about_its_state_and_returns) {
   }
 }
 
-TEST_P(hostile_worker_test, who_waits_for_many_hears_of_one_that_lied) {
+TEST_P(hostile_worker_test, a_wait_for_many_futures_finds_a_task_that_lies) {
   for (const lie l : all_lies) {
     SCOPED_TRACE(static_cast<int>(l));
     process_pool_executor pool(options(2));
@@ -256,7 +256,7 @@ int stretch_outcomes(std::size_t bytes, bool dies) {
   return n;
 }
 
-TEST_P(hostile_worker_test, lengths_of_outcomes_that_nobody_has_read) {
+TEST_P(hostile_worker_test, lengths_of_unread_outcomes) {
   for (const bool dies : {true, false}) {
     process_pool_executor pool(options(1));
     std::vector<future<std::string>> all;

@@ -142,7 +142,7 @@ TEST_P(map_runs_test, in_order_of_completion_each_item_comes_once) {
 }
 
 // More than fits into one chunk, and the reader goes away in the middle of a run.
-TEST_P(map_runs_test, a_reader_that_leaves) {
+TEST_P(map_runs_test, a_reader_leaves_in_the_middle_of_a_run) {
   process_pool_executor pool(options(2));
   const std::vector<int> items = up_to(1'000'000);
   {

@@ -75,7 +75,7 @@ int twice(int x) { return 2 * x; }
 class out_of_memory_test : public pool_test {};
 PROCPOOL_FOR_EACH_START_METHOD(out_of_memory_test);
 
-TEST_P(out_of_memory_test, costs_one_task) {
+TEST_P(out_of_memory_test, a_lack_of_memory_costs_one_task) {
   if (os::address_sanitizer || os::thread_sanitizer) GTEST_SKIP() << "it has memory of its own";
   const memory_group group(std::size_t{64} << 20U);
   if (!group.path()) GTEST_SKIP() << "no memory cgroup can be made here";

@@ -88,7 +88,7 @@ PROCPOOL_FOR_EACH_START_METHOD(parent_test);
 // Soon nothing is left of a program that was killed: no process, and no name in the system, since
 // it had none. It takes some hundredths of a second where nothing else runs. A machine may be slow
 // once, but not three times.
-TEST_P(parent_test, a_killed_program_leaves_nothing) {
+TEST_P(parent_test, a_killed_program_leaves_no_process_and_no_name) {
   constexpr duration soon(5);
   const int children = holdings::now().children;
   process_pool_executor neighbour(options(1));

@@ -91,7 +91,7 @@ TEST_P(shared_limits_test, no_address_space) {
   expect_error([&] { pool.submit(look, a).get(); }, ENOMEM, "free memory");
 }
 
-TEST_P(shared_limits_test, more_objects_than_there_can_be) {
+TEST_P(shared_limits_test, more_objects_than_the_table_has) {
   process_pool_executor pool(options(1));
   std::vector<shared_array<char>> all;
   expect_error(

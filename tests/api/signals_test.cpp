@@ -223,7 +223,7 @@ class ending_test : public started_process_test {
 };
 PROCPOOL_FOR_EACH_START_METHOD(ending_test);
 
-TEST_P(ending_test, terminate_workers_ends_them_whatever_the_program_does) {
+TEST_P(ending_test, terminate_workers_ends_workers_whatever_the_program_does) {
   for (void (*const handler)(int) : {&do_nothing, SIG_IGN, SIG_DFL}) {
     const signal_action term(SIGTERM, handler);
     std::filesystem::remove(at_("begun"));
@@ -258,7 +258,7 @@ TEST_P(ending_test, terminate_workers_comes_at_once_after_a_signal_that_was_igno
   }
 }
 
-TEST_P(ending_test, workers_that_have_hardly_begun_are_ended_too) {
+TEST_P(ending_test, new_workers_are_ended_too) {
   const signal_action term(SIGTERM, SIG_IGN);
   for (int i = 0; i < 5; ++i) {
     process_pool_executor pool(options(2));

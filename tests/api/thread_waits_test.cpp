@@ -37,7 +37,7 @@ class thread_waits_test : public leak_free_test {
   }
 };
 
-TEST_F(thread_waits_test, the_only_thread) {
+TEST_F(thread_waits_test, the_only_thread_waits) {
   EXPECT_EQ(alone([](auto& pool) { pool.submit(one).get(); }), "nested_use_error");
   EXPECT_EQ(alone([](auto& pool) { pool.submit(one).wait(); }), "nested_use_error");
   EXPECT_EQ(alone([](auto& pool) {
@@ -79,7 +79,7 @@ TEST_F(thread_waits_test, waits_that_end_by_themselves) {
 }
 
 // What comes from elsewhere may wake it.
-TEST_F(thread_waits_test, other_futures_among_them) {
+TEST_F(thread_waits_test, waits_that_a_future_of_another_executor_ends) {
   thread_pool_executor pool(1), other(1);
   promise<int> own;
   std::latch waits(1);
@@ -107,7 +107,7 @@ TEST_F(thread_waits_test, other_futures_among_them) {
 }
 
 // Exactly the last one gets the error, which lets the others go on.
-TEST_F(thread_waits_test, all_threads) {
+TEST_F(thread_waits_test, all_threads_wait) {
   constexpr int threads = 4;
   thread_pool_executor pool(threads);
   for (int round = 0; round < 20; ++round) {
@@ -132,7 +132,7 @@ TEST_F(thread_waits_test, all_threads) {
   }
 }
 
-TEST_F(thread_waits_test, a_pipeline) {
+TEST_F(thread_waits_test, a_task_reads_a_pipeline_of_its_pool) {
   const auto read = [](auto& pool) {
     const auto p = pipeline(stage(pool, same));
     p.run({1, 2}).to_vector();
@@ -197,7 +197,7 @@ TEST_F(thread_waits_test, several_tasks_shut_their_pool_down) {
   for (auto& f : all) f.get();
 }
 
-TEST_F(thread_waits_test, a_shutdown_that_waits_for_who_waits) {
+TEST_F(thread_waits_test, a_shutdown_waits_for_a_task_that_waits) {
   thread_pool_executor pool(2);
   std::latch begun(1);
   future<int> late;

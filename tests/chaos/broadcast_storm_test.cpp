@@ -47,7 +47,7 @@ class broadcast_storm : public leak_free_test {
   }
 };
 
-TEST_F(broadcast_storm, each_call_has_an_outcome) {
+TEST_F(broadcast_storm, each_call_of_a_broadcast_has_an_outcome) {
   const std::uint64_t seed = std::random_device{}();
   std::cout << "seed " << seed << std::endl;
   process_pool_executor pool(workers);

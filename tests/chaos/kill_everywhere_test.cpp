@@ -822,7 +822,7 @@ std::string verb_of(address a) {
 }
 
 // What the walk through the disassembly must find, and where it must stop.
-TEST_F(kill_everywhere, the_code_is_that_of_the_loop) {
+TEST_F(kill_everywhere, the_disassembly_is_that_of_the_worker_loop) {
   if (!exact) GTEST_SKIP() << "another compiler puts other functions in line";
   for (const char* must :
        {"procpool::worker::loop::publish(", "procpool::shm::work_source::next(",

@@ -389,7 +389,7 @@ TEST_F(lock_kill_test, queue_put) {
   });
 }
 
-TEST_F(lock_kill_test, queue_put_into_a_full_one) {
+TEST_F(lock_kill_test, queue_put_into_a_full_queue) {
   at_each_change([](int n) {
     const auto q = small_queue(1);
     q.put(long_text);
@@ -417,7 +417,7 @@ TEST_F(lock_kill_test, queue_get) {
   });
 }
 
-TEST_F(lock_kill_test, queue_get_from_an_empty_one) {
+TEST_F(lock_kill_test, queue_get_from_an_empty_queue) {
   at_each_change([](int n) {
     const auto q = small_queue(2);
     const bool died = die_after(

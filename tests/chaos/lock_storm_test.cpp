@@ -95,7 +95,7 @@ void submit_until(const std::atomic<bool>& over, process_pool_executor& pool, co
   }
 }
 
-TEST_P(lock_storm_test, nobody_hangs_and_everything_is_whole) {
+TEST_P(lock_storm_test, no_process_hangs_and_no_data_is_damaged) {
   const std::uint64_t seed = setting("PROCPOOL_SEED", std::random_device{}());
   std::cout << "PROCPOOL_SEED=" << seed << std::endl;
   process_pool_executor pool(options(3));
@@ -149,7 +149,7 @@ void meet_until(const std::atomic<bool>& over, process_pool_executor& pool, std:
 }
 
 // Each of them comes, or is missed.
-TEST_P(lock_storm_test, no_party_waits_for_one_that_is_dead) {
+TEST_P(lock_storm_test, no_party_waits_for_a_dead_party) {
   const std::uint64_t seed = setting("PROCPOOL_SEED", std::random_device{}());
   std::cout << "PROCPOOL_SEED=" << seed << std::endl;
   process_pool_executor pool(options(3));

@@ -157,7 +157,7 @@ void kill_processes(const handle& sum, const proxy<shelf>& shelves, const handle
   }
 }
 
-TEST_P(manager_storm_test, clients_die_and_leave_nothing) {
+TEST_P(manager_storm_test, clients_die_and_leave_no_objects) {
   std::cout << "PROCPOOL_SEED=" << seed_ << std::endl;
   tally ends;
   std::atomic<int> made{0};
@@ -201,7 +201,7 @@ TEST_P(manager_storm_test, clients_die_and_leave_nothing) {
   }
 }
 
-TEST_P(manager_storm_test, a_manager_dies_and_all_hear_of_it) {
+TEST_P(manager_storm_test, a_manager_dies_and_all_clients_get_an_error) {
   std::mt19937_64 random(seed_);
   std::cout << "PROCPOOL_SEED=" << seed_ << std::endl;
   process_pool_executor pool(options(3));

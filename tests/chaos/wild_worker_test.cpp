@@ -200,7 +200,7 @@ void run_round(const pool_options& options, std::uint32_t seed, outcomes& all) {
 class wild_worker_test : public pool_test {};
 PROCPOOL_FOR_EACH_START_METHOD(wild_worker_test);
 
-TEST_P(wild_worker_test, costs_what_it_has_written_over) {
+TEST_P(wild_worker_test, a_stray_write_costs_only_the_tasks_that_it_hits) {
   const auto first = static_cast<std::uint32_t>(setting("PROCPOOL_SEED", 1));
   const auto rounds = static_cast<std::uint32_t>(setting("PROCPOOL_ROUNDS", 12));
   outcomes all;

@@ -191,7 +191,7 @@ TEST_P(as_completed_test, futures_of_several_executors) {
 }
 
 // Submitting more while others complete: completion_queue.
-TEST_P(as_completed_test, completion_queue_takes_more_meanwhile) {
+TEST_P(as_completed_test, completion_queue_takes_futures_while_results_are_read) {
   process_pool_executor pool(options(2));
   completion_queue<int> q;
   EXPECT_FALSE(q.next().has_value()) << "empty at once when nothing is outstanding";

@@ -258,7 +258,7 @@ TEST_P(executor_test, swallows_falsey_exceptions) {
 
 // differs: while an exception passes, the destructor cancels what has not started; Python runs all
 // of it first, which keeps the user waiting for results that nobody will read.
-TEST_P(executor_test, an_exception_that_passes_cancels) {
+TEST_P(executor_test, an_exception_that_leaves_the_scope_cancels) {
   const meeting_point at;
   std::vector<future<int>> futures;
   try {

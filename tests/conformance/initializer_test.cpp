@@ -160,7 +160,7 @@ TEST_P(initializer_test, finalizer_at_max_tasks_per_child) {
   EXPECT_EQ(count_lines(at("ends")), 4);
 }
 
-TEST_P(initializer_test, no_finalizer_in_a_worker_that_is_killed) {
+TEST_P(initializer_test, a_killed_worker_runs_no_finalizer) {
   const meeting_point at;
   pool_options o = options(2);
   o.finalizer = invocation(partial(append_line, at("ends"), std::string("end")));

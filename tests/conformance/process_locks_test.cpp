@@ -246,7 +246,7 @@ TEST_P(process_locks_test, wait_result) {
 }
 
 // What a notifier has said is true, and then it dies: those with a predicate find out.
-TEST_P(process_locks_test, who_should_notify_is_killed_before) {
+TEST_P(process_locks_test, the_notifying_process_is_killed_before_it_notifies) {
   const room r;
   const shared_value<int> state;
   start(
@@ -446,7 +446,7 @@ void leave_with_it(const mutex& m, leaving how) {
   execl("/bin/true", "true", nullptr);  // has it until that program ends
 }
 
-TEST_P(process_locks_test, however_the_owner_leaves) {
+TEST_P(process_locks_test, the_owner_leaves_in_any_way) {
   const mutex m;
   for (const leaving how : {leaving::by_exit, leaving::by_underscore_exit, leaving::by_quick_exit,
                             leaving::by_abort, leaving::by_throw, leaving::by_exec}) {
@@ -465,7 +465,7 @@ bool is_stopped(pid_t pid) {
 }
 
 // No time is long enough to take a process for dead that is not.
-TEST_P(process_locks_test, a_stopped_owner_keeps_it) {
+TEST_P(process_locks_test, a_stopped_owner_keeps_the_mutex) {
   const mutex m;
   const bounded_semaphore s(1);
   const procpool::event has_it;

@@ -187,7 +187,7 @@ TEST_P(process_test, sys_exit) {
   }
 }
 
-TEST_P(process_test, other_ways_to_end) {
+TEST_P(process_test, other_ways_of_a_process_to_end) {
   const auto code_of = [this](auto f) {
     process p(started(), f);
     p.join();
@@ -220,7 +220,7 @@ TEST_P(process_test, signals_of_the_parent) {
 }
 
 // One that has ended answers as before, and its number is nobody's to be hit.
-TEST_P(process_test, what_has_ended_is_left_alone) {
+TEST_P(process_test, an_ended_process_is_left_alone) {
   process p(started(), leave_with, 3);
   p.join();
   p.terminate();
@@ -231,7 +231,7 @@ TEST_P(process_test, what_has_ended_is_left_alone) {
   EXPECT_TRUE(is_readable(p.pidfd()));
 }
 
-TEST_P(process_test, join_for_times_that_are_none) {
+TEST_P(process_test, join_for_with_invalid_times) {
   process p(started(), wait_for_ever);
   EXPECT_FALSE(p.join_for(duration(std::numeric_limits<double>::quiet_NaN())));
   EXPECT_FALSE(p.join_for(duration(-std::numeric_limits<double>::infinity())));

@@ -95,7 +95,7 @@ TEST(chunk_run_test, no_room_in_a_run_costs_one_item) {
   EXPECT_EQ(run_items(false), expected);
 }
 
-TEST(chunk_run_test, no_room_behind_a_run_costs_one_item) {
+TEST(chunk_run_test, no_room_after_a_run_costs_one_item) {
   const std::map<int, std::string> all = run_items(true);
   ASSERT_EQ(all.size(), 8U);
   int errors = 0;

@@ -145,7 +145,7 @@ TEST(hook, to_wire_is_called_once) {
   EXPECT_EQ(counted::encodings, 1);
 }
 
-TEST(hook, an_error_of_from_wire_comes_through) {
+TEST(hook, an_error_of_from_wire_reaches_the_caller) {
   procpool::detail::heap_writer writer;
   procpool::detail::encode(writer, std::string("not a number"));
   const auto bytes = writer.take();
