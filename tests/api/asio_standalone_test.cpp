@@ -51,7 +51,7 @@ class asio_standalone_test : public pool_test {
     signal.emit(type);
     if (type != asio::cancellation_type::terminal) gate.add();
     context.run();
-    signal.emit(type);  // nobody listens any more
+    signal.emit(type);  // no operation listens any more
     gate.add();
     return seen;
   }

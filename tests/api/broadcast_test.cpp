@@ -1,5 +1,5 @@
 // broadcast: one call in every worker, all at the same time, whatever else the pool does and
-// whoever dies meanwhile.
+// whichever process dies meanwhile.
 #include <dlfcn.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -116,11 +116,11 @@ TEST_P(broadcast_test, large_results_and_empty_results) {
   for (auto& f : pool.broadcast([](std::size_t n) { return std::string(n, 'x'); }, bytes)) {
     EXPECT_EQ(f.get(), std::string(bytes, 'x'));
   }
-  // Nobody waits for these.
+  // No thread waits for these.
   for (int i = 0; i < 3; ++i) (void)pool.broadcast([] {});
 }
 
-// Each waits for all others: with two calls in one worker nobody would come through.
+// Each waits for all others: with two calls in one worker no call would return.
 TEST_P(broadcast_test, the_calls_run_at_the_same_time) {
   process_pool_executor pool(options(3));
   shared_value<std::atomic<int>> there(0);
@@ -235,7 +235,7 @@ TEST_P(broadcast_test, a_call_that_fails_before_it_begins) {
   EXPECT_EQ(pids_of(pool.broadcast(getpid)).size(), 2U);
 }
 
-// What waits for it holds all others up: it gives up, and they go on.
+// A task that waits for the broadcast holds all workers up: it gives up, and they continue.
 TEST_P(broadcast_test, a_worker_that_cannot_be_started) {
   if (!CAN_REFUSE_FORKS) GTEST_SKIP() << "the sanitizer has a fork of its own";
   if (method() != start_method::spawn) GTEST_SKIP() << "it takes seconds, and they do the same";

@@ -1,4 +1,4 @@
-// Callbacks, futures that nobody keeps, and very many of them.
+// Callbacks, futures that are not kept, and very many of them.
 #include <algorithm>
 #include <atomic>
 #include <cstdio>

@@ -1,4 +1,4 @@
-// future::then: goes on with a result, and gives the future of what comes of it.
+// future::then: a function of the result, whose own result is another future.
 #include <atomic>
 #include <future>
 #include <mutex>

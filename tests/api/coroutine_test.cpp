@@ -112,7 +112,7 @@ TEST_P(coroutine_test, a_destroyed_coroutine_is_not_resumed) {
   background<int> b = suspended(pool.submit(wait_and_return, gate.path(), 1));
   b.coroutine.destroy();
   gate.add();
-  // Callbacks run in order of completion: this one is behind that of the coroutine.
+  // Callbacks run in order of completion: this one is after that of the coroutine.
   std::promise<void> later;
   pool.submit(echo, 2).then([&](future<int>) { later.set_value(); });
   later.get_future().get();

@@ -1,4 +1,4 @@
-// What all executors promise alike: processes, threads, in place, and any of them behind an
+// What all executors promise alike: processes, threads, in place, and any of them in an
 // any_executor. The same tests run for each.
 #include <atomic>
 #include <cmath>
@@ -327,7 +327,7 @@ TEST_F(inline_test, another_inline_executor_inside_of_a_task) {
 std::promise<void>* begun = nullptr;
 std::promise<void>* gate = nullptr;
 
-// The finalizer runs behind what other threads run.
+// The finalizer runs after the tasks of other threads.
 TEST_F(inline_test, shutdown_waits_for_other_threads) {
   for (const bool wait : {true, false}) {
     std::promise<void> begun_here, gate_here;

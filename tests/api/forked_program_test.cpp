@@ -33,7 +33,7 @@ void nothing() {}
 std::string in_a_fork(const std::function<std::string()>& f) {
   int ends[2];
   EXPECT_EQ(pipe(ends), 0);
-  // Between both, for the fork servers that the child leaves when it ends: somebody reaps them all.
+  // A process between both reaps the fork servers that the child leaves when it ends.
   const pid_t middle = fork();
   const pid_t child = middle == 0 ? (adopt_orphans(), fork()) : -1;
   if (middle == 0 && child != 0) {

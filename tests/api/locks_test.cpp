@@ -174,7 +174,7 @@ TEST_P(locks_test, a_worker_that_dies_in_a_wait_takes_no_notification) {
     const std::lock_guard both_wait(m);
   }
   EXPECT_TRUE(first.cancel(cancel_mode::kill_running));
-  // Until it is dead it could be the one that is notified, and return.
+  // Until it is dead it could be notified, and return.
   ASSERT_TRUE(eventually([&] { return pool.stats().restarts == 1; }));
   changed.notify_one();
   EXPECT_EQ(second.get_for(30s), 1);
@@ -257,7 +257,7 @@ TEST_P(locks_test, handles_are_results_and_parts_of_results) {
   m.unlock();
 }
 
-// Its permit is one of its own, and the one that it inherited is not its to return.
+// Its permit is its own, and it cannot return the inherited permit.
 TEST_P(locks_test, permits_in_a_process_that_a_task_forks) {
   process_pool_executor pool(options(1));
   const bounded_semaphore s(3);
@@ -277,7 +277,7 @@ TEST_P(locks_test, permits_in_a_process_that_a_task_forks) {
                            s)
                        .get();
   EXPECT_EQ(left, 1);
-  const permit a(s), b(s), c(s);  // also the one that the copy has not returned
+  const permit a(s), b(s), c(s);  // also the permit that the copy has not returned
   EXPECT_EQ(s.available(), 0);
 }
 

@@ -227,7 +227,7 @@ struct node {
   proxy<node> other;
 };
 
-// Who keeps each other stays until the manager ends.
+// Objects that keep each other stay until the manager ends.
 TEST_F(manager_hostile_test, objects_that_hold_each_other) {
   tally destroyed;
   {
@@ -238,7 +238,7 @@ TEST_F(manager_hostile_test, objects_that_hold_each_other) {
     a.call(set, b);
     b.call(set, a);
     b = {};
-    // There and back, three levels deep, on one thread of the manager.
+    // Calls and replies, three levels deep, on one thread of the manager.
     EXPECT_EQ(a.call([](node& n) {
       return n.other.call(
           [](node& m2) { return m2.other.call([](const node& n2) { return n2.tally_path; }); });

@@ -183,8 +183,8 @@ TEST_F(manager_test, a_call_into_the_object_itself) {
   EXPECT_EQ(sum.call([](long&, const proxy<long>& self) { return self.call(add, 1); }, sum), 4);
 }
 
-// Handles that go from worker to worker through the manager, while nobody else holds the objects
-// and the program looks for what it can free.
+// Handles that go from worker to worker through the manager, while no other process holds the
+// objects and the program looks for what it can free.
 TEST_F(manager_test, handles_in_queued_arguments_keep_objects) {
   manager m;
   const auto shelves = m.make<shelf>();
@@ -339,7 +339,7 @@ TEST_F(manager_test, a_process_that_was_forked_cannot_call) {
     } catch (const nested_use_error&) {
       code = 0;
     }
-    m.shutdown();  // disturbs nobody
+    m.shutdown();  // has no effect
     _exit(code);
   }
   int status = -1;
@@ -362,7 +362,7 @@ TEST_F(manager_test, a_manager_that_is_a_copy_of_the_program) {
   EXPECT_EQ(other.make<long>(0).call(get), 1);
 }
 
-// What somebody writes who knows the name. True if the manager hangs up.
+// What a process that knows only the name writes. True if the manager hangs up.
 bool hangs_up_on(const std::string& name, const std::string& bytes) {
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_un address{};

@@ -1,5 +1,5 @@
-// map_reduce under hostile use: what it is given, who dies in it, and how it ends early. That all
-// executors agree is in executors_test.cpp.
+// map_reduce under hostile use: what it is given, which workers die in it, and how it ends early.
+// That all executors agree is in executors_test.cpp.
 #include <atomic>
 #include <csignal>
 #include <functional>
@@ -120,7 +120,7 @@ TEST_F(map_reduce_test, an_input_that_throws) {
   check(processes);
 }
 
-// Nobody wants the rest.
+// The rest is not wanted.
 TEST_F(map_reduce_test, an_error_cancels_tasks_that_have_not_started) {
   thread_pool_executor pool(1);
   runs = 0;

@@ -1,4 +1,4 @@
-// Parties of a barrier: whoever is gone before it has come is missed.
+// Parties of a barrier: a process that ends before it arrives is noticed.
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <unistd.h>
@@ -12,7 +12,7 @@
 
 namespace procpool::testing {
 
-// An argument that ends the worker that receives it, so that what comes behind it is never
+// An argument that ends the worker that receives it, so that what comes after it is never
 // received. Not in an unnamed namespace: it is named in a specialisation.
 struct deadly_to_receive {};
 
@@ -196,7 +196,7 @@ TEST_P(party_test, no_more_parties_than_the_barrier_has) {
     const party same = second;  // NOLINT(performance-unnecessary-copy-initialization)
     EXPECT_TRUE(same == second);
   }
-  const party another(b);  // in the place of the one that is gone
+  const party another(b);  // in the place of the party that is gone
   std::thread thread([&] { EXPECT_LT(another.wait_for(bound), 2U); });
   EXPECT_LT(first.wait_for(bound), 2U);
   thread.join();

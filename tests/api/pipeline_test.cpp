@@ -313,7 +313,7 @@ TEST_P(pipeline_test, a_slow_stage_holds_the_others_back) {
       EXPECT_EQ(*at, 2 * i);
       ++left;
     }
-    EXPECT_LE(most, 7) << "six, and the one that is being read";
+    EXPECT_LE(most, 7) << "six, and the item that is being read";
   }
 }
 

@@ -62,7 +62,7 @@ TEST_F(promise_test, an_empty_exception_pointer) {
   EXPECT_EQ(f.get(), 1);
 }
 
-// Resolved there, it is not resolved here; and nobody is told there.
+// Resolved there, it is not resolved here; and no listener is told there.
 TEST_F(promise_test, a_promise_in_a_copy_of_the_process) {
   const inline_executor keeps_copies_apart;
   promise<int> p;

@@ -1,4 +1,4 @@
-// shared_array as argument, as result and inside of other values; who keeps one is the business of
+// shared_array as argument, as result and inside of other values; its lifetime is the business of
 // shared_lifetime_test.cpp.
 #include <gmock/gmock.h>
 #include <signal.h>
@@ -176,7 +176,7 @@ TEST_P(shared_array_test, a_handle_travels_only_in_tasks_and_results) {
 
 shared_array<int> inherited;
 
-// With start_method::fork globals are those of the parent: readable, and nobody's handle there.
+// With start_method::fork globals are those of the parent: readable, and no handles there.
 TEST_P(shared_array_test, a_global_in_a_worker) {
   inherited = shared_array<int>::copy_of(std::array{1, 2, 3});
   {

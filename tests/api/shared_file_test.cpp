@@ -54,7 +54,7 @@ TEST_P(shared_file_test, workers_read_the_file) {
   ASSERT_EQ(file.size(), 4U);
   for (int i = 0; i < 20; ++i) EXPECT_EQ(pool.submit(sum, file).get(), 10);
   EXPECT_EQ(pool.submit(sum, file.subarray(1, 2)).get(), 5);
-  // The file is held open by nobody: it may go, and what is mapped stays.
+  // No process holds the file open: it may be removed, and the mapping stays.
   std::filesystem::remove(path());
   EXPECT_EQ(file[3], 4);
 }

@@ -1,4 +1,4 @@
-// Who keeps a shared object, and that its memory comes back when the last one is done, whoever
+// What keeps a shared object, and that its memory is freed after its last user, whichever process
 // dies.
 #include <gmock/gmock.h>
 #include <signal.h>
@@ -154,7 +154,7 @@ TEST_P(shared_lifetime_test, a_worker_dies_before_its_result_is_read) {
       pool.submit([](std::size_t n) { return std::vector<shared_array<char>>(30, make(n)); }, mib);
   auto chunk = pool.map({.chunksize = 4}, make, std::vector<std::size_t>(8, mib));
   many.wait();
-  EXPECT_EQ(pool.submit(own_pid).get(), pid);  // behind the chunks
+  EXPECT_EQ(pool.submit(own_pid).get(), pid);  // after the chunks
   kill(pid, SIGKILL);
   EXPECT_TRUE(eventually([&] { return pool.submit(own_pid).get() != pid; }));
   dropped = {};
@@ -348,7 +348,7 @@ TEST_P(shared_lifetime_test, results_after_a_record_changed_its_slot) {
   for (int i = 0; i < 600; ++i) ASSERT_EQ(more[static_cast<std::size_t>(i)].get()[0], i);
 }
 
-// As a worker leaves it that is killed in between: a page for its counts, and nobody was told.
+// As a worker leaves it that is killed in between: a page for its counts, without a report.
 TEST_P(shared_lifetime_test, a_page_of_counts_that_a_worker_has_not_reported) {
   parent::parent_registry& all = parent::parent_registry::instance();
   const shm::u32 row = all.acquire_row();

@@ -152,7 +152,7 @@ TEST_P(signals_test, default_actions_end_the_program_with_its_workers) {
 }
 
 // A group whose leader's parent is in another session cannot be stopped by SIGTSTP, and workers of
-// such a program go on with it.
+// such a program continue with it.
 TEST_P(signals_test, a_stop_stops_the_workers_with_the_program) {
   const pid_t pid = start("signals_group", "default");
   wait_for(at_("ready"));
@@ -190,7 +190,7 @@ TEST_P(signals_test, the_hang_up_of_a_terminal) {
   EXPECT_EQ(run_in_terminal("hangup_ignored"), job_ends_well);
 }
 
-// --- ending workers all the same
+// --- ending workers anyway
 // -------------------------------------------------------------------
 
 void keep_busy(const std::string& begun) {
@@ -363,7 +363,7 @@ TEST_P(ending_test, a_task_has_alarms_of_its_own) {
   EXPECT_EQ(pool.submit(handles_alarms).get(), 1);
 }
 
-// errno of a write into a pipe that nobody reads; -1 if it succeeds.
+// errno of a write into a pipe without a reader; -1 if it succeeds.
 int write_into_nothing() {
   int ends[2];
   if (pipe(ends) != 0) return -2;

@@ -1,5 +1,5 @@
 // Maps of a thread pool over a range that stays with its caller: the elements are read where they
-// are, and nobody reads them any more when the results are gone.
+// are, and no thread reads them any more when the results are gone.
 #include <atomic>
 #include <future>
 #include <span>

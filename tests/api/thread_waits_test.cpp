@@ -1,5 +1,5 @@
-// Threads of a pool that wait for that pool: whoever would be the last one to sleep gets an error,
-// however it waits, and nobody else does.
+// Threads of a pool that wait for that pool: the thread that would be the last to sleep gets an
+// error, however it waits, and no other thread does.
 #include <future>
 #include <latch>
 #include <memory>
@@ -106,7 +106,7 @@ TEST_F(thread_waits_test, waits_that_a_future_of_another_executor_ends) {
   EXPECT_EQ(answer.get(), 123);
 }
 
-// Exactly the last one gets the error, which lets the others go on.
+// Exactly the last thread gets the error, which lets the others continue.
 TEST_F(thread_waits_test, all_threads_wait) {
   constexpr int threads = 4;
   thread_pool_executor pool(threads);
@@ -139,7 +139,7 @@ TEST_F(thread_waits_test, a_task_reads_a_pipeline_of_its_pool) {
   };
   EXPECT_EQ(alone(read), "nested_use_error");
   EXPECT_EQ(alone([](auto& pool) {
-              // Items get stuck behind the first stage, while the reader sleeps.
+              // Items get stuck after the first stage, while the reader sleeps.
               process_pool_executor elsewhere(1);
               const auto p = pipeline(stage(elsewhere, same), stage(pool, same));
               p.run({.ordered = false}, {1, 2}).to_vector();
@@ -154,7 +154,7 @@ TEST_F(thread_waits_test, a_task_reads_a_pipeline_of_its_pool) {
             2U);
 }
 
-// A result that nobody wants ends in its task, and may do there what a task may.
+// An unwanted result ends in its task, and may do there what a task may.
 TEST_F(thread_waits_test, the_end_of_an_unwanted_result) {
   struct waits_at_its_end {
     waits_at_its_end(thread_pool_executor& p, std::promise<int>& s) : pool(&p), seen(&s) {}

@@ -1,6 +1,6 @@
 // Workers are stopped and killed at random moments while broadcasts gather them: before they meet,
-// while they wait, in the calls and behind them. Each call has an outcome, what cannot begin says
-// so, and nobody waits for ever.
+// while they wait, in the calls and after them. Each call has an outcome, what cannot begin says
+// so, and no process waits for ever.
 #include <iostream>
 #include <set>
 

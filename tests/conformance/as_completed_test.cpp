@@ -21,7 +21,7 @@ int wait_and_return(const std::string& gate, int x) {
 class as_completed_test : public pool_test {};
 PROCPOOL_FOR_EACH_START_METHOD(as_completed_test);
 
-// test_no_timeout: those that are done already, then the others as they complete
+// test_no_timeout: futures that are done already, then the others as they complete
 TEST_P(as_completed_test, no_timeout) {
   process_pool_executor pool(options(2));
   tally gate;

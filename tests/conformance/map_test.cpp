@@ -297,7 +297,7 @@ TEST_P(map_test, map_buffersize_when_buffer_is_full) {
   }
 }
 
-// Unread input is not needed for results that are there: a source that blocks, or prompts.
+// Unread input is not needed for results that are ready: a source that blocks, or prompts.
 TEST_P(map_test, a_map_reads_no_more_input_than_it_needs) {
   process_pool_executor pool(options(1));
   std::istringstream lines("1 2 3 4 5 6");

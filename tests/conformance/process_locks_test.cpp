@@ -99,7 +99,7 @@ TEST_P(process_locks_test, semaphore) {
   const counting_semaphore s(2);
   start(1, take_and_give, s, 2, 0);
   finish();
-  EXPECT_EQ(s.available(), 0);  // what acquire() took belongs to nobody, and stays taken
+  EXPECT_EQ(s.available(), 0);  // what acquire() took belongs to no process, and stays taken
   start(1, take_and_give, s, 0, 3);
   EXPECT_TRUE(s.try_acquire_for(bound));
   finish();
@@ -122,7 +122,7 @@ TEST_P(process_locks_test, bounded_semaphore) {
   EXPECT_EQ(s.available(), 1);
 }
 
-// As Python's tests of conditions have it: who sleeps, and who was woken.
+// As Python's tests of conditions have it: how many sleep, and how many were woken.
 struct room {
   mutex m;
   condition_variable c;
@@ -392,7 +392,7 @@ TEST_P(process_locks_test, thousand) {
   finish();
 }
 
-// Python's test_fork: a process goes on where its parent has begun.
+// Python's test_fork: a process continues where its parent has begun.
 TEST_P(process_locks_test, fork) {
   const queue<int> q(20);
   for (int i = 0; i < 10; ++i) q.put(i);

@@ -219,7 +219,7 @@ TEST_P(process_test, signals_of_the_parent) {
   EXPECT_EQ(q.exit_code(), -SIGINT);
 }
 
-// One that has ended answers as before, and its number is nobody's to be hit.
+// An ended process answers as before, and no signal is sent to its number.
 TEST_P(process_test, an_ended_process_is_left_alone) {
   process p(started(), leave_with, 3);
   p.join();
@@ -315,8 +315,8 @@ TEST_P(process_test, threads_join_together) {
   }
 }
 
-// The process is nobody's child here: the program's own wait loop, or SIGCHLD set to be ignored,
-// takes no status away.
+// The process is no child of the program here: the program's own wait loop, or SIGCHLD set to be
+// ignored, takes no status away.
 TEST_P(process_test, the_program_waits_for_all_children) {
   const auto old = signal(SIGCHLD, SIG_IGN);
   process p(started(), leave_with, 3);
@@ -358,7 +358,7 @@ TEST_P(process_test, the_program_forks) {
     }
     {
       const process gone = std::move(p);
-    }  // disturbs nobody
+    }  // has no effect
     _exit(code);
   }
   int status = -1;
@@ -421,7 +421,7 @@ TEST_P(process_test, forkserver_sigkill) {
   EXPECT_EQ(q.exit_code(), 0);
 }
 
-// forkserver_sigint: a server does not hear of Ctrl-C.
+// forkserver_sigint: a server does not notice Ctrl-C.
 TEST_P(process_test, forkserver_sigint) {
   process p(started(), wait_for_ever);
   ::kill(parent_of(p.pid()), SIGINT);

@@ -99,7 +99,7 @@ struct procpool::codec<fussy> {
 
 namespace {
 
-// The item is gone, and nobody has to say that it is done.
+// The item is gone, and no process has to say that it is done.
 TEST_P(queue_test, items_that_do_not_decode) {
   const queue<fussy> q(3);
   q.put({-1});

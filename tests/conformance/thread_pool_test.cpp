@@ -108,7 +108,7 @@ TEST_F(thread_pool_test, map_submits_without_iteration) {
   EXPECT_TRUE(eventually([&] { return finished == 5; }));
 }
 
-// With one thread, what comes behind the item that is awaited has not begun.
+// With one thread, what comes after the item that is awaited has not begun.
 TEST_F(thread_pool_test, executor_map_current_future_cancel) {
   gate door;
   std::atomic<int> begun = 0;
@@ -413,7 +413,7 @@ TEST_F(thread_pool_test, waiting_for_the_own_pool) {
   thread_pool_executor one(1);
   EXPECT_THROW(one.submit([&] { return one.submit([] { return 5; }).get(); }).get(),
                nested_use_error);
-  // Both threads: exactly the second one gets the error, which lets the first one go on.
+  // Both threads: exactly the second one gets the error, which lets the first one continue.
   std::latch both(2);
   const auto wait_for_another = [&] {
     both.arrive_and_wait();

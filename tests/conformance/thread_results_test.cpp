@@ -1,5 +1,5 @@
 // Results of threads: what CPython's executor.py, test_wait.py and test_as_completed.py ask of all
-// executors, in map, wait and as_completed, for those that run in this process. The same for worker
+// executors, in map, wait and as_completed, for executors of this process. The same for worker
 // processes is in the files named after CPython's.
 #include <atomic>
 #include <latch>

@@ -15,7 +15,7 @@ PROCPOOL_LAUNCH_TESTS(fork_server_client_test);
 
 // The mask of signals that `text` gives after `name`, as /proc/self/status writes it: in
 // hexadecimal. Without 32 and 33: the C library keeps them for itself and refuses to change what is
-// done about them, so a worker has them as whoever started the tests had them.
+// done about them, so a worker has them as the process had them that started the tests.
 std::uint64_t signals(const std::string& text, const std::string& name) {
   constexpr std::uint64_t libc_signals = std::uint64_t{3} << 31;
   const auto at = text.find(name);

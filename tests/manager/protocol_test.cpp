@@ -1,4 +1,4 @@
-// The messages of managers: what is cut off, forged or oversized costs nobody anything.
+// The messages of managers: truncated, forged or oversized messages do no harm.
 #include "manager/protocol.hpp"
 
 #include <gtest/gtest.h>
@@ -45,7 +45,7 @@ TEST(protocol_test, a_message_arrives_as_it_was_sent) {
   EXPECT_EQ(m.head.kind, message_kind::call);
   EXPECT_EQ(m.head.number, 4711u);
   ASSERT_EQ(m.bytes.size(), 8u);
-  // A request behind `taken`, as it comes from a client that goes on at once.
+  // A request after `taken`, as it comes from a client that continues at once.
   EXPECT_TRUE(send(c.ours.get(), message_kind::taken));
   EXPECT_TRUE(send(c.ours.get(), head, bytes));
   EXPECT_TRUE(receive_taken(c.theirs.get()));

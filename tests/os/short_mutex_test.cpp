@@ -39,7 +39,7 @@ TEST(short_mutex_test, try_lock_tells_whether_the_mutex_is_free) {
   EXPECT_TRUE(std::unique_lock(m, std::try_to_lock).owns_lock());
 }
 
-// Longer than anybody looks: the others sleep, and each is woken.
+// Longer than any thread spins: the others sleep, and each is woken.
 TEST(short_mutex_test, a_sleeping_thread_is_woken) {
   short_mutex m;
   std::condition_variable_any changed;

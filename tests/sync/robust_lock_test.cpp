@@ -45,8 +45,8 @@ bool sleeps(pid_t thread) {
   return text.find(") S") != std::string::npos;
 }
 
-// The owner leaves and takes it again while another one is on its way to bed: it must not sleep
-// unless the owner knows that it has to wake somebody.
+// The owner leaves and takes it again while another thread is about to sleep: it must not
+// sleep unless the owner knows that it has to wake a thread.
 TEST_F(robust_lock_test, the_owner_knows_that_a_thread_sleeps) {
   const page<robust_lock> lock;
   std::atomic<pid_t> waiter_id = 0;
@@ -67,7 +67,7 @@ TEST_F(robust_lock_test, the_owner_knows_that_a_thread_sleeps) {
       lock->lock(deadline::never());
     }
     const bool slept = sleeps(waiter_id);
-    const bool known = (lock->word.load() & 1U) != 0;  // bit 0: somebody may sleep
+    const bool known = (lock->word.load() & 1U) != 0;  // bit 0: a thread may sleep
     if (slept && !known && sleeps(waiter_id)) ++forgotten;
   }
   EXPECT_EQ(forgotten, 0);
@@ -81,7 +81,8 @@ struct counted {
   int users;
 };
 
-// Who leaves may find the memory gone at once: the next owner was the last that needed it.
+// A thread that unlocks may find the memory gone at once: the next owner was the last that needed
+// it.
 TEST_F(robust_lock_test, the_memory_is_freed_while_the_previous_owner_unlocks) {
   constexpr int rounds = 5'000;
   std::atomic<page<counted>*> at = nullptr;

@@ -21,7 +21,7 @@ struct block_of_numbers {
   char rest[1020];
 };
 
-// Full after four outcomes; the next request for more fails, and those behind it do not.
+// Full after four outcomes; the next request for more fails, and later requests do not.
 class short_of_room : public chunk_run {
  public:
   explicit short_of_room(std::uint32_t items)

@@ -1,5 +1,5 @@
-// Exceptions, there and back: caught as what was thrown, saying what was said, with the place in
-// a remote_error behind them.
+// Exceptions on a round trip: caught as what was thrown, with the same text, and with the place in
+// a nested remote_error.
 #include "procpool/exception.hpp"
 
 #include <gtest/gtest.h>
@@ -286,7 +286,7 @@ TEST(exception_codec, unknown_types_without_a_name_of_their_own) {
   }
 }
 
-// Nested in it is where it was thrown, so its type is derived from the one that was thrown; the
+// Nested in it is where it was thrown, so its type is derived from the thrown type; the
 // name says so.
 TEST(exception_codec, the_typeid_of_a_rebuilt_exception) {
   try {

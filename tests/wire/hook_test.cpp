@@ -56,7 +56,7 @@ class vec3 {
   std::array<float, 3> v_;
 };
 
-class plain {  // trivially copyable, but nobody said that its bytes are its value
+class plain {  // trivially copyable, but not declared to be its bytes
  public:
   explicit plain(int v) : value_(v) {}
   int value() const { return value_; }

@@ -1,4 +1,4 @@
-// Bytes that nobody encoded. They fail with codec_error, before memory is taken for what they
+// Bytes that no encoder wrote. They fail with codec_error, before memory is taken for what they
 // claim, and without an invalid object ever existing.
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// Every type that travels without help: there and back is the same value, and no prefix of its
+// Every type that travels without help: a round trip gives the same value, and no prefix of its
 // bytes is taken for it.
 #include <gtest/gtest.h>
 

@@ -61,7 +61,7 @@ TEST_F(net_socket_test, a_file_that_a_dead_server_left) {
   std::filesystem::remove(path());
   std::ofstream(path()) << "not a socket";
   remove_file_at(path(), file);
-  EXPECT_TRUE(std::filesystem::exists(path()));  // somebody else's
+  EXPECT_TRUE(std::filesystem::exists(path()));  // the file of another server
   EXPECT_THROW(listen_on(path()), std::system_error);
   EXPECT_TRUE(std::filesystem::exists(path()));
 }
