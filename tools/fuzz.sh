@@ -10,15 +10,16 @@ seconds=${2:-60}
 root=$(realpath "$(dirname "$0")/..")
 
 failed=0
+all=$(mktemp -d)
+trap 'rm -rf "$all"' EXIT
 for source in "$root"/tests/fuzz/*_fuzz.cpp; do
   name=$(basename "$source" .cpp)
   fuzzer=$build/tests/fuzz/$name
   corpus=$root/tests/fuzz/corpus/$name
-  work=$(mktemp -d)
-  trap 'rm -rf "$work"' EXIT
+  work=$all/$name
   mkdir -p "$corpus" "$work/all" "$work/least"
   echo "== $name, $seconds s"
-  if ! nice "$fuzzer" -max_total_time="$seconds" -timeout=10 -print_final_stats=1 \
+  if ! nice "$fuzzer" -max_total_time="$seconds" -timeout=10 \
        -artifact_prefix="$build/${name}_" "$work/all" "$corpus" >"$work/log" 2>&1; then
     tail -40 "$work/log"
     echo "$name: a crash; the input is $build/${name}_*" >&2
@@ -29,6 +30,5 @@ for source in "$root"/tests/fuzz/*_fuzz.cpp; do
   find "$corpus" -type f -delete
   cp "$work"/least/* "$corpus/"
   echo "$(find "$corpus" -type f | wc -l) inputs, $(cat "$corpus"/* | wc -c) bytes"
-  rm -rf "$work"
 done
 exit $failed
