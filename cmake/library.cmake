@@ -19,9 +19,6 @@ function(procpool_compile_library objects)
     VISIBILITY_INLINES_HIDDEN ON
     POSITION_INDEPENDENT_CODE ON)
   procpool_warnings(${objects})
-  if(BUILD_SHARED_LIBS)
-    target_compile_definitions(${objects} PRIVATE PROCPOOL_SHARED_LIBRARY)
-  endif()
   if(PROCPOOL_UNITY)
     # A room is one translation unit: the names in its unnamed namespaces have to differ. Builds
     # without this option warn of what hides a name within a file.
@@ -46,6 +43,25 @@ target_include_directories(procpool_objects PRIVATE "${PROJECT_SOURCE_DIR}/inclu
                                                     "${PROJECT_SOURCE_DIR}/src")
 target_link_libraries(procpool_objects PRIVATE Threads::Threads)
 procpool_compile_library(procpool_objects)
+
+# A static library hides what a shared one shows to its components: src/base/component_export.hpp.
+# Where rooms are not compiled as one file, only the sources with those definitions differ between
+# the two, and ccache knows the other objects of the second library.
+if(NOT BUILD_SHARED_LIBS)
+  if(PROCPOOL_UNITY)
+    target_compile_definitions(procpool_objects PRIVATE PROCPOOL_HIDE_COMPONENT_EXPORTS)
+  else()
+    file(GLOB_RECURSE internal_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*.hpp")
+    foreach(header IN LISTS internal_headers)
+      file(STRINGS "${header}" exports REGEX "^ *PROCPOOL_COMPONENT_EXPORT ")
+      if(exports)
+        cmake_path(REPLACE_EXTENSION header LAST_ONLY cpp OUTPUT_VARIABLE source)
+        set_source_files_properties("${source}" PROPERTIES
+          COMPILE_DEFINITIONS PROCPOOL_HIDE_COMPONENT_EXPORTS)
+      endif()
+    endforeach()
+  endif()
+endif()
 
 add_library(procpool $<TARGET_OBJECTS:procpool_objects>)
 add_library(procpool::procpool ALIAS procpool)

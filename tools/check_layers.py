@@ -36,7 +36,7 @@ BELOW = {
 
 # The public headers that detail/ may include: the types that facades and their parts both speak of.
 # All others are facades, made of what is in detail/.
-VOCABULARY = {'errors', 'export', 'options', 'outcome', 'stats', 'time'}
+VOCABULARY = {'cancel', 'errors', 'export', 'options', 'outcome', 'stats', 'time'}
 
 # C headers that anyone may use: no system call is in them.
 HARMLESS = {

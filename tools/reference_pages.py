@@ -6,6 +6,7 @@ PAGES = {
     'asio.hpp': ('futures', ['guide/async']),
     'barrier.hpp': ('toolbox', ['guide/locks-and-queues']),
     'cereal.hpp': ('values', ['values']),
+    'cancel.hpp': ('futures', ['guide/submit-as-completed', 'guide/map']),
     'codec.hpp': ('values', ['values']),
     'condition_variable.hpp': ('toolbox', ['guide/locks-and-queues']),
     'errors.hpp': ('errors', ['errors', 'crashes-and-retries']),

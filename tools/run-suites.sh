@@ -11,7 +11,8 @@ presets=("$@")
 jobs=${JOBS:-$(nproc)}
 results=build/results
 # Objects may come from another build folder's compilation: the package tests build the library again.
-export CCACHE_NOHASHDIR=1
+# What an object depends on is what its compilation read, so that ccache preprocesses nothing.
+export CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 mkdir -p "$results"
 status=0
 

@@ -15,6 +15,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "procpool/cancel.hpp"
 #include "procpool/detail/task/awaiter.hpp"
 #include "procpool/detail/task/continuation.hpp"
 #include "procpool/detail/task/outcome_value.hpp"
@@ -36,11 +37,6 @@ concept returns_nothing =
     continue_with<Source, F>::fits && std::is_void_v<typename continue_with<Source, F>::result>;
 
 }  // namespace detail
-
-enum class cancel_mode {
-  pending,       // only a task that no worker has started
-  kill_running,  // also a running task: its worker is killed and replaced
-};
 
 template <class T>
 class [[nodiscard]] future {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "procpool/cancel.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/invocation.hpp"
 #include "procpool/time.hpp"
@@ -76,6 +77,14 @@ struct map_options {
   std::optional<std::size_t> buffersize = {};
   // For the whole map, from the call: then timeout_error, and the remaining items are cancelled.
   std::optional<duration> timeout = {};
+  // How far that cancellation goes, and that of a map that ends early: its results are destroyed,
+  // or an exception leaves for_each or map_reduce. By default running items continue, and the
+  // executor waits for them at its end. kill_running needs processes: in a thread a running item
+  // continues.
+  cancel_mode cancel = cancel_mode::pending;
+  // With kill_running: how long running items may take to finish before their workers are killed.
+  // The map waits for them.
+  duration grace = {};
   // False: results come in order of completion.
   bool ordered = true;
   // For each item, also inside a chunk.

@@ -34,6 +34,10 @@ struct pipeline_options {
   std::optional<std::size_t> buffersize = {};
   // For the whole run, from the call: then timeout_error, and the remaining items are cancelled.
   std::optional<duration> timeout = {};
+  // As in map_options: what a timeout, or the end of a run before its last result, does with
+  // running items.
+  cancel_mode cancel = cancel_mode::pending;
+  duration grace = {};
   // False: results come in order of completion.
   bool ordered = true;
 };
@@ -128,9 +132,9 @@ class pipeline_of {
     }
     using feed = detail::pipeline_feed<typename types<R>::result, std::views::all_t<R>, Stages...>;
     using source = detail::map_source<detail::outcome_type<typename types<R>::result>>;
-    return std::unique_ptr<source>(std::make_unique<feed>(options.ordered, options.buffersize,
-                                                          options.timeout, stages_,
-                                                          std::views::all(std::forward<R>(items))));
+    return std::unique_ptr<source>(std::make_unique<feed>(
+        options.ordered, detail::early_end{options.cancel, options.grace}, options.buffersize,
+        options.timeout, stages_, std::views::all(std::forward<R>(items))));
   }
 
   std::tuple<Stages...> stages_;

@@ -4,6 +4,7 @@
 
 #include "procpool/any_executor.hpp"
 #include "procpool/barrier.hpp"
+#include "procpool/cancel.hpp"
 #include "procpool/codec.hpp"
 #include "procpool/condition_variable.hpp"
 #include "procpool/errors.hpp"

@@ -43,8 +43,12 @@ bool wait_and_look(std::unique_lock<std::mutex>& lock, std::condition_variable& 
 }  // namespace
 
 void child_process::await_start() {
-  std::unique_lock lock(mutex_);
-  if (!wait_and_look(lock, changed_, start_limit, [this] { return phase_ != phase::starting; })) {
+  base::unique_lock lock(mutex_);
+  const auto answered = [this] {
+    base::assert_held(mutex_);
+    return phase_ != phase::starting;
+  };
+  if (!wait_and_look(lock, changed_, start_limit, answered)) {
     phase_ = phase::failed;
     error_ = ETIMEDOUT;
   }
@@ -58,8 +62,11 @@ void child_process::await_start() {
 
 bool child_process::await_end(const std::optional<duration>& limit) {
   std::unique_ptr<detail::process_body> done;  // destroyed without the lock
-  std::unique_lock lock(mutex_);
-  const auto over = [this] { return phase_ == phase::ended; };
+  base::unique_lock lock(mutex_);
+  const auto over = [this] {
+    base::assert_held(mutex_);
+    return phase_ == phase::ended;
+  };
   while (!wait_and_look(lock, changed_, limit.value_or(longest_wait), over)) {
     if (limit) return false;
   }
@@ -69,24 +76,24 @@ bool child_process::await_end(const std::optional<duration>& limit) {
 }
 
 bool child_process::has_ended() const {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   return phase_ == phase::ended;
 }
 
 std::optional<int> child_process::exit_code() const {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   if (phase_ != phase::ended) return std::nullopt;
   return exit_code_;
 }
 
 bool child_process::is_dead() const noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   return phase_ == phase::ended ||
          (sentinel_ && !sentinel_is_event_ && os::pidfd_dead(sentinel_.get()));
 }
 
 bool child_process::started(pid_t pid, os::unique_fd pidfd) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   pid_ = pid;
   sentinel_is_event_ = !pidfd;
   sentinel_ = os::private_fd(std::move(pidfd));
@@ -105,14 +112,14 @@ bool child_process::started(pid_t pid, os::unique_fd pidfd) noexcept {
 }
 
 void child_process::failed(int error) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   error_ = error;
   phase_ = phase::failed;
   changed_.notify_all();
 }
 
 void child_process::ended(int exit_code) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   if (sentinel_is_event_ && sentinel_) os::signal_event_fd(sentinel_.get());
   exit_code_ = exit_code;
   if (phase_ != phase::failed) phase_ = phase::ended;

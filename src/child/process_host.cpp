@@ -92,7 +92,7 @@ void process_host::start(const std::shared_ptr<child_process>& child, detail::pr
   head.length = task.size();
   for (bool launched = false; !launched;) {
     const std::shared_ptr<process_group> group = common_group();
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     if (group->gone) continue;  // it died meanwhile
     child->objects_ = std::move(task.objects());
     write_image(*child, head, task.data());
@@ -104,10 +104,10 @@ void process_host::start(const std::shared_ptr<child_process>& child, detail::pr
 
 void process_host::start_copy(const std::shared_ptr<child_process>& child) {
   require_file();
-  const std::lock_guard one(start_mutex_);
+  const base::lock_guard one(start_mutex_);
   ensure_thread();
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     shm::child_image head{};
     head.closure = reinterpret_cast<u64>(child->body());
     write_image(*child, head, nullptr);
@@ -116,12 +116,12 @@ void process_host::start_copy(const std::shared_ptr<child_process>& child) {
   try {
     group = add_group(true);
   } catch (...) {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     release(*child);
     throw;
   }
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     group->used = true;
     if (group->gone) {
       release(*child);
@@ -135,10 +135,10 @@ void process_host::start_copy(const std::shared_ptr<child_process>& child) {
 
 // The existing group that serves task functions, or a new one.
 std::shared_ptr<process_group> process_host::common_group() {
-  const std::lock_guard one(start_mutex_);
+  const base::lock_guard one(start_mutex_);
   ensure_thread();
   {
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     for (const auto& group : groups_) {
       if (!group->copies && !group->gone && group->client->server_lives()) return group;
     }
@@ -146,13 +146,13 @@ std::shared_ptr<process_group> process_host::common_group() {
   return add_group(false);
 }
 
-// Called under start_mutex_ only: when this process is forked, the host thread must not be waiting
+// Not under mutex_: when this process is forked, the host thread must not be waiting
 // for the forking thread.
 std::shared_ptr<process_group> process_host::add_group(bool copies) {
   auto group = std::make_shared<process_group>();
   group->copies = copies;
   group->client = start_server(copies, file_.get());
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   groups_.push_back(group);
   if (const int failed = events_.add(group->client->event_fd()); failed != 0) {
     groups_.pop_back();
@@ -161,7 +161,6 @@ std::shared_ptr<process_group> process_host::add_group(bool copies) {
   return group;
 }
 
-// Called under mutex_. The child keeps what this function acquires until release().
 void process_host::write_image(child_process& child, const shm::child_image& head,
                                const std::byte* task) {
   shm::child_image image = head;
@@ -186,7 +185,6 @@ void process_host::write_image(child_process& child, const shm::child_image& hea
   }
 }
 
-// Called under mutex_.
 void process_host::launch(process_group& group, const std::shared_ptr<child_process>& child) {
   try {
     std::size_t seat = 0;
@@ -212,7 +210,6 @@ void process_host::launch(process_group& group, const std::shared_ptr<child_proc
   wake_.signal();  // the thread must wait for the answer
 }
 
-// Called under mutex_. The process is dead or was never started.
 void process_host::release(child_process& child) noexcept {
   child.group_ = nullptr;
   child.image_ = nullptr;
@@ -226,7 +223,7 @@ void process_host::release(child_process& child) noexcept {
 }
 
 bool process_host::signal(child_process& child, int number) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   if (child.group_ == nullptr) return true;
   os::announce_signal(child.image_->signals, number);
   return child.group_->client->signal_worker(child.id_, number);
@@ -243,7 +240,6 @@ void process_host::require_file() const {
 // --- the thread
 // ------------------------------------------------------------------------------------
 
-// Called under start_mutex_.
 void process_host::ensure_thread() {
   if (has_thread_) return;
   try {
@@ -282,7 +278,7 @@ void process_host::handle_pending_events() noexcept { handle_events(); }
 
 // How long the thread may sleep, in milliseconds.
 std::chrono::milliseconds process_host::poll_timeout() {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   std::chrono::milliseconds most = no_limit;
   const auto at_most = [&most](std::chrono::milliseconds t) {
     if (t >= 0ms && (most < 0ms || t < most)) most = t;
@@ -299,7 +295,7 @@ std::chrono::milliseconds process_host::poll_timeout() {
 bool process_host::handle_events() noexcept {
   try {
     {
-      const std::lock_guard lock(mutex_);
+      const base::lock_guard lock(mutex_);
       for (const auto& group : groups_) {
         while (const auto event = group->client->next_event()) handle(*group, *event);
       }
@@ -307,7 +303,7 @@ bool process_host::handle_events() noexcept {
     // Objects that only a process holds: no message comes when it releases them.
     parent_registry& all = parent_registry::instance();
     all.collect();
-    const std::lock_guard lock(mutex_);
+    const base::lock_guard lock(mutex_);
     linger_pause_ =
         all.has_lingering() ? std::clamp(linger_pause_ * 2, first_look, last_look) : 0ms;
     return true;
@@ -355,7 +351,7 @@ void process_host::remove_finished() noexcept {
   for (;;) {
     std::shared_ptr<process_group> group;
     {
-      const std::lock_guard lock(mutex_);
+      const base::lock_guard lock(mutex_);
       const auto at = std::find_if(groups_.begin(), groups_.end(), finished);
       if (at == groups_.end()) return;
       group = std::move(*at);

@@ -9,9 +9,9 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <vector>
 
+#include "base/guarded.hpp"
 #include "base/per_process.hpp"
 #include "child/child_image.hpp"
 #include "child/child_process.hpp"
@@ -42,13 +42,13 @@ class process_host {
 
   // Both return when the process runs; they throw as the constructor of procpool::process does.
   void start(const std::shared_ptr<child_process>& child, detail::process_thunk thunk,
-             detail::process_payload& task);
-  void start_copy(const std::shared_ptr<child_process>& child);
+             detail::process_payload& task) EXCLUDES(start_mutex_, mutex_);
+  void start_copy(const std::shared_ptr<child_process>& child) EXCLUDES(start_mutex_, mutex_);
 
   // False if neither this process nor the fork server can send it. True if the process has ended.
-  bool signal(child_process& child, int number) noexcept;
+  bool signal(child_process& child, int number) noexcept EXCLUDES(mutex_);
   // Does what the host's thread does when it wakes up. Any thread.
-  void handle_pending_events() noexcept;
+  void handle_pending_events() noexcept EXCLUDES(mutex_);
 
  private:
   friend base::per_process<process_host>;
@@ -56,29 +56,34 @@ class process_host {
   ~process_host() = delete;
 
   void require_file() const;
-  void ensure_thread();
+  void ensure_thread() REQUIRES(start_mutex_);
   void watch();
-  std::chrono::milliseconds poll_timeout();
-  bool handle_events() noexcept;
-  void handle(process_group& group, const launch::server_event& event);
-  void remove_finished() noexcept;
+  std::chrono::milliseconds poll_timeout() EXCLUDES(mutex_);
+  bool handle_events() noexcept EXCLUDES(mutex_);
+  void handle(process_group& group, const launch::server_event& event) REQUIRES(mutex_);
+  void remove_finished() noexcept EXCLUDES(mutex_);
 
-  std::shared_ptr<process_group> common_group();
-  std::shared_ptr<process_group> add_group(bool copies);
-  void write_image(child_process& child, const shm::child_image& head, const std::byte* task);
-  void launch(process_group& group, const std::shared_ptr<child_process>& child);
-  void release(child_process& child) noexcept;
+  std::shared_ptr<process_group> common_group() EXCLUDES(start_mutex_, mutex_);
+  std::shared_ptr<process_group> add_group(bool copies) REQUIRES(start_mutex_) EXCLUDES(mutex_);
+  // The child keeps what write_image() acquires until release().
+  void write_image(child_process& child, const shm::child_image& head, const std::byte* task)
+      REQUIRES(mutex_);
+  void launch(process_group& group, const std::shared_ptr<child_process>& child) REQUIRES(mutex_);
+  // The process is dead or was never started.
+  void release(child_process& child) noexcept REQUIRES(mutex_);
 
-  std::mutex start_mutex_;  // one fork server starts at a time; the host thread never locks it
-  bool has_thread_ = false;
+  base::mutex start_mutex_;  // one fork server starts at a time; the host thread never locks it
+  bool has_thread_ GUARDED_BY(start_mutex_) = false;
 
-  std::mutex mutex_;
+  // Any thread: the first is constant, and the kernel synchronizes the others.
   os::private_fd file_;
-  shm::block_allocator blocks_;
   os::wake_socket wake_;
   os::event_set events_;
-  std::vector<std::shared_ptr<process_group>> groups_;
-  std::chrono::milliseconds linger_pause_{0};
+
+  base::mutex mutex_;
+  shm::block_allocator blocks_ GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<process_group>> groups_ GUARDED_BY(mutex_);
+  std::chrono::milliseconds linger_pause_ GUARDED_BY(mutex_){0};
 };
 
 }  // namespace procpool::parent

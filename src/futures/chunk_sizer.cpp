@@ -3,7 +3,6 @@
 #include <stdexcept>
 
 #include "procpool/detail/executor/map_feed.hpp"
-#include "procpool/errors.hpp"
 
 namespace procpool::detail {
 namespace {
@@ -72,24 +71,6 @@ void chunk_sizer::chunk_done(std::size_t items, std::size_t bytes, std::uint32_t
   ns_per_item_ = ns_per_item_ == 0 ? each : 0.7 * ns_per_item_ + 0.3 * each;
   const double fit = std::clamp(usual_chunk_ns / ns_per_item_, 1.0, double{largest_chunk});
   size_ = std::min(static_cast<std::size_t>(fit), size_ * growth);
-}
-
-void throw_map_timeout(std::size_t unread, std::size_t first, std::size_t oldest) {
-  std::string which;
-  if (oldest == 1) {
-    which = ", the first of them item " + std::to_string(first);
-  } else if (oldest > 1) {
-    which = ", the first of them one of the items " + std::to_string(first) + " to " +
-            std::to_string(first + oldest - 1);
-  }
-  throw timeout_error("the map did not finish in time: " + unfinished_items(unread, which));
-}
-
-std::string unfinished_items(std::size_t count, const std::string& which) {
-  return std::to_string(count) + " items have no result" + which +
-         "; items that have not begun are cancelled, and running items continue: in processes "
-         "cancel(cancel_mode::kill_running) of the results ends them, and so does shutdown with a "
-         "timeout";
 }
 
 }  // namespace procpool::detail

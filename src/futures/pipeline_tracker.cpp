@@ -6,12 +6,13 @@
 #include <iterator>
 #include <list>
 #include <mutex>
-#include <string>
+#include <new>
 #include <utility>
+#include <vector>
 
 #include "base/guarded.hpp"
 #include "futures/completion_hub.hpp"
-#include "procpool/detail/executor/map_feed.hpp"
+#include "procpool/detail/executor/early_end.hpp"
 #include "procpool/detail/task/local_task.hpp"
 #include "procpool/errors.hpp"
 #include "runtime/blocking_guard.hpp"
@@ -30,7 +31,7 @@ struct node : pipeline_item {
 }  // namespace
 
 struct pipeline_tracker::members final : runtime::awaited {
-  explicit members(bool o) : ordered(o) {}
+  members(bool o, early_end e) : ordered(o), end(e) {}
 
   // Moves the next item that is done to the end of `taken`.
   bool take(std::list<node>& taken) REQUIRES(mutex) {
@@ -49,7 +50,20 @@ struct pipeline_tracker::members final : runtime::awaited {
     return ordered ? stuck(flying.front()) : std::ranges::all_of(flying, stuck);
   }
 
+  // Tasks that could not be cancelled, when `cancelled` is set: no further task begins then.
+  std::vector<std::pair<state_ptr, std::size_t>> begun_tasks() REQUIRES(mutex) {
+    std::vector<std::pair<state_ptr, std::size_t>> tasks;
+    tasks.reserve(flying.size());
+    for (node& item : flying) {
+      if (!item.task || item.done || item.task->cancel(false)) continue;
+      item.task->retain();
+      tasks.emplace_back(state_ptr(item.task.get()), item.index);
+    }
+    return tasks;
+  }
+
   const bool ordered;
+  const early_end end;
   mutable base::mutex mutex;
   std::condition_variable changed;
   // In the order of the input; settled items leave `flying` if that order does not matter.
@@ -58,7 +72,8 @@ struct pipeline_tracker::members final : runtime::awaited {
   bool cancelled GUARDED_BY(mutex) = false;
 };
 
-pipeline_tracker::pipeline_tracker(bool ordered) : members_(std::make_unique<members>(ordered)) {}
+pipeline_tracker::pipeline_tracker(bool ordered, early_end end)
+    : members_(std::make_unique<members>(ordered, end)) {}
 pipeline_tracker::~pipeline_tracker() = default;
 
 pipeline_item& pipeline_tracker::add(std::size_t index) {
@@ -100,8 +115,8 @@ std::optional<pipeline_item> pipeline_tracker::next(const time_point* deadline) 
     std::chrono::nanoseconds left = longest_slice;
     if (deadline != nullptr) left = std::min(left, futures::time_until(*deadline));
     if (left <= left.zero()) {
-      throw timeout_error("the pipeline did not finish in time: " +
-                          unfinished_items(members_->flying.size() + members_->settled.size(), ""));
+      lock.unlock();
+      give_up();
     }
     members_->changed.wait_for(lock, left, [&] {
       base::assert_held(members_->mutex);
@@ -127,6 +142,40 @@ void pipeline_tracker::cancel(bool kill_running) noexcept {
       return members_->inside == 0;
     });
   }
+}
+
+void pipeline_tracker::end() noexcept {
+  cancel(false);
+  const early_end how = members_->end;
+  if (how.mode != cancel_mode::kill_running) return;
+  try {
+    const time_point limit = deadline_after(how.grace);
+    base::unique_lock lock(members_->mutex);
+    const auto begun = members_->begun_tasks();
+    lock.unlock();
+    for (const auto& [task, index] : begun) await_end(*task, &limit);
+  } catch (const std::bad_alloc&) {
+    // Without memory there is no grace.
+  }
+  cancel(true);
+}
+
+void pipeline_tracker::give_up() {
+  base::unique_lock lock(members_->mutex);
+  unfinished_items rest("pipeline", members_->flying.size() + members_->settled.size());
+  if (members_->ordered && !members_->flying.empty()) {
+    rest.waited_for(members_->flying.front().index, 1);
+  }
+  lock.unlock();
+  cancel(false);
+  lock.lock();
+  const auto begun = members_->begun_tasks();
+  lock.unlock();
+  std::vector<begun_task> tasks;
+  tasks.reserve(begun.size());
+  for (const auto& [task, index] : begun) tasks.push_back({task.get(), index, 1});
+  rest.end(tasks, members_->end);
+  rest.fail();
 }
 
 bool pipeline_tracker::enter() noexcept {

@@ -46,7 +46,7 @@ void name_all_parts(parent::pool& pool) {
   const thread_pool_executor threads(1);
   const detail::thread_broadcast in_threads(threads.native_target());
   detail::arrive_and_wait(std::shared_ptr<detail::thread_rendezvous>());
-  const detail::pipeline_tracker line(true);
+  const detail::pipeline_tracker line(true, {});
   const detail::progress_meter meter({}, std::nullopt);
   const std::vector<std::string> trace = task_killed({}, {}).backtrace();
 }

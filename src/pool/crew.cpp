@@ -1,15 +1,15 @@
-// The crew: a seat for each worker, when to start workers, and what a death means for the pool.
-// Called by the supervisor, under the pool's mutex.
+#include "pool/crew.hpp"
+
 #include <algorithm>
-#include <array>
 #include <csignal>
-#include <string>
+#include <cstring>
+#include <exception>
 #include <system_error>
 #include <utility>
 
-#include "pool/pool.hpp"
-#include "procpool/errors.hpp"
-#include "shm/worker_argument.hpp"
+#include "base/guarded.hpp"
+#include "futures/completion_hub.hpp"
+#include "pool/task_record.hpp"
 #include "wire/exception_codec.hpp"
 
 namespace procpool::parent {
@@ -22,44 +22,79 @@ using namespace std::chrono_literals;
 // break the pool. Erlang's supervisors and systemd have the same kind of limit.
 constexpr duration death_window = 5s;
 constexpr std::size_t least_deaths = 3;
+constexpr std::size_t few_deaths = 8;
 constexpr duration first_restart_pause = 10ms, longest_restart_pause = 1s;
 // How long starts of workers may fail before a broadcast fails.
 constexpr duration start_patience = 2s;
 
 }  // namespace
 
-// After the last reported death of a lost server all seats are started again.
-bool pool::may_start() const {
-  return !drained_ && doomed_with_ == 0 && broken_.empty() && !server_->lost();
+crew::crew(const shm::region& region, const server_ptr& server, bool has_initializer)
+    : region_(region),
+      server_(server),
+      has_initializer_(has_initializer),
+      seats_(region.workers()) {
+  idle_deaths_.reserve(2 * seats_.size() + few_deaths);  // so that judge() needs no memory
 }
 
-void pool::want(u32 index, duration pause) noexcept {
+bool crew::any_taken() const noexcept {
+  return std::any_of(seats_.begin(), seats_.end(),
+                     [](const seat& s) { return s.phase != seat_phase::empty; });
+}
+
+bool crew::any_runs() const noexcept {
+  return std::any_of(seats_.begin(), seats_.end(),
+                     [](const seat& s) { return s.phase == seat_phase::running; });
+}
+
+worker_stats crew::stats_of(u32 index, bool is_busy) const {
+  const seat& s = seats_[index];
+  worker_stats w;
+  w.index = static_cast<int>(index);
+  w.pid = s.pid;
+  w.tasks_done = s.tasks_before;
+  w.state = worker_state::ended;
+  if (s.phase != seat_phase::empty) {
+    const shm::worker_block& line = region_.worker(index);
+    // relaxed: advisory
+    w.tasks_done += line.tasks.load(std::memory_order_relaxed);
+    w.state = s.phase == seat_phase::starting || line.ready.load() != shm::worker_is_ready
+                  ? worker_state::starting
+              : is_busy ? worker_state::busy
+                        : worker_state::idle;
+  }
+  return w;
+}
+
+void crew::want(u32 index, duration pause) noexcept {
   seats_[index].wanted = true;
   seats_[index].start_at = now() + pause;
 }
 
-void pool::start_wanted() {
-  for (u32 i = 0; i < seats_.size(); ++i) {
-    if (!may_start()) seats_[i].wanted = false;
-    if (!seats_[i].wanted || seats_[i].start_at > now()) continue;
-    try {
-      start_seat(i);
-    } catch (const std::exception&) {
-      want(i, first_restart_pause);  // without memory, later
-    }
-  }
+void crew::want_soon(u32 index) noexcept { want(index, first_restart_pause); }
+
+void crew::want_all() noexcept {
+  for (u32 i = 0; i < seats_.size(); ++i) want(i, duration::zero());
 }
 
-// All calls that may throw precede the first change of the seat: without memory the start is
-// retried.
-void pool::start_seat(u32 index) {
-  seat& s = seats_[index];
-  const shm::u64 partition = take_partition(index);
-  if (partition == 0) {
-    // No partition is free, since results of dead workers are being read: retries soon.
-    want(index, first_restart_pause);
-    return;
+void crew::want_none() noexcept {
+  for (seat& s : seats_) s.wanted = false;
+}
+
+bool crew::is_due(u32 index) const noexcept {
+  return seats_[index].wanted && seats_[index].start_at <= now();
+}
+
+std::optional<time_point> crew::next_start() const noexcept {
+  std::optional<time_point> first;
+  for (const seat& s : seats_) {
+    if (s.wanted && (!first || s.start_at < *first)) first = s.start_at;
   }
+  return first;
+}
+
+void crew::start(u32 index, const shm::worker_argument& given) {
+  seat& s = seats_[index];
   shm::worker_block& line = region_.worker(index);
   // Resets words that a task may have overwritten and that would end the new worker, too.
   region_.control().stopping.store(0);
@@ -69,53 +104,53 @@ void pool::start_seat(u32 index) {
   line.done_list.store(0);
   line.trace_length.store(0);
   line.signals = 0;
-  try {
-    const shm::worker_argument given{partition, take_row(index)};
-    server_->start_worker({index, s.incarnation + 1}, given.pack(), signals_);
-  } catch (...) {
-    release_row(index);
-    retire_partition(partition);
-    throw;
-  }
+  server_->start_worker({index, s.incarnation + 1}, given.pack(), signals_);
   s.wanted = false;
   s.phase = seat_phase::starting;
   s.pid = 0;
-  s.partition = partition;
+  s.partition = given.partition;
   ++s.incarnation;
 }
 
-// What a death means for the pool: a task died with its worker, the worker exited normally, or the
-// pool itself cannot run workers.
-void pool::assess_death(u32 index, const death& d, bool progress) noexcept {
-  if (drained_ || doomed_with_ != 0 || !broken_.empty()) return;
-  const shm::worker_block& line = region_.worker(index);
+bool crew::note_start(launch::seat_id id, pid_t pid) noexcept {
+  seat& s = seats_[id.seat];
+  if (s.incarnation != id.incarnation) return false;
+  s.phase = seat_phase::running;
+  s.pid = pid;
+  start_fails_since_.reset();
+  start_error_.store(0, std::memory_order_relaxed);  // as below
+  return true;
+}
+
+crew::past_life crew::vacate(u32 index, std::size_t most_tasks) noexcept {
+  seat& s = seats_[index];
+  // The worker writes this count: limited to what is possible.
+  const std::size_t tasks = std::min<std::size_t>(region_.worker(index).tasks, most_tasks);
+  s.tasks_before += tasks;
+  s.phase = seat_phase::empty;
+  s.pid = 0;
+  return {s.partition, tasks};
+}
+
+// A task died with its worker, the worker exited normally, or the pool itself cannot run workers.
+crew::verdict crew::judge(const worker_death& d, bool progress) noexcept {
+  const u32 index = d.id.seat;
   const bool start_failed = d.pid == 0 && d.error != 0;
   // A worker that has had a task was initialized, whatever its worker line contains.
-  const u32 ready = line.ready.load();
-  const bool hook_failed = !start_failed && !progress && options_.initializer && ready != 1;
-  if (hook_failed && ready == 2) {
-    break_pool([&] { return initializer_failure(index); });
-    return;
-  }
+  const u32 ready = region_.worker(index).ready.load();
+  const bool hook_failed =
+      !start_failed && !progress && has_initializer_ && ready != shm::worker_is_ready;
+  if (hook_failed && ready == shm::initializer_failed) return verdict::initializer_threw;
   if (progress) {
     idle_deaths_.clear();
     pause_ = duration::zero();
-  } else if (start_failed && anybody_runs()) {
+  } else if (start_failed && any_runs()) {
     // Too many processes for the moment: the pool continues with fewer workers.
     pause_ = longest_restart_pause;
     note_start_failure(d.error);
   } else {
-    // A task completed since the last idle death shows that the pool works.
-    const std::size_t done = tasks_done();
-    if (done != std::exchange(done_at_idle_death_, done)) idle_deaths_.clear();
-    const time_point t = now();
-    std::erase_if(idle_deaths_, [&](time_point then) { return t - then > death_window; });
-    idle_deaths_.push_back(t);
-    const std::size_t most =
-        hook_failed ? least_deaths : std::max(least_deaths, std::size_t{2} * seats_.size());
-    if (idle_deaths_.size() > most) {
-      break_pool([&] { return idle_death_text(d, hook_failed); });
-      return;
+    if (too_many_idle_deaths(hook_failed)) {
+      return hook_failed ? verdict::initializer_crashes : verdict::workers_die;
     }
     // The first death may be an accident; the pauses before later starts grow.
     if (idle_deaths_.size() > 1) {
@@ -125,21 +160,35 @@ void pool::assess_death(u32 index, const death& d, bool progress) noexcept {
   }
   ++restarts_;
   want(index, pause_);
+  return verdict::restart;
+}
+
+// Counts one more death without progress.
+bool crew::too_many_idle_deaths(bool in_initializer) noexcept {
+  // A task completed since the last idle death shows that the pool works.
+  const std::size_t done = tasks_done();
+  if (done != std::exchange(done_at_idle_death_, done)) idle_deaths_.clear();
+  const time_point t = now();
+  std::erase_if(idle_deaths_, [&](time_point then) { return t - then > death_window; });
+  idle_deaths_.push_back(t);
+  const std::size_t most =
+      in_initializer ? least_deaths : std::max(least_deaths, std::size_t{2} * seats_.size());
+  return idle_deaths_.size() > most;
 }
 
 // Notifies a broadcast, which waits for all workers.
-void pool::note_start_failure(int error) noexcept {
+void crew::note_start_failure(int error) noexcept {
   if (!start_fails_since_) start_fails_since_ = now();
   if (now() - *start_fails_since_ < start_patience) return;
   // relaxed: it publishes nothing else; the hub's mutex makes it visible to sleeping threads
   start_error_.store(error, std::memory_order_relaxed);
-  completion_hub& hub = completion_hub::instance();
+  futures::completion_hub& hub = futures::completion_hub::instance();
   const base::lock_guard lock(hub.mutex());
   hub.ring();
 }
 
 // Advisory: the workers write these counts.
-std::size_t pool::tasks_done() const {
+std::size_t crew::tasks_done() const noexcept {
   std::size_t sum = 0;
   for (u32 i = 0; i < seats_.size(); ++i) {
     sum += seats_[i].tasks_before;
@@ -148,18 +197,7 @@ std::size_t pool::tasks_done() const {
   return sum;
 }
 
-bool pool::anybody_runs() const {
-  return std::any_of(seats_.begin(), seats_.end(),
-                     [](const seat& s) { return s.phase == seat_phase::running; });
-}
-
-std::string pool::initializer_failure(u32 index) const {
-  return "the pool's initializer failed in worker " + std::to_string(index) + ": " +
-         report_of(index);
-}
-
-// The text of the exception that the worker has reported.
-std::string pool::report_of(u32 index) const {
+std::string crew::report_of(u32 index) const {
   const shm::worker_block& line = region_.worker(index);
   const u32 length = std::min<u32>(line.report_length.load(), shm::report_bytes);
   try {
@@ -172,7 +210,11 @@ std::string pool::report_of(u32 index) const {
   }
 }
 
-std::string pool::idle_death_text(const death& d, bool in_initializer) const {
+std::string crew::cause(verdict v, const worker_death& d) const {
+  if (v == verdict::initializer_threw) {
+    return "the pool's initializer failed in worker " + std::to_string(d.id.seat) + ": " +
+           report_of(d.id.seat);
+  }
   std::string how;
   if (d.pid == 0) {
     how = "could not be started: " + std::generic_category().message(d.error);
@@ -182,10 +224,23 @@ std::string pool::idle_death_text(const death& d, bool in_initializer) const {
     how = "were ended by signal " + std::to_string(d.exit_status);
     if (const char* name = sigabbrev_np(d.exit_status)) how += " (SIG" + std::string(name) + ")";
   }
-  const std::string where = in_initializer ? " in the initializer"
-                            : d.pid == 0   ? ""
-                                           : " before they ran any task";
+  const std::string where = v == verdict::initializer_crashes ? " in the initializer"
+                            : d.pid == 0                      ? ""
+                                                              : " before they ran any task";
   return "the pool's workers " + how + where + ", again and again";
 }
+
+void crew::signal(u32 index, int signal) noexcept {
+  os::announce_signal(region_.worker(index).signals, signal);
+  server_->signal_worker(id_of(index), signal);
+}
+
+void crew::signal_all(int signal) noexcept {
+  for (u32 i = 0; i < seats_.size(); ++i) {
+    if (is_taken(i)) this->signal(i, signal);
+  }
+}
+
+void crew::kill_worker(u32 index) noexcept { server_->signal_worker(id_of(index), SIGKILL); }
 
 }  // namespace procpool::parent

@@ -9,7 +9,6 @@
 //
 // The slot of such a task is not used again: a worker that still runs the task will publish into
 // it.
-#include <csignal>
 #include <limits>
 
 #include "futures/kept_error.hpp"
@@ -71,7 +70,7 @@ bool pool::is_possible(const task_record& r, u64 word) const noexcept {
       return can_be_ready(region_.at(r.index), word);
     case task_phase::claimed:
     case task_phase::kill:
-      return worker < seats_.size() && seats_[worker].phase != seat_phase::empty;
+      return crew_.is_taken(worker);
     case task_phase::done:
     case task_phase::crashed:
     case task_phase::cancelled:
@@ -130,8 +129,7 @@ bool pool::look_at(task_record& r) noexcept {
         return false;
       }
       // Sends SIGKILL again: a worker that finds KILL in the word waits for the signal.
-      const u32 index = shm::worker_of(word);
-      server_->signal_worker({index, seats_[index].incarnation}, SIGKILL);
+      crew_.kill_worker(shm::worker_of(word));
       return false;
     }
     default:

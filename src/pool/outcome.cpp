@@ -194,9 +194,7 @@ std::byte* pool::result_bytes(u64 word, u64 offset, u64 length) {
   const u64 arena = region_.arena_offset();
   if (offset < arena + sizeof(shm::block_header)) fail_damaged();
   const u64 p = region_.partition_of(offset);
-  if (p == 0 || p >= partitions_.size()) fail_damaged();
-  // acquire: the seat, as stored at the start of the worker
-  if (partitions_[p].seat.load(std::memory_order_acquire) != shm::worker_of(word)) fail_damaged();
+  if (!partitions_.is_of(p, shm::worker_of(word))) fail_damaged();
   const u64 end = region_.partition(p) + region_.stride();
   if (length > end - offset || offset % shm::cache_line != 0) fail_damaged();
   // An access past the end of the file raises SIGBUS.

@@ -1,7 +1,6 @@
 // Constructor and destructor, reports and statistics of a pool; shutdown.cpp has how it ends.
 #include "pool/pool.hpp"
 
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -24,8 +23,6 @@ using futures::kept_error;
 using shm::u32;
 using shm::u64;
 using namespace std::chrono_literals;
-
-constexpr std::size_t few_deaths = 8;
 
 struct registry {
   base::mutex mutex;
@@ -62,14 +59,11 @@ pool::pool(pool_options options)
       roster_(region_),
       cpus_(static_cast<u32>(os::cpu_count())),
       rows_(region_.workers()),
-      blocks_(region_.fd(), region_.partition(0), region_.partition(1)),
-      seats_(region_.workers()),
-      partitions_(region_.partitions()) {
+      blocks_(region_.fd(), region_.partition(0), region_.partition(1)) {
   shm::region_header& h = region_.header();
   h.cycles_per_us = base::cycles_per_us();
   h.cpus = cpus_;
   h.tasks_per_worker = static_cast<u32>(options_.max_tasks_per_child.value_or(0));
-  idle_deaths_.reserve(2 * seats_.size() + few_deaths);  // so that assess_death() needs no memory
   set_hook(options_.initializer, h.initializer_code, h.initializer_block, h.initializer_length);
   set_hook(options_.finalizer, h.finalizer_code, h.finalizer_block, h.finalizer_length);
   if (options_.capture_stderr) stderr_ = stderr_relay::make();
@@ -100,8 +94,8 @@ pool::~pool() {
   forget();
   if (!given_up_) return;
   // A worker that is not proven dead may still change the counts in its row: the row is not reused.
-  for (u32 i = 0; i < seats_.size(); ++i) {
-    if (seats_[i].phase != seat_phase::empty) rows_.exchange(i, 0);
+  for (u32 i = 0; i < crew_.size(); ++i) {
+    if (crew_.is_taken(i)) rows_.exchange(i, 0);
   }
 }
 
@@ -138,7 +132,7 @@ void pool::kill_worker_of(task_record& r, u64 before) noexcept {
     lose(r, kept_error([] { return cancelled_error(); }, out_of_memory_));
     return;
   }
-  server_->signal_worker({index, seats_[index].incarnation}, SIGKILL);
+  crew_.kill_worker(index);
 }
 
 void pool::note_death(const death_record& r) noexcept {
@@ -180,7 +174,7 @@ void pool::report(std::exception_ptr e) noexcept {
 pool_stats pool::stats() {
   const base::lock_guard lock(mutex_);
   pool_stats out;
-  std::vector<bool> busy(seats_.size());
+  std::vector<bool> busy(crew_.size());
   for (u32 i = 0; i < region_.allocated_slots(); ++i) {
     const task_record* r = record_at(i);
     u64 word = 0;
@@ -192,25 +186,10 @@ pool_stats pool::stats() {
       if (shm::worker_of(word) < busy.size()) busy[shm::worker_of(word)] = true;
     }
   }
-  for (u32 i = 0; i < seats_.size(); ++i) {
-    const seat& s = seats_[i];
-    worker_stats w;
-    w.index = static_cast<int>(i);
-    w.pid = s.pid;
-    w.tasks_done = s.tasks_before;
-    w.state = worker_state::ended;
-    if (s.phase != seat_phase::empty) {
-      const shm::worker_block& line = region_.worker(i);
-      w.tasks_done += line.tasks.load(std::memory_order_relaxed);
-      w.state = s.phase == seat_phase::starting || line.ready.load() != 1 ? worker_state::starting
-                : busy[i]                                                 ? worker_state::busy
-                                                                          : worker_state::idle;
-    }
-    out.workers.push_back(w);
-  }
+  for (u32 i = 0; i < crew_.size(); ++i) out.workers.push_back(crew_.stats_of(i, busy[i]));
   out.done = submitted_ - std::min(submitted_, out.pending + out.running);
   out.failed = crashed_;
-  out.restarts = restarts_;
+  out.restarts = crew_.restarts();
   return out;
 }
 

@@ -15,20 +15,22 @@
 // and those for rarer events:
 //
 //   supervisor.cpp    one thread, asleep until a worker starts or dies, or the pool closes
+//   staffing.cpp      what the pool does when a worker starts, dies, or has to be replaced
 //   crew.cpp          the workers' seats: when to start a worker, what a death means
-//   sweep.cpp         the state of the region after a worker has died
 //   partitions.cpp    the memory to which each worker writes large results
+//   sweep.cpp         the state of the region after a worker has died
 //   doubts.cpp        words that a task may have overwritten: detection, repair, loss
 //   broadcast.cpp     a task for each worker, all at the same time
 //   backtrace.cpp     the names in the backtrace of a crash
 //   pool.cpp          constructor, destructor, statistics, reports
 //   shutdown.cpp      how a pool ends: shut down, broken, given up, abandoned
 //
-// `slot_store` and `hint_ring` are classes of their own, whose members are used under `mutex_`.
+// `slot_store`, `hint_ring`, `crew` and `partitions` are classes of their own. They have no mutex:
+// the pool's members of these types are guarded by `mutex_`.
 //
-// Threads: any thread may submit, wait and cancel. `mutex_` guards the lists, the table of seats
-// and all changes that are not one atomic operation on a state word; it is held for nanoseconds,
-// never while user code runs. The winner of a CAS on a task's state word resolves the task.
+// Threads: any thread may submit, wait and cancel. `mutex_` guards the lists, the crew and all
+// changes that are not one atomic operation on a state word; it is held for nanoseconds, never
+// while user code runs. The winner of a CAS on a task's state word resolves the task.
 //
 // Lifetime: the executor owns the pool until its destructor; then the remaining futures do:
 // abandon() counts them, and the last of them deletes the pool. Before that no future touches the
@@ -47,9 +49,10 @@
 #include "futures/completion_hub.hpp"
 #include "launch/fork_server_client.hpp"
 #include "os/event_fd.hpp"
-#include "os/program_signals.hpp"
 #include "os/short_mutex.hpp"
+#include "pool/crew.hpp"
 #include "pool/hint_ring.hpp"
+#include "pool/partitions.hpp"
 #include "pool/slots.hpp"
 #include "pool/stderr_relay.hpp"
 #include "pool/task_backend.hpp"
@@ -110,9 +113,8 @@ class pool final : public detail::completion_source, public task_backend {
 
   // For broadcast.cpp.
   std::mutex& broadcasting() noexcept { return broadcasting_; }
-  // The errno value with which the start of a worker has failed for some seconds, while other
-  // workers run; or 0. relaxed: it publishes nothing else
-  int start_error() const noexcept { return start_error_.load(std::memory_order_relaxed); }
+  // As crew::start_error(), which needs no mutex.
+  int start_error() const noexcept NO_THREAD_SAFETY_ANALYSIS { return crew_.start_error(); }
 
   // For records: await.cpp, outcome.cpp, task_objects.cpp, sweep.cpp, doubts.cpp.
 
@@ -124,8 +126,7 @@ class pool final : public detail::completion_source, public task_backend {
   // Bytes at an offset that a worker stored. Throws codec_error if they do not lie in its
   // partition, and std::system_error if they cannot be mapped.
   //
-  // Any thread, without the mutex: uses the size of partitions_, which is constant, and the seats,
-  // which are atomic.
+  // Any thread, without the mutex: partitions::is_of() needs none.
   std::byte* result_bytes(shm::u64 word, shm::u64 offset,
                           shm::u64 length) NO_THREAD_SAFETY_ANALYSIS;
   // The same for an outcome that is DONE: checks that the block is in use.
@@ -161,30 +162,6 @@ class pool final : public detail::completion_source, public task_backend {
  private:
   friend class procpool::testing::pool_test_access;
 
-  enum class seat_phase { empty, starting, running, ended };
-  struct seat {
-    seat_phase phase = seat_phase::empty;
-    std::uint32_t incarnation = 0;
-    pid_t pid = 0;
-    shm::u64 partition = 0;
-    std::size_t tasks_before = 0;  // done by earlier workers of this seat
-    bool wanted = false;           // start a worker at `start_at`
-    time_point start_at{};
-  };
-  // The part of the arena to which one worker writes its large results during its life.
-  struct partition_use {
-    std::atomic<std::uint32_t> seat{0};
-    bool taken = false;  // by a live worker, or by unread results of a dead one
-    bool retired = false;
-    bool read = false;  // used by reclaim_partitions
-  };
-  struct death {
-    launch::seat_id id;
-    pid_t pid;
-    int exit_kind, exit_status, error;
-    std::string stderr_tail = {};
-  };
-
   // submit.cpp. Those with a `lock` of mutex_ may unlock it while they wait.
   bool admit_slow(std::unique_lock<os::short_mutex>& lock, shm::u64 bytes, bool may_wait)
       REQUIRES(mutex_);
@@ -206,23 +183,21 @@ class pool final : public detail::completion_source, public task_backend {
   void trim_blocks();
   void handle(const launch::server_event& e) noexcept;
   bool has_descriptors() const noexcept;
-  void on_started(const launch::server_event& e) REQUIRES(mutex_);
-  void on_exited(const launch::server_event& e) noexcept REQUIRES(mutex_);
   // Unlocks `lock`, of mutex_, while a server starts.
   void on_server_gone(std::unique_lock<os::short_mutex>& lock) noexcept REQUIRES(mutex_);
 
-  // crew.cpp
+  // staffing.cpp
   bool may_start() const REQUIRES(mutex_);
-  void want(shm::u32 index, duration pause) noexcept REQUIRES(mutex_);
   void start_wanted() REQUIRES(mutex_);
   void start_seat(shm::u32 index) REQUIRES(mutex_);
-  void assess_death(shm::u32 index, const death& d, bool had_task) noexcept REQUIRES(mutex_);
-  void note_start_failure(int error) noexcept REQUIRES(mutex_);
-  std::size_t tasks_done() const REQUIRES(mutex_);
-  bool anybody_runs() const REQUIRES(mutex_);
-  std::string initializer_failure(shm::u32 index) const;
-  std::string report_of(shm::u32 index) const;
-  std::string idle_death_text(const death& d, bool in_initializer) const;
+  shm::u64 take_partition(shm::u32 seat_index) noexcept REQUIRES(mutex_);  // 0: none is free
+  // Moves outcomes in partitions of dead workers to private memory, or gives them up.
+  void clear_partitions() noexcept REQUIRES(mutex_);
+  void on_started(const launch::server_event& e) REQUIRES(mutex_);
+  void on_exited(const launch::server_event& e) noexcept REQUIRES(mutex_);
+  void on_start_failed(const launch::server_event& e) noexcept REQUIRES(mutex_);
+  std::size_t vacate(shm::u32 index, std::size_t most_tasks) noexcept REQUIRES(mutex_);
+  void judge(const worker_death& d, bool progress) noexcept REQUIRES(mutex_);
 
   // done_lists.cpp, under the hub's mutex
   void forget_not_done(task_record& r) noexcept;
@@ -238,28 +213,19 @@ class pool final : public detail::completion_source, public task_backend {
 
   // sweep.cpp. None of these functions needs memory: if it runs out, the outcome that needed some
   // is out_of_memory_.
-  bool sweep(shm::u32 index, const death& d) noexcept REQUIRES(mutex_);
+  bool sweep(shm::u32 index, const worker_death& d) noexcept REQUIRES(mutex_);
   void keep_outcome(task_record& r, shm::u64 word) noexcept REQUIRES(mutex_);
-  void crash(task_record& r, shm::u64 word, const death& d) noexcept REQUIRES(mutex_);
-  void crash_item(task_record& r, shm::u64 word, const death& d) noexcept REQUIRES(mutex_);
-  void settle_item(task_record& r, task_extras& more, const death& d) noexcept REQUIRES(mutex_);
+  void crash(task_record& r, shm::u64 word, const worker_death& d) noexcept REQUIRES(mutex_);
+  void crash_item(task_record& r, shm::u64 word, const worker_death& d) noexcept REQUIRES(mutex_);
+  void settle_item(task_record& r, task_extras& more, const worker_death& d) noexcept
+      REQUIRES(mutex_);
   void settle_finished(task_record& r, shm::u64 word, shm::u64 progress) noexcept REQUIRES(mutex_);
   void requeue(task_record& r, shm::u64 word) noexcept REQUIRES(mutex_);
   void resolve_killed(task_record& r, shm::u64 word) noexcept REQUIRES(mutex_);
   void resolve_with(task_record& r, shm::u64 word, std::exception_ptr e) noexcept REQUIRES(mutex_);
-  death_record describe(task_record& r, const death& d, int attempt) const noexcept
+  death_record describe(task_record& r, const worker_death& d, int attempt) const noexcept
       REQUIRES(mutex_);
   std::exception_ptr crash_error(const death_record& record) const noexcept;
-
-  // partitions.cpp
-  shm::u64 take_partition(shm::u32 seat_index) noexcept REQUIRES(mutex_);  // 0: none is free
-  shm::u64 find_partition(shm::u32 seat_index) noexcept REQUIRES(mutex_);
-  void retire_partition(shm::u64 p) noexcept REQUIRES(mutex_);
-  void reclaim_partitions() noexcept REQUIRES(mutex_);
-  // Moves outcomes in partitions of dead workers to private memory, or gives them up.
-  void clear_partitions() noexcept REQUIRES(mutex_);
-  // The offset of the outcome; below the arena if it has no block.
-  shm::u64 outcome_block(const task_record& r) const noexcept REQUIRES(mutex_);
 
   // doubts.cpp
   bool is_possible(const task_record& r, shm::u64 word) const noexcept REQUIRES(mutex_);
@@ -273,7 +239,6 @@ class pool final : public detail::completion_source, public task_backend {
   bool wait_until_drained(const time_point* deadline);
   task_record* first_unresolved(shm::u32& from) REQUIRES(mutex_);
   void cancel_pending() REQUIRES(mutex_);
-  void signal_running(int signal) REQUIRES(mutex_);
   void doom(int signal) REQUIRES(mutex_);
   // Resolves every task now, whatever the workers do, and breaks the pool. No memory that a worker
   // may still write to is used again.
@@ -301,7 +266,6 @@ class pool final : public detail::completion_source, public task_backend {
   const shm::u32 cpus_;
   stderr_relay stderr_;
   worker_rows rows_ GUARDED_BY(objects_mutex_);  // outlives the workers, which end with the server
-  const os::signal_actions signals_ = os::current_signal_actions();  // when the pool was made
   std::unique_ptr<launch::fork_server_client> server_;
 
   // Any thread:
@@ -318,9 +282,8 @@ class pool final : public detail::completion_source, public task_backend {
   bool trims_ GUARDED_BY(mutex_) = false;  // large blocks exist, to be trimmed
   time_point trim_at_ GUARDED_BY(mutex_);  // the time of the next trim
   static constexpr std::chrono::seconds trim_pause{1};
-  std::vector<seat> seats_ GUARDED_BY(mutex_);
-  std::vector<partition_use> partitions_ GUARDED_BY(mutex_);
-  std::size_t retired_ GUARDED_BY(mutex_) = 0;     // the number of retired partitions
+  crew crew_ GUARDED_BY(mutex_){region_, server_, static_cast<bool>(options_.initializer)};
+  partitions partitions_ GUARDED_BY(mutex_){region_, table_};
   shm::u64 pending_bytes_ GUARDED_BY(mutex_) = 0;  // an upper bound; recounted above the budget
   std::string broken_ GUARDED_BY(mutex_);          // the cause; empty: not broken
   bool stopping_ GUARDED_BY(mutex_) = false;       // shutdown has begun: no task is accepted
@@ -334,12 +297,7 @@ class pool final : public detail::completion_source, public task_backend {
   bool given_up_ GUARDED_BY(mutex_) = false;
   // When idle workers that have not exited get SIGCONT.
   time_point nudge_at_ GUARDED_BY(mutex_){};
-  std::vector<time_point> idle_deaths_ GUARDED_BY(mutex_);
-  std::size_t done_at_idle_death_ GUARDED_BY(mutex_) = 0;
-  duration pause_ GUARDED_BY(mutex_){};
-  std::optional<time_point> start_fails_since_ GUARDED_BY(mutex_);
   time_point last_requeue_ GUARDED_BY(mutex_){};
-  std::size_t restarts_ GUARDED_BY(mutex_) = 0;
   std::size_t submitted_ GUARDED_BY(mutex_) = 0;
   std::size_t crashed_ GUARDED_BY(mutex_) = 0;
   bool exit_hook_set_ GUARDED_BY(mutex_) = false;
@@ -363,7 +321,6 @@ class pool final : public detail::completion_source, public task_backend {
   std::chrono::milliseconds linger_pause_{0};  // used by the supervisor; 0: nothing lingers
   // Held by the caller of a broadcast, before all other mutexes.
   std::mutex broadcasting_;
-  std::atomic<int> start_error_{0};
 
   // Under the hub's mutex:
   task_record* not_done_yet_ = nullptr;  // tasks pushed on a done-list before their word said DONE

@@ -125,7 +125,7 @@ void pool::doom(int signal) {
   if (signal == SIGKILL && !give_up_at_) {
     give_up_at_ = now() + shutdown_grace;
   }
-  signal_running(signal);
+  crew_.signal_all(signal);
 }
 
 void pool::give_up_in_time() noexcept {
@@ -133,15 +133,6 @@ void pool::give_up_in_time() noexcept {
       "the pool's workers were killed, and are not known to be dead some seconds later: they may "
       "run "
       "as another user, be frozen or be stuck in the kernel, or their fork server does not answer");
-}
-
-void pool::signal_running(int signal) {
-  for (u32 i = 0; i < seats_.size(); ++i) {
-    if (seats_[i].phase != seat_phase::empty) {
-      os::announce_signal(region_.worker(i).signals, signal);
-      server_->signal_worker({i, seats_[i].incarnation}, signal);
-    }
-  }
 }
 
 // No progress is possible any more: all pending tasks get the cause as their error.
@@ -224,14 +215,12 @@ bool pool::wind_down() {
     return true;
   }
   if (!drained_) return false;
-  bool anybody = false;
-  for (const seat& s : seats_) anybody = anybody || (s.phase != seat_phase::empty && !server_lost_);
-  if (!anybody) return true;
+  if (server_lost_ || !crew_.any_taken()) return true;
   // The workers have only to exit. A worker stopped by a signal cannot, so it gets SIGCONT.
   if (nudge_at_ == time_point{}) nudge_at_ = now() + nudge_pause;
   if (now() >= nudge_at_) {
     nudge_at_ = now() + nudge_pause;
-    signal_running(SIGCONT);
+    crew_.signal_all(SIGCONT);
   }
   return false;
 }

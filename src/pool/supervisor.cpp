@@ -95,9 +95,7 @@ std::chrono::milliseconds pool::next_timeout() {
   const auto not_after = [&](time_point t) {
     at_most(std::chrono::ceil<std::chrono::milliseconds>(std::max(duration::zero(), t - now())));
   };
-  for (const seat& s : seats_) {
-    if (s.wanted) not_after(s.start_at);
-  }
+  if (const std::optional<time_point> next = crew_.next_start()) not_after(*next);
   if (trims_) not_after(trim_at_);
   if (give_up_at_ && !given_up_) not_after(*give_up_at_);
   if (given_up_) at_most(blind_pause);
@@ -159,11 +157,7 @@ void pool::handle(const launch::server_event& e) noexcept {
       on_exited(e);
       break;
     case launch::server_event::kind::start_failed:
-      seats_[e.id.seat].phase = seat_phase::empty;
-      retire_partition(seats_[e.id.seat].partition);
-      release_row(e.id.seat);
-      want(e.id.seat, duration::zero());
-      assess_death(e.id.seat, {e.id, 0, 0, 0, e.error}, false);
+      on_start_failed(e);
       break;
     case launch::server_event::kind::server_gone:
       on_server_gone(lock);
@@ -175,46 +169,6 @@ void pool::handle(const launch::server_event& e) noexcept {
 bool pool::has_descriptors() const noexcept {
   return wake_->is_ours() && region_.owns_file() && stderr_.has_descriptors() &&
          server_->has_descriptors();
-}
-
-void pool::on_started(const launch::server_event& e) {
-  seat& s = seats_[e.id.seat];
-  if (s.incarnation != e.id.incarnation) return;
-  s.phase = seat_phase::running;
-  s.pid = e.pid;
-  start_fails_since_.reset();
-  start_error_.store(0, std::memory_order_relaxed);  // as below
-  if (doomed_with_ != 0) {
-    os::announce_signal(region_.worker(e.id.seat).signals, doomed_with_);
-    server_->signal_worker(e.id, doomed_with_);
-  }
-  // The worker may have begun a task that was cancelled before the parent knew the pid.
-  for (u32 i = 0; i < region_.allocated_slots(); ++i) {
-    shm::u64 word = 0;
-    if (record_at(i)->load(word) && shm::phase_of(word) == shm::task_phase::kill &&
-        shm::worker_of(word) == e.id.seat) {
-      server_->signal_worker(e.id, SIGKILL);
-    }
-  }
-}
-
-void pool::on_exited(const launch::server_event& e) noexcept {
-  seat& s = seats_[e.id.seat];
-  if (s.incarnation != e.id.incarnation || s.phase == seat_phase::empty) return;
-  const death d{e.id, e.pid, e.exit_kind, e.exit_status, e.error, stderr_.take_tail(e.pid)};
-  const bool had_task = sweep(e.id.seat, d);
-  // The worker writes this count: limited to the number of submitted tasks.
-  const std::size_t tasks = std::min<std::size_t>(region_.worker(e.id.seat).tasks, submitted_);
-  s.tasks_before += tasks;
-  s.phase = seat_phase::empty;
-  s.pid = 0;
-  retire_partition(s.partition);
-  release_row(e.id.seat);
-  // A wake-up may be lost with the worker: it may have cleared a sleeper's bit without waking it,
-  // or was woken and took no task. So all workers are woken to look for tasks.
-  roster_.wake_all();
-  want(e.id.seat, duration::zero());
-  assess_death(e.id.seat, d, had_task || tasks != 0);
 }
 
 // The fork server is dead; the death of each of its workers was reported before. With spawn and
@@ -246,7 +200,7 @@ void pool::on_server_gone(std::unique_lock<os::short_mutex>& lock) noexcept {
     }
     lock.lock();
     server_.swap(next);
-    for (u32 i = 0; i < seats_.size(); ++i) want(i, duration::zero());
+    crew_.want_all();
     lock.unlock();
     next.reset();  // waits for the processes of the old server
     lock.lock();

@@ -37,7 +37,6 @@ using shm::task_phase;
 using shm::u32;
 using shm::u64;
 
-constexpr u32 descriptors_closed = 3;  // worker_block::ready
 // A worker rarely dies between claim and start. If the workers of one task do so repeatedly, the
 // task itself clears its started mark.
 constexpr u32 most_put_back = 2;
@@ -53,7 +52,7 @@ u32 count_death_before_start(task_record& r) noexcept {
 }  // namespace
 
 // True if the worker died in a task.
-bool pool::sweep(u32 index, const death& d) noexcept {
+bool pool::sweep(u32 index, const worker_death& d) noexcept {
   bool had_task = false;
   slots_.allow_saving();
   roster_.drop_roles(index);
@@ -138,11 +137,11 @@ void pool::keep_outcome(task_record& r, u64 word) noexcept {
   try {
     slots_.harvest_one(r, slot_store::without_memory::leave);
   } catch (const std::exception&) {
-    // The outcome stays in place: reclaim_partitions() finds it there.
+    // The outcome stays in place, and its partition is not free before the outcome is read.
   }
 }
 
-death_record pool::describe(task_record& r, const death& d, int attempt) const noexcept {
+death_record pool::describe(task_record& r, const worker_death& d, int attempt) const noexcept {
   const shm::worker_block& line = region_.worker(d.id.seat);
   death_record record;
   record.pid = d.pid;
@@ -156,7 +155,7 @@ death_record pool::describe(task_record& r, const death& d, int attempt) const n
     record.trace.assign(line.trace,
                         std::min<std::size_t>(line.trace_length.load(), shm::trace_bytes));
     record.stderr_tail = d.stderr_tail;
-    if (line.ready.load() == descriptors_closed) record.cause = report_of(d.id.seat);
+    if (line.ready.load() == shm::descriptors_closed) record.cause = crew_.report_of(d.id.seat);
   } catch (const std::bad_alloc&) {
     // The numbers of the record are the most important part.
   }
@@ -167,7 +166,7 @@ std::exception_ptr pool::crash_error(const death_record& record) const noexcept 
   return kept_error([&] { return worker_crashed(record); }, out_of_memory_);
 }
 
-void pool::crash(task_record& r, u64 word, const death& d) noexcept {
+void pool::crash(task_record& r, u64 word, const worker_death& d) noexcept {
   if (r.items != 0) {
     crash_item(r, word, d);
     return;
@@ -192,7 +191,7 @@ void pool::crash(task_record& r, u64 word, const death& d) noexcept {
 
 // The items before the running one are delivered, the running item has crashed or is retried, and
 // another worker runs the rest: the chunk restarts after its last settled item.
-void pool::crash_item(task_record& r, u64 word, const death& d) noexcept {
+void pool::crash_item(task_record& r, u64 word, const worker_death& d) noexcept {
   const auto& line = *reinterpret_cast<const shm::chunk_progress*>(r.slot.load()->bytes);
   // Loaded once, then checked. acquire: publishes the outcomes that it counts
   const u64 progress = line.progress.load(std::memory_order_acquire);
@@ -228,7 +227,7 @@ void pool::crash_item(task_record& r, u64 word, const death& d) noexcept {
 }
 
 // The item r.first_item was running when its worker died. `pieces` has room for one more.
-void pool::settle_item(task_record& r, task_extras& more, const death& d) noexcept {
+void pool::settle_item(task_record& r, task_extras& more, const worker_death& d) noexcept {
   if (more.attempted != r.first_item + 1) {
     more.attempted = r.first_item + 1;
     more.attempt = 1;

@@ -2,11 +2,46 @@
 // its future. The region holds the task's state word and bytes; a record checks both before it uses
 // them.
 //
-//   free -> in use (submit) -> resolved (by the state word) -> free (the future is destroyed)
+//   free -> pending (submit) -> in place (by the state word) -> returned (the future is destroyed)
+//        -> free (slot_store::collect_returned)
+//   in place -> moving -> moved (a harvest, or a sweep) -> returned -> slotless
 //
 // A record keeps its slot when it returns to the free list, so that the usual submit finds a record
 // with a slot. When all slots are taken, the pool harvests: it copies a finished outcome into its
 // record and gives the slot to another record.
+//
+// Which values of the fields go together (`word` is the state word of `slot`, r the number of
+// threads that read the outcome):
+//
+//   state    | references | slot | word                   | pins           | the outcome is in
+//   ---------+------------+------+------------------------+----------------+---------------------
+//   free     | 0          | yes  | FREE, or of the        | 0              |
+//            |            |      | former task            |                |
+//   slotless | 0          | null |                        | 0              |
+//   pending  | 1 or more  | yes  | READY, CLAIMED, KILL   | r              | `pieces`, up to
+//            |            |      |                        |                | `first_item`
+//   in place | 1 or more  | yes  | DONE                   | r              | slot or block
+//            |            |      | CRASHED                | r              | `error`
+//            |            |      | CANCELLED              | r              |
+//   moving   | 1 or more  | yes  | DONE, CRASHED,         | harvesting + r | as above; r threads
+//            |            |      | CANCELLED              |                | wait for the copy
+//   moved    | 1 or more  | null |                        | harvested + r  | `saved` or `error`;
+//            |            |      |                        |                | chunk: `pieces` and
+//            |            |      |                        |                | `error` for the rest
+//   returned | 0          | yes  | of the former task     | 0              |
+//            |            | null |                        | 0              |
+//
+// "In use" is pending, in place, moving or moved. A task whose word is impossible (doubts.cpp) goes
+// through moving to moved, with `error`, and its slot is abandoned.
+//
+//   arguments         not free, not slotless: collect_returned() frees them at the latest
+//   argument_objects  in use
+//   outcome_objects   in place with DONE, moving or moved; of a chunk also pending
+//   saved_exception   moved: `saved` is an encoded exception
+//   was_cancelled     in place with CRASHED, or moved; pending for a moment, after KILL
+//   dropped           in use, references 1: the future is destroyed
+//   not_done_yet      in use and off_list; `chain` is a link
+//   damaged           returned: the word was impossible
 #pragma once
 
 #include <atomic>
@@ -136,7 +171,7 @@ class task_record final : public detail::task_state {
   std::atomic<shm::slot*> slot{nullptr};
   std::atomic<std::uint32_t> pins{0};
   std::atomic<std::uint32_t> references{1};  // 0 while the record is free
-  // Set by the sweep before the word becomes CRASHED, and by a harvest.
+  // Set before the word becomes CRASHED, and when the outcome is moved.
   std::exception_ptr error;
   // Cancelled although the word does not tell: its worker was killed, or the task is harvested.
   std::atomic<bool> was_cancelled{false};

@@ -258,7 +258,8 @@ bool work_source::spin() {
 
 // Where tasks stream in as fast as this worker runs them, each read takes the line that the parent
 // is writing, so each task costs both sides a transfer between their caches. After a pause without
-// reading, several tasks have gathered. Whether that is so is tested now and then.
+// reading, several tasks have gathered. Whether that is so is tested now and then. Without other
+// load it is worth 1.2 times as many empty tasks with one worker: docs/decisions/who-looks.md.
 void work_source::gather() {
   const u64 end = base::cycles() + gather_ns * cycles_per_us_ / 1000;
   do base::relax();

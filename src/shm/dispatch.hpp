@@ -87,6 +87,34 @@ class roster {
 };
 
 // Worker: waits for the next claimed task. One per worker, used by its only thread.
+//
+//   state    | function     | what happens                            | next state
+//   ---------+--------------+-----------------------------------------+---------------------------
+//   claiming | try_claim()  | a task is claimed                       | the caller runs the task,
+//            |              |                                         | then claiming
+//            |              | the ring is empty, and the pool stops   | next() returns null
+//            |              | the ring is empty                       | spinning
+//   spinning | spin()       | another worker has the role             | dozing
+//            |              | a hint arrives within 50 us             | claiming; the role is kept
+//            |              | none arrives, or spinning has not paid  | dozing; the role is given
+//            |              | lately (spin_backoff)                   | up
+//   dozing   | sleep()      | (the bit in `asleep` is set)            |
+//            |              | this worker was appointed to spin, or   | claiming
+//            |              | there is work, and no worker spins      |
+//            |              | this worker is the watchdog, or there   | watching
+//            |              | is work, and no watchdog                |
+//            |              | neither                                 | asleep
+//   asleep   | sleep()      | woken as the watchdog                   | watching
+//            |              | woken, or the pool stops                | claiming
+//            |              | a second is over                        | idle(), then claiming
+//   watching | keep_watch() | work waits, and tasks are long, or too  | claiming, with the
+//            |              | few were claimed during a nap           | spinning role
+//            |              | no work waits, and none was claimed     | claiming; the role is given
+//            |              | during a nap                            | up
+//            |              | neither                                 | watching: a longer nap
+//            |              | the pool stops                          | claiming
+//
+// gather() is a pause at the beginning of `spinning`, without a look at the ring.
 class work_source {
  public:
   // idle: called about once a second while there is no task, and again at once while it returns

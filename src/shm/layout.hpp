@@ -116,11 +116,14 @@ static_assert(sizeof(control_block) <= 4096);
 inline constexpr std::size_t report_bytes = 1024;
 inline constexpr std::size_t trace_bytes = 2040;
 
+// worker_block::ready, which is 0 while the worker starts.
+inline constexpr u32 worker_is_ready = 1;     // the initializer is done
+inline constexpr u32 initializer_failed = 2;  // the worker has left, see report
+inline constexpr u32 descriptors_closed = 3;  // by a task: the worker has left, see report
+
 // The cache lines of one worker. The parent clears them before each life of the worker.
 struct alignas(2 * cache_line) worker_block {
   std::atomic<u32> futex;  // 0 while asleep, 1 when woken
-  // 1: the initializer is done; 2: it failed, see report; 3: a task has closed descriptors of the
-  // pool, and the worker has left, see report
   std::atomic<u32> ready;
   std::atomic<u64> tasks;  // tasks done in this life; advisory
   u64 signals;             // that the parent sends to end the worker: os/program_signals.hpp

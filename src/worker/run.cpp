@@ -25,8 +25,7 @@ namespace {
 int seat_of_this_process = -1;
 shm::worker_block* block_of_this_process = nullptr;
 
-constexpr shm::u32 initializer_failed = 2, descriptors_closed = 3;  // worker_block::ready
-constexpr int exit_disowned = 70;                                   // EX_SOFTWARE of sysexits.h
+constexpr int exit_disowned = 70;  // EX_SOFTWARE of sysexits.h
 
 // Calls the initializer or the finalizer, whose arguments are in a block; code 0: there is none.
 void run_hook(shm::arena_view& view, shm::u64 code, shm::u64 block, shm::u64 length) {
@@ -63,7 +62,8 @@ void report_failure(shm::worker_block& block, shm::u32 what) {
 int current_seat() noexcept { return seat_of_this_process; }
 
 void leave_disowned() noexcept {
-  if (block_of_this_process != nullptr) report_failure(*block_of_this_process, descriptors_closed);
+  if (block_of_this_process != nullptr)
+    report_failure(*block_of_this_process, shm::descriptors_closed);
   os::leave_process(exit_disowned);
 }
 
@@ -93,13 +93,13 @@ void run(const launch::worker_context& context) {
   try {
     run_hook(view, header.initializer_code, header.initializer_block, header.initializer_length);
   } catch (...) {
-    report_failure(block, initializer_failed);
+    report_failure(block, shm::initializer_failed);
     os::leave_process(1);
   }
   // The initializer may have changed the user: see loop::maintain.
   if (!os::die_with_parent(context.server_pid)) os::leave_process(0);
   // release: the initializer is done
-  block.ready.store(1, std::memory_order_release);
+  block.ready.store(shm::worker_is_ready, std::memory_order_release);
   result_blocks blocks(region, view, given.partition);
   invoker invoke(view, blocks);
   loop work(region, page, seat, invoke, blocks, context.server_pid);

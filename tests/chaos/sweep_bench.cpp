@@ -132,15 +132,16 @@ numbers bench_task(std::uint32_t id, std::uint32_t size, bool fail, const number
 
 void pool_test_access::sweep(u32 seat) {
   const base::lock_guard lock(pool_.mutex_);
-  pool_.sweep(seat, {{seat, pool_.seats_[seat].incarnation}, pid(seat), CLD_KILLED, SIGKILL, 0});
+  pool_.sweep(seat, {pool_.crew_.id_of(seat), pid(seat), CLD_KILLED, SIGKILL, 0});
 }
 bool pool_test_access::ready(u32 seat) const {
-  return pool_.seats_[seat].phase == parent::pool::seat_phase::running &&
-         pool_.region_.worker(seat).ready.load() == 1;
+  return pool_.crew_.stats_of(seat, false).state == worker_state::idle;
 }
-pid_t pool_test_access::pid(u32 seat) const { return pool_.seats_[seat].pid; }
+pid_t pool_test_access::pid(u32 seat) const { return pool_.crew_.stats_of(seat, false).pid; }
 parent::task_record* pool_test_access::record(u32 slot) const { return pool_.record_at(slot); }
-void pool_test_access::give_partition(u64 p, u32 seat) { pool_.partitions_[p].seat.store(seat); }
+void pool_test_access::give_partition(u64 p, u32 seat) {
+  pool_.partitions_.uses_[p].seat.store(seat);
+}
 std::size_t pool_test_access::records_in_use() const {
   const base::lock_guard lock(pool_.mutex_);
   return pool_.slots_.records_in_use();

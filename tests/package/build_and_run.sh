@@ -13,7 +13,7 @@ shift
 # What would tell this build's objects from those that the cache has, of the same compiler, sources
 # and flags. (`ctest --build-and-test` would, too: CMake changes its own LC_ALL.)
 unset CCACHE_BASEDIR
-export CCACHE_NOHASHDIR=1
+export CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 rm -rf "$build"
 "$cmake" -S "$source" -B "$build" -G Ninja "${options[@]}"
 "$cmake" --build "$build"

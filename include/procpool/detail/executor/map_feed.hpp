@@ -23,6 +23,7 @@
 #include <variant>
 #include <vector>
 
+#include "procpool/detail/executor/early_end.hpp"
 #include "procpool/detail/executor/map_input.hpp"
 #include "procpool/detail/executor/map_source.hpp"
 #include "procpool/detail/task/completion_set.hpp"
@@ -31,18 +32,6 @@
 #include "procpool/outcome.hpp"
 
 namespace procpool::detail {
-
-// Waits also where waiting is refused because the caller may be the last thread that could run the
-// task: this task runs already.
-inline void wait_until_done(task_state& state) noexcept {
-  try {
-    state.wait_until(nullptr);
-  } catch (...) {
-    constexpr time_point end_of_time = time_point::max();
-    while (!state.wait_until(&end_of_time)) {
-    }
-  }
-}
 
 template <class Chunks, class... Views>
 class map_feed final : public map_source<item_of<typename Chunks::result>> {
@@ -63,10 +52,11 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   }
   ~map_feed() override {
     cancel_chunks();
+    end_tasks([this](auto f) { this->each_begun(f); }, {options_.cancel, options_.grace});
     if constexpr (requires { maker_.lends(); }) {
       // The caller may destroy the elements after this.
       if (!maker_.lends()) return;
-      for (const chunk& c : begun_) wait_until_done(*c.state);
+      each_begun([](task_state& task) { await_end(task, nullptr); });
     }
   }
 
@@ -87,9 +77,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
 
   void cancel(bool kill_running) noexcept override {
     cancel_chunks();
-    if (kill_running && this->home().is_here()) {
-      for (const chunk& c : begun_) c.state->cancel(true);
-    }
+    if (kill_running) each_begun([](task_state& task) { task.cancel(true); });
     ended_ = true;
     run_ = runs_.size();
     this->end_values();
@@ -233,11 +221,23 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   [[noreturn]] void give_up() {
     std::size_t unread = 0;
     for (const chunk& c : chunks_) unread += c.count;
-    // In an unordered map the front chunk may be done already, so no count is given for it.
-    const chunk oldest{nullptr, chunks_.empty() ? 0 : chunks_.front().first,
-                       chunks_.empty() || !options_.ordered ? 0 : chunks_.front().count, 0};
+    unfinished_items rest("map", unread);
+    // In an unordered map the front chunk may be done already.
+    if (options_.ordered && !chunks_.empty()) {
+      rest.waited_for(chunks_.front().first, chunks_.front().count);
+    }
     cancel(false);
-    throw_map_timeout(unread, oldest.first, oldest.count);
+    std::vector<begun_task> tasks;
+    for (const chunk& c : begun_) tasks.push_back({c.state.get(), c.first, c.count});
+    rest.end(tasks, {options_.cancel, options_.grace});
+    rest.fail();
+  }
+
+  // A copy of the process has no task to wait for, or to cancel.
+  template <class F>
+  void each_begun(F f) noexcept {
+    if (!this->home().is_here()) return;
+    for (const chunk& c : begun_) f(*c.state);
   }
 
   void cancel_chunks() noexcept {

@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "procpool/detail/executor/early_end.hpp"
 #include "procpool/detail/executor/map_call.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
 #include "procpool/detail/task/kept.hpp"
@@ -130,13 +131,10 @@ class reduction {
         sizer_(options, workers, input_.size()) {
     if (options_.timeout) deadline_ = deadline_after(*options_.timeout);
   }
-  // If the reduction ends early, cancels the tasks that have not started.
+  // If the reduction ends early, cancels the tasks that have not started, and perhaps all others.
   ~reduction() {
-    if (!home_.is_here()) return;
-    for (chunk& c : chunks_) c.task->cancel(false);
-    for (node& n : nodes_) {
-      if (n.task) n.task->cancel(false);
-    }
+    cancel_pending();
+    end_tasks([this](auto f) { this->each_task(f); }, {options_.cancel, options_.grace});
   }
   reduction(const reduction&) = delete;
   reduction& operator=(const reduction&) = delete;
@@ -152,7 +150,7 @@ class reduction {
  private:
   struct chunk {
     state_ptr task;
-    std::size_t count = 0, bytes = 0;
+    std::size_t first = 0, count = 0, bytes = 0;
   };
   struct node {
     std::size_t items = 0;
@@ -166,7 +164,7 @@ class reduction {
       const std::size_t most = sizer_.next_chunk();
       if (most == 0) return;
       // Checks the deadline here too, for endless input whose tasks are all done in time.
-      if (deadline_ && std::chrono::steady_clock::now() >= *deadline_) give_up(0);
+      if (deadline_ && std::chrono::steady_clock::now() >= *deadline_) give_up();
       submit_chunk(std::bit_floor(most));
     }
   }
@@ -182,7 +180,7 @@ class reduction {
       if (std::has_single_bit(count) && sizer_.chunk_is_full(count * item_bytes)) break;
     }
     if (count == 0) return;
-    chunk c{start(chunk_task{f_, combine_}, items, all), count, count * item_bytes};
+    chunk c{start(chunk_task{f_, combine_}, items, all), submitted_, count, count * item_bytes};
     submitted_ += count;
     sizer_.submitted(c.count, c.bytes);
     chunks_.push_back(std::move(c));
@@ -210,9 +208,10 @@ class reduction {
   }
 
   void take_chunk() {
+    await(*chunks_.front().task);
     chunk c = std::move(chunks_.front());
     chunks_.pop_front();
-    reduced<T> first = finish(std::move(c.task), c.count);
+    reduced<T> first = take_result<reduced<T>>(std::move(c.task));
     sizer_.chunk_done(c.count, c.bytes, first.second);
     sizer_.taken(c.count);
     refill();  // submit more before the workers run out of work
@@ -236,19 +235,35 @@ class reduction {
 
   T value_of(node& n) {
     if (n.value) return *std::move(n.value);
-    return finish(std::move(n.task), 0).first;
+    await(*n.task);
+    return take_result<reduced<T>>(std::move(n.task)).first;
   }
-  // Waits for a task over `items` items that have not been read yet.
-  reduced<T> finish(state_ptr task, std::size_t items) {
-    if (!deadline_ || task->wait_until(&*deadline_)) {
-      return take_result<reduced<T>>(std::move(task));
-    }
-    task->cancel(false);
-    give_up(items);
+  void await(task_state& task) {
+    if (deadline_ && !task.wait_until(&*deadline_)) give_up();
   }
-  [[noreturn]] void give_up(std::size_t unread) const {
+  [[noreturn]] void give_up() {
+    std::size_t unread = 0;
     for (const chunk& c : chunks_) unread += c.count;
-    throw_map_timeout(unread);
+    unfinished_items rest("map_reduce", unread);
+    std::vector<begun_task> tasks;
+    for (const chunk& c : chunks_) {
+      if (!c.task->cancel(false)) tasks.push_back({c.task.get(), c.first, c.count});
+    }
+    rest.end(tasks, {options_.cancel, options_.grace});
+    rest.fail();
+  }
+
+  void cancel_pending() noexcept {
+    each_task([](task_state& task) { task.cancel(false); });
+  }
+  // A copy of the process has no task to wait for, or to cancel.
+  template <class Use>
+  void each_task(Use use) noexcept {
+    if (!home_.is_here()) return;
+    for (chunk& c : chunks_) use(*c.task);
+    for (node& n : nodes_) {
+      if (n.task) use(*n.task);
+    }
   }
 
   const target& to_;

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <exception>
 #include <optional>
-#include <string>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -112,12 +111,5 @@ class PROCPOOL_EXPORT chunk_sizer {
   std::size_t size_ = 1;  // of the next chunk
   double ns_per_item_ = 0;
 };
-
-// `unread` items have no result yet; the caller waited for item number `first`, whose task has
-// `oldest` items.
-[[noreturn]] PROCPOOL_EXPORT void throw_map_timeout(std::size_t unread, std::size_t first = 0,
-                                                    std::size_t oldest = 0);
-// The text of a timeout: "3 items have no result<which>; ..." and what becomes of them.
-PROCPOOL_EXPORT std::string unfinished_items(std::size_t count, const std::string& which);
 
 }  // namespace procpool::detail

@@ -116,8 +116,8 @@ template <class... Stages>
 class pipeline_run final : public pipeline_tracker,
                            public std::enable_shared_from_this<pipeline_run<Stages...>> {
  public:
-  pipeline_run(bool ordered, std::tuple<Stages...> stages)
-      : pipeline_tracker(ordered), stages_(std::move(stages)) {}
+  pipeline_run(bool ordered, early_end end, std::tuple<Stages...> stages)
+      : pipeline_tracker(ordered, end), stages_(std::move(stages)) {}
 
   int workers() const {
     return std::apply([](const auto&... s) { return (0 + ... + s.max_workers()); }, stages_);
@@ -180,9 +180,9 @@ using outcome_type = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 template <class Result, class View, class... Stages>
 class pipeline_feed final : public map_source<outcome_type<Result>> {
  public:
-  pipeline_feed(bool ordered, std::optional<std::size_t> buffersize,
+  pipeline_feed(bool ordered, early_end end, std::optional<std::size_t> buffersize,
                 std::optional<duration> timeout, std::tuple<Stages...> stages, View view)
-      : run_(std::make_shared<pipeline_run<Stages...>>(ordered, std::move(stages))),
+      : run_(std::make_shared<pipeline_run<Stages...>>(ordered, end, std::move(stages))),
         view_(std::move(view)),
         total_(size_of(view_)),
         most_(buffersize.value_or(2 * static_cast<std::size_t>(run_->workers()))) {
@@ -190,7 +190,10 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
     refill();
     if (input_error_ && run_->in_flight() == 0) std::rethrow_exception(input_error_);
   }
-  ~pipeline_feed() override { cancel(false); }
+  ~pipeline_feed() override {
+    // A copy of the process has no task to cancel.
+    if (this->home().is_here()) run_->end();
+  }
 
   void cancel(bool kill_running) noexcept override {
     input_over_ = ended_ = true;
@@ -218,7 +221,7 @@ class pipeline_feed final : public map_source<outcome_type<Result>> {
     try {
       next = run_->next(deadline_ ? &*deadline_ : nullptr);
     } catch (const timeout_error&) {
-      cancel(false);
+      input_over_ = ended_ = true;  // and the run is cancelled
       throw;
     }
     if (!next) {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 
+#include "procpool/detail/executor/early_end.hpp"
 #include "procpool/detail/task/task_state.hpp"
 
 namespace procpool::detail {
@@ -25,7 +26,7 @@ struct pipeline_item {
 
 class PROCPOOL_EXPORT pipeline_tracker {
  public:
-  explicit pipeline_tracker(bool ordered);
+  pipeline_tracker(bool ordered, early_end end);
   ~pipeline_tracker();
   pipeline_tracker(const pipeline_tracker&) = delete;
   pipeline_tracker& operator=(const pipeline_tracker&) = delete;
@@ -36,12 +37,15 @@ class PROCPOOL_EXPORT pipeline_tracker {
   // The number of items that were added, and neither withdrawn nor returned by next().
   std::size_t in_flight() const;
   // Blocks for the next item that is done: in order, or as they come. Returns an empty optional if
-  // no item is in flight. Throws timeout_error once the deadline has passed, and
-  // invalid_state_error on a thread of this library, which cannot wait for callbacks.
+  // no item is in flight. Once the deadline has passed, cancels the run as end() does, and throws
+  // timeout_error. Throws invalid_state_error on a thread of this library, which cannot wait for
+  // callbacks.
   std::optional<pipeline_item> next(const time_point* deadline);
   // Cancels what has not started; kill_running: also running tasks. When it returns, no thread is
   // between enter() and leave().
   void cancel(bool kill_running) noexcept;
+  // Cancels what has not started, and ends running tasks as the constructor's `end` says.
+  void end() noexcept;
 
   // Called around each use of the stages' executors; enter() returns false once cancelled, and then
   // leave() is not called.
@@ -53,6 +57,8 @@ class PROCPOOL_EXPORT pipeline_tracker {
   void settle(pipeline_item& item, std::exception_ptr error) noexcept;
 
  private:
+  [[noreturn]] void give_up();
+
   struct members;
   std::unique_ptr<members> members_;
 };
