@@ -50,7 +50,7 @@ _SMELLS = [(re.compile(p.replace(' ', r'\s+'), re.I), why) for p, why in SMELLS]
 
 _FENCE = re.compile(r'^( *)```.*?^\1```', re.M | re.S)
 _LINK_TARGET = re.compile(r'\]\([^)\s]*\)')
-_CODE = re.compile(r'`[^`\n]*`|<[^>\n]*>')
+_CODE = re.compile(r'`[^`\n]*`|<[^>\n]*>|\b[\w./-]+\.(?:md|[ch]pp|py|sh)\b')  # or the name of a file
 _TOKEN = re.compile(r'(?P<comment>//[^\n]*)|(?P<block>/\*.*?\*/)|(?P<raw>R"([^(\s]*)\(.*?\)\4")'
                     r'|(?P<string>"(?:\\.|[^"\\\n])*")|\'(?:\\.|[^\'\\\n])+\'', re.S)
 _TEST = re.compile(r'^(?:TYPED_)?TEST(?:_[FP])?\(\s*\w+,\s*(\w+)\)', re.M)

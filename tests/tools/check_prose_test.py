@@ -48,6 +48,7 @@ class CheckProse(PlantedTest):
         self.assert_caught('include/procpool/a.hpp', '// Wakes the one\n// that waits.\nint f();\n', 'a.hpp:1:')
         self.assert_clean('include/procpool/a.hpp', 'constexpr owner nobody{};\n')
         self.assert_caught('src/pool/a.cpp', 'int f();  // nobody calls it\n', '"nobody"')
+        self.assert_clean('src/pool/a.cpp', 'int f();  // see docs/decisions/who-looks.md\n')
         self.assert_caught('components/remote/src/remote/a.cpp', '/* nobody */', '"nobody"')
 
     def test_tests_and_programs_have_comments_and_no_messages(self):
