@@ -255,7 +255,7 @@ class shared_future {
  private:
   struct shared {
     explicit shared(future<T> f) : source(std::move(f)) {}
-    // The source stays valid, so that other threads may go on asking it.
+    // The source stays valid, so that other threads may still ask it.
     void decode() {
       detail::task_state* t = source.native_state();
       const detail::outcome_view o = t->pin();

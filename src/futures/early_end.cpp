@@ -9,7 +9,7 @@
 namespace procpool::detail {
 namespace {
 
-// More than a screen of numbers helps nobody.
+// More than a screen of numbers does not help.
 constexpr std::size_t most_names = 16;
 
 std::string name_of_items(const begun_task& t) {

@@ -40,7 +40,7 @@
 //
 // Dead workers: after proof of death the parent takes over the outcomes that the worker left, then
 // clears its row as a whole and frees the objects that it had made and not handed over. A worker
-// killed between any two of the steps above leaves nothing else behind:
+// killed between any two of the steps above leaves nothing else to clean up:
 //
 //   making     the count first, then the word by one CAS: the count for an id that it does not get
 //              is cleared with its row

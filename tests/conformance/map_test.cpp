@@ -297,8 +297,8 @@ TEST_P(map_test, map_buffersize_when_buffer_is_full) {
   }
 }
 
-// Unread input is not needed for results that are there: a source that blocks, or prompts.
-TEST_P(map_test, reads_no_further_than_it_must) {
+// Unread input is not needed for results that are ready: a source that blocks, or prompts.
+TEST_P(map_test, a_map_reads_no_more_input_than_it_needs) {
   process_pool_executor pool(options(1));
   std::istringstream lines("1 2 3 4 5 6");
   auto results = pool.map({.chunksize = 1, .buffersize = 2}, echo, std::views::istream<int>(lines));

@@ -21,7 +21,7 @@ struct block_of_numbers {
   char rest[1020];
 };
 
-// Full after four outcomes; the next request for more fails, and those behind it do not.
+// Full after four outcomes; the next request for more fails, and later requests do not.
 class short_of_room : public chunk_run {
  public:
   explicit short_of_room(std::uint32_t items)
@@ -94,7 +94,7 @@ TEST(chunk_run_test, no_room_in_a_run_costs_one_item) {
   EXPECT_EQ(run_items(false), expected);
 }
 
-TEST(chunk_run_test, no_room_behind_a_run_costs_one_item) {
+TEST(chunk_run_test, no_room_after_a_run_costs_one_item) {
   const std::map<int, std::string> all = run_items(true);
   ASSERT_EQ(all.size(), 8U);
   int errors = 0;

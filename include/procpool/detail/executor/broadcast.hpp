@@ -10,7 +10,7 @@
 // No step relies on a worker: the caller sleeps on the doorbell of the process, which each arriving
 // task rings, and learns of each task that ends too early. It submits the task of a dead worker
 // again. The fork server reports a worker that dies, also a worker that dies before it has rung;
-// the sleep is bounded all the same.
+// the sleep is bounded anyway.
 #pragma once
 
 #include <cstddef>
