@@ -86,7 +86,7 @@ void throw_map_timeout(std::size_t unread, std::size_t first, std::size_t oldest
 }
 
 std::string unfinished_items(std::size_t count, const std::string& which) {
-  return std::to_string(count) + " items have no result" + which +
+  return std::to_string(count) + (count == 1 ? " item is left" : " items are left") + which +
          "; items that have not begun are cancelled, and running items continue: in processes "
          "cancel(cancel_mode::kill_running) of the results ends them, and so does shutdown with a "
          "timeout";

@@ -113,11 +113,11 @@ class PROCPOOL_EXPORT chunk_sizer {
   double ns_per_item_ = 0;
 };
 
-// `unread` items have no result yet; the caller waited for item number `first`, whose task has
+// `unread` items are left, done or not; the caller waited for item number `first`, whose task has
 // `oldest` items.
 [[noreturn]] PROCPOOL_EXPORT void throw_map_timeout(std::size_t unread, std::size_t first = 0,
                                                     std::size_t oldest = 0);
-// The text of a timeout: "3 items have no result<which>; ..." and what becomes of them.
+// The text of a timeout: "3 items are left<which>; ..." and what becomes of them.
 PROCPOOL_EXPORT std::string unfinished_items(std::size_t count, const std::string& which);
 
 }  // namespace procpool::detail
