@@ -14,13 +14,14 @@ commit=$(git rev-parse --verify --quiet "$base^{commit}") || { echo "check_abi: 
 jobs=${JOBS:-$(nproc)}
 
 build() {  # source tree, build folder
-  cmake -S "$1" -B "$2" -G Ninja -DBUILD_SHARED_LIBS=ON -DPROCPOOL_UNITY=ON -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -g" \
+  cmake --no-warn-unused-cli -S "$1" -B "$2" -G Ninja -DBUILD_SHARED_LIBS=ON -DPROCPOOL_UNITY=ON -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -g" \
     >"$2.log" || { cat "$2.log"; exit 2; }
   cmake --build "$2" -j "$jobs" --target procpool
 }
 
 mkdir -p build/abi
-git worktree add --force --detach build/abi/base "$commit" >/dev/null 2>&1
+rm -rf build/abi/base  # of a run that was killed
+git worktree add --quiet --force --detach build/abi/base "$commit"
 trap 'git worktree remove --force build/abi/base' EXIT
 build build/abi/base build/abi/base-build
 build . build/abi/build
