@@ -14,7 +14,7 @@ commit=$(git rev-parse --verify --quiet "$base^{commit}") || { echo "check_abi: 
 jobs=${JOBS:-$(nproc)}
 
 build() {  # source tree, build folder
-  cmake --no-warn-unused-cli -S "$1" -B "$2" -G Ninja -DBUILD_SHARED_LIBS=ON -DPROCPOOL_UNITY=ON -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -g" \
+  cmake -S "$1" -B "$2" -G Ninja -DBUILD_SHARED_LIBS=ON -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -g" \
     >"$2.log" || { cat "$2.log"; exit 2; }
   cmake --build "$2" -j "$jobs" --target procpool
 }
