@@ -48,8 +48,8 @@ class process_pool_executor : public basic_executor<process_pool_executor, detai
   // Ends the pool; submit throws shutdown_error from here on. By default blocks until all tasks are
   // done and all processes are gone. Any number of times, from any thread, but not from a callback
   // when it waits.
-  using basic_executor::shutdown;
   void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }
+  using basic_executor::shutdown;
   // Cancels what waits, ends the workers with SIGTERM, which a task may catch, and comes back at
   // once. Tasks that ran throw worker_crashed, or broken_process_pool if their worker is not known
   // to be dead 5 seconds after SIGKILL.

@@ -170,7 +170,7 @@ TEST_P(map_test, items_that_hang_can_be_killed) {
       results.begin();
       ADD_FAILURE() << "must throw";
     } catch (const timeout_error& e) {
-      EXPECT_NE(std::string(e.what()).find("6 items have no result, " + which), std::string::npos)
+      EXPECT_NE(std::string(e.what()).find("6 items are left, " + which), std::string::npos)
           << e.what();
     }
     EXPECT_TRUE(eventually([&] { return begun.count() == 1; }));

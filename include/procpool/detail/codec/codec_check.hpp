@@ -168,7 +168,7 @@ template <obstacle Why, class Part, class Owner, std::size_t Member>
 struct cannot_travel : name_of_class<(Why >= obstacle::shape), Part> {
   static_assert(Why != obstacle::pointer,
                 "procpool: a raw pointer cannot be sent to another process: send the object "
-                "itself or a std::unique_ptr");
+                "itself or a std::unique_ptr, and text as a std::string");
   static_assert(Why != obstacle::reference,
                 "procpool: a reference cannot be sent to another process: send a value");
   static_assert(Why != obstacle::view,
