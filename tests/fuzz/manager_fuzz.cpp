@@ -3,6 +3,7 @@
 // throws or answers with nothing but what it may.
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <ranges>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -15,6 +14,7 @@
 #include "procpool/detail/executor/broadcast.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
 #include "procpool/detail/executor/pool_access.hpp"
+#include "procpool/detail/std/ranges.hpp"
 #include "procpool/detail/task/code_ref.hpp"
 #include "procpool/detail/task/thunks.hpp"
 

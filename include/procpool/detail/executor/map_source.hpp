@@ -11,6 +11,7 @@
 #include <utility>
 #include <variant>
 
+#include "procpool/detail/std/chrono.hpp"
 #include "procpool/detail/task/home_process.hpp"
 #include "procpool/detail/task/outcome_value.hpp"
 #include "procpool/detail/task/thunks.hpp"
@@ -113,6 +114,9 @@ class PROCPOOL_EXPORT chunk_sizer {
   double ns_per_item_ = 0;
 };
 
+// How long something took, at least 1; the greatest number if that is too long to be represented.
+PROCPOOL_EXPORT std::uint32_t nanoseconds_between(std::chrono::steady_clock::time_point begin,
+                                                  std::chrono::steady_clock::time_point end);
 // `unread` items have no result yet; the caller waited for item number `first`, whose task has
 // `oldest` items.
 [[noreturn]] PROCPOOL_EXPORT void throw_map_timeout(std::size_t unread, std::size_t first = 0,

@@ -2,9 +2,7 @@
 // that stays with its caller, by reference. Values only, no threads involved.
 #pragma once
 
-#include <functional>
 #include <memory>
-#include <ranges>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -12,6 +10,7 @@
 
 #include "procpool/detail/codec/stored.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
+#include "procpool/detail/std/ranges.hpp"
 #include "procpool/detail/task/kept.hpp"
 #include "procpool/detail/task/task_call.hpp"
 

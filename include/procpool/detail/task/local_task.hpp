@@ -12,7 +12,6 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -20,6 +19,7 @@
 #include <variant>
 #include <vector>
 
+#include "procpool/detail/std/function.hpp"
 #include "procpool/detail/task/task_state.hpp"
 
 namespace procpool::detail {

@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <cstring>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "procpool/detail/codec/codec_check.hpp"
+#include "procpool/detail/task/call_function.hpp"
 #include "procpool/detail/task/callable.hpp"
 
 namespace procpool::detail {
@@ -245,10 +245,10 @@ struct task_body<F, std::index_sequence<I...>, Stored...> {
  private:
   static result_type call_plain(const F& f, [[maybe_unused]] const std::byte* from) {
     if constexpr (sizeof...(Stored) < 2) {
-      return std::invoke(f, take_plain<Stored>(from)...);
+      return detail::call_function(f, take_plain<Stored>(from)...);
     } else {  // braces fix the order of the reads, an argument list would not
       std::tuple<Stored...> values{take_plain<Stored>(from)...};
-      return std::invoke(f, std::get<I>(std::move(values))...);
+      return detail::call_function(f, std::get<I>(std::move(values))...);
     }
   }
 
@@ -259,7 +259,7 @@ struct task_body<F, std::index_sequence<I...>, Stored...> {
     constexpr std::size_t next = sizeof...(Done);
     if constexpr (next == sizeof...(Stored)) {
       reader.expect_end();
-      return std::invoke(f, std::move(done)...);
+      return detail::call_function(f, std::move(done)...);
     } else {
       using stored_type = std::tuple_element_t<next, std::tuple<Stored...>>;
       typename argument_at<next, stored_type>::held value =
