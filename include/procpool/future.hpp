@@ -8,13 +8,13 @@
 // docs/differences.md lists.
 #pragma once
 
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "procpool/detail/std/future_status.hpp"
+#include "procpool/detail/std/memory.hpp"
+#include "procpool/detail/std/mutex.hpp"
 #include "procpool/detail/task/awaiter.hpp"
 #include "procpool/detail/task/continuation.hpp"
 #include "procpool/detail/task/outcome_value.hpp"

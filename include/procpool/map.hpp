@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <deque>
 #include <iterator>
-#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <tuple>
@@ -20,6 +19,7 @@
 
 #include "procpool/detail/executor/map_call.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/task/completion_set.hpp"
 #include "procpool/future.hpp"
 #include "procpool/outcome.hpp"

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <functional>
 #include <future>
+#include <memory>
+#include <mutex>
 #include <ranges>
 
 #include "procpool/any_executor.hpp"

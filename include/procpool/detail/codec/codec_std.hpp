@@ -6,7 +6,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "procpool/detail/codec/codec_core.hpp"
+#include "procpool/detail/std/memory.hpp"
 
 namespace procpool::detail {
 

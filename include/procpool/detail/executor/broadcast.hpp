@@ -15,13 +15,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "procpool/detail/executor/pool_access.hpp"
 #include "procpool/detail/shared/shared_object.hpp"
 #include "procpool/detail/std/function.hpp"
+#include "procpool/detail/std/mutex.hpp"
 #include "procpool/detail/task/call_function.hpp"
 #include "procpool/detail/task/callable.hpp"
 #include "procpool/detail/task/task_state.hpp"

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "procpool/detail/executor/broadcast.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
 #include "procpool/detail/executor/pool_access.hpp"
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/std/ranges.hpp"
 #include "procpool/detail/task/code_ref.hpp"
 #include "procpool/detail/task/thunks.hpp"

@@ -12,7 +12,6 @@
 
 #include <cstring>
 #include <deque>
-#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -23,6 +22,7 @@
 #include "procpool/detail/executor/map_input.hpp"
 #include "procpool/detail/executor/map_source.hpp"
 #include "procpool/detail/std/chrono.hpp"
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/task/completion_set.hpp"
 #include "procpool/detail/task/outcome_value.hpp"
 #include "procpool/detail/task/thunks.hpp"

@@ -4,12 +4,12 @@
 
 #include <cstddef>
 #include <iterator>
-#include <memory>
 #include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/std/ranges.hpp"
 
 namespace procpool::detail {

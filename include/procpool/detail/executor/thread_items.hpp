@@ -2,7 +2,6 @@
 // that stays with its caller, by reference. Values only, no threads involved.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -10,6 +9,7 @@
 
 #include "procpool/detail/codec/stored.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/std/ranges.hpp"
 #include "procpool/detail/task/kept.hpp"
 #include "procpool/detail/task/task_call.hpp"

@@ -6,7 +6,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <tuple>
 #include <type_traits>
@@ -17,6 +16,7 @@
 #include "procpool/detail/executor/thread_access.hpp"
 #include "procpool/detail/executor/thread_items.hpp"
 #include "procpool/detail/std/chrono.hpp"
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/task/call_function.hpp"
 #include "procpool/detail/task/task_call.hpp"
 

@@ -12,7 +12,6 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -20,6 +19,7 @@
 #include <vector>
 
 #include "procpool/detail/std/function.hpp"
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/task/task_state.hpp"
 
 namespace procpool::detail {

@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <cstring>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "procpool/detail/codec/codec_check.hpp"
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/task/call_function.hpp"
 #include "procpool/detail/task/callable.hpp"
 

@@ -9,11 +9,11 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <type_traits>
 
 #include "procpool/detail/codec/encode.hpp"
 #include "procpool/detail/codec/wire_io.hpp"
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/task/task_call.hpp"
 #include "procpool/export.hpp"
 #include "procpool/options.hpp"
