@@ -10,7 +10,6 @@
 // which refers to one of the others. Several threads may call all members at once.
 #pragma once
 
-#include <chrono>
 #include <concepts>
 #include <initializer_list>
 #include <optional>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "procpool/detail/executor/map_reduce.hpp"
+#include "procpool/detail/std/chrono.hpp"
 #include "procpool/detail/task/thunks.hpp"
 #include "procpool/future.hpp"
 #include "procpool/map.hpp"

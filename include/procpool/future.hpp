@@ -8,14 +8,14 @@
 // docs/differences.md lists.
 #pragma once
 
-#include <future>
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "procpool/cancel.hpp"
+#include "procpool/detail/std/future_status.hpp"
+#include "procpool/detail/std/memory.hpp"
+#include "procpool/detail/std/mutex.hpp"
 #include "procpool/detail/task/awaiter.hpp"
 #include "procpool/detail/task/continuation.hpp"
 #include "procpool/detail/task/outcome_value.hpp"
@@ -64,7 +64,7 @@ class [[nodiscard]] future {
   std::future_status wait_for(duration d) const { return wait_until(detail::deadline_after(d)); }
   // The same with a point in time.
   std::future_status wait_until(time_point t) const {
-    return state().wait_until(&t) ? std::future_status::ready : std::future_status::timeout;
+    return detail::wait_status(state().wait_until(&t));
   }
 
   // Blocks until the task is done; returns its error, null when it has a value. Does not consume.

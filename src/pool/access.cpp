@@ -30,6 +30,9 @@ owned_pool::owned_pool(pool_options options, run_in where) : uncaught_(std::unca
   }
 }
 
+owned_pool::owned_pool() : owned_pool(pool_options{}) {}
+owned_pool::owned_pool(int max_workers) : owned_pool(pool_options{.max_workers = max_workers}) {}
+
 owned_pool::~owned_pool() {
   // A forked copy of the process has neither the pool's threads nor its workers.
   if (target_.backend == nullptr || !target_.backend->is_here()) return;

@@ -1,5 +1,6 @@
 // map_reduce under hostile use: what it is given, which workers die in it, and how it ends early.
 // That all executors agree is in executors_test.cpp.
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <functional>

@@ -1,4 +1,5 @@
 // progress(): what it shows on a terminal, in a log, and when it is quiet.
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <functional>

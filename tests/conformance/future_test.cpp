@@ -1,5 +1,6 @@
 // Futures, after CPython's test_future.py: what a future says in each of its states, when it can be
 // cancelled, and what its callbacks get to see.
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <stdexcept>

@@ -1,6 +1,7 @@
 // map, after the map tests of CPython's executor.py and test_process_pool.py.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <numeric>

@@ -13,7 +13,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstring>
-#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -22,6 +21,7 @@
 #include "procpool/detail/codec/stored.hpp"
 #include "procpool/detail/codec/wire_base.hpp"
 #include "procpool/detail/codec/wire_io.hpp"
+#include "procpool/detail/std/memory.hpp"
 
 namespace procpool::detail {
 

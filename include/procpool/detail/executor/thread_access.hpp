@@ -3,9 +3,9 @@
 
 #include <atomic>
 #include <cstddef>
-#include <memory>
-#include <mutex>
 
+#include "procpool/detail/std/memory.hpp"
+#include "procpool/detail/std/mutex.hpp"
 #include "procpool/detail/task/local_task.hpp"
 #include "procpool/options.hpp"
 #include "procpool/stats.hpp"

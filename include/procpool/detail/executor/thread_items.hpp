@@ -2,9 +2,6 @@
 // that stays with its caller, by reference. Values only, no threads involved.
 #pragma once
 
-#include <functional>
-#include <memory>
-#include <ranges>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -12,6 +9,8 @@
 
 #include "procpool/detail/codec/stored.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
+#include "procpool/detail/std/memory.hpp"
+#include "procpool/detail/std/ranges.hpp"
 #include "procpool/detail/task/stored_for.hpp"
 #include "procpool/detail/task/task_call.hpp"
 

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "procpool/detail/codec/codec_check.hpp"
+#include "procpool/detail/task/call_function.hpp"
 #include "procpool/detail/task/callable.hpp"
 
 namespace procpool::detail {
@@ -253,7 +253,7 @@ struct call_traits<F, type_list<Leading...>, std::index_sequence<I...>, Stored..
       return call_plain(f, from, leading...);
     } else {
       const auto then = [&](auto&&... values) -> result_type {
-        return std::invoke(f, leading..., std::move(values)...);
+        return detail::call_function(f, leading..., std::move(values)...);
       };
       return decode_and_call<result_type>(type_list<argument_at<I, Stored>...>{}, then, reader);
     }
@@ -263,10 +263,10 @@ struct call_traits<F, type_list<Leading...>, std::index_sequence<I...>, Stored..
   static result_type call_plain(const F& f, [[maybe_unused]] const std::byte* from,
                                 Leading... leading) {
     if constexpr (sizeof...(Stored) < 2) {
-      return std::invoke(f, leading..., take_plain<Stored>(from)...);
+      return detail::call_function(f, leading..., take_plain<Stored>(from)...);
     } else {  // braces fix the order of the reads, an argument list would not
       std::tuple<Stored...> values{take_plain<Stored>(from)...};
-      return std::invoke(f, leading..., std::get<I>(std::move(values))...);
+      return detail::call_function(f, leading..., std::get<I>(std::move(values))...);
     }
   }
 };

@@ -6,10 +6,10 @@
 
 #include <cstddef>
 #include <cstring>
-#include <memory>
 #include <type_traits>
 #include <utility>
 
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/task/call_traits.hpp"
 
 namespace procpool::detail {

@@ -4,11 +4,11 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <type_traits>
 
 #include "procpool/detail/codec/encode.hpp"
 #include "procpool/detail/codec/wire_io.hpp"
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/task/chunk_outcomes.hpp"
 #include "procpool/detail/task/task_call.hpp"
 #include "procpool/export.hpp"
