@@ -16,6 +16,8 @@ namespace procpool::testing {
 
 using address = std::uint64_t;  // in the running process
 
+class reachable_code;
+
 class disassembly {
  public:
   struct instruction {
@@ -62,6 +64,8 @@ class disassembly {
   // Whether all that can follow this instruction in its function is that something is thrown (or
   // unwinding continues, or the process aborts).
   bool only_throws(address a) const { return throwing_.count(a) != 0; }
+  // The other instructions, and gives their memory back: they are most of what a fork copies.
+  void forget_all_but(const reachable_code& code);
 
  private:
   void read_objdump();

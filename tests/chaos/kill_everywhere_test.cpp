@@ -81,13 +81,22 @@ const std::vector<boundary> boundaries = {
     {"procpool::detail::wire_buffer::", private_memory},
 };
 
-const disassembly& program() {
-  static const disassembly d;
+disassembly& listing() {
+  static disassembly d;
   return d;
 }
 const reachable_code& protocol() {
-  static const reachable_code c(program(), roots, boundaries);
+  static const reachable_code c = [] {
+    reachable_code found(listing(), roots, boundaries);
+    listing().forget_all_but(found);
+    return found;
+  }();
   return c;
+}
+// Of the protocol's instructions and all functions.
+const disassembly& program() {
+  protocol();
+  return listing();
 }
 const std::string& text_at(address a) { return program().instructions().at(a).text; }
 const std::string& function_at(address a) { return program().function_of(a).name; }

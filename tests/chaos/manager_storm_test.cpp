@@ -151,7 +151,7 @@ void kill_processes(const handle& sum, const proxy<shelf>& shelves, const handle
         },
         sum, shelves, given, ready.path());
     eventually([&] { return ready.count() > 0; });
-    pause_up_to(random, 3000);
+    pause_up_to(random, 3ms);
     client.kill();
     client.join();
   }
@@ -228,7 +228,7 @@ TEST_P(manager_storm_test, a_manager_dies_and_all_clients_get_an_error) {
       } catch (const manager_lost_error&) {
       }
     });
-    pause_up_to(random, 20'000);
+    pause_up_to(random, 20ms);
     if (round % 3 == 2) {
       m.shutdown();
     } else {

@@ -1,6 +1,9 @@
 // std::invoke, without the rest of <functional>: calls a function or a function object, or reaches
 // a member by a pointer to it. No state.
 #pragma once
+// As in std::invoke, a conversion of an argument is the business of the function and its caller: no
+// warning about it names this header.
+#pragma GCC system_header
 
 #include <type_traits>
 #include <utility>
