@@ -51,6 +51,8 @@ class crew {
     return index < seats_.size() && seats_[index].phase != seat_phase::empty;
   }
   bool any_taken() const noexcept;
+  // Whether the pid of the seat's worker is known.
+  bool runs(shm::u32 index) const noexcept { return seats_[index].phase == seat_phase::running; }
   launch::seat_id id_of(shm::u32 index) const noexcept {
     return {index, seats_[index].incarnation};
   }

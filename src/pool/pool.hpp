@@ -21,6 +21,7 @@
 //   sweep.cpp         the state of the region after a worker has died
 //   doubts.cpp        words that a task may have overwritten: detection, repair, loss
 //   broadcast.cpp     a task for each worker, all at the same time
+//   readiness.cpp     waiting until all workers have started
 //   backtrace.cpp     the names in the backtrace of a crash
 //   pool.cpp          constructor, destructor, statistics, reports
 //   shutdown.cpp      how a pool ends: shut down, broken, given up, abandoned
@@ -107,6 +108,8 @@ class pool final : public detail::completion_source, public task_backend {
   void forget() noexcept;
   int max_workers() const noexcept override { return static_cast<int>(region_.workers()); }
   pool_stats stats() override;
+  std::optional<std::string> broken() override;
+  void wait_for_workers(const std::optional<duration>& timeout) override;
   void report(std::exception_ptr e) noexcept;
   // At exit: remaining tasks run (or are cancelled), and the workers end.
   static void finish_all(bool cancel) noexcept;
@@ -303,6 +306,7 @@ class pool final : public detail::completion_source, public task_backend {
   bool exit_hook_set_ GUARDED_BY(mutex_) = false;
   // Submit has nothing to check: the pool is open and has no budget, and the exit hook is set.
   bool fast_path_ GUARDED_BY(mutex_) = false;
+  std::condition_variable_any staffed_cv_;  // a worker has started, or died, or the pool is broken
   std::condition_variable_any ended_cv_;
   bool ended_ GUARDED_BY(mutex_) = false;      // the supervisor is done, no process is left
   bool abandoned_ GUARDED_BY(mutex_) = false;  // the executor is destroyed

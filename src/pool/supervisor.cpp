@@ -163,6 +163,7 @@ void pool::handle(const launch::server_event& e) noexcept {
       on_server_gone(lock);
       break;
   }
+  staffed_cv_.notify_all();
 }
 
 // Without mutex_: only the supervisor replaces the server's client.

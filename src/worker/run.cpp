@@ -2,11 +2,13 @@
 
 #include <cstdio>
 #include <iostream>
+#include <limits>
 #include <string>
 
 #include "objects/file_objects.hpp"
 #include "objects/worker_registry.hpp"
 #include "os/child_setup.hpp"
+#include "os/futex.hpp"
 #include "os/memfd.hpp"
 #include "os/private_fds.hpp"
 #include "os/program_signals.hpp"
@@ -100,6 +102,7 @@ void run(const launch::worker_context& context) {
   if (!os::die_with_parent(context.server_pid)) os::leave_process(0);
   // release: the initializer is done
   block.ready.store(shm::worker_is_ready, std::memory_order_release);
+  os::futex_wake(block.ready, std::numeric_limits<int>::max());  // pool::wait_for_workers
   result_blocks blocks(region, view, given.partition);
   invoker invoke(view, blocks);
   loop work(region, page, seat, invoke, blocks, context.server_pid);
