@@ -12,6 +12,7 @@
 #include "procpool/errors.hpp"
 #include "procpool/invocation.hpp"
 #include "procpool/time.hpp"
+#include "procpool/worker_options.hpp"
 
 namespace procpool {
 
@@ -42,6 +43,8 @@ struct pool_options {
   // terminal, /dev/stderr cannot be opened, and processes that a task leaves behind get SIGPIPE
   // after the pool has ended.
   bool capture_stderr = false;
+  // Priority, environment, working directory and the like, of the worker processes.
+  worker_options workers = {};
   // Unobserved errors: of detached futures, of callbacks. Default: a line on stderr. Called on the
   // pool's own threads; must not throw.
   std::function<void(std::exception_ptr)> on_error = {};

@@ -140,6 +140,7 @@ crew::verdict crew::judge(const worker_death& d, bool progress) noexcept {
   const u32 ready = region_.worker(index).ready.load();
   const bool hook_failed =
       !start_failed && !progress && has_initializer_ && ready != shm::worker_is_ready;
+  if (!start_failed && !progress && ready == shm::settings_failed) return verdict::settings_failed;
   if (hook_failed && ready == shm::initializer_failed) return verdict::initializer_threw;
   if (progress) {
     idle_deaths_.clear();
@@ -211,6 +212,10 @@ std::string crew::report_of(u32 index) const {
 }
 
 std::string crew::cause(verdict v, const worker_death& d) const {
+  if (v == verdict::settings_failed) {
+    return "an option of pool_options::workers failed in worker " + std::to_string(d.id.seat) +
+           ": " + report_of(d.id.seat);
+  }
   if (v == verdict::initializer_threw) {
     return "the pool's initializer failed in worker " + std::to_string(d.id.seat) + ": " +
            report_of(d.id.seat);

@@ -90,8 +90,9 @@ class crew {
   past_life vacate(shm::u32 index, std::size_t most_tasks) noexcept;
 
   enum class verdict {
-    restart,            // another worker starts, at once or later
-    initializer_threw,  // this verdict and those below break the pool
+    restart,          // another worker starts, at once or later
+    settings_failed,  // this verdict and those below break the pool
+    initializer_threw,
     initializer_crashes,
     workers_die,
   };

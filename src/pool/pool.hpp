@@ -62,6 +62,7 @@
 #include "procpool/stats.hpp"
 #include "shm/dispatch.hpp"
 #include "shm/region.hpp"
+#include "shm/worker_settings.hpp"
 
 namespace procpool::testing {
 class pool_test_access;  // lets a test run the sweep on states that a killed worker leaves
@@ -259,6 +260,8 @@ class pool final : public detail::completion_source, public task_backend {
   // By the constructor, before any other thread knows the pool: without the mutex.
   void set_hook(const invocation& hook, shm::u64& code, shm::u64& block,
                 shm::u64& length) NO_THREAD_SAFETY_ANALYSIS;
+  void store(const detail::wire_buffer& bytes, shm::u64& block,
+             shm::u64& length) NO_THREAD_SAFETY_ANALYSIS;
 
   task_record* record_at(shm::u32 index) const noexcept { return table_.at(index); }
 
@@ -269,6 +272,7 @@ class pool final : public detail::completion_source, public task_backend {
   const shm::u32 cpus_;
   stderr_relay stderr_;
   worker_rows rows_ GUARDED_BY(objects_mutex_);  // outlives the workers, which end with the server
+  shm::variables environment_;  // of the workers, where it differs from that of this process
   std::unique_ptr<launch::fork_server_client> server_;
 
   // Any thread:

@@ -9,6 +9,7 @@
 
 #include "futures/kept_error.hpp"
 #include "os/event_fd.hpp"
+#include "os/file.hpp"
 #include "os/poll.hpp"
 #include "pool/pool.hpp"
 #include "procpool/errors.hpp"
@@ -29,6 +30,7 @@ constexpr std::chrono::milliseconds retry_pause{10};
 constexpr std::chrono::milliseconds blind_pause{100};  // no descriptor wakes the thread any more
 // Slots taken out of use because a task has overwritten their words.
 constexpr std::size_t most_lost_slots = 1024;
+constexpr int stdin_fd = 0;
 
 }  // namespace
 
@@ -38,7 +40,12 @@ std::unique_ptr<launch::fork_server_client> pool::start_server() {
   // If the descriptor now refers to another file, the workers would map that file.
   if (!region_.owns_file()) throw shm::disowned_file(region_.fd());
   return launch::fork_server_client::start(
-      {options_.start, region_.fd(), shm::parent_page_fd(), stderr_.worker_end()});
+      {.start = options_.start,
+       .region_fd = region_.fd(),
+       .page_fd = shm::parent_page_fd(),
+       .stderr_fd = stderr_.worker_end(),
+       .stdin_fd = options_.workers.inherit_stdin && os::is_open(stdin_fd) ? stdin_fd : -1,
+       .environment = &environment_});
 }
 
 void pool::supervise() {

@@ -20,6 +20,7 @@
 #include "runtime/process_role.hpp"
 #include "shm/worker_argument.hpp"
 #include "worker/loop.hpp"
+#include "worker/settings.hpp"
 
 namespace procpool::worker {
 namespace {
@@ -92,6 +93,14 @@ void run(const launch::worker_context& context) {
   os::punch_hole(region.fd(), region.partition(given.partition), region.stride());
   os::trace_crashes(block.trace, shm::trace_bytes, block.trace_length);
   shm::arena_view view(region.fd(), region.arena_offset());
+  const shm::worker_settings settings = shm::decode_settings(
+      view.at(header.settings_block, header.settings_length), header.settings_length);
+  try {
+    apply(settings);
+  } catch (...) {
+    report_failure(block, shm::settings_failed);
+    os::leave_process(1);
+  }
   try {
     run_hook(view, header.initializer_code, header.initializer_block, header.initializer_length);
   } catch (...) {

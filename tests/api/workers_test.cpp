@@ -1,7 +1,12 @@
 // The workers of a pool: when all of them have started, and what pool_options says about them.
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
 #include <set>
 
 #include "conformance/meeting_point.hpp"
@@ -73,6 +78,171 @@ TEST_P(workers_test, a_broken_pool_says_why) {
   EXPECT_EQ(pool.broken(), why);
   pool.shutdown();
   EXPECT_EQ(pool.broken(), why);
+}
+
+// What a task sees of its process.
+struct surroundings {
+  pid_t pid = 0;
+  int nice = 0;
+  unsigned mask = 0;
+  std::string directory;
+  std::string set, removed;  // variables; "-": there is none
+
+  // All but the pid.
+  bool operator==(const surroundings& o) const {
+    return nice == o.nice && mask == o.mask && directory == o.directory && set == o.set &&
+           removed == o.removed;
+  }
+};
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "-" : value;
+}
+
+surroundings own_surroundings() {
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  return {getpid(),
+          getpriority(PRIO_PROCESS, 0),
+          mask,
+          std::filesystem::current_path().string(),
+          variable("PROCPOOL_TEST_SET"),
+          variable("PROCPOOL_TEST_REMOVED")};
+}
+
+// In a file, by the initializer: the settings are older than it is.
+void note_surroundings(const std::string& path) {
+  const surroundings s = own_surroundings();
+  append_line(path, s.directory + " " + s.set + " " + s.removed + " " + std::to_string(s.mask));
+}
+
+// Of the program that a worker runs: with start_method::spawn it is executed for its pool.
+const std::string at_start = variable("PROCPOOL_TEST_SET");
+std::string value_at_start() { return at_start; }
+
+TEST_P(workers_test, settings_hold_in_every_worker) {
+  const meeting_point at;
+  setenv("PROCPOOL_TEST_REMOVED", "of the program", 1);
+  const surroundings before = own_surroundings();
+  const std::string folder = std::filesystem::canonical(at("."));
+  pool_options o = options(1);
+  o.initializer = partial(note_surroundings, at("initializers"));
+  o.workers = {.nice = 3,
+               .umask = 027,
+               .working_directory = folder,
+               .environment = {{"PROCPOOL_TEST_SET", "by an option"},
+                               {"PROCPOOL_TEST_REMOVED", std::nullopt}}};
+  process_pool_executor pool(std::move(o));
+  const surroundings expected{0, std::min(before.nice + 3, 19), 027, folder, "by an option", "-"};
+  const surroundings first = pool.submit(own_surroundings).get();
+  EXPECT_EQ(first, expected);
+  if (method() == start_method::spawn) {
+    EXPECT_EQ(pool.submit(value_at_start).get(), "by an option");
+  }
+  // In a replacement, too.
+  EXPECT_THROW(pool.submit([] { raise(SIGKILL); }).get(), worker_crashed);
+  const surroundings second = pool.submit(own_surroundings).get();
+  EXPECT_EQ(second, expected);
+  EXPECT_NE(second.pid, first.pid);
+  std::ifstream notes(at("initializers"));
+  for (std::string line; std::getline(notes, line);) {
+    EXPECT_EQ(line, folder + " by an option - 23");
+  }
+  EXPECT_EQ(count_lines(at("initializers")), 2);
+  // The program is as it was.
+  EXPECT_EQ(own_surroundings(), before);
+  unsetenv("PROCPOOL_TEST_REMOVED");
+}
+
+TEST_P(workers_test, a_setting_that_fails_breaks_the_pool) {
+  const meeting_point at;
+  const std::string folder = at("folder");
+  std::filesystem::create_directory(folder);
+  pool_options o = options(1);
+  o.workers.working_directory = folder;
+  process_pool_executor pool(std::move(o));
+  pool.wait_for_workers(duration(30));
+  std::filesystem::remove(folder);
+  EXPECT_THROW(pool.submit([] { raise(SIGKILL); }).get(), worker_crashed);
+  EXPECT_TRUE(eventually([&] { return pool.broken().has_value(); }));
+  EXPECT_EQ(pool.broken().value_or(""),
+            "an option of pool_options::workers failed in worker 0: procpool: cannot enter the "
+            "directory " +
+                folder + ": No such file or directory");
+}
+
+std::string read_a_line() {
+  std::string line;
+  char c = 0;
+  while (::read(STDIN_FILENO, &c, 1) == 1 && c != '\n') line += c;
+  return line;
+}
+
+TEST_P(workers_test, standard_input_is_empty_or_that_of_the_program) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  ASSERT_EQ(::write(ends[1], "one\ntwo\n", 8), 8);
+  const int old = ::dup(STDIN_FILENO);
+  ASSERT_EQ(::dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
+  {
+    process_pool_executor pool(options(1));
+    EXPECT_EQ(pool.submit(read_a_line).get(), "");
+  }
+  {
+    pool_options o = options(1);
+    o.workers.inherit_stdin = true;
+    process_pool_executor pool(std::move(o));
+    EXPECT_EQ(pool.submit(read_a_line).get(), "one");
+    EXPECT_THROW(pool.submit([] { raise(SIGKILL); }).get(), worker_crashed);
+    EXPECT_EQ(pool.submit(read_a_line).get(), "two");
+  }
+  if (old >= 0) {
+    ::dup2(old, STDIN_FILENO);
+    ::close(old);
+  } else {
+    ::close(STDIN_FILENO);
+  }
+  {
+    // A closed one is no error.
+    const int kept = ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    ::close(STDIN_FILENO);
+    pool_options o = options(1);
+    o.workers.inherit_stdin = true;
+    EXPECT_EQ(process_pool_executor(std::move(o)).submit(read_a_line).get(), "");
+    if (kept >= 0) {
+      ::dup2(kept, STDIN_FILENO);
+      ::close(kept);
+    }
+  }
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+std::string refusal_of(worker_options w) {
+  try {
+    process_pool_executor pool(pool_options{.max_workers = 1, .workers = std::move(w)});
+  } catch (const std::invalid_argument& e) {
+    return e.what();
+  }
+  return "";
+}
+
+TEST(worker_options_test, bad_values_are_named) {
+  EXPECT_EQ(refusal_of({.nice = 40}), "worker_options::nice must be between -39 and 39, not 40");
+  EXPECT_EQ(refusal_of({.nice = -40}), "worker_options::nice must be between -39 and 39, not -40");
+  EXPECT_EQ(refusal_of({.umask = 01000}), "worker_options::umask must be at most 0777");
+  EXPECT_EQ(refusal_of({.working_directory = "/proc/self/exe"}),
+            "worker_options::working_directory: /proc/self/exe is not a directory");
+  EXPECT_EQ(refusal_of({.working_directory = "/no/such"}),
+            "worker_options::working_directory: /no/such: No such file or directory");
+  EXPECT_EQ(refusal_of({.environment = {{"", "x"}}}),
+            "worker_options::environment: a name must not be empty");
+  EXPECT_EQ(refusal_of({.environment = {{"A=B", "x"}}}),
+            "worker_options::environment: the name \"A=B\" must have neither '=' nor a null "
+            "character");
+  EXPECT_EQ(refusal_of({.environment = {{"A", std::string(1, '\0')}}}),
+            "worker_options::environment: the value of A must not have a null character");
 }
 
 }  // namespace

@@ -1,0 +1,32 @@
+// pool_options::workers: how the worker processes of a pool differ from the program that starts
+// them. Applied in each worker before its initializer, also in replacements, with every start
+// method. Values, without locks.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+namespace procpool {
+
+struct worker_options {
+  // Added to the nice value of the program, -39 to 39: with a positive number other processes come
+  // first. A negative number needs the right to it (CAP_SYS_NICE).
+  int nice = 0;
+  // The permissions that files made by tasks do not get, for example 027; at most 0777. Default:
+  // those of the program.
+  std::optional<unsigned> umask = {};
+  // Default: the working directory of the program when the pool is made. A relative name begins
+  // there. The constructor of the pool throws std::invalid_argument if there is no such directory.
+  std::string working_directory = {};
+  // Variables that differ from the environment of the program; an empty optional removes one. With
+  // start_method::spawn they are there when the worker's program starts. With fork and forkserver
+  // they are set before the initializer: libraries that read them when they are loaded have done
+  // so.
+  std::map<std::string, std::optional<std::string>> environment = {};
+  // Workers read the standard input of the program, all of them the same one. Default: /dev/null,
+  // so that no worker takes lines away from the program.
+  bool inherit_stdin = false;
+};
+
+}  // namespace procpool

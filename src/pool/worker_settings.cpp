@@ -1,0 +1,58 @@
+#include "pool/worker_settings.hpp"
+
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+namespace procpool::parent {
+namespace {
+
+constexpr int most_nice = 39;  // from one end of the range to the other
+constexpr unsigned most_umask = 0777;
+
+void check_variable(const std::string& name, const std::optional<std::string>& value) {
+  const std::string option = "worker_options::environment: ";
+  const std::string no_terminator(1, '\0');
+  if (name.empty()) throw std::invalid_argument(option + "a name must not be empty");
+  if (name.find_first_of(no_terminator + "=") != std::string::npos) {
+    throw std::invalid_argument(option + "the name \"" + name +
+                                "\" must have neither '=' nor a null character");
+  }
+  if (value && value->find('\0') != std::string::npos) {
+    throw std::invalid_argument(option + "the value of " + name +
+                                " must not have a null character");
+  }
+}
+
+}  // namespace
+
+void check(const worker_options& o) {
+  if (o.nice < -most_nice || o.nice > most_nice) {
+    throw std::invalid_argument("worker_options::nice must be between -39 and 39, not " +
+                                std::to_string(o.nice));
+  }
+  if (o.umask && *o.umask > most_umask) {
+    throw std::invalid_argument("worker_options::umask must be at most 0777");
+  }
+  std::error_code error;
+  if (!o.working_directory.empty() && !std::filesystem::is_directory(o.working_directory, error)) {
+    throw std::invalid_argument("worker_options::working_directory: " + o.working_directory +
+                                (error ? ": " + error.message() : " is not a directory"));
+  }
+  for (const auto& [name, value] : o.environment) check_variable(name, value);
+}
+
+shm::worker_settings settings_for(const pool_options& options) {
+  const worker_options& o = options.workers;
+  shm::worker_settings settings;
+  settings.nice = o.nice;
+  settings.umask = o.umask;
+  if (!o.working_directory.empty()) {
+    settings.working_directory = std::filesystem::absolute(o.working_directory).string();
+  }
+  settings.environment.assign(o.environment.begin(), o.environment.end());
+  return settings;
+}
+
+}  // namespace procpool::parent

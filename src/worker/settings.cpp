@@ -1,0 +1,14 @@
+#include "worker/settings.hpp"
+
+#include "os/process_settings.hpp"
+
+namespace procpool::worker {
+
+void apply(const shm::worker_settings& settings) {
+  for (const auto& [name, value] : settings.environment) os::set_variable(name, value);
+  if (settings.umask) os::set_umask(*settings.umask);
+  if (!settings.working_directory.empty()) os::enter_directory(settings.working_directory);
+  if (settings.nice != 0) os::add_nice(settings.nice);
+}
+
+}  // namespace procpool::worker

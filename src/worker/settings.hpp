@@ -1,0 +1,11 @@
+// Applies pool_options::workers in a worker, before its initializer.
+#pragma once
+
+#include "shm/worker_settings.hpp"
+
+namespace procpool::worker {
+
+// Throws std::system_error, which says what could not be done.
+void apply(const shm::worker_settings& settings);
+
+}  // namespace procpool::worker
