@@ -27,6 +27,12 @@ struct worker_options {
   // Workers read the standard input of the program, all of them the same one. Default: /dev/null,
   // so that no worker takes lines away from the program.
   bool inherit_stdin = false;
+  // Sets OMP_NUM_THREADS and the variables of OpenBLAS, BLIS and MKL in workers to the CPUs of the
+  // pool divided by its workers, at least 1, so that all workers together do not start more threads
+  // than there are CPUs. Nothing is set where the program's environment or `environment` names
+  // OMP_NUM_THREADS, nor any other of these variables that is named there. Libraries read them as
+  // `environment` says: with fork and forkserver perhaps too early.
+  bool limit_threads = true;
 };
 
 }  // namespace procpool

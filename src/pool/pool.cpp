@@ -68,7 +68,7 @@ pool::pool(pool_options options)
   h.tasks_per_worker = static_cast<u32>(options_.max_tasks_per_child.value_or(0));
   set_hook(options_.initializer, h.initializer_code, h.initializer_block, h.initializer_length);
   set_hook(options_.finalizer, h.finalizer_code, h.finalizer_block, h.finalizer_length);
-  shm::worker_settings settings = settings_for(options_);
+  shm::worker_settings settings = settings_for(options_, cpus_);
   store(shm::encode_settings(settings), h.settings_block, h.settings_length);
   environment_ = std::move(settings.environment);
   if (options_.capture_stderr) stderr_ = stderr_relay::make();

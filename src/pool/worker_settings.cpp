@@ -1,9 +1,12 @@
 #include "pool/worker_settings.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+
+#include "os/environment.hpp"
 
 namespace procpool::parent {
 namespace {
@@ -25,6 +28,22 @@ void check_variable(const std::string& name, const std::optional<std::string>& v
   }
 }
 
+// OpenMP's variable also limits the other libraries; each of theirs comes before it.
+constexpr const char* openmp_variable = "OMP_NUM_THREADS";
+constexpr const char* thread_variables[] = {openmp_variable, "OPENBLAS_NUM_THREADS",
+                                            "BLIS_NUM_THREADS", "MKL_NUM_THREADS"};
+
+bool is_named(const worker_options& o, const char* name) {
+  return o.environment.contains(name) || os::find_variable(std::string(name) + "=") != nullptr;
+}
+
+void limit_threads(const worker_options& o, unsigned threads, shm::variables& to) {
+  if (!o.limit_threads || is_named(o, openmp_variable)) return;
+  for (const char* name : thread_variables) {
+    if (!is_named(o, name)) to.emplace_back(name, std::to_string(threads));
+  }
+}
+
 }  // namespace
 
 void check(const worker_options& o) {
@@ -43,7 +62,7 @@ void check(const worker_options& o) {
   for (const auto& [name, value] : o.environment) check_variable(name, value);
 }
 
-shm::worker_settings settings_for(const pool_options& options) {
+shm::worker_settings settings_for(const pool_options& options, unsigned cpus) {
   const worker_options& o = options.workers;
   shm::worker_settings settings;
   settings.nice = o.nice;
@@ -52,6 +71,8 @@ shm::worker_settings settings_for(const pool_options& options) {
     settings.working_directory = std::filesystem::absolute(o.working_directory).string();
   }
   settings.environment.assign(o.environment.begin(), o.environment.end());
+  const auto workers = static_cast<unsigned>(options.max_workers.value_or(1));
+  limit_threads(o, std::max(cpus / workers, 1U), settings.environment);
   return settings;
 }
 

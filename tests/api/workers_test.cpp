@@ -1,5 +1,6 @@
 // The workers of a pool: when all of them have started, and what pool_options says about them.
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -217,6 +218,53 @@ TEST_P(workers_test, standard_input_is_empty_or_that_of_the_program) {
   }
   ::close(ends[0]);
   ::close(ends[1]);
+}
+
+// The variables that limit the threads of libraries in a worker.
+std::vector<std::string> thread_limits() {
+  return {variable("OMP_NUM_THREADS"), variable("OPENBLAS_NUM_THREADS"),
+          variable("BLIS_NUM_THREADS"), variable("MKL_NUM_THREADS")};
+}
+
+std::vector<std::string> limits_in(pool_options o) {
+  return process_pool_executor(std::move(o)).submit(thread_limits).get();
+}
+
+using texts = std::vector<std::string>;
+
+TEST_P(workers_test, threads_of_libraries_are_limited_unless_the_program_says_otherwise) {
+  const texts names{"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS",
+                    "MKL_NUM_THREADS"};
+  std::vector<std::pair<std::string, std::string>> old;
+  for (const std::string& n : names) {
+    old.emplace_back(n, variable(n.c_str()));
+    unsetenv(n.c_str());
+  }
+  const texts alone = limits_in(options(1));
+  EXPECT_EQ(alone, texts(4, alone[0]));
+  const int cpus = std::stoi(alone[0]);
+  EXPECT_GE(cpus, 1);
+  cpu_set_t set;
+  ASSERT_EQ(sched_getaffinity(0, sizeof set, &set), 0);
+  EXPECT_LE(cpus, CPU_COUNT(&set));
+  EXPECT_EQ(limits_in(options(2)), texts(4, std::to_string(std::max(cpus / 2, 1))));
+
+  pool_options without = options(1);
+  without.workers.limit_threads = false;
+  EXPECT_EQ(limits_in(without), texts(4, "-"));
+
+  // A variable of one library is kept, and that of OpenMP concerns all.
+  pool_options said = options(1);
+  said.workers.environment = {{"MKL_NUM_THREADS", "7"}, {"BLIS_NUM_THREADS", std::nullopt}};
+  EXPECT_EQ(limits_in(said), (texts{alone[0], alone[0], "-", "7"}));
+  if (method() != start_method::forkserver) {  // whose master has the environment of its start
+    setenv("OMP_NUM_THREADS", "5", 1);
+    EXPECT_EQ(limits_in(options(1)), (texts{"5", "-", "-", "-"}));
+    unsetenv("OMP_NUM_THREADS");
+  }
+  for (const auto& [name, value] : old) {
+    if (value != "-") setenv(name.c_str(), value.c_str(), 1);
+  }
 }
 
 std::string refusal_of(worker_options w) {
