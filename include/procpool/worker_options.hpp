@@ -9,6 +9,12 @@
 
 namespace procpool {
 
+// Which process the kernel kills when the machine or the control group has no memory left.
+enum class out_of_memory_victim {
+  largest,  // as the kernel chooses: mostly the one with the most memory, perhaps the program
+  worker,   // a worker, before the program and before most other processes of the machine
+};
+
 struct worker_options {
   // Added to the nice value of the program, -39 to 39: with a positive number other processes come
   // first. A negative number needs the right to it (CAP_SYS_NICE).
@@ -33,6 +39,7 @@ struct worker_options {
   // OMP_NUM_THREADS, nor any other of these variables that is named there. Libraries read them as
   // `environment` says: with fork and forkserver perhaps too early.
   bool limit_threads = true;
+  out_of_memory_victim out_of_memory = out_of_memory_victim::largest;
 };
 
 }  // namespace procpool

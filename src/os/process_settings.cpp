@@ -1,5 +1,6 @@
 #include "os/process_settings.hpp"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <cstdlib>
 
 #include "os/error.hpp"
+#include "os/unique_fd.hpp"
 
 namespace procpool::os {
 
@@ -16,6 +18,14 @@ void add_nice(int difference) {
   const int now = ::getpriority(PRIO_PROCESS, 0);
   if (errno != 0 || ::setpriority(PRIO_PROCESS, 0, now + difference) != 0) {
     throw_errno("cannot change the nice value");
+  }
+}
+
+void become_victim() {
+  constexpr char most[] = "1000";
+  const unique_fd file(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+  if (!file || ::write(file.get(), most, sizeof(most) - 1) < 0) {
+    throw_errno("cannot write to /proc/self/oom_score_adj");
   }
 }
 

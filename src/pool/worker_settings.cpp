@@ -71,6 +71,7 @@ shm::worker_settings settings_for(const pool_options& options, unsigned cpus) {
     settings.working_directory = std::filesystem::absolute(o.working_directory).string();
   }
   settings.environment.assign(o.environment.begin(), o.environment.end());
+  settings.is_victim = o.out_of_memory == out_of_memory_victim::worker;
   const auto workers = static_cast<unsigned>(options.max_workers.value_or(1));
   limit_threads(o, std::max(cpus / workers, 1U), settings.environment);
   return settings;

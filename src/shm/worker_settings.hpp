@@ -21,6 +21,7 @@ struct worker_settings {
   std::optional<u32> umask = {};
   std::string working_directory = {};  // absolute, or empty
   variables environment = {};
+  bool is_victim = false;  // out_of_memory_victim::worker
 };
 
 detail::wire_buffer encode_settings(const worker_settings& settings);

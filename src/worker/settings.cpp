@@ -6,6 +6,7 @@ namespace procpool::worker {
 
 void apply(const shm::worker_settings& settings) {
   for (const auto& [name, value] : settings.environment) os::set_variable(name, value);
+  if (settings.is_victim) os::become_victim();
   if (settings.umask) os::set_umask(*settings.umask);
   if (!settings.working_directory.empty()) os::enter_directory(settings.working_directory);
   if (settings.nice != 0) os::add_nice(settings.nice);

@@ -267,6 +267,23 @@ TEST_P(workers_test, threads_of_libraries_are_limited_unless_the_program_says_ot
   }
 }
 
+int oom_score() {
+  int score = -1;
+  std::ifstream("/proc/self/oom_score_adj") >> score;
+  return score;
+}
+
+TEST_P(workers_test, the_kernel_prefers_a_worker_when_memory_is_exhausted) {
+  EXPECT_EQ(process_pool_executor(options(1)).submit(oom_score).get(), oom_score());
+  pool_options o = options(1);
+  o.workers.out_of_memory = out_of_memory_victim::worker;
+  process_pool_executor pool(std::move(o));
+  EXPECT_EQ(pool.submit(oom_score).get(), 1000);
+  EXPECT_THROW(pool.submit([] { raise(SIGKILL); }).get(), worker_crashed);
+  EXPECT_EQ(pool.submit(oom_score).get(), 1000);
+  EXPECT_NE(oom_score(), 1000);
+}
+
 std::string refusal_of(worker_options w) {
   try {
     process_pool_executor pool(pool_options{.max_workers = 1, .workers = std::move(w)});
