@@ -15,6 +15,13 @@ enum class out_of_memory_victim {
   worker,   // a worker, before the program and before most other processes of the machine
 };
 
+// On which of the program's CPUs each worker runs.
+enum class worker_pinning {
+  none,     // on all of them, as the kernel chooses
+  compact,  // on one of them, the next worker on the CPU next to it
+  spread,   // on an equal share of them that lie near each other; one, if there are more workers
+};
+
 struct worker_options {
   // Added to the nice value of the program, -39 to 39: with a positive number other processes come
   // first. A negative number needs the right to it (CAP_SYS_NICE).
@@ -40,6 +47,9 @@ struct worker_options {
   // `environment` says: with fork and forkserver perhaps too early.
   bool limit_threads = true;
   out_of_memory_victim out_of_memory = out_of_memory_victim::largest;
+  // Within the affinity mask and the cpuset that the program has when the pool is made. A worker
+  // whose CPUs are all taken from the program later is not pinned.
+  worker_pinning pinning = worker_pinning::none;
 };
 
 }  // namespace procpool

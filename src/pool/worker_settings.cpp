@@ -6,7 +6,9 @@
 #include <string>
 #include <system_error>
 
+#include "os/affinity.hpp"
 #include "os/environment.hpp"
+#include "os/file.hpp"
 
 namespace procpool::parent {
 namespace {
@@ -72,8 +74,14 @@ shm::worker_settings settings_for(const pool_options& options, unsigned cpus) {
   }
   settings.environment.assign(o.environment.begin(), o.environment.end());
   settings.is_victim = o.out_of_memory == out_of_memory_victim::worker;
-  const auto workers = static_cast<unsigned>(options.max_workers.value_or(1));
-  limit_threads(o, std::max(cpus / workers, 1U), settings.environment);
+  unsigned threads = cpus / static_cast<unsigned>(options.max_workers.value_or(1));
+  if (o.pinning != worker_pinning::none) {
+    settings.cpus = os::allowed_cpus();
+    os::sort_by_distance(settings.cpus, os::read_whole_file);
+    settings.shares_cpus = o.pinning == worker_pinning::spread;
+    if (!settings.shares_cpus) threads = 1;
+  }
+  limit_threads(o, std::max(threads, 1U), settings.environment);
   return settings;
 }
 

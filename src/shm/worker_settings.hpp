@@ -22,7 +22,13 @@ struct worker_settings {
   std::string working_directory = {};  // absolute, or empty
   variables environment = {};
   bool is_victim = false;  // out_of_memory_victim::worker
+  // To which all workers are bound, near ones in a row; empty: no worker is bound.
+  std::vector<u32> cpus = {};
+  bool shares_cpus = false;  // worker_pinning::spread
 };
+
+// The CPUs of the worker with this seat.
+std::vector<u32> cpus_of(const worker_settings& settings, u32 seat, u32 workers);
 
 detail::wire_buffer encode_settings(const worker_settings& settings);
 worker_settings decode_settings(const std::byte* bytes, std::size_t size);

@@ -96,7 +96,7 @@ void run(const launch::worker_context& context) {
   const shm::worker_settings settings = shm::decode_settings(
       view.at(header.settings_block, header.settings_length), header.settings_length);
   try {
-    apply(settings);
+    apply(settings, seat, region.workers());
   } catch (...) {
     report_failure(block, shm::settings_failed);
     os::leave_process(1);

@@ -6,6 +6,7 @@
 namespace procpool::worker {
 
 // Throws std::system_error, which says what could not be done.
-void apply(const shm::worker_settings& settings);
+// For the worker of the seat, one of `workers`.
+void apply(const shm::worker_settings& settings, shm::u32 seat, shm::u32 workers);
 
 }  // namespace procpool::worker

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -282,6 +283,38 @@ TEST_P(workers_test, the_kernel_prefers_a_worker_when_memory_is_exhausted) {
   EXPECT_THROW(pool.submit([] { raise(SIGKILL); }).get(), worker_crashed);
   EXPECT_EQ(pool.submit(oom_score).get(), 1000);
   EXPECT_NE(oom_score(), 1000);
+}
+
+std::vector<int> own_cpus() {
+  cpu_set_t set;
+  std::vector<int> cpus;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return cpus;
+  for (int i = 0; i < CPU_SETSIZE; ++i) {
+    if (CPU_ISSET(i, &set)) cpus.push_back(i);
+  }
+  return cpus;
+}
+
+TEST_P(workers_test, pinned_workers_share_the_cpus_of_the_program) {
+  const std::vector<int> all = own_cpus();
+  for (const worker_pinning pinning : {worker_pinning::compact, worker_pinning::spread}) {
+    pool_options o = options(2);
+    o.workers.pinning = pinning;
+    process_pool_executor pool(std::move(o));
+    std::vector<future<std::vector<int>>> shares = pool.broadcast(own_cpus);
+    const std::vector<int> first = shares[0].get(), second = shares[1].get();
+    if (pinning == worker_pinning::compact || all.size() == 1) {
+      EXPECT_EQ(first.size(), 1U);
+      EXPECT_EQ(second.size(), 1U);
+    } else {
+      EXPECT_EQ(first.size() + second.size(), all.size());
+    }
+    std::set<int> both(first.begin(), first.end());
+    both.insert(second.begin(), second.end());
+    EXPECT_EQ(both.size(), all.size() == 1 ? 1 : first.size() + second.size());
+    EXPECT_TRUE(std::includes(all.begin(), all.end(), both.begin(), both.end()));
+  }
+  EXPECT_EQ(own_cpus(), all);
 }
 
 std::string refusal_of(worker_options w) {
