@@ -29,11 +29,14 @@ struct pool_options {
   start_method start = start_method::spawn;
   // Runs in each worker before its first task. If it throws or dies, the pool is broken.
   invocation initializer = {};
-  // Runs in each worker that ends in an orderly way: at shutdown, or after max_tasks_per_child
-  // tasks. An exception of the finalizer is printed to stderr.
+  // Runs in each worker that ends in an orderly way: at shutdown, after max_tasks_per_child tasks,
+  // or because of max_memory_growth. An exception of the finalizer is printed to stderr.
   invocation finalizer = {};
   // A worker is replaced after this many tasks; at least 1.
   std::optional<int> max_tasks_per_child = {};
+  // A worker is replaced after a task when its own memory (not shared arrays, not files) has grown
+  // by more bytes than this since its initializer; at least 1. Needs /proc.
+  std::optional<std::size_t> max_memory_growth = {};
   // Bytes of arguments of tasks that have not started (never of results). Above this limit submit()
   // waits and try_submit() returns an empty optional. Default: only the number of unfinished tasks
   // is limited.

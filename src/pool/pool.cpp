@@ -44,6 +44,9 @@ pool_options checked(pool_options o) {
     throw std::invalid_argument("max_tasks_per_child must be at least 1, not " +
                                 std::to_string(*o.max_tasks_per_child));
   }
+  if (o.max_memory_growth && *o.max_memory_growth == 0) {
+    throw std::invalid_argument("max_memory_growth must be at least 1");
+  }
   if (o.max_pending_bytes && *o.max_pending_bytes == 0) {
     throw std::invalid_argument("max_pending_bytes must be at least 1");
   }

@@ -73,6 +73,7 @@ shm::worker_settings settings_for(const pool_options& options, unsigned cpus) {
     settings.working_directory = std::filesystem::absolute(o.working_directory).string();
   }
   settings.environment.assign(o.environment.begin(), o.environment.end());
+  settings.max_memory_growth = options.max_memory_growth.value_or(0);
   settings.is_victim = o.out_of_memory == out_of_memory_victim::worker;
   unsigned threads = cpus / static_cast<unsigned>(options.max_workers.value_or(1));
   if (o.pinning != worker_pinning::none) {

@@ -21,7 +21,8 @@ struct worker_settings {
   std::optional<u32> umask = {};
   std::string working_directory = {};  // absolute, or empty
   variables environment = {};
-  bool is_victim = false;  // out_of_memory_victim::worker
+  u64 max_memory_growth = 0;  // bytes; 0: no limit
+  bool is_victim = false;     // out_of_memory_victim::worker
   // To which all workers are bound, near ones in a row; empty: no worker is bound.
   std::vector<u32> cpus = {};
   bool shares_cpus = false;  // worker_pinning::spread

@@ -19,6 +19,7 @@
 #include "procpool/this_worker.hpp"
 #include "runtime/process_role.hpp"
 #include "shm/worker_argument.hpp"
+#include "worker/growth.hpp"
 #include "worker/loop.hpp"
 #include "worker/settings.hpp"
 
@@ -115,7 +116,8 @@ void run(const launch::worker_context& context) {
   result_blocks blocks(region, view, given.partition);
   invoker invoke(view, blocks);
   loop work(region, page, seat, invoke, blocks, context.server_pid);
-  work.run(header.tasks_per_worker);
+  const growth_limit growth(settings.max_memory_growth);
+  work.run(header.tasks_per_worker, growth);
   try {
     run_hook(view, header.finalizer_code, header.finalizer_block, header.finalizer_length);
   } catch (const std::exception& e) {

@@ -275,14 +275,15 @@ int oom_score() {
 }
 
 TEST_P(workers_test, the_kernel_prefers_a_worker_when_memory_is_exhausted) {
-  EXPECT_EQ(process_pool_executor(options(1)).submit(oom_score).get(), oom_score());
+  const int before = oom_score();
+  EXPECT_EQ(process_pool_executor(options(1)).submit(oom_score).get(), before);
   pool_options o = options(1);
   o.workers.out_of_memory = out_of_memory_victim::worker;
   process_pool_executor pool(std::move(o));
   EXPECT_EQ(pool.submit(oom_score).get(), 1000);
   EXPECT_THROW(pool.submit([] { raise(SIGKILL); }).get(), worker_crashed);
   EXPECT_EQ(pool.submit(oom_score).get(), 1000);
-  EXPECT_NE(oom_score(), 1000);
+  EXPECT_EQ(oom_score(), before);
 }
 
 std::vector<int> own_cpus() {
@@ -317,6 +318,36 @@ TEST_P(workers_test, pinned_workers_share_the_cpus_of_the_program) {
   EXPECT_EQ(own_cpus(), all);
 }
 
+// Keeps as many MiB as a leak would, and touches them. Returns the pid.
+pid_t leak(std::size_t mib) {
+  static std::vector<std::vector<char>> kept;
+  kept.emplace_back(mib << 20U, 'x');
+  return getpid();
+}
+
+// Shared memory is not the worker's own.
+pid_t fill(shared_array<char> shared) {
+  for (char& c : std::span<char>(shared)) c = 'x';
+  return getpid();
+}
+
+TEST_P(workers_test, a_worker_that_has_grown_is_replaced) {
+  pool_options o = options(1);
+  o.max_memory_growth = std::size_t{32} << 20U;
+  process_pool_executor pool(std::move(o));
+  const pid_t first = pool.submit(leak, std::size_t{1}).get();
+  EXPECT_EQ(pool.submit(fill, shared_array<char>(std::size_t{48} << 20U)).get(), first);
+  EXPECT_EQ(pool.submit(leak, std::size_t{48}).get(), first);
+  const pid_t second = pool.submit(getpid).get();
+  EXPECT_NE(second, first);
+  // By many tasks, too; and none of them is lost.
+  std::set<pid_t> pids;
+  for (int i = 0; i < 12; ++i) pids.insert(pool.submit(leak, std::size_t{8}).get());
+  EXPECT_GE(pids.size(), 2U);
+  EXPECT_LE(pids.size(), 4U);
+  EXPECT_EQ(pool.stats().failed, 0U);
+}
+
 std::string refusal_of(worker_options w) {
   try {
     process_pool_executor pool(pool_options{.max_workers = 1, .workers = std::move(w)});
@@ -327,6 +358,7 @@ std::string refusal_of(worker_options w) {
 }
 
 TEST(worker_options_test, bad_values_are_named) {
+  EXPECT_THROW(process_pool_executor(pool_options{.max_memory_growth = 0}), std::invalid_argument);
   EXPECT_EQ(refusal_of({.nice = 40}), "worker_options::nice must be between -39 and 39, not 40");
   EXPECT_EQ(refusal_of({.nice = -40}), "worker_options::nice must be between -39 and 39, not -40");
   EXPECT_EQ(refusal_of({.umask = 01000}), "worker_options::umask must be at most 0777");
