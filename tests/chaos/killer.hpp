@@ -1,4 +1,4 @@
-// Kills workers of a pool at random moments, stops some of them before, lets some of those go on,
+// Kills workers of a pool at random moments, stops some of them before, continues some of those,
 // and notes what each was at when it died. And the threads of a storm.
 //
 // A pool whose workers die again and again before any of them has run a task gives up, and is
@@ -95,7 +95,8 @@ class killer {
     const pid_t pid = pid_of();
     if (pid == 0) return;
     const int fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-    // Still that seat's: so the descriptor is of this worker, and not of who has its number next.
+    // Still that seat's: so the descriptor is of this worker, and not of the next process with its
+    // number.
     if (fd >= 0 && pid_of() == pid) hit(fd, pid, seat);
     if (fd >= 0) close(fd);
   }

@@ -1,7 +1,7 @@
 // A process is killed within each operation of each lock, at every moment that differs from the one
 // before: all that outlives it is memory, so it is stepped instruction by instruction and killed
-// whenever the object has changed once more. Each time the others must be able to go on, in bounded
-// time, and find nothing half done.
+// whenever the object has changed once more. Each time the others must be able to continue, in
+// bounded time, and find nothing half done.
 #ifdef __x86_64__
 
 #include <gtest/gtest.h>
@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <functional>
@@ -34,7 +35,7 @@ using namespace procpool;
 using namespace procpool::testing;
 using namespace std::chrono_literals;
 
-// All waits of those that go on.
+// All waits of the surviving processes.
 constexpr auto bound = 10s;
 constexpr long most_steps = 40'000;
 constexpr int most_changes = 400;
@@ -389,7 +390,7 @@ TEST_F(lock_kill_test, queue_put) {
   });
 }
 
-TEST_F(lock_kill_test, queue_put_into_a_full_one) {
+TEST_F(lock_kill_test, queue_put_into_a_full_queue) {
   at_each_change([](int n) {
     const auto q = small_queue(1);
     q.put(long_text);
@@ -417,7 +418,7 @@ TEST_F(lock_kill_test, queue_get) {
   });
 }
 
-TEST_F(lock_kill_test, queue_get_from_an_empty_one) {
+TEST_F(lock_kill_test, queue_get_from_an_empty_queue) {
   at_each_change([](int n) {
     const auto q = small_queue(2);
     const bool died = die_after(

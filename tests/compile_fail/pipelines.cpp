@@ -68,7 +68,7 @@ struct task {
 task wait(process_pool_executor& pool, word& nothing) {
   co_await via([](const auto& f) { f(); }, pool.submit(twice, 1));
 #if MISTAKE == __LINE__
-  // error: procpool: a coroutine cannot go on in a worker process
+  // error: procpool: a coroutine cannot continue in a worker process
   co_await via(pool, pool.submit(twice, 1));
 #endif
 #if MISTAKE == __LINE__
