@@ -3,11 +3,16 @@
 // method. Values, without locks.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace procpool {
+
+struct environment_variable {
+  std::string name = {};
+  std::optional<std::string> value = {};  // empty: the variable is removed
+};
 
 // Which process the kernel kills when the machine or the control group has no memory left.
 enum class out_of_memory_victim {
@@ -32,11 +37,11 @@ struct worker_options {
   // Default: the working directory of the program when the pool is made. A relative name begins
   // there. The constructor of the pool throws std::invalid_argument if there is no such directory.
   std::string working_directory = {};
-  // Variables that differ from the environment of the program; an empty optional removes one. With
-  // start_method::spawn they are there when the worker's program starts. With fork and forkserver
-  // they are set before the initializer: libraries that read them when they are loaded have done
-  // so.
-  std::map<std::string, std::optional<std::string>> environment = {};
+  // Variables that differ from the environment of the program: {{"TMPDIR", "/scratch"}}; of two
+  // with one name the later one counts. With start_method::spawn they are there when the worker's
+  // program starts. With fork and forkserver they are set before the initializer: libraries that
+  // read them when they are loaded have done so.
+  std::vector<environment_variable> environment = {};
   // Workers read the standard input of the program, all of them the same one. Default: /dev/null,
   // so that no worker takes lines away from the program.
   bool inherit_stdin = false;

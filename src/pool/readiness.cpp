@@ -1,9 +1,11 @@
 // What a program may ask of a pool besides its statistics: whether it is broken, and a wait until
 // all workers have started.
-#include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <optional>
 #include <string>
 
+#include "futures/completion_hub.hpp"
 #include "os/futex.hpp"
 #include "pool/pool.hpp"
 #include "procpool/errors.hpp"
@@ -14,7 +16,7 @@ namespace {
 using shm::u32;
 
 // The end of a sleep whose wake-up got lost, and of one during which the pool is shut down.
-constexpr duration longest_doze = std::chrono::milliseconds(50);
+constexpr std::chrono::nanoseconds longest_doze = std::chrono::milliseconds(50);
 
 }  // namespace
 
@@ -39,21 +41,19 @@ void pool::wait_for_workers(const std::optional<duration>& timeout) {
       first = i;
     }
     if (missing == 0) return;
-    const time_point t = now();
-    if (deadline && t >= *deadline) {
+    const std::chrono::nanoseconds left =
+        futures::time_until(deadline ? &*deadline : nullptr, longest_doze);
+    if (left == std::chrono::nanoseconds::zero()) {
       throw timeout_error(std::to_string(missing) + " (of " + std::to_string(crew_.size()) +
                           ") workers have not started");
     }
-    time_point until = t + longest_doze;
-    if (deadline) until = std::min(until, *deadline);
-    const auto exact = std::chrono::time_point_cast<std::chrono::steady_clock::duration>(until);
     std::atomic<u32>& ready = region_.worker(first).ready;
     if (crew_.runs(first) && ready.load() == 0) {
       lock.unlock();
-      os::futex_wait_until(ready, 0, exact);
+      os::futex_wait(ready, 0, left);
       lock.lock();
     } else {
-      staffed_cv_.wait_until(lock, exact);
+      staffed_cv_.wait_for(lock, left);
     }
   }
 }

@@ -36,7 +36,9 @@ constexpr const char* thread_variables[] = {openmp_variable, "OPENBLAS_NUM_THREA
                                             "BLIS_NUM_THREADS", "MKL_NUM_THREADS"};
 
 bool is_named(const worker_options& o, const char* name) {
-  return o.environment.contains(name) || os::find_variable(std::string(name) + "=") != nullptr;
+  return std::any_of(o.environment.begin(), o.environment.end(),
+                     [&](const environment_variable& v) { return v.name == name; }) ||
+         os::find_variable(std::string(name) + "=") != nullptr;
 }
 
 void limit_threads(const worker_options& o, unsigned threads, shm::variables& to) {
@@ -72,7 +74,7 @@ shm::worker_settings settings_for(const pool_options& options, unsigned cpus) {
   if (!o.working_directory.empty()) {
     settings.working_directory = std::filesystem::absolute(o.working_directory).string();
   }
-  settings.environment.assign(o.environment.begin(), o.environment.end());
+  for (const auto& [name, value] : o.environment) settings.environment.emplace_back(name, value);
   settings.max_memory_growth = options.max_memory_growth.value_or(0);
   settings.is_victim = o.out_of_memory == out_of_memory_victim::worker;
   unsigned threads = cpus / static_cast<unsigned>(options.max_workers.value_or(1));

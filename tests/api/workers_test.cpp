@@ -133,7 +133,8 @@ TEST_P(workers_test, settings_hold_in_every_worker) {
   o.workers = {.nice = 3,
                .umask = 027,
                .working_directory = folder,
-               .environment = {{"PROCPOOL_TEST_SET", "by an option"},
+               .environment = {{"PROCPOOL_TEST_SET", "first"},
+                               {"PROCPOOL_TEST_SET", "by an option"},
                                {"PROCPOOL_TEST_REMOVED", std::nullopt}}};
   process_pool_executor pool(std::move(o));
   const surroundings expected{0, std::min(before.nice + 3, 19), 027, folder, "by an option", "-"};
