@@ -37,6 +37,9 @@ struct pool_options {
   // A worker is replaced after a task when its own memory (not shared arrays, not files) has grown
   // by more bytes than this since its initializer; at least 1. Needs /proc.
   std::optional<std::size_t> max_memory_growth = {};
+  // A worker without a task for so long ends, after its finalizer; workers start again when tasks
+  // wait for them. At least 1 s, and looked at about once a second. Default: workers stay.
+  std::optional<duration> idle_timeout = {};
   // Bytes of arguments of tasks that have not started (never of results). Above this limit submit()
   // waits and try_submit() returns an empty optional. Default: only the number of unfinished tasks
   // is limited.

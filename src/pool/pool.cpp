@@ -45,6 +45,9 @@ pool_options checked(pool_options o) {
     throw std::invalid_argument("max_tasks_per_child must be at least 1, not " +
                                 std::to_string(*o.max_tasks_per_child));
   }
+  if (o.idle_timeout && !(*o.idle_timeout >= duration(1))) {
+    throw std::invalid_argument("idle_timeout must be at least 1 second");
+  }
   if (o.max_memory_growth && *o.max_memory_growth == 0) {
     throw std::invalid_argument("max_memory_growth must be at least 1");
   }

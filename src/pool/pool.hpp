@@ -21,6 +21,7 @@
 //   sweep.cpp         the state of the region after a worker has died
 //   doubts.cpp        words that a task may have overwritten: detection, repair, loss
 //   broadcast.cpp     a task for each worker, all at the same time
+//   idle.cpp          workers that end for want of tasks, and return
 //   readiness.cpp     waiting until all workers have started
 //   backtrace.cpp     the names in the backtrace of a crash
 //   pool.cpp          constructor, destructor, statistics, reports
@@ -189,6 +190,11 @@ class pool final : public detail::completion_source, public task_backend {
   bool has_descriptors() const noexcept;
   // Unlocks `lock`, of mutex_, while a server starts.
   void on_server_gone(std::unique_lock<os::short_mutex>& lock) noexcept REQUIRES(mutex_);
+
+  // idle.cpp
+  shm::u64 waiting_hints() const noexcept;
+  void dismiss_idle() noexcept REQUIRES(mutex_);
+  void recall_workers(bool all) noexcept REQUIRES(mutex_);
 
   // staffing.cpp
   bool may_start() const REQUIRES(mutex_);

@@ -34,6 +34,7 @@ void pool::wait_for_workers(const std::optional<duration>& timeout) {
   base::unique_lock lock(mutex_);
   for (;;) {
     check_open();
+    recall_workers(true);
     u32 missing = 0, first = 0;
     for (u32 i = crew_.size(); i-- > 0;) {
       if (crew_.runs(i) && region_.worker(i).ready.load() == shm::worker_is_ready) continue;

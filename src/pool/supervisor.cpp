@@ -30,6 +30,9 @@ constexpr std::chrono::milliseconds retry_pause{10};
 constexpr std::chrono::milliseconds blind_pause{100};  // no descriptor wakes the thread any more
 // Slots taken out of use because a task has overwritten their words.
 constexpr std::size_t most_lost_slots = 1024;
+// Looks for idle workers. No divisor of the second at which sleeping workers wake and look, or both
+// could look at the same time again and again.
+constexpr std::chrono::milliseconds idle_look_pause{700};
 constexpr int stdin_fd = 0;
 
 }  // namespace
@@ -104,6 +107,7 @@ std::chrono::milliseconds pool::next_timeout() {
   };
   if (const std::optional<time_point> next = crew_.next_start()) not_after(*next);
   if (trims_) not_after(trim_at_);
+  if (options_.idle_timeout) at_most(idle_look_pause);
   if (give_up_at_ && !given_up_) not_after(*give_up_at_);
   if (given_up_) at_most(blind_pause);
   if (linger_pause_ != 0ms) at_most(linger_pause_);
@@ -134,6 +138,7 @@ bool pool::handle_events() {
           "they must not");
     });
   }
+  dismiss_idle();
   start_wanted();
   return !wind_down();
 }

@@ -116,6 +116,7 @@ struct alignas(2 * cache_line) worker_block {
   std::atomic<u32> futex;  // 0 while asleep, 1 when woken
   std::atomic<u32> ready;
   std::atomic<u64> tasks;  // tasks done in this life; advisory
+  std::atomic<u32> leave;  // 1: the worker ends when it finds no task
   u64 signals;             // that the parent sends to end the worker: os/program_signals.hpp
   alignas(2 * cache_line) std::atomic<u32> done_list;  // index + 1 of the slot pushed last
   alignas(2 * cache_line) std::atomic<u32> report_length;

@@ -349,6 +349,31 @@ TEST_P(workers_test, a_worker_that_has_grown_is_replaced) {
   EXPECT_EQ(pool.stats().failed, 0U);
 }
 
+std::size_t processes(const process_pool_executor& pool) { return pids_of(pool).size(); }
+
+int twice(int x) { return 2 * x; }
+
+TEST_P(workers_test, idle_workers_end_and_return_for_tasks) {
+  const meeting_point at;
+  pool_options o = options(3);
+  o.finalizer = partial(append_line, at("finalized"), "x");
+  o.idle_timeout = duration(1);
+  process_pool_executor pool(std::move(o));
+  pool.wait_for_workers();
+  EXPECT_EQ(pool.submit(twice, 1).get(), 2);
+  ASSERT_TRUE(eventually([&] { return processes(pool) == 0; }));
+  EXPECT_TRUE(eventually([&] { return count_lines(at("finalized")) == 3; }));
+  EXPECT_EQ(pool.submit(twice, 2).get(), 4);
+  ASSERT_TRUE(eventually([&] { return processes(pool) == 0; }));
+  // All of them, for as many tasks as there are workers.
+  for (auto& f : pool.broadcast(twice, 3)) EXPECT_EQ(f.get(), 6);
+  ASSERT_TRUE(eventually([&] { return processes(pool) == 0; }));
+  pool.wait_for_workers(duration(30));
+  EXPECT_EQ(pool.submit(twice, 4).get(), 8);
+  EXPECT_FALSE(pool.broken());
+  EXPECT_EQ(pool.stats().failed, 0U);
+}
+
 std::string refusal_of(worker_options w) {
   try {
     process_pool_executor pool(pool_options{.max_workers = 1, .workers = std::move(w)});
@@ -359,6 +384,8 @@ std::string refusal_of(worker_options w) {
 }
 
 TEST(worker_options_test, bad_values_are_named) {
+  EXPECT_THROW(process_pool_executor(pool_options{.idle_timeout = duration(0.5)}),
+               std::invalid_argument);
   EXPECT_THROW(process_pool_executor(pool_options{.max_memory_growth = 0}), std::invalid_argument);
   EXPECT_EQ(refusal_of({.nice = 40}), "worker_options::nice must be between -39 and 39, not 40");
   EXPECT_EQ(refusal_of({.nice = -40}), "worker_options::nice must be between -39 and 39, not -40");
