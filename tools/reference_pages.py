@@ -26,7 +26,7 @@ PAGES = {
     'partial.hpp': ('values', ['guide/independent-tasks']),
     'pipeline.hpp': ('futures', ['guide/pipelines']),
     'process.hpp': ('toolbox', ['guide/processes']),
-    'process_pool_executor.hpp': ('executors', ['guide/scope-the-pool', 'guide/map',
+    'process_pool_executor.hpp': ('executors', ['guide/scope-the-pool', 'guide/workers', 'guide/map',
                                                 'guide/submit-as-completed', 'crashes-and-retries']),
     'progress.hpp': ('futures', ['guide/submit-as-completed']),
     'promise.hpp': ('futures', ['guide/async']),
@@ -41,4 +41,5 @@ PAGES = {
     'time.hpp': ('executors', ['guide/submit-as-completed']),
     'via.hpp': ('futures', ['guide/async']),
     'wait.hpp': ('futures', ['guide/submit-as-completed']),
+    'worker_options.hpp': ('executors', ['guide/workers']),
 }

@@ -12,6 +12,7 @@
 #include "procpool/errors.hpp"
 #include "procpool/invocation.hpp"
 #include "procpool/time.hpp"
+#include "procpool/worker_options.hpp"
 
 namespace procpool {
 
@@ -28,11 +29,17 @@ struct pool_options {
   start_method start = start_method::spawn;
   // Runs in each worker before its first task. If it throws or dies, the pool is broken.
   invocation initializer = {};
-  // Runs in each worker that ends in an orderly way: at shutdown, or after max_tasks_per_child
-  // tasks. An exception of the finalizer is printed to stderr.
+  // Runs in each worker that ends in an orderly way: at shutdown, after max_tasks_per_child tasks,
+  // or because of max_memory_growth. An exception of the finalizer is printed to stderr.
   invocation finalizer = {};
   // A worker is replaced after this many tasks; at least 1.
   std::optional<int> max_tasks_per_child = {};
+  // A worker is replaced after a task when its own memory (not shared arrays, not files) has grown
+  // by more bytes than this since its initializer; at least 1. Needs /proc.
+  std::optional<std::size_t> max_memory_growth = {};
+  // A worker without a task for so long ends, after its finalizer; workers start again when tasks
+  // wait for them. At least 1 s, and looked at about once a second. Default: workers stay.
+  std::optional<duration> idle_timeout = {};
   // Bytes of arguments of tasks that have not started (never of results). Above this limit submit()
   // waits and try_submit() returns an empty optional. Default: only the number of unfinished tasks
   // is limited.
@@ -42,6 +49,8 @@ struct pool_options {
   // terminal, /dev/stderr cannot be opened, and processes that a task leaves behind get SIGPIPE
   // after the pool has ended.
   bool capture_stderr = false;
+  // Priority, environment, working directory and the like, of the worker processes.
+  worker_options workers = {};
   // Unobserved errors: of detached futures, of callbacks. Default: a line on stderr. Called on the
   // pool's own threads; must not throw.
   std::function<void(std::exception_ptr)> on_error = {};

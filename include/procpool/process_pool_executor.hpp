@@ -11,6 +11,8 @@
 #pragma once
 
 #include <csignal>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "procpool/detail/executor/byte_tasks.hpp"
@@ -18,6 +20,7 @@
 #include "procpool/executor.hpp"
 #include "procpool/options.hpp"
 #include "procpool/stats.hpp"
+#include "procpool/time.hpp"
 
 namespace procpool {
 
@@ -55,6 +58,17 @@ class process_pool_executor : public basic_executor<process_pool_executor, detai
   void terminate_workers() { pool_.signal_workers(SIGTERM); }
   // As terminate_workers(), with SIGKILL at once.
   void kill_workers() { pool_.signal_workers(SIGKILL); }
+
+  // Why the pool cannot make progress, the text of the broken_process_pool that submit throws;
+  // empty while it can, and also after a shutdown.
+  std::optional<std::string> broken() const { return pool_.broken(); }
+  // Blocks until every worker has started, has run its initializer, and has a pid in stats().
+  // Throws timeout_error, shutdown_error if the pool is or was shut down, and broken_process_pool.
+  // A pool does not need the call: tasks are submitted at once, and run as soon as a worker is
+  // there.
+  void wait_for_workers(std::optional<duration> timeout = {}) const {
+    pool_.wait_for_workers(timeout);
+  }
 
   // As in the options; by default the number of CPUs that this process may use.
   int max_workers() const { return pool_.max_workers(); }

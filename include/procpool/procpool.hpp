@@ -45,3 +45,4 @@
 #include "procpool/version.hpp"
 #include "procpool/via.hpp"
 #include "procpool/wait.hpp"
+#include "procpool/worker_options.hpp"

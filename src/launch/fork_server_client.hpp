@@ -25,6 +25,7 @@
 #include "os/program_signals.hpp"
 #include "os/unique_fd.hpp"
 #include "procpool/options.hpp"
+#include "shm/worker_settings.hpp"
 
 namespace procpool::launch {
 
@@ -32,7 +33,10 @@ struct server_config {
   start_method start = start_method::spawn;
   int region_fd = -1;  // both remain the caller's; server and workers get copies
   int page_fd = -1;
-  int stderr_fd = -1;       // the workers' standard error; -1: that of this process
+  int stderr_fd = -1;  // the workers' standard error; -1: that of this process
+  int stdin_fd = -1;   // the workers' standard input; -1: /dev/null
+  // For a process that is executed for this server alone: start_method::spawn.
+  const shm::variables* environment = nullptr;
   bool spare = true;        // keep one worker forked ahead
   bool interrupts = false;  // workers handle SIGINT and SIGQUIT as this process does
 };

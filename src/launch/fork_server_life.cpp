@@ -26,8 +26,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-pid_t start_process(start_method method, int server_end) {
-  switch (method) {
+pid_t start_process(const server_config& config, int server_end) {
+  switch (config.start) {
     case start_method::fork:
       return start_by_fork(server_end);
     case start_method::forkserver:
@@ -35,14 +35,15 @@ pid_t start_process(start_method method, int server_end) {
     case start_method::spawn:
       break;
   }
-  return start_by_exec(server_end);
+  return start_by_exec(server_end, config.environment);
 }
 
 // Any failure of the server's start leaves the pool without workers and becomes
 // broken_process_pool. An unsafe fork is a mistake of the program, and keeps its own error type.
-server_process start_server(start_method method, os::private_fd server_end, int parent_end) {
+server_process start_server(const server_config& config, os::private_fd server_end,
+                            int parent_end) {
   try {
-    const pid_t pid = start_process(method, server_end.get());
+    const pid_t pid = start_process(config, server_end.get());
     server_end.reset();
     return await_ready(parent_end, pid);
   } catch (const unsafe_fork_error&) {
@@ -63,12 +64,14 @@ void fork_server_client::state::greet(const server_config& config, os::unique_fd
   greeting.has_parent_pidfd = static_cast<bool>(self);
   greeting.has_stderr = config.stderr_fd >= 0;
   greeting.has_spare = config.spare;
+  greeting.has_stdin = config.stdin_fd >= 0;
   greeting.has_interrupts = config.interrupts;
   greeting.parent = os::this_process();
-  int fds[5] = {config.region_fd, config.page_fd, writer.get()};
+  int fds[6] = {config.region_fd, config.page_fd, writer.get()};
   std::size_t count = 3;
   if (self) fds[count++] = self.get();
   if (config.stderr_fd >= 0) fds[count++] = config.stderr_fd;
+  if (config.stdin_fd >= 0) fds[count++] = config.stdin_fd;
   const int error = send_struct(control.get(), greeting, std::span(fds, count), os::blocking::no);
   if (error != 0) os::throw_error(-error, "cannot greet the fork server");
 }
@@ -89,7 +92,7 @@ std::unique_ptr<fork_server_client> fork_server_client::start(const server_confi
   s->lifeline = os::private_fd(std::move(lifeline.reader));
   s->greet(config, std::move(lifeline.writer));
 
-  server_process started = start_server(config.start, std::move(server_end), s->control.get());
+  server_process started = start_server(config, std::move(server_end), s->control.get());
   s->server = started.pid;
   s->server_pidfd = os::private_fd(std::move(started.pidfd));
   if (int error = s->events.add(s->control.get()); error != 0) {

@@ -35,12 +35,13 @@ enum class server_kind : std::uint32_t { pool = 1, master = 2 };
 
 // Comes with these descriptors, in this order: for a pool the region, the page and the write end of
 // the lifeline (see fork_server_state.hpp); for both kinds, if has_parent_pidfd, a pidfd of the
-// parent; if has_stderr, the workers' standard error.
+// parent; if has_stderr, the workers' standard error; if has_stdin, their standard input.
 struct hello {
   std::uint32_t version = protocol_version;
   server_kind kind = server_kind::pool;
   std::uint32_t has_parent_pidfd = 0;
   std::uint32_t has_stderr = 0;
+  std::uint32_t has_stdin = 0;
   std::uint32_t has_spare = 1;       // one worker is forked ahead
   std::uint32_t has_interrupts = 0;  // workers handle SIGINT and SIGQUIT as the program does
   pid_t parent = 0;

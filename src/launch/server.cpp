@@ -30,6 +30,7 @@ struct server_fds {
   os::unique_fd lifeline;  // server and workers hold it open; the parent sees when all are gone
   os::unique_fd parent;    // pidfd; empty on systems without pidfds
   os::unique_fd errors;    // standard error of the workers; empty: that of this process
+  os::unique_fd input;     // standard input of the workers; empty: /dev/null
   os::unique_fd children;
   bool spare = true;
 };
@@ -59,6 +60,7 @@ hello receive_hello(server_fds& fds) noexcept {
   }
   if (message.has_parent_pidfd != 0) fds.parent = std::move(received.fds[next++]);
   if (message.has_stderr != 0) fds.errors = std::move(received.fds[next++]);
+  if (message.has_stdin != 0) fds.input = std::move(received.fds[next++]);
   if (received.fd_count != next) refuse(fds.control.get(), bad_hello);
   return message;
 }
@@ -90,7 +92,7 @@ class pool_server {
       : fds_(std::move(fds)),
         own_fds_{fds_.control.get(), fds_.parent.get()},
         forker_(worker_template{fds_.region.get(), fds_.page.get(), fds_.errors.get(),
-                                os::this_process(), own_fds_}) {}
+                                fds_.input.get(), os::this_process(), own_fds_}) {}
 
   [[noreturn]] void run() noexcept {
     announce(fds_);
@@ -180,7 +182,8 @@ class pool_server {
   os::watch_children();
   os::set_process_name(server_name);
   // A process that a task forks must neither write to the region nor conceal the worker's end.
-  for (int fd : {fds.region.get(), fds.page.get(), fds.lifeline.get(), fds.errors.get()})
+  for (int fd :
+       {fds.region.get(), fds.page.get(), fds.lifeline.get(), fds.errors.get(), fds.input.get()})
     os::add_private_fd(fd);
   // In static memory, without allocation: the table has 4,096 rows.
   alignas(pool_server) static std::byte storage[sizeof(pool_server)];

@@ -58,9 +58,11 @@ preloaded_library library_to_preload() {
 // at the start of this program.
 class server_environment {
  public:
-  server_environment(int server_end, int folder, const preloaded_library& library) {
+  server_environment(int server_end, int folder, const preloaded_library& library,
+                     const shm::variables* changes) {
     const std::vector<std::string> first = os::initial_loader_variables();
     std::vector<std::string> now = os::environment();
+    if (changes != nullptr) change(now, *changes);
     std::erase_if(now, [](const std::string& s) {
       return s.starts_with(runtime::server_variable) || s.starts_with(runtime::kept_variable);
     });
@@ -89,6 +91,13 @@ class server_environment {
   static std::vector<std::string> loader_part(std::vector<std::string> all) {
     std::erase_if(all, [](const std::string& s) { return !os::is_loader_variable(s); });
     return all;
+  }
+  static void change(std::vector<std::string>& all, const shm::variables& changes) {
+    for (const auto& [name, value] : changes) {
+      const std::string prefix = name + "=";
+      std::erase_if(all, [&](const std::string& s) { return s.starts_with(prefix); });
+      if (value) all.push_back(prefix + *value);
+    }
   }
   static std::string number_of(int fd) { return std::to_string(fd < 0 ? 0 : fd); }
 
@@ -142,14 +151,14 @@ void check_rights(const std::string& program) {
 
 }  // namespace
 
-pid_t start_by_exec(int server_end) {
+pid_t start_by_exec(int server_end, const shm::variables* changes) {
   const std::string program = os::program_file();
   check_rights(program);
   check_pid_namespace();
   const preloaded_library library = library_to_preload();
   const std::string folder = os::initial_folder_if_needed();
   const os::unique_fd way_back = folder.empty() ? os::unique_fd() : os::open_working_folder();
-  const server_environment variables(server_end, way_back.get(), library);
+  const server_environment variables(server_end, way_back.get(), library, changes);
   std::vector<std::string> arguments = server_arguments();
   std::vector<char*> argument_pointers;
   argument_pointers.reserve(arguments.size() + 1);

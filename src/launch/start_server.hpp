@@ -6,12 +6,14 @@
 #include <sys/types.h>
 
 #include "os/unique_fd.hpp"
+#include "shm/worker_settings.hpp"
 
 namespace procpool::launch {
 
 // start_method::spawn: executes this program again. The pid, or 0 where it cannot be known yet.
-// Throws std::system_error, and procpool::error when the program cannot become a server.
-pid_t start_by_exec(int server_end);
+// `changes` to the environment; null: none. Throws std::system_error, and procpool::error when the
+// program cannot become a server.
+pid_t start_by_exec(int server_end, const shm::variables* changes = nullptr);
 
 // start_method::fork: copies this process. Throws std::system_error and unsafe_fork_error.
 pid_t start_by_fork(int server_end);

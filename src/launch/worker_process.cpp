@@ -20,6 +20,10 @@ void set_up(const worker_template& common) noexcept {
     os::remove_private_fd(common.stderr_fd);
     os::use_as_stderr(common.stderr_fd);
   }
+  if (common.stdin_fd >= 0) {
+    os::remove_private_fd(common.stdin_fd);
+    os::use_as_stdin(common.stdin_fd);
+  }
   runtime::set_role(runtime::process_role::worker);
   os::stop_watching_children();
   os::use_exact_timers();

@@ -20,6 +20,7 @@ struct worker_template {
   int region_fd = -1;
   int page_fd = -1;
   int stderr_fd = -1;  // -1: that of the server
+  int stdin_fd = -1;   // -1: that of the server, /dev/null
   pid_t server_pid = 0;
   // The server's own descriptors, which a worker closes: while it holds the control socket, the
   // parent does not notice the server's end.

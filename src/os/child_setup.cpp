@@ -95,6 +95,11 @@ void use_as_stderr(int fd) noexcept {
   ::close(fd);
 }
 
+void use_as_stdin(int fd) noexcept {
+  ::dup2(fd, STDIN_FILENO);
+  ::close(fd);
+}
+
 bool set_close_on_exec(int fd, bool on) noexcept {
   return ::fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0) == 0;
 }

@@ -29,6 +29,7 @@ bool set_standard_streams() noexcept;
 void close_on_exec_all_but(int keep) noexcept;
 // Moves `fd` to descriptor 2, standard error.
 void use_as_stderr(int fd) noexcept;
+void use_as_stdin(int fd) noexcept;  // the same for descriptor 0
 bool set_close_on_exec(int fd, bool on) noexcept;
 
 // Has the kernel kill this process when its parent dies. Returns false if `parent` is dead already.

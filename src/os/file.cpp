@@ -26,6 +26,8 @@ unique_fd open_working_folder() noexcept {
 
 bool enter_folder(int fd) noexcept { return ::fchdir(fd) == 0; }
 
+bool is_open(int fd) noexcept { return ::fcntl(fd, F_GETFD) >= 0; }
+
 file_status status_of(int fd) noexcept {
   struct stat status{};
   if (::fstat(fd, &status) != 0) return {};

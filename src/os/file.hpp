@@ -22,6 +22,7 @@ unique_fd open_file(const char* path, bool writable) noexcept;
 // failure.
 unique_fd open_working_folder() noexcept;
 bool enter_folder(int fd) noexcept;
+bool is_open(int fd) noexcept;
 // The text of a small file, such as those of /proc; empty if it cannot be opened.
 std::optional<std::string> read_whole_file(const std::string& path);
 // All zero with errno set on failure.

@@ -55,6 +55,10 @@ void owned_pool::shutdown(const shutdown_options& options) {
 
 void owned_pool::signal_workers(int signal) { use().backend->signal_workers(signal); }
 pool_stats owned_pool::stats() const { return use().backend->stats(); }
+std::optional<std::string> owned_pool::broken() const { return use().backend->broken(); }
+void owned_pool::wait_for_workers(const std::optional<duration>& timeout) const {
+  use().backend->wait_for_workers(timeout);
+}
 
 pool_keepalive::pool_keepalive(task_target to) noexcept : target_(to) { target_.backend->retain(); }
 pool_keepalive::~pool_keepalive() {

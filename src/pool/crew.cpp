@@ -103,9 +103,13 @@ void crew::start(u32 index, const shm::worker_argument& given) {
   line.tasks.store(0);
   line.done_list.store(0);
   line.trace_length.store(0);
+  line.leave.store(0);
   line.signals = 0;
   server_->start_worker({index, s.incarnation + 1}, given.pack(), signals_);
   s.wanted = false;
+  if (std::exchange(s.away, false)) --away_;
+  s.recalled = false;
+  s.idle_since.reset();
   s.phase = seat_phase::starting;
   s.pid = 0;
   s.partition = given.partition;
@@ -120,6 +124,45 @@ bool crew::note_start(launch::seat_id id, pid_t pid) noexcept {
   start_fails_since_.reset();
   start_error_.store(0, std::memory_order_relaxed);  // as below
   return true;
+}
+
+bool crew::dismiss_if_idle(u32 index, bool is_asleep, duration patience) noexcept {
+  seat& s = seats_[index];
+  shm::worker_block& line = region_.worker(index);
+  if (s.phase != seat_phase::running || s.away || line.ready.load() != shm::worker_is_ready) {
+    return false;
+  }
+  // relaxed: advisory
+  const std::size_t tasks = line.tasks.load(std::memory_order_relaxed);
+  if (tasks != std::exchange(s.tasks_seen, tasks) || !s.idle_since) {
+    s.idle_since = now();
+    return false;
+  }
+  // Awake, it runs a task, or looks for one as each sleeper does once a second.
+  if (!is_asleep || now() - *s.idle_since < patience) return false;
+  s.away = true;
+  ++away_;
+  // release: pairs with the acquire in work_source::next
+  line.leave.store(1, std::memory_order_release);
+  return true;
+}
+
+bool crew::recall_one() noexcept {
+  for (u32 i = 0; i < seats_.size(); ++i) {
+    seat& s = seats_[i];
+    if (!s.away || s.recalled || s.wanted) continue;
+    if (s.phase == seat_phase::empty) {
+      want(i, duration::zero());
+    } else {
+      s.recalled = true;
+    }
+    return true;
+  }
+  return false;
+}
+
+void crew::note_leave(u32 index, bool tasks_wait) noexcept {
+  if (tasks_wait || seats_[index].recalled) want(index, duration::zero());
 }
 
 crew::past_life crew::vacate(u32 index, std::size_t most_tasks) noexcept {
@@ -140,6 +183,7 @@ crew::verdict crew::judge(const worker_death& d, bool progress) noexcept {
   const u32 ready = region_.worker(index).ready.load();
   const bool hook_failed =
       !start_failed && !progress && has_initializer_ && ready != shm::worker_is_ready;
+  if (!start_failed && !progress && ready == shm::settings_failed) return verdict::settings_failed;
   if (hook_failed && ready == shm::initializer_failed) return verdict::initializer_threw;
   if (progress) {
     idle_deaths_.clear();
@@ -211,6 +255,10 @@ std::string crew::report_of(u32 index) const {
 }
 
 std::string crew::cause(verdict v, const worker_death& d) const {
+  if (v == verdict::settings_failed) {
+    return "an option of pool_options::workers failed in worker " + std::to_string(d.id.seat) +
+           ": " + report_of(d.id.seat);
+  }
   if (v == verdict::initializer_threw) {
     return "the pool's initializer failed in worker " + std::to_string(d.id.seat) + ": " +
            report_of(d.id.seat);

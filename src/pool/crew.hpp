@@ -51,6 +51,8 @@ class crew {
     return index < seats_.size() && seats_[index].phase != seat_phase::empty;
   }
   bool any_taken() const noexcept;
+  // Whether the pid of the seat's worker is known.
+  bool runs(shm::u32 index) const noexcept { return seats_[index].phase == seat_phase::running; }
   launch::seat_id id_of(shm::u32 index) const noexcept {
     return {index, seats_[index].incarnation};
   }
@@ -80,6 +82,17 @@ class crew {
   bool has(launch::seat_id id) const noexcept {
     return is_taken(id.seat) && seats_[id.seat].incarnation == id.incarnation;
   }
+  // Workers that are away: they were told to leave for want of tasks, or have left.
+  bool any_away() const noexcept { return away_ != 0; }
+  bool is_away(shm::u32 index) const noexcept { return seats_[index].away; }
+  // Tells a worker to leave that is asleep and has completed no task since `patience` ago. True if
+  // it was told so now.
+  bool dismiss_if_idle(shm::u32 index, bool is_asleep, duration patience) noexcept;
+  // A worker that is away returns as soon as its process has ended. False if none is away.
+  bool recall_one() noexcept;
+  // The worker of the seat, which was away, has ended.
+  void note_leave(shm::u32 index, bool tasks_wait) noexcept;
+
   struct past_life {
     shm::u64 partition;  // of the arena
     std::size_t tasks;   // that the worker has completed
@@ -88,8 +101,9 @@ class crew {
   past_life vacate(shm::u32 index, std::size_t most_tasks) noexcept;
 
   enum class verdict {
-    restart,            // another worker starts, at once or later
-    initializer_threw,  // this verdict and those below break the pool
+    restart,          // another worker starts, at once or later
+    settings_failed,  // this verdict and those below break the pool
+    initializer_threw,
     initializer_crashes,
     workers_die,
   };
@@ -115,6 +129,10 @@ class crew {
     std::size_t tasks_before = 0;  // done by earlier workers of this seat
     bool wanted = false;           // start a worker at `start_at`
     time_point start_at{};
+    bool away = false;
+    bool recalled = false;       // while its process has not ended
+    std::size_t tasks_seen = 0;  // at the last look for idle workers
+    std::optional<time_point> idle_since{};
   };
 
   void note_start_failure(int error) noexcept;
@@ -127,6 +145,7 @@ class crew {
   const bool has_initializer_;
   const os::signal_actions signals_ = os::current_signal_actions();  // when the pool was made
   std::vector<seat> seats_;
+  std::size_t away_ = 0;  // seats
   std::size_t restarts_ = 0;
   // Deaths without progress, since the last sign that the pool works.
   std::vector<time_point> idle_deaths_;

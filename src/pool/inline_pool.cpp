@@ -259,4 +259,15 @@ pool_stats inline_pool::stats() {
   return out;
 }
 
+std::optional<std::string> inline_pool::broken() {
+  const base::lock_guard lock(mutex_);
+  if (broken_.empty()) return std::nullopt;
+  return broken_;
+}
+
+void inline_pool::wait_for_workers(const std::optional<duration>& /*timeout*/) {
+  const base::lock_guard lock(mutex_);
+  check_open();
+}
+
 }  // namespace procpool::parent

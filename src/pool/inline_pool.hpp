@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -42,6 +43,9 @@ class inline_pool final : public task_backend {
   void release() noexcept override;
   int max_workers() const noexcept override { return *options_.max_workers; }
   pool_stats stats() override;
+  std::optional<std::string> broken() override;
+  // There are no workers to wait for. Throws as run() does in a pool that is not open.
+  void wait_for_workers(const std::optional<duration>& timeout) override;
 
  private:
   class run_scope;

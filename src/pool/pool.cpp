@@ -12,6 +12,7 @@
 #include "futures/unobserved_error.hpp"
 #include "os/cpu_count.hpp"
 #include "os/event_fd.hpp"
+#include "pool/worker_settings.hpp"
 #include "procpool/errors.hpp"
 #include "runtime/at_exit.hpp"
 #include "runtime/process_role.hpp"
@@ -44,9 +45,16 @@ pool_options checked(pool_options o) {
     throw std::invalid_argument("max_tasks_per_child must be at least 1, not " +
                                 std::to_string(*o.max_tasks_per_child));
   }
+  if (o.idle_timeout && !(*o.idle_timeout >= duration(1))) {
+    throw std::invalid_argument("idle_timeout must be at least 1 second");
+  }
+  if (o.max_memory_growth && *o.max_memory_growth == 0) {
+    throw std::invalid_argument("max_memory_growth must be at least 1");
+  }
   if (o.max_pending_bytes && *o.max_pending_bytes == 0) {
     throw std::invalid_argument("max_pending_bytes must be at least 1");
   }
+  check(o.workers);
   if (!o.max_workers) {
     o.max_workers = std::min(os::cpu_count(), static_cast<int>(shm::max_workers));
   }
@@ -67,6 +75,9 @@ pool::pool(pool_options options)
   h.tasks_per_worker = static_cast<u32>(options_.max_tasks_per_child.value_or(0));
   set_hook(options_.initializer, h.initializer_code, h.initializer_block, h.initializer_length);
   set_hook(options_.finalizer, h.finalizer_code, h.finalizer_block, h.finalizer_length);
+  shm::worker_settings settings = settings_for(options_, cpus_);
+  store(shm::encode_settings(settings), h.settings_block, h.settings_length);
+  environment_ = std::move(settings.environment);
   if (options_.capture_stderr) stderr_ = stderr_relay::make();
   server_ = start_server();
   for (u32 i = 0; i < region_.workers(); ++i) start_seat(i);
@@ -115,10 +126,14 @@ void pool::forget() noexcept {
 void pool::set_hook(const invocation& hook, u64& code, u64& block, u64& length) {
   if (!hook) return;
   code = detail::to_code_ref(reinterpret_cast<const void*>(hook.thunk())).bits;
-  length = hook.task().size();
+  store(hook.task(), block, length);
+}
+
+void pool::store(const detail::wire_buffer& bytes, u64& block, u64& length) {
+  length = bytes.size();
   if (length == 0) return;
   const shm::block b = blocks_.allocate(length);
-  std::memcpy(view_.at(b.offset, length), hook.task().data(), length);
+  std::memcpy(view_.at(b.offset, length), bytes.data(), length);
   block = b.offset;
 }
 

@@ -21,6 +21,8 @@
 //   sweep.cpp         the state of the region after a worker has died
 //   doubts.cpp        words that a task may have overwritten: detection, repair, loss
 //   broadcast.cpp     a task for each worker, all at the same time
+//   idle.cpp          workers that end for want of tasks, and return
+//   readiness.cpp     waiting until all workers have started
 //   backtrace.cpp     the names in the backtrace of a crash
 //   pool.cpp          constructor, destructor, statistics, reports
 //   shutdown.cpp      how a pool ends: shut down, broken, given up, abandoned
@@ -61,6 +63,7 @@
 #include "procpool/stats.hpp"
 #include "shm/dispatch.hpp"
 #include "shm/region.hpp"
+#include "shm/worker_settings.hpp"
 
 namespace procpool::testing {
 class pool_test_access;  // lets a test run the sweep on states that a killed worker leaves
@@ -107,6 +110,8 @@ class pool final : public detail::completion_source, public task_backend {
   void forget() noexcept;
   int max_workers() const noexcept override { return static_cast<int>(region_.workers()); }
   pool_stats stats() override;
+  std::optional<std::string> broken() override;
+  void wait_for_workers(const std::optional<duration>& timeout) override;
   void report(std::exception_ptr e) noexcept;
   // At exit: remaining tasks run (or are cancelled), and the workers end.
   static void finish_all(bool cancel) noexcept;
@@ -186,6 +191,11 @@ class pool final : public detail::completion_source, public task_backend {
   // Unlocks `lock`, of mutex_, while a server starts.
   void on_server_gone(std::unique_lock<os::short_mutex>& lock) noexcept REQUIRES(mutex_);
 
+  // idle.cpp
+  shm::u64 waiting_hints() const noexcept;
+  void dismiss_idle() noexcept REQUIRES(mutex_);
+  void recall_workers(bool all) noexcept REQUIRES(mutex_);
+
   // staffing.cpp
   bool may_start() const REQUIRES(mutex_);
   void start_wanted() REQUIRES(mutex_);
@@ -256,6 +266,8 @@ class pool final : public detail::completion_source, public task_backend {
   // By the constructor, before any other thread knows the pool: without the mutex.
   void set_hook(const invocation& hook, shm::u64& code, shm::u64& block,
                 shm::u64& length) NO_THREAD_SAFETY_ANALYSIS;
+  void store(const detail::wire_buffer& bytes, shm::u64& block,
+             shm::u64& length) NO_THREAD_SAFETY_ANALYSIS;
 
   task_record* record_at(shm::u32 index) const noexcept { return table_.at(index); }
 
@@ -266,6 +278,7 @@ class pool final : public detail::completion_source, public task_backend {
   const shm::u32 cpus_;
   stderr_relay stderr_;
   worker_rows rows_ GUARDED_BY(objects_mutex_);  // outlives the workers, which end with the server
+  shm::variables environment_;  // of the workers, where it differs from that of this process
   std::unique_ptr<launch::fork_server_client> server_;
 
   // Any thread:
@@ -303,6 +316,7 @@ class pool final : public detail::completion_source, public task_backend {
   bool exit_hook_set_ GUARDED_BY(mutex_) = false;
   // Submit has nothing to check: the pool is open and has no budget, and the exit hook is set.
   bool fast_path_ GUARDED_BY(mutex_) = false;
+  std::condition_variable_any staffed_cv_;  // a worker has started, or died, or the pool is broken
   std::condition_variable_any ended_cv_;
   bool ended_ GUARDED_BY(mutex_) = false;      // the supervisor is done, no process is left
   bool abandoned_ GUARDED_BY(mutex_) = false;  // the executor is destroyed

@@ -89,6 +89,10 @@ void pool::on_exited(const launch::server_event& e) noexcept {
   // A wake-up may be lost with the worker: it may have cleared a sleeper's bit without waking it,
   // or was woken and took no task. So all workers are woken to look for tasks.
   roster_.wake_all();
+  if (crew_.is_away(e.id.seat)) {
+    crew_.note_leave(e.id.seat, waiting_hints() != 0);
+    return;
+  }
   judge(d, had_task || tasks != 0);
 }
 

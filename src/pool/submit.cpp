@@ -73,7 +73,8 @@ bool pool::admit_slow(std::unique_lock<os::short_mutex>& lock, u64 bytes, bool m
   if (!exit_hook_set_) {
     exit_hook_set_ = runtime::finish_at_exit(runtime::finish_order::process_pools, &finish_all);
   }
-  fast_path_ = exit_hook_set_ && !options_.max_pending_bytes;
+  recall_workers(false);
+  fast_path_ = exit_hook_set_ && !options_.max_pending_bytes && !crew_.any_away();
   return !options_.max_pending_bytes || admit(lock, bytes, may_wait);
 }
 

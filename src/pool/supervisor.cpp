@@ -9,6 +9,7 @@
 
 #include "futures/kept_error.hpp"
 #include "os/event_fd.hpp"
+#include "os/file.hpp"
 #include "os/poll.hpp"
 #include "pool/pool.hpp"
 #include "procpool/errors.hpp"
@@ -29,6 +30,10 @@ constexpr std::chrono::milliseconds retry_pause{10};
 constexpr std::chrono::milliseconds blind_pause{100};  // no descriptor wakes the thread any more
 // Slots taken out of use because a task has overwritten their words.
 constexpr std::size_t most_lost_slots = 1024;
+// Looks for idle workers. No divisor of the second at which sleeping workers wake and look, or both
+// could look at the same time again and again.
+constexpr std::chrono::milliseconds idle_look_pause{700};
+constexpr int stdin_fd = 0;
 
 }  // namespace
 
@@ -38,7 +43,12 @@ std::unique_ptr<launch::fork_server_client> pool::start_server() {
   // If the descriptor now refers to another file, the workers would map that file.
   if (!region_.owns_file()) throw shm::disowned_file(region_.fd());
   return launch::fork_server_client::start(
-      {options_.start, region_.fd(), shm::parent_page_fd(), stderr_.worker_end()});
+      {.start = options_.start,
+       .region_fd = region_.fd(),
+       .page_fd = shm::parent_page_fd(),
+       .stderr_fd = stderr_.worker_end(),
+       .stdin_fd = options_.workers.inherit_stdin && os::is_open(stdin_fd) ? stdin_fd : -1,
+       .environment = &environment_});
 }
 
 void pool::supervise() {
@@ -97,6 +107,7 @@ std::chrono::milliseconds pool::next_timeout() {
   };
   if (const std::optional<time_point> next = crew_.next_start()) not_after(*next);
   if (trims_) not_after(trim_at_);
+  if (options_.idle_timeout) at_most(idle_look_pause);
   if (give_up_at_ && !given_up_) not_after(*give_up_at_);
   if (given_up_) at_most(blind_pause);
   if (linger_pause_ != 0ms) at_most(linger_pause_);
@@ -127,6 +138,7 @@ bool pool::handle_events() {
           "they must not");
     });
   }
+  dismiss_idle();
   start_wanted();
   return !wind_down();
 }
@@ -163,6 +175,7 @@ void pool::handle(const launch::server_event& e) noexcept {
       on_server_gone(lock);
       break;
   }
+  staffed_cv_.notify_all();
 }
 
 // Without mutex_: only the supervisor replaces the server's client.

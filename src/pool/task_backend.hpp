@@ -3,6 +3,9 @@
 // thread.
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "procpool/detail/task/task_state.hpp"
 #include "procpool/options.hpp"
 #include "procpool/stats.hpp"
@@ -19,6 +22,8 @@ class task_backend {
 
   virtual int max_workers() const noexcept = 0;
   virtual pool_stats stats() = 0;
+  virtual std::optional<std::string> broken() = 0;  // the cause; empty: not broken
+  virtual void wait_for_workers(const std::optional<duration>& timeout) = 0;
   virtual void shutdown(const shutdown_options& options) = 0;
   virtual void signal_workers(int signal) = 0;  // terminate_workers, kill_workers
   // Called when the executor is destroyed: gives up its ownership of the backend. If

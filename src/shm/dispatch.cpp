@@ -158,6 +158,12 @@ slot* work_source::next() {
     }
     if (spin()) continue;
     sleep();
+    // acquire: a task that was submitted before the parent said so is seen
+    if (region_->worker(seat_).leave.load(std::memory_order_acquire) != 0) {
+      slot* const last = try_claim();
+      if (last == nullptr) roster_.drop_roles(seat_);
+      return last;
+    }
   }
 }
 

@@ -121,8 +121,8 @@ class work_source {
   // true, which means that it has more to do.
   work_source(const region& r, u32 seat, std::function<bool()> idle);
 
-  // Claims the next task and returns its slot; blocks until there is a task. nullptr: the pool
-  // stops and the ring is empty.
+  // Claims the next task and returns its slot; blocks until there is a task. nullptr: the
+  // ring is empty, and the pool stops or the parent has told this worker to leave.
   slot* next();
   // Called after a task: measures it.
   void finished();

@@ -84,7 +84,8 @@ struct region_header {
   u64 cycles_per_us;                                            // of base/cycle_clock.hpp
   u64 initializer_code, initializer_block, initializer_length;  // code 0: none
   u64 finalizer_code, finalizer_block, finalizer_length;
-  u32 cpus;  // CPUs that the pool may use: with one, no worker spins
+  u64 settings_block, settings_length;  // worker_settings.hpp; length 0: none
+  u32 cpus;                             // CPUs that the pool may use: with one, no worker spins
 };
 static_assert(sizeof(region_header) <= 4096);
 
@@ -108,12 +109,14 @@ inline constexpr std::size_t trace_bytes = 2040;
 inline constexpr u32 worker_is_ready = 1;     // the initializer is done
 inline constexpr u32 initializer_failed = 2;  // the worker has left, see report
 inline constexpr u32 descriptors_closed = 3;  // by a task: the worker has left, see report
+inline constexpr u32 settings_failed = 4;     // the worker has left, see report
 
 // The cache lines of one worker. The parent clears them before each life of the worker.
 struct alignas(2 * cache_line) worker_block {
   std::atomic<u32> futex;  // 0 while asleep, 1 when woken
   std::atomic<u32> ready;
   std::atomic<u64> tasks;  // tasks done in this life; advisory
+  std::atomic<u32> leave;  // 1: the worker ends when it finds no task
   u64 signals;             // that the parent sends to end the worker: os/program_signals.hpp
   alignas(2 * cache_line) std::atomic<u32> done_list;  // index + 1 of the slot pushed last
   alignas(2 * cache_line) std::atomic<u32> report_length;

@@ -16,7 +16,7 @@ constexpr u64 worth_checking_us = 50;  // a hundred times the cost of the check
 
 }  // namespace
 
-void loop::run(u64 most_tasks) {
+void loop::run(u64 most_tasks, const growth_limit& growth) {
   shm::worker_block& block = region_->worker(seat_);
   const u64 worth_checking = worth_checking_us * region_->header().cycles_per_us;
   u64 done = 0;
@@ -36,11 +36,17 @@ void loop::run(u64 most_tasks) {
     publish(*s);
     // relaxed: advisory
     block.tasks.store(++done, std::memory_order_relaxed);
-    if (source_.last_end() >= blocks_->trim_at()) maintain();
+    if (source_.last_end() >= blocks_->trim_at()) {
+      maintain();
+      if (growth.is_exceeded()) return;
+    }
     if (done == most_tasks) return;
     // A task that closes the worker's descriptors seldom takes less time. The worker then leaves
     // before it needs them, so that no later task counts as crashed.
-    if (source_.last_task_cycles() >= worth_checking && !blocks_->owns_file()) return;
+    if (source_.last_task_cycles() >= worth_checking &&
+        (!blocks_->owns_file() || growth.is_exceeded())) {
+      return;
+    }
   }
 }
 

@@ -26,6 +26,7 @@
 
 #include "shm/dispatch.hpp"
 #include "shm/process_page.hpp"
+#include "worker/growth.hpp"
 #include "worker/invoke.hpp"
 
 namespace procpool::worker {
@@ -44,8 +45,9 @@ class loop {
   loop(const loop&) = delete;
   loop& operator=(const loop&) = delete;
 
-  // Returns when the pool stops, or when `most_tasks` tasks are done (0: no limit).
-  void run(shm::u64 most_tasks);
+  // Returns when the pool stops, when `most_tasks` tasks are done (0: no limit), or when the
+  // process has grown too much.
+  void run(shm::u64 most_tasks, const growth_limit& growth);
 
  private:
   [[gnu::noinline]] bool maintain();  // rare: kept out of the path of tasks

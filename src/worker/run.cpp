@@ -2,11 +2,13 @@
 
 #include <cstdio>
 #include <iostream>
+#include <limits>
 #include <string>
 
 #include "objects/file_objects.hpp"
 #include "objects/worker_registry.hpp"
 #include "os/child_setup.hpp"
+#include "os/futex.hpp"
 #include "os/memfd.hpp"
 #include "os/private_fds.hpp"
 #include "os/program_signals.hpp"
@@ -17,7 +19,9 @@
 #include "procpool/this_worker.hpp"
 #include "runtime/process_role.hpp"
 #include "shm/worker_argument.hpp"
+#include "worker/growth.hpp"
 #include "worker/loop.hpp"
+#include "worker/settings.hpp"
 
 namespace procpool::worker {
 namespace {
@@ -90,6 +94,14 @@ void run(const launch::worker_context& context) {
   os::punch_hole(region.fd(), region.partition(given.partition), region.stride());
   os::trace_crashes(block.trace, shm::trace_bytes, block.trace_length);
   shm::arena_view view(region.fd(), region.arena_offset());
+  const shm::worker_settings settings = shm::decode_settings(
+      view.at(header.settings_block, header.settings_length), header.settings_length);
+  try {
+    apply(settings, seat, region.workers());
+  } catch (...) {
+    report_failure(block, shm::settings_failed);
+    os::leave_process(1);
+  }
   try {
     run_hook(view, header.initializer_code, header.initializer_block, header.initializer_length);
   } catch (...) {
@@ -100,10 +112,12 @@ void run(const launch::worker_context& context) {
   if (!os::die_with_parent(context.server_pid)) os::leave_process(0);
   // release: the initializer is done
   block.ready.store(shm::worker_is_ready, std::memory_order_release);
+  os::futex_wake(block.ready, std::numeric_limits<int>::max());  // pool::wait_for_workers
   result_blocks blocks(region, view, given.partition);
   invoker invoke(view, blocks);
   loop work(region, page, seat, invoke, blocks, context.server_pid);
-  work.run(header.tasks_per_worker);
+  const growth_limit growth(settings.max_memory_growth);
+  work.run(header.tasks_per_worker, growth);
   try {
     run_hook(view, header.finalizer_code, header.finalizer_block, header.finalizer_length);
   } catch (const std::exception& e) {

@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <vector>
 
 #include "pool/task_record.hpp"
 
@@ -80,6 +82,35 @@ TEST_F(crew_test, the_second_death_without_progress_makes_the_next_start_wait) {
   const auto next = tested.next_start();
   ASSERT_TRUE(next);
   EXPECT_GE(*next - before, std::chrono::milliseconds(10));
+}
+
+// More deaths than max(3, 2 x workers), and between them pauses from 10 ms to 1 s.
+TEST_F(crew_test, larger_pools_bear_more_deaths_and_their_pauses_double) {
+  for (const shm::u32 n : {1U, 2U, 16U}) {
+    const shm::region place = shm::region::create(n);
+    crew c(place, no_server, false);
+    std::vector<duration> pauses;
+    for (time_point before = now(); c.judge(death(), false) == crew::verdict::restart;
+         before = now()) {
+      ASSERT_LE(pauses.size(), 100U);
+      pauses.push_back(*c.next_start() - before);
+    }
+    EXPECT_EQ(pauses.size(), std::max(3U, 2 * n)) << n;
+    duration expected{};
+    for (std::size_t i = 1; i < pauses.size(); ++i) {
+      expected = i == 1 ? duration(0.01) : std::min(expected * 2, duration(1));
+      EXPECT_GE(pauses[i], expected * 0.999) << n << ' ' << i;
+      // The machine may have other work between the two looks at the clock, but no more than that.
+      EXPECT_LT(pauses[i], expected + duration(30)) << n << ' ' << i;
+    }
+  }
+}
+
+TEST_F(crew_test, settings_that_a_worker_cannot_apply_break_the_pool_at_once) {
+  region.worker(0).ready.store(shm::settings_failed);
+  EXPECT_EQ(tested.judge(death(), true), crew::verdict::restart)
+      << "a worker that has run a task had its settings, whatever its line says";
+  EXPECT_EQ(tested.judge(death(), false), crew::verdict::settings_failed);
 }
 
 TEST_F(crew_test, a_completed_task_clears_the_count_of_deaths_without_progress) {

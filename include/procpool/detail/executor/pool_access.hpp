@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "procpool/detail/codec/wire_io.hpp"
@@ -12,6 +14,7 @@
 #include "procpool/detail/task/task_state.hpp"
 #include "procpool/options.hpp"
 #include "procpool/stats.hpp"
+#include "procpool/time.hpp"
 
 namespace procpool::parent {
 class pool;
@@ -49,6 +52,8 @@ class PROCPOOL_EXPORT owned_pool {
   void shutdown(const shutdown_options& options);
   void signal_workers(int signal);
   pool_stats stats() const;
+  std::optional<std::string> broken() const;
+  void wait_for_workers(const std::optional<duration>& timeout) const;
 
  private:
   task_target target_;
