@@ -109,7 +109,7 @@ class callback_engine final : public detail::completion_listener {
     base::unique_lock lock(hub_.mutex());
     // A callback of a promise may never become due.
     const auto will_be_done = [this](const entry& e) {
-      return e.wish.group != nullptr || hub_.has(e.wish.source);
+      return e.wish.group != nullptr || e.wish.will_come || hub_.has(e.wish.source);
     };
     while (running_) {
       if (ready_.empty() && !busy_ && std::ranges::none_of(waiting_, will_be_done)) break;

@@ -44,6 +44,7 @@ struct combination::members final : completion_listener, runtime::awaited, futur
   // keep alive.
   struct pending_inputs {
     thread_group_id of;  // the group, if they are for threads
+    bool will_come;
     std::ptrdiff_t count;
   };
 
@@ -67,10 +68,13 @@ struct combination::members final : completion_listener, runtime::awaited, futur
 
   void count(const subscription& s, std::ptrdiff_t more) REQUIRES_HUB {
     std::size_t at = 0;
-    while (at < sources.size() && (sources[at] != s.source || pending[at].of != s.group)) ++at;
+    while (at < sources.size() && (sources[at] != s.source || pending[at].of != s.group ||
+                                   pending[at].will_come != s.will_come)) {
+      ++at;
+    }
     if (at == sources.size()) {
       sources.push_back(s.source);
-      pending.push_back({s.group, 0});
+      pending.push_back({s.group, s.will_come, 0});
     }
     pending[at].count += more;
     if (pending[at].count != 0) return;
@@ -279,24 +283,22 @@ void combination::name_source(subscription& s) const {
   assert_hub_held_here();
   const members& m = *members_;
   const completion_hub& hub = completion_hub::instance();
+  const bool all = m.rule == combination_rule::all;
   // A promise may never be set.
   const auto will_be_done = [&](std::size_t i) {
     assert_hub_held_here();
-    return m.pending[i].of != nullptr || hub.has(m.sources[i]);
+    return m.pending[i].of != nullptr || m.pending[i].will_come || hub.has(m.sources[i]);
   };
-  std::size_t sure = 0, chosen = m.sources.size();
+  std::size_t sure = 0;
   for (std::size_t i = 0; i < m.sources.size(); ++i) {
     if (!will_be_done(i)) continue;
     ++sure;
-    // A group says that only its threads can end the wait.
-    const bool for_threads = m.pending[i].of != nullptr;
-    const bool fits = m.rule == combination_rule::all || !for_threads || m.sources.size() == 1;
-    if (fits && (chosen == m.sources.size() || for_threads)) chosen = i;
+    // A group says that without its threads the end does not come.
+    if (m.pending[i].of != nullptr && (all || m.sources.size() == 1)) s.group = m.pending[i].of;
+    // A thread that waits spins on the source.
+    if (hub.has(m.sources[i])) s.source = m.sources[i];
   }
-  if (chosen == m.sources.size()) return;
-  if (m.rule == combination_rule::all && sure != m.sources.size()) return;
-  s.source = m.sources[chosen];
-  s.group = m.pending[chosen].of;
+  s.will_come = sure != 0 && (!all || sure == m.sources.size());
 }
 
 void throw_nothing_to_wait_for() {

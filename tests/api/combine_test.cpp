@@ -1,6 +1,7 @@
 // when_all, when_any and with_timeout: futures of processes, threads, callers and promises
 // together.
 #include <atomic>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -111,6 +112,9 @@ TEST_P(combine_test, the_first_error_in_time_is_that_of_all) {
   // The other task still runs.
   EXPECT_EQ(what_is_thrown([&] { all.get(); }), "first");
   gate.add();
+  promise<int> never;
+  EXPECT_THROW(when_all(pool.submit([] { std::abort(); }), never.get_future()).get(),
+               worker_crashed);
   future<int> cancelled = promise<int>().get_future();
   EXPECT_THROW(when_all(std::move(cancelled)).get(), invalid_state_error);
   promise<int> p;

@@ -53,6 +53,7 @@ struct subscription {
   completion_source* source = nullptr;  // where the completion will come from
   subscription* next = nullptr;
   thread_group_id group = nullptr;  // the threads that run the task, if it is for threads
+  bool will_come = false;           // a combination of tasks that executors run
 };
 
 // Told about completions, under the hub's mutex, so it only notes them and returns.
