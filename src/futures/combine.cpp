@@ -299,6 +299,7 @@ void combination::name_source(subscription& s) const {
     if (hub.has(m.sources[i])) s.source = m.sources[i];
   }
   s.will_come = sure != 0 && (!all || sure == m.sources.size());
+  if (!s.will_come) s.group = nullptr;  // a group would say that the end comes
 }
 
 void throw_nothing_to_wait_for() {
