@@ -21,7 +21,7 @@ help:
 	@echo 'make format                       clang-format everything'
 	@echo 'make docs                         manual and reference into build/docs'
 	@echo 'make coverage                     which lines the tests reach, into build/coverage/html'
-	@echo 'make abi BASE=<tag or commit>     compare the shared library with that one'
+	@echo 'make abi [BASE=<tag or commit>]   compare the shared library with the last release, or with BASE'
 	@$(if $(benchmarks),echo 'make bench [PAGE=1]               compare with others; PAGE=1 rewrites docs/performance.md')
 	@$(if $(benchmarks),echo 'make bench-instructions           instructions per task: what times are too rough for')
 	@$(if $(soak),echo 'make soak                         the long forms of the chaos tests')
@@ -56,9 +56,9 @@ lint:
 	tools/check_decisions.py
 	tools/check_links.py README.md docs CONTRIBUTING.md SECURITY.md CHANGELOG.md .github
 	tools/check_prose.py
+	tools/format.sh --check
 	cmake --preset dev >/dev/null && cmake --build build/dev --target procpool_objects
 	tools/check_symbols.py build/dev
-	tools/format.sh --check
 	tools/tidy.sh
 
 format:

@@ -1,4 +1,4 @@
-// Every work against everybody who can do it, side by side.
+// Every work and every contender that can do it, side by side.
 //
 //   bench [--rounds N] [--seconds S] [--json FILE] [WORK ...]
 //

@@ -17,7 +17,7 @@ namespace {
 
 struct request {
   enum class kind { next, compute, tell_who, give_back, sum, make } what = kind::next;
-  std::uint64_t value = 0;  // or bytes: those that follow, or those that are wanted
+  std::uint64_t value = 0;  // or bytes: how many follow, or how many are wanted
 };
 
 void send_all(int fd, const void* bytes, std::size_t size) {
@@ -193,8 +193,8 @@ lifetime one_life(const std::string& method) {
   return life;
 }
 
-// No contender, but the limit: so long the kernel takes to end a copy of this process. Nobody knows
-// earlier that the task of a killed worker is nobody's.
+// No contender, but the limit: so long the kernel takes to end a copy of this process. No process
+// knows earlier that the worker of the task is dead.
 double one_end(const std::string& method) {
   if (method != "fork") return not_done;
   const pid_t pid = ::fork();

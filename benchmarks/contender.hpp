@@ -1,4 +1,4 @@
-// Who is measured: procpool, and what people would use instead. Each contender does a work in the
+// What is measured: procpool, and what people would use instead. Each contender does a work in the
 // way in which its own users would; what it cannot do, it leaves out.
 #pragma once
 
@@ -23,17 +23,17 @@ struct ran {
 // What a large value does: it goes to a worker and comes back, is read there, or is made there.
 enum class payload_way { there_and_back, argument, result };
 
-// What memory is taken for: tasks that wait, or results that nobody has read.
+// What memory is taken for: tasks that wait, or results that are not read.
 enum class kept { pending, unread };
 
-// One thread calls it, but for submit_from().
+// One thread calls it, except for submit_from().
 class contender {
  public:
   virtual ~contender() = default;
 
   // Until all workers have begun to work. Whatever is measured comes after it.
   virtual void warm_up() {}
-  // Who ran each of n tasks; empty: such a contender cannot tell.
+  // Which worker ran each of n tasks; empty: such a contender cannot tell.
   virtual std::vector<ran> who_runs(int /*n*/) { return {}; }
 
   // n empty tasks, one after the other, each awaited before the next; the time of each is appended.
@@ -85,7 +85,7 @@ struct entry {
 
 inline constexpr const char* kill_and_waitpid = "kill and waitpid (the limit)";
 
-// Each in a file of its name. Those that this machine lacks are absent.
+// Each in a file of its name. Contenders that this machine lacks are absent.
 std::vector<entry> procpool_contenders();
 std::vector<entry> thread_contenders();
 std::vector<entry> openmp_contenders();

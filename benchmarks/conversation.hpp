@@ -1,5 +1,5 @@
 // Another program, which is given lines and answers with lines. It is never waited for without a
-// bound: who does not answer is killed, and answers nothing from then on.
+// bound: a program that does not answer is killed, and answers nothing from then on.
 #pragma once
 
 #include <sys/types.h>

@@ -1,12 +1,12 @@
-// Two limits, with nothing of a library around them: nobody sleeps, and no task has a future, an
-// error, a type or a second thread that submits.
+// Two limits, with nothing of a library around them: no process sleeps, and no task has a future,
+// an error, a type or a second thread that submits.
 //
 // cache lines: one line for each task goes there and comes back; the child knows beforehand what to
 // run and in which order.
 // the protocol: what procpool needs besides so that the death of a worker costs one task, and
 // nothing more. A hint says which slot is next, the worker claims the task and says DONE by one
 // compare-and-swap each; it moves the ring's head by several hints at once, which procpool does not
-// (they would wait behind a task that turns out to be long).
+// (they would wait for a task that turns out to be long).
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>

@@ -28,7 +28,7 @@ double memory_of_a_worker(int workers) {
   return sum / workers;
 }
 
-// Those that take memory of this process.
+// Contenders that take memory of this process.
 std::vector<entry> local_pools() {
   std::vector<entry> all = procpool_contenders();
   for (entry& e : thread_contenders()) all.push_back(std::move(e));
@@ -98,7 +98,7 @@ void measure_idle(runner& r, int cpus) {
   std::vector<double> switches(r.entries().size(), not_done);
   for (std::size_t i = 0; i < r.entries().size(); ++i) {
     const entry& e = r.entries()[i];
-    if (!e.make || !e.live) continue;  // those that are pools
+    if (!e.make || !e.live) continue;  // only pools
     cpu.push_back({e.name, [e, cpus, &seen = switches[i]] {
                      const std::unique_ptr<contender> who = e.make(cpus);
                      who->warm_up();

@@ -28,7 +28,7 @@ double memory_of(int pid);
 double session_memory();
 
 // The figure that `sample` finds in a child of this process, which ends then: the memory and the
-// threads that it takes are nobody else's. Negative: it failed, or took a minute.
+// threads that it takes are its own. Negative: it failed, or took a minute.
 double in_a_child(const std::function<double()>& sample);
 
 }  // namespace bench

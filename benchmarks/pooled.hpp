@@ -1,5 +1,5 @@
 // The works for anything with submit(f, args...) that returns something with get(): a pool of ours,
-// and the thread pools behind a std::future.
+// and the thread pools with a std::future.
 #pragma once
 
 #include <malloc.h>

@@ -132,7 +132,7 @@ lifetime one_life(const std::string& method) {
   return life;
 }
 
-// The next task waits already, as it would: nobody has to hear of the crash first.
+// The next task waits already, as it would: no process has to notice the crash first.
 double one_recovery(pp::process_pool_executor& pool) {
   const pp::future<int> endless = occupy(pool);
   pp::future<int> next = pool.submit(next_of, 1);

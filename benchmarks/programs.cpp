@@ -1,5 +1,5 @@
-// Those that run a program for each task: xargs -P and GNU parallel, each with the smallest program
-// that does the work. Neither can be kept warm, so the first tasks are not counted.
+// Contenders that run a program for each task: xargs -P and GNU parallel, each with the smallest
+// program that does the work. Neither can be kept warm, so the first tasks are not counted.
 #include "conversation.hpp"
 #include "pooled.hpp"
 

@@ -11,7 +11,7 @@
 namespace bench {
 namespace {
 
-constexpr const char* python = "/usr/bin/python3";  // the one that Debian's packages are for
+constexpr const char* python = "/usr/bin/python3";  // Debian's packages are for this Python
 constexpr double patience = 30;
 
 struct peer {

@@ -73,7 +73,7 @@ void write_row(std::ostream& out, const row& r) {
 
 }  // namespace
 
-// Written beside it and renamed: who is interrupted leaves what there was.
+// Written beside it and renamed: an interrupted run leaves what there was.
 void write_json(const std::string& path, const std::vector<row>& rows, int rounds) {
   const std::string beside = path + ".new";
   {

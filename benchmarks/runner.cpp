@@ -54,7 +54,7 @@ double figure(const work& w, double of_one) {
 constexpr double longest_whole = 6;  // seconds
 
 // So many that they take about the wanted time; 0: the contender does not do it. The first run of
-// a size may find everybody asleep, so that the second one counts.
+// a size may find all workers asleep, so that the second one counts.
 int calibrate(const work& w, contender& c, double wanted) {
   std::vector<double> each;
   const auto run = [&](int n) {
@@ -143,7 +143,7 @@ void runner::compare(const work& w, const std::vector<entry>& entries) {
     const stopwatch all;
     try {
       std::shared_ptr<contender> who = contender_of(e, w.workers);
-      // Nobody warms up for what it cannot do.
+      // No contender warms up for what it cannot do.
       std::vector<double> each;
       if (w.run(*who, w.multiple, each) < 0) continue;
       who->warm_up();
@@ -170,7 +170,7 @@ void runner::compare(const work& w, const std::vector<entry>& entries) {
       // One that is slow has its chance once more, and then stops.
       if (t.n == 0 || (round != 0 && t.spent > most_seconds)) continue;
       now(w.id + ", " + w.parameter + ": " + t.r.contender);
-      // Whoever looked for work for a while before going to sleep sleeps.
+      // Workers that looked for work for a while before they sleep are asleep.
       std::this_thread::sleep_for(std::chrono::milliseconds(3));
       work this_round = w;
       if (w.what == says::efficiency) {

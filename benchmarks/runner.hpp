@@ -66,7 +66,7 @@ class runner {
   void keep(row r);
   settings settings_;
   std::vector<entry> entries_;
-  // Those that stay, by name, as long as the number of workers remains.
+  // Contenders that stay, by name, as long as the number of workers remains.
   struct staying {
     int workers = 0;
     std::shared_ptr<contender> who = {};

@@ -20,7 +20,7 @@ std::string text_of(double seconds) {
 }  // namespace
 
 void compare_tasks(runner& r, int cpus) {
-  // As many as CPUs last: those that stay serve for all that follows.
+  // As many as CPUs last: contenders that stay serve for all that follows.
   for (const int workers : {1, 4 * cpus, cpus}) {
     r.compare({.id = "round_trip",
                .title = "empty task, submit to result, one at a time",

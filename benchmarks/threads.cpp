@@ -1,4 +1,4 @@
-// Pools of threads behind a std::future, and std::async.
+// Pools of threads with a std::future, and std::async.
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -102,7 +102,7 @@ struct tbb_pool : with_futures<tbb_pool> {
   explicit tbb_pool(int workers)
       : control(tbb::global_control::max_allowed_parallelism,
                 static_cast<std::size_t>(workers) + 1),
-        arena(workers + 1, 1) {}  // a place for the caller, who waits
+        arena(workers + 1, 1) {}  // a place for the caller, which waits
   template <class F>
   void post(F f) {
     arena.enqueue(std::move(f));
@@ -117,7 +117,8 @@ class thread_contender : public pooled_contender<Pool> {
  public:
   using pooled_contender<Pool>::pooled_contender;
 
-  // A std::future does not say when it is done, so those who want to know put results into a queue.
+  // A std::future does not say when it is done, so callers that want to know put results into a
+  // queue.
   double as_completed(int n) override {
     struct {
       std::mutex mutex;
@@ -193,7 +194,7 @@ class tbb_contender final : public thread_contender<tbb_pool> {
   tbb::task_arena loops_;
 };
 
-// Its own best way where results may lie in an array: nobody waits for a single task.
+// Its own best way where results may lie in an array: no thread waits for a single task.
 class tbb_group_contender final : public contender {
  public:
   explicit tbb_group_contender(int workers)
@@ -282,7 +283,7 @@ entry make_pool_entry(const char* name) {
   entry made = make_entry<C>(name);
   made.live = [](const std::string& method) {
     if (method != "fork") return lifetime();
-    // In a process of its own each: where threads stay behind, nobody could fork any more.
+    // In a process of its own each: where threads stay, no contender could fork any more.
     lifetime life;
     life.start = in_a_child([] { return one_life<Pool>().start; });
     life.stop = in_a_child([] { return one_life<Pool>().stop; });

@@ -44,14 +44,14 @@ inline std::uint64_t sum_of(std::string_view value) {
   return sum;
 }
 
-// A value that is there already: what is measured is the way that it takes.
+// A value that exists already: what is measured is the way that it takes.
 inline const std::vector<char>& value_of(std::size_t bytes) {
   static std::vector<char> value;
   if (value.size() != bytes) value.assign(bytes, 'x');
   return value;
 }
 
-// Rounds of compute() that take so long on this machine, when nobody disturbs it.
+// Rounds of compute() that take so long on this machine, when nothing disturbs it.
 inline std::uint64_t rounds_for(double seconds) {
   static const double per_second = [] {
     constexpr std::uint64_t probe = 2'000'000;

@@ -12,7 +12,7 @@ namespace demo {
 class chaos {
  public:
   // To be called after each result. Kills a worker the first time, and one time in eight after
-  // that: in the midst of a task, because the others go on while the parent takes a result.
+  // that: in the middle of a task, because the others continue while the parent takes a result.
   void after_result(const procpool::pool_stats& stats);
 
   std::uint64_t killed() const { return killed_; }

@@ -23,7 +23,7 @@ bool starts_with_any_case(std::string_view text, std::string_view lower_prefix) 
                     [](char want, char have) { return want == lower(have); });
 }
 
-// Tags inside which a word may go on; every other tag ends the word.
+// Tags inside which a word may continue; every other tag ends the word.
 bool is_inline(std::string_view name) {
   constexpr std::array<std::string_view, 25> names{
       "a",      "abbr", "b",   "bdi",  "bdo", "cite", "code", "dfn",   "em",

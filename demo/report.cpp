@@ -31,7 +31,7 @@ void print_matches(std::ostream& out, const file_stats& stats,
                    const std::vector<std::string>& keywords, std::size_t n) {
   out << '\n' << counted(stats.matches.size(), "document") << " with ";
   for (std::size_t i = 0; i < keywords.size(); ++i) out << (i == 0 ? "" : ", ") << keywords[i];
-  out << '\n';
+  out << (keywords.size() == 1 ? ", and how often\n" : ", and how often each\n");
   for (const match& m : top_matches(stats, n)) {
     for (const std::uint64_t count : m.counts) out << std::setw(number_width) << grouped(count);
     out << "  " << m.path << '\n';

@@ -89,7 +89,7 @@ int run(const demo::options& options) {
   line("pool") << pool_time << " s, "
                << demo::counted(static_cast<std::uint64_t>(pool.workers), "worker") << ", "
                << options.start << '\n';
-  line("ratio") << serial_time / pool_time << '\n';
+  line("ratio") << serial_time / pool_time << ", the serial time by that of the pool\n";
   if (options.chaos) {
     line("chaos") << demo::counted(pool.killed, "worker") << " killed, "
                   << demo::counted(pool.retried, "task") << " run again\n";

@@ -26,7 +26,7 @@ int primes_between(int first, int last) {
 int main() {
   pp::process_pool_executor pool;
 
-  // Any range will do. Here: a million numbers that nobody has to store.
+  // Any range will do. Here: a million numbers that are never stored.
   int primes = 0;
   for (const bool prime : pool.map(is_prime, std::views::iota(0, 1'000'000))) primes += prime;
   std::printf("there are %d primes below 1,000,000\n", primes);
@@ -42,7 +42,7 @@ int main() {
     ++i;
   }
 
-  // An infinite input is read only as far as somebody takes results.
+  // An infinite input is read only as far as results are taken.
   int tenth = 0;
   auto endless = pool.map(is_prime, std::views::iota(2));
   for (int n = 2, seen = 0; const bool prime : endless) {

@@ -47,7 +47,7 @@ int main() {
   }
   try {
     pool.submit(withdraw, 100, 13).get();
-  } catch (const pp::remote_error& e) {  // a type that nobody registered
+  } catch (const pp::remote_error& e) {  // a type that is not registered
     std::printf("remote_error: %s\n", e.type_name().c_str());
     ++caught;
   }

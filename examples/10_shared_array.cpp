@@ -15,7 +15,7 @@ namespace pp = procpool;
 
 constexpr std::size_t width = 1024, height = 512, stripe = 32;
 
-// A result that is an array is not copied either: the task makes it where everybody can see it.
+// A result that is an array is not copied either: the task makes it where all processes see it.
 pp::shared_array<float> draw() {
   pp::shared_array<float> image(width * height);
   for (std::size_t y = 0; y < height; ++y) {

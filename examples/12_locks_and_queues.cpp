@@ -1,6 +1,6 @@
-// Tasks that cannot be independent: numbers go through a queue from those that find them to those
+// Tasks that cannot be independent: numbers go through a queue from tasks that find them to tasks
 // that test them, at most two at a time use something scarce, and a worker that is killed in the
-// middle of it all blocks nobody. Where tasks can be independent, map and submit are simpler.
+// middle of it all blocks no task. Where tasks can be independent, map and submit are simpler.
 
 #include <csignal>
 #include <cstdio>

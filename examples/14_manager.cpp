@@ -23,7 +23,7 @@ class inventory {
   int left(const std::string& what) const { return pieces_.at(what); }
 
   bool reserve(const std::string& what, int wanted) {
-    int& have = pieces_.at(what);  // what is unknown is std::out_of_range for who asked
+    int& have = pieces_.at(what);  // an unknown part is std::out_of_range for the caller
     if (have < wanted) {
       log_.call([](refusals& r, const std::string& line) { r.push_back(line); },
                 what + " x " + std::to_string(wanted));

@@ -2,7 +2,7 @@
 // the CPU to a process pool. A request is a line with a number, its answer a line with that number
 // and the steps that the Collatz sequences of the 500 numbers from there on take to reach 1.
 //
-// A worker that dies costs nobody an answer: its task is run again by another one.
+// A worker that dies costs no client its answer: another worker runs the task again.
 //
 //   16_asio_server PORT   serves on 127.0.0.1 (0: any port, which it prints) until SIGTERM
 //   16_asio_server        answers a few clients of its own, then ends
@@ -48,7 +48,7 @@ asio::awaitable<void> talk(tcp::socket client, pp::process_pool_executor& pool) 
     try {
       const pp::task_options again{.retries = 10};
       pp::future<long> steps = pool.submit(again, steps_from, number);
-      // The thread goes on with other connections until a worker has the answer.
+      // The thread serves other connections until a worker has the answer.
       const long result = co_await pp::async(std::move(steps), asio::use_awaitable);
       answer = std::to_string(number) + " " + std::to_string(result) + "\n";
     } catch (const std::exception& e) {
@@ -68,7 +68,7 @@ asio::awaitable<void> serve(tcp::acceptor& acceptor, pp::process_pool_executor& 
       asio::co_spawn(acceptor.get_executor(), talk(std::move(client), pool), asio::detached);
       continue;
     }
-    // Too many descriptors, most likely: who connects waits until some client hangs up.
+    // Too many descriptors, most likely: a new client waits until another client hangs up.
     pause.expires_after(std::chrono::milliseconds(100));
     co_await pause.async_wait(asio::use_awaitable);
   }

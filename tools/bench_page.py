@@ -127,7 +127,8 @@ def _machine(results):
     yield '|---|---|'
     for key, name in names:
         if known.get(key) is not None:
-            yield _markdown_row([name, _cell(str(known[key]))])
+            value = known[key]
+            yield _markdown_row([name, _cell(f'{value:.2f}' if key == 'load' else str(value))])
     yield _markdown_row(['command', f'`{results.command}`'])
     yield _markdown_row(['rounds', str(results.rounds)])
 

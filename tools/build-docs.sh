@@ -16,4 +16,4 @@ rm -f "$out/Doxyfile" "$out/reference.dox"  # mkdocs copies whatever lies in doc
   doxygen -
 python3 -B tools/link_manual.py "$out" "$out.tags"
 tools/check_links.py "$out" docs ./*.md
-echo "$out/index.html, $out/reference/index.html"
+echo "$out/index.html, $out/reference/index.html; with the search of the manual: python3 -m http.server -d $out"

@@ -1,10 +1,15 @@
 #!/bin/bash
-# Compares the shared library of this tree with the one of another commit: tools/check_abi.sh <tag or commit>
+# Compares the shared library of this tree with the one of another commit: tools/check_abi.sh [tag or commit]
+# Without an argument: with the last release, and before the first release there is nothing to compare.
 # Ends with 0 where programs that were linked with the other run with this one, by the word of abidiff.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-base=${1:?usage: tools/check_abi.sh <tag or commit to compare with>}
+base=${1:-$(git describe --tags --abbrev=0 --match 'v*' HEAD^ 2>/dev/null || true)}
+if [ -z "$base" ]; then
+  echo "check_abi: git knows no release (a tag v*), so there is nothing to compare with; make abi BASE=<commit> names a commit"
+  exit 0
+fi
 commit=$(git rev-parse --verify --quiet "$base^{commit}") || { echo "check_abi: no commit is named $base" >&2; exit 2; }
 jobs=${JOBS:-$(nproc)}
 
@@ -15,7 +20,8 @@ build() {  # source tree, build folder
 }
 
 mkdir -p build/abi
-git worktree add --force --detach build/abi/base "$commit" >/dev/null 2>&1
+rm -rf build/abi/base  # of a run that was killed
+git worktree add --quiet --force --detach build/abi/base "$commit"
 trap 'git worktree remove --force build/abi/base' EXIT
 build build/abi/base build/abi/base-build
 build . build/abi/build

@@ -13,6 +13,9 @@ The file compiles as it is. Each of its blocks
 is compiled by itself, has to fail, and the first thing the compiler complains about is one of the
 texts after `// error:`. White space does not count, and the lines of the source that a compiler
 shows do not, either.
+
+What no mistake needs, such as correct calls of the same functions, stands between `#if !MISTAKE`
+and `#endif`, so that the compiler does not see it again with each mistake.
 """
 
 import pathlib

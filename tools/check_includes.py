@@ -3,7 +3,8 @@
 
 Which headers of the standard library include which others changes with each version of a compiler.
 So a file that uses a name includes the header that the standard gives it, itself or by way of the
-project's own headers.
+project's own headers. A header of detail/std has only a part of a standard header, which is enough
+for the library itself and not for a program that uses it.
 """
 
 import re
@@ -14,6 +15,10 @@ FOLDERS = ('include', 'src', 'components', 'tests', 'examples', 'demo', 'benchma
 # Where the project's own headers are looked for, beside the file that includes them.
 PATHS = ('include', 'src', 'components/remote/include', 'components/remote/src', 'tests', 'demo',
          'benchmarks', '.')
+
+# Where the headers are that have a part of a standard header, and which folders may rely on them.
+PARTS = ('include', 'procpool', 'detail', 'std')
+LIBRARY = ('include', 'src', 'components')
 
 # What a header declares in namespace std; a name that several headers declare is in each of them.
 NAMES = {
@@ -196,7 +201,10 @@ _USE = re.compile(r'(?<![\w:])(?:::)?std::(\w+)')
 
 
 def with_own_headers(root, path, cache):
-    """The headers of the standard library that this file includes, itself or by the project's."""
+    """The headers of the standard library that this file includes, itself or by the project's.
+
+    The name of a header of which only a part may be there ends in '?'.
+    """
     if path in cache:
         return cache[path]
     cache[path] = found = set()
@@ -204,7 +212,9 @@ def with_own_headers(root, path, cache):
         own = next((p for p in [path.parent / name] + [root / base / name for base in PATHS]
                     if (root / p).is_file()), None) if '/' in name or not angled else None
         if own is not None:
-            found |= with_own_headers(root, (root / own).resolve().relative_to(root), cache)
+            own = (root / own).resolve().relative_to(root)
+            found |= {name + '?' if own.parts[:4] == PARTS and not name.endswith('?') else name
+                      for name in with_own_headers(root, own, cache)}
         else:
             found.add(C_HEADERS.get(name, name))
             found |= ALSO.get(name, set())
@@ -215,6 +225,8 @@ def missing(root, path, cache):
     """(line, message) of the first use of each header that is not included."""
     code = code_only((root / path).read_text())
     there = with_own_headers(root, path, cache)
+    if path.parts[0] in LIBRARY:
+        there = {name.rstrip('?') for name in there}
     told = set()
     for m in _USE.finditer(code):
         homes = _HOMES.get(m.group(1))

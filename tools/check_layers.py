@@ -53,6 +53,9 @@ ADAPTERS = {'asio.hpp': r'(boost/)?asio[./]', 'cereal.hpp': r'cereal/'}
 ADAPTER_FILES = (('remote', 'openssl_', r'openssl/'),
                  ('remote', 'net_socket.', r'(netdb|unistd|netinet/\w+|sys/\w+)\.h$'))
 
+# Headers that include a part of a standard header, by the name that libstdc++ has for it.
+PARTS = ('include', 'procpool', 'detail', 'std')
+
 
 def layer_of(path):
     """'public' or the folder of src/, the tree's or a component's."""
@@ -81,6 +84,8 @@ def check_include(path, angled, name):
     if layer == 'os' or name in HARMLESS:
         return None
     if layer == 'public' and re.match(ADAPTERS.get(path.name, '$.'), name):
+        return None
+    if path.parts[:4] == PARTS and name.startswith('bits/'):
         return None
     for room, prefix, adapted in ADAPTER_FILES:
         if layer == room and path.name.startswith(prefix) and re.match(adapted, name):

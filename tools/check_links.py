@@ -4,9 +4,10 @@
 Looks at the Markdown and HTML files named or below the folders: the target of a relative link has
 to be there, and so has the heading or element that a #fragment names. Links to other hosts are not
 followed. In Markdown, a source file that is named in backticks has to be there as well: `src/x/y.cpp`,
-`x/y.cpp`, `y.cpp`, the folder `src/x`, and the test `api/pool` (tests/api/pool_test.cpp). The names
-of files that are only examples belong in a code block, or have a <placeholder>. The changelog may
-name files that are gone.
+`x/y.cpp`, `y.cpp`, the folder `src/x`, and the test `api/pool` (tests/api/pool_test.cpp). So have the
+cases of a test: `api/pool: case`, `another_case`, or `pool: case`, whose file may be in any folder.
+The names of files that are only examples belong in a code block, or have a <placeholder>. The
+changelog may name files that are gone.
 """
 
 import html.parser
@@ -26,6 +27,9 @@ _LINK = re.compile(r'\]\(([^)\s]+)\)')
 _SOURCE = re.compile(r'[\w.+-]+(?:/[\w.+-]+)*\.(?:cpp|hpp|py|sh|cmake|in)')
 _FOLDER = re.compile(r'(?:src|include|tests|tools|benchmarks|examples|docs|cmake)(?:/[\w.-]+)+/?')
 _TEST = re.compile(r'(\w+)/(\w+)(?=:?$)')
+# Cases of a test: `folder/unit: case`, `case`, ...
+_CASES = re.compile(r'`(?:(\w+)/)?(\w+): (\w+)`((?:, `\w+`)*)')
+_CASE = re.compile(r'^(?:TYPED_)?TEST(?:_[FP])?\(\s*\w+,\s*(\w+)\)', re.M)
 # Where a name may begin, seen from the root of the repository.
 _ROOMS = ('', 'src', 'components/remote/src', 'components/remote/include',
           'components/remote/include/procpool', 'include', 'include/procpool', 'include/procpool/detail', 'tests', 'benchmarks',
@@ -70,7 +74,7 @@ class Tree:
     def __init__(self, page):
         roots = [p for p in page.resolve().parents if (p / 'src').is_dir()]
         self._root = roots[0] if roots else None
-        self._names = None
+        self._names = self._cases = None
 
     def _has_name(self, name):
         if self._names is None:
@@ -83,11 +87,34 @@ class Tree:
             return self._has_name(name)
         return any((self._root / room / name).exists() for room in _ROOMS)
 
+    def cases_of(self, folder, unit):
+        """The cases of the test; None if there is no such test."""
+        if self._cases is None:
+            self._cases = {}
+            for side in ('tests', 'components/*/tests'):
+                for path in self._root.glob(f'{side}/**/*_test.cpp'):
+                    dirs = path.relative_to(self._root).parts
+                    key = dirs[1], path.name.removesuffix('_test.cpp')
+                    self._cases[key] = set(_CASE.findall(path.read_text()))
+        found = [cases for (of, name), cases in self._cases.items()
+                 if name == unit and folder in (None, of)]
+        return set().union(*found) if found else None
+
+    def missing_cases(self, prose):
+        for m in _CASES.finditer(prose):
+            cases = self.cases_of(m[1], m[2])
+            if cases is None:
+                continue
+            for name in [m[3]] + re.findall(r'\w+', m[4]):
+                if name not in cases:
+                    yield prose.count('\n', 0, m.start()) + 1, f'{m[2]}: {name}'
+
     def missing(self, text):
-        """(line, name) of each file in backticks that is not there."""
+        """(line, name) of each file and test in backticks that is not there."""
         if self._root is None:
             return
         prose = _FENCE.sub(lambda m: '\n' * m.group().count('\n'), text)
+        yield from self.missing_cases(prose)
         for span in _CODE.finditer(prose):
             line = prose.count('\n', 0, span.start()) + 1
             for word in span.group().strip('`').split():
@@ -95,8 +122,11 @@ class Tree:
                 if _SOURCE.fullmatch(word) or _FOLDER.fullmatch(word):
                     if not self.has(word):
                         yield line, word
-                elif (test := _TEST.fullmatch(word)) and (self._root / 'tests' / test[1]).is_dir():
-                    if not self.has(f'tests/{word}_test.cpp') and not self.has(word):
+                elif test := _TEST.fullmatch(word):
+                    folders = [f for f in (self._root / 'tests' / test[1],
+                                           self._root / 'components' / test[1] / 'tests') if f.is_dir()]
+                    if folders and not self.has(word) \
+                            and not any((f / f'{test[2]}_test.cpp').exists() for f in folders):
                         yield line, word
 
 

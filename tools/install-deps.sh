@@ -16,6 +16,8 @@ coverage=("${test[@]}" gcovr)
 
 what=${1:-test}
 declare -n packages=$what
+command -v dpkg-query >/dev/null ||
+  { echo "install-deps: not a Debian system; install what these packages have: ${packages[*]}" >&2; exit 0; }
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' ||
@@ -25,7 +27,11 @@ done
 
 echo "installing for $what: ${missing[*]}"
 as_root=()
-[ "$(id -u)" = 0 ] || as_root=(sudo)
+if [ "$(id -u)" != 0 ]; then
+  as_root=(sudo)
+  command -v sudo >/dev/null ||
+    { echo "install-deps: there is no sudo; as root: apt-get install --no-install-recommends ${missing[*]}" >&2; exit 1; }
+fi
 export DEBIAN_FRONTEND=noninteractive
 apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
 # Old lists name packages that are gone from the mirror; only then is the long update worth its time.

@@ -7,9 +7,10 @@ cd "$(dirname "$0")/.."
 
 build=build/demo
 mkdir -p build
+[ -x "$build/demo/word_stats" ] || echo "building the library and the demo, once: a minute or two on two cores ($build.log)" >&2
 {
   cmake --preset release -B "$build" -DPROCPOOL_WERROR=OFF -DPROCPOOL_BUILD_TESTS=OFF \
-    -DPROCPOOL_BUILD_EXAMPLES=OFF &&
+    -DPROCPOOL_BUILD_EXAMPLES=OFF -DPROCPOOL_UNITY=ON &&
     cmake --build "$build" --parallel "${JOBS:-$(nproc)}" --target word_stats
 } >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
 

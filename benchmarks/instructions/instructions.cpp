@@ -2,7 +2,7 @@
 // the worker, in instructions. Counts do not depend on how busy the machine is.
 //
 // A worker is kept in a task until everything is submitted, then runs all tasks in a row, and is
-// done with them before the parent reads a result: nobody ever waits while it is counted.
+// done with them before the parent reads a result: no process ever waits while it is counted.
 #include <fcntl.h>
 #include <unistd.h>
 #include <valgrind/callgrind.h>
@@ -65,7 +65,7 @@ const signal_pipe& all_done() {
   return one;
 }
 
-// In the worker, in front of what is counted, and behind it.
+// In the worker, in front of what is counted, and after it.
 int begin_counting() {
   all_submitted().wait_for();
   start();

@@ -1,5 +1,5 @@
-// A task as a program, for those that run programs: task ROUNDS computes and prints what it found.
-// Linked statically, so that starting it costs as little as it can.
+// A task as a program, for contenders that run programs: task ROUNDS computes and prints what it
+// found. Linked statically, so that starting it costs as little as it can.
 #include <unistd.h>
 
 #include <charconv>

@@ -57,18 +57,18 @@ struct combined_input<shared_future<T>> {
 };
 
 template <class F>
-using input_of = combined_input<std::remove_cvref_t<F>>;
+using future_input = combined_input<std::remove_cvref_t<F>>;
 template <class F>
-using stored_input = typename input_of<F>::stored;
+using stored_future = typename future_input<F>::stored;
 template <class F>
-using input_value = typename input_of<F>::value;
+using future_value = typename future_input<F>::value;
 template <class F>
 using input_in_tuple =
-    std::conditional_t<std::is_void_v<input_value<F>>, std::monostate, input_value<F>>;
+    std::conditional_t<std::is_void_v<future_value<F>>, std::monostate, future_value<F>>;
 
 // Whether the call may take the future: it is moved in, or can be copied.
 template <class F>
-inline constexpr bool may_consume = !input_of<F>::owned || !std::is_reference_v<F>;
+inline constexpr bool may_consume = !future_input<F>::owned || !std::is_reference_v<F>;
 
 template <class F>
 concept combinable = is_future<std::remove_cvref_t<F>>;
@@ -78,7 +78,7 @@ concept combinable_range =
 
 template <class F>
 input_in_tuple<F> take_input(F& f) {
-  if constexpr (std::is_void_v<input_value<F>>) {
+  if constexpr (std::is_void_v<future_value<F>>) {
     f.get();
     return {};
   } else {
@@ -96,11 +96,11 @@ struct assemble_tuple {
 struct assemble_vector {
   template <class F>
   auto operator()(std::vector<F>& inputs, std::size_t) const {
-    if constexpr (std::is_void_v<input_value<F>>) {
+    if constexpr (std::is_void_v<future_value<F>>) {
       for (F& f : inputs) f.get();
       return std::monostate();
     } else {
-      std::vector<input_value<F>> values;
+      std::vector<future_value<F>> values;
       values.reserve(inputs.size());
       for (F& f : inputs) values.push_back(f.get());
       return values;
@@ -126,23 +126,23 @@ void require_task(const F& f) {
 }
 
 template <class... F>
-std::tuple<stored_input<F>...> take_inputs(F&&... futures) {
+std::tuple<stored_future<F>...> take_inputs(F&&... futures) {
   (require_task(futures), ...);
-  return {stored_input<F>(std::forward<F>(futures))...};
+  return {stored_future<F>(std::forward<F>(futures))...};
 }
 // The futures of a container that was moved in, or of a range that yields them as values, or copies
 // of shared futures.
 template <class R>
 auto take_inputs_of(R&& range) {
   using reference = std::ranges::range_reference_t<R>;
-  using stored = stored_input<reference>;
+  using stored = stored_future<reference>;
   constexpr bool container_moved_in = !std::is_reference_v<R> && !std::is_const_v<R> &&
                                       !std::ranges::view<std::remove_cvref_t<R>> &&
                                       std::is_lvalue_reference_v<reference>;
-  static_assert(
-      container_moved_in || !input_of<reference>::owned || !std::is_lvalue_reference_v<reference>,
-      "procpool: when_all and when_any consume their futures: give them "
-      "std::move(container), or shared futures");
+  static_assert(container_moved_in || !future_input<reference>::owned ||
+                    !std::is_lvalue_reference_v<reference>,
+                "procpool: when_all and when_any consume their futures: give them "
+                "std::move(container), or shared futures");
   if constexpr (std::ranges::forward_range<R> && std::is_lvalue_reference_v<reference>) {
     for (const auto& f : range) require_task(f);
   }
@@ -161,7 +161,7 @@ auto take_inputs_of(R&& range) {
 
 template <class F>
 void add_input(combination& to, F& f) {
-  to.add(*f.native_state(), input_of<F>::owned);
+  to.add(*f.native_state(), future_input<F>::owned);
 }
 
 // future<R> of the inputs, which are a tuple, a vector, or one future.
@@ -191,7 +191,7 @@ future<R> combine(combination_rule rule, Inputs inputs, Limit... limit) {
 
 // The values of all futures: std::tuple<T, U, ...>, with std::monostate for a future<void>. If a
 // task fails or is cancelled, the result is done at once, with the error of that task: the first
-// one in time. The other tasks go on, and their results are dropped.
+// one in time. The other tasks continue, and their results are dropped.
 template <detail::combinable... F>
 [[nodiscard]] auto when_all(F&&... futures) {
   static_assert((detail::may_consume<F> && ...),
@@ -203,7 +203,7 @@ template <detail::combinable... F>
 // future<void> for futures without a value.
 template <detail::combinable_range R>
 [[nodiscard]] auto when_all(R&& futures) {
-  using value = detail::input_value<std::ranges::range_reference_t<R>>;
+  using value = detail::future_value<std::ranges::range_reference_t<R>>;
   // The condition keeps std::vector<void> from being named.
   using kept = std::conditional_t<std::is_void_v<value>, std::monostate, value>;
   using result = std::conditional_t<std::is_void_v<value>, void, std::vector<kept>>;
@@ -218,7 +218,7 @@ template <detail::combinable First, detail::combinable... F>
 [[nodiscard]] auto when_any(First&& first, F&&... futures) {
   static_assert(detail::may_consume<First> && (detail::may_consume<F> && ...),
                 "procpool: when_any consumes its futures: give it std::move(f), or f.share()");
-  using inputs = std::tuple<detail::stored_input<First>, detail::stored_input<F>...>;
+  using inputs = std::tuple<detail::stored_future<First>, detail::stored_future<F>...>;
   return detail::combine<when_any_result<inputs>, detail::assemble_any>(
       detail::combination_rule::any,
       detail::take_inputs(std::forward<First>(first), std::forward<F>(futures)...));
@@ -234,16 +234,16 @@ template <detail::combinable_range R>
 
 // The result of the future, or timeout_error if it is not done when `limit` has passed since this
 // call. Then a future that was consumed is cancelled as `mode` says: with the default a task that
-// has not begun is cancelled, and one that runs goes on and its result is dropped. The limit counts
-// whether or not a thread waits; a slow callback can delay it by as long as it runs.
+// has not begun is cancelled, and one that runs continues and its result is dropped. The limit
+// counts whether or not a thread waits; a slow callback can delay it by as long as it runs.
 template <detail::combinable F>
 [[nodiscard]] auto with_timeout(F&& source, duration limit,
                                 cancel_mode mode = cancel_mode::pending) {
   static_assert(detail::may_consume<F>,
                 "procpool: with_timeout consumes its future: give it std::move(f), or f.share()");
   detail::require_task(source);
-  return detail::combine<detail::input_value<F>, detail::assemble_one>(
-      detail::combination_rule::all, detail::stored_input<F>(std::forward<F>(source)), limit,
+  return detail::combine<detail::future_value<F>, detail::assemble_one>(
+      detail::combination_rule::all, detail::stored_future<F>(std::forward<F>(source)), limit,
       mode == cancel_mode::kill_running);
 }
 

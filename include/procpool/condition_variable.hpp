@@ -107,7 +107,8 @@ class PROCPOOL_EXPORT condition_variable : public detail::sync_handle {
     lock.unlock();
     self.sleep(limit);
     lock.lock();
-    return self.leave();  // only now: a notification that dies before must go on
+    // Not before: the notification of a waiter that dies until here passes to another waiter.
+    return self.leave();
   }
 };
 

@@ -10,7 +10,6 @@
 // which refers to one of the others. Several threads may call all members at once.
 #pragma once
 
-#include <chrono>
 #include <concepts>
 #include <initializer_list>
 #include <optional>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "procpool/detail/executor/map_reduce.hpp"
+#include "procpool/detail/std/chrono.hpp"
 #include "procpool/detail/task/thunks.hpp"
 #include "procpool/future.hpp"
 #include "procpool/map.hpp"
@@ -39,13 +39,14 @@ class basic_executor {
     return future<result<F, Args...>>(Tasks::template submit<F, Args...>(
         target(), nullptr, true, f, std::forward<Args>(args)...));
   }
-  // Also throws std::invalid_argument for options out of range, or not supported by this executor.
+  // The same with options for this task. Also throws std::invalid_argument for options out of
+  // range, or not supported by this executor.
   template <class F = detail::overloaded_name, class... Args>
   [[nodiscard]] auto submit(const task_options& options, F f, Args&&... args) {
     return future<result<F, Args...>>(Tasks::template submit<F, Args...>(
         target(), &options, true, f, std::forward<Args>(args)...));
   }
-  // The same without waiting for room: an empty optional where submit would wait.
+  // As submit, without waiting for room: an empty optional where submit would wait.
   template <class F = detail::overloaded_name, class... Args>
     requires detail::is_task<F>
   [[nodiscard]] auto try_submit(F f, Args&&... args) {

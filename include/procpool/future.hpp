@@ -8,14 +8,14 @@
 // docs/differences.md lists.
 #pragma once
 
-#include <future>
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "procpool/cancel.hpp"
+#include "procpool/detail/std/future_status.hpp"
+#include "procpool/detail/std/memory.hpp"
+#include "procpool/detail/std/mutex.hpp"
 #include "procpool/detail/task/awaiter.hpp"
 #include "procpool/detail/task/continuation.hpp"
 #include "procpool/detail/task/outcome_value.hpp"
@@ -52,16 +52,19 @@ class [[nodiscard]] future {
   T get() { return take(state().wait_and_pin()); }
   // The same with a time limit: then timeout_error, and the future stays valid.
   T get_for(duration d) { return get_until(detail::deadline_after(d)); }
+  // The same with a point in time.
   T get_until(time_point t) {
     if (!state().wait_until(&t)) detail::throw_wait_timeout();
     return take(state().pin());
   }
 
-  // Block until the task is done or the time is over; never throw the task's error.
+  // Blocks until the task is done; never throws the task's error.
   void wait() const { state().wait_until(nullptr); }
+  // The same with a time limit: returns std::future_status::ready or timeout.
   std::future_status wait_for(duration d) const { return wait_until(detail::deadline_after(d)); }
+  // The same with a point in time.
   std::future_status wait_until(time_point t) const {
-    return state().wait_until(&t) ? std::future_status::ready : std::future_status::timeout;
+    return detail::wait_status(state().wait_until(&t));
   }
 
   // Blocks until the task is done; returns its error, null when it has a value. Does not consume.
@@ -72,11 +75,13 @@ class [[nodiscard]] future {
     return e;
   }
 
+  // Whether it holds a task: not after get(), then() or a move.
   bool valid() const noexcept { return state_ != nullptr; }
   // A cancelled task counts as done.
   bool done() const { return status() >= detail::task_status::cancelled; }
   // True only once a worker has started the task.
   bool running() const { return status() == detail::task_status::running; }
+  // Whether the task has no result since it was cancelled.
   bool cancelled() const { return status() == detail::task_status::cancelled; }
 
   // True if the task is cancelled now or was already. Does not block. With kill_running the task
@@ -255,7 +260,7 @@ class shared_future {
  private:
   struct shared {
     explicit shared(future<T> f) : source(std::move(f)) {}
-    // The source stays valid, so that other threads may go on asking it.
+    // The source stays valid, so that other threads may still ask it.
     void decode() {
       detail::task_state* t = source.native_state();
       const detail::outcome_view o = t->pin();

@@ -37,10 +37,11 @@ class inline_executor : public basic_executor<inline_executor, detail::byte_task
   // one call, whatever max_workers() is. A task that uses an inline_executor, its own or another,
   // gets nested_use_error, as it would in a worker. Timeouts have no effect.
 
-  // submit throws shutdown_error from here on. Waits for tasks that other threads run; no task can
-  // be cancelled. The finalizer runs after the last task. Throws nested_use_error inside of a task.
-  using basic_executor::shutdown;
+  // Ends the executor; submit throws shutdown_error from here on. Waits for tasks that other
+  // threads run; no task can be cancelled. The finalizer runs after the last task. Throws
+  // nested_use_error inside of a task.
   void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }
+  using basic_executor::shutdown;
 
   // As in the options, or 1. It bounds nothing: each thread runs what it submits.
   int max_workers() const { return pool_.max_workers(); }

@@ -19,14 +19,14 @@ namespace procpool {
 
 class PROCPOOL_EXPORT invocation {
  public:
-  // Decodes and runs a task; its result is dropped.
-  using thunk_type = void (*)(detail::wire_reader&);
+  using thunk_type = detail::run_thunk;
 
   invocation() = default;  // empty: nothing to run
 
   template <class F>
     requires(!std::same_as<F, invocation>)
-  invocation(F f) : thunk_(&run<F>) {  // implicit, so that options read well
+  invocation(F f)
+      : thunk_(&detail::task_call<F>::run_and_drop) {  // implicit, so that options read well
     detail::heap_writer writer;
     detail::task_call<F>::pack(writer, f);
     task_ = writer.take();
@@ -42,11 +42,6 @@ class PROCPOOL_EXPORT invocation {
 
  private:
   friend detail::wire<invocation>;
-
-  template <class F>
-  static void run(detail::wire_reader& reader) {
-    static_cast<void>(detail::task_call<F>::run(reader));
-  }
 
   thunk_type thunk_ = nullptr;
   detail::wire_buffer task_;

@@ -60,7 +60,7 @@ class PROCPOOL_EXPORT manager {
     static_assert(std::is_constructible_v<T, detail::stored_t<Args>...>,
                   "procpool: the object cannot be made of these arguments, which arrive as rvalues "
                   "of their stored types");
-    detail::message_writer request;
+    detail::noting_writer request;
     (detail::put_as<detail::stored_t<Args>>(request, args), ...);
     return proxy<T>(make_object(&detail::make_managed<T, detail::stored_t<Args>...>, request));
   }
@@ -71,7 +71,7 @@ class PROCPOOL_EXPORT manager {
   void shutdown() noexcept;
 
  private:
-  detail::shared_object make_object(detail::make_thunk thunk, detail::message_writer& request);
+  detail::shared_object make_object(detail::make_thunk thunk, detail::noting_writer& request);
   struct state;
   state& use() const;
   std::unique_ptr<state> state_;
@@ -94,7 +94,7 @@ class proxy {
   auto call(F f, Args&&... args) const {
     using body = detail::managed_call<T, F, Args...>;
     using result = typename body::result_type;
-    detail::message_writer request;
+    detail::noting_writer request;
     detail::put_function(request, f);
     (detail::put_as<detail::stored_t<Args>>(request, args), ...);
     detail::manager_reply reply(token_, &body::run, request);

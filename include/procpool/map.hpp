@@ -6,13 +6,10 @@
 // cancels the items that have not started.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <deque>
 #include <iterator>
-#include <memory>
 #include <optional>
-#include <ranges>
 #include <stdexcept>
 #include <tuple>
 #include <type_traits>
@@ -22,6 +19,7 @@
 
 #include "procpool/detail/executor/map_call.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/task/completion_set.hpp"
 #include "procpool/future.hpp"
 #include "procpool/outcome.hpp"
@@ -158,7 +156,7 @@ template <class Tasks, class F, class... Ranges>
 auto make_map(const typename Tasks::target& target, map_options options, F f, Ranges&&... ranges) {
   if constexpr (map_fits<Tasks, true, F, Ranges...>()) {
     return map_results(Tasks::make_source(target, std::move(options), std::move(f),
-                                          std::views::all(std::forward<Ranges>(ranges))...));
+                                          detail::make_input(std::forward<Ranges>(ranges))...));
   } else {
     explain_map<Tasks, F, Ranges...>();
     return map_results<std::monostate>(nullptr);  // so that this error stays the only one
@@ -171,7 +169,7 @@ void run_for_each(const typename Tasks::target& target, map_options options, F f
   if constexpr (map_fits<Tasks, false, F, Ranges...>()) {
     options.ordered = true;
     const auto source = Tasks::make_source(target, std::move(options), std::move(f),
-                                           std::views::all(std::forward<Ranges>(ranges))...);
+                                           detail::make_input(std::forward<Ranges>(ranges))...);
     if (std::exception_ptr first = source->drain()) std::rethrow_exception(std::move(first));
   } else {
     explain_map<Tasks, F, Ranges...>();

@@ -4,11 +4,11 @@
 
 #include <cstddef>
 #include <exception>
-#include <functional>
 #include <optional>
 #include <string>
 
 #include "procpool/cancel.hpp"
+#include "procpool/detail/std/function.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/invocation.hpp"
 #include "procpool/time.hpp"

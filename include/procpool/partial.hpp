@@ -4,12 +4,13 @@
 //   pool.map(procpool::partial(scale, 2.5), values);      // scale(2.5, value)
 //
 // The bound values are copied, like the arguments of a task, and are sent once for each chunk of a
-// map. In the worker they are passed as const: the same objects serve all items. A value, without
-// locks.
+// map. In the worker they are passed as const: the same objects serve all items. A bound text is a
+// std::string, and passed as const char* to a function that declares that. A value, without locks.
 #pragma once
 
 #include <cstddef>
 #include <functional>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -19,6 +20,30 @@
 
 namespace procpool {
 
+namespace detail {
+
+// The I-th argument of F from the bound value.
+template <class F, std::size_t I, class T>
+decltype(auto) pass_bound(const T& value) {
+  using parameter = typename parameter_at<I, typename parameters_of<F>::type>::type;
+  if constexpr (std::is_same_v<T, std::string> &&
+                std::is_same_v<std::remove_cvref_t<parameter>, const char*>) {
+    return value.c_str();
+  } else {
+    return (value);
+  }
+}
+template <class F, std::size_t I, class T>
+using passed_bound = decltype(pass_bound<F, I>(std::declval<const T&>()));
+
+template <class F, class Bound, class Indices, class... Rest>
+inline constexpr bool takes_bound = false;
+template <class F, class... Bound, std::size_t... I, class... Rest>
+inline constexpr bool takes_bound<F, type_list<Bound...>, std::index_sequence<I...>, Rest...> =
+    std::is_invocable_v<const F&, passed_bound<F, I, Bound>..., Rest...>;
+
+}  // namespace detail
+
 template <class F, class... Bound>
 class partial_function {
  public:
@@ -27,16 +52,19 @@ class partial_function {
       : f_(std::move(f)), bound_(std::move(bound)) {}
 
   template <class... Rest>
-    requires std::is_invocable_v<const F&, const Bound&..., Rest...>
+    requires detail::takes_bound<F, detail::type_list<Bound...>, std::index_sequence_for<Bound...>,
+                                 Rest...>
   decltype(auto) operator()(Rest&&... rest) const {
-    return std::apply(
-        [&](const Bound&... bound) -> decltype(auto) {
-          return std::invoke(f_, bound..., std::forward<Rest>(rest)...);
-        },
-        bound_);
+    return call(std::index_sequence_for<Bound...>(), std::forward<Rest>(rest)...);
   }
 
  private:
+  template <std::size_t... I, class... Rest>
+  decltype(auto) call(std::index_sequence<I...>, Rest&&... rest) const {
+    return std::invoke(f_, detail::pass_bound<F, I>(std::get<I>(bound_))...,
+                       std::forward<Rest>(rest)...);
+  }
+
   friend detail::wire<partial_function>;
   F f_;
   std::tuple<Bound...> bound_;

@@ -123,18 +123,18 @@ class pipeline_of {
 
  private:
   template <class R>
-  using types = detail::pipeline_types<0, detail::given_element<std::views::all_t<R>>, Stages...>;
+  using types = detail::pipeline_types<0, detail::given_element<detail::input_of<R>>, Stages...>;
 
   template <class R>
   auto feed(const pipeline_options& options, R&& items) const {
     if (options.buffersize == 0U) {
       throw std::invalid_argument("pipeline_options::buffersize must be at least 1");
     }
-    using feed = detail::pipeline_feed<typename types<R>::result, std::views::all_t<R>, Stages...>;
+    using feed = detail::pipeline_feed<typename types<R>::result, detail::input_of<R>, Stages...>;
     using source = detail::map_source<detail::outcome_type<typename types<R>::result>>;
     return std::unique_ptr<source>(std::make_unique<feed>(
         options.ordered, detail::early_end{options.cancel, options.grace}, options.buffersize,
-        options.timeout, stages_, std::views::all(std::forward<R>(items))));
+        options.timeout, stages_, detail::make_input(std::forward<R>(items))));
   }
 
   std::tuple<Stages...> stages_;

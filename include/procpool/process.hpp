@@ -67,9 +67,9 @@ class PROCPOOL_EXPORT process {
   explicit process(const process_options& options, F f, Args&&... args) {
     if constexpr (detail::is_task_function<F>) {
       if (options.start != start_method::fork) {
-        detail::process_payload task;
+        detail::noting_writer task;
         detail::task_call<F, Args...>::pack(task, f, args...);
-        start(options, &detail::run_process_task<F, Args...>, task);
+        start(options, &detail::task_call<F, Args...>::run_and_drop, task);
         return;
       }
     }
@@ -113,8 +113,7 @@ class PROCPOOL_EXPORT process {
   int pidfd() const;
 
  private:
-  void start(const process_options& options, detail::process_thunk thunk,
-             detail::process_payload& task);
+  void start(const process_options& options, detail::run_thunk thunk, detail::noting_writer& task);
   void start(const process_options& options, std::unique_ptr<detail::process_body> body);
   void signal(int number) const;
   parent::child_process& use() const;

@@ -27,9 +27,8 @@ class process_pool_executor : public basic_executor<process_pool_executor, detai
   // the option), std::system_error when this process lacks descriptors, threads or memory,
   // broken_process_pool when the fork server cannot be started (its cause is nested in it, and in
   // its message), unsafe_fork_error and nested_use_error.
-  process_pool_executor() : process_pool_executor(pool_options{}) {}
-  explicit process_pool_executor(int max_workers)
-      : process_pool_executor(pool_options{.max_workers = max_workers}) {}
+  process_pool_executor() = default;
+  explicit process_pool_executor(int max_workers) : pool_(max_workers) {}
   explicit process_pool_executor(pool_options options) : pool_(std::move(options)) {}
   // Blocks until all submitted tasks are done; during stack unwinding it first cancels tasks that
   // have not started. Does not block after shutdown({.wait = false}).
@@ -48,8 +47,8 @@ class process_pool_executor : public basic_executor<process_pool_executor, detai
   // Ends the pool; submit throws shutdown_error from here on. By default blocks until all tasks are
   // done and all processes are gone. Any number of times, from any thread, but not from a callback
   // when it waits.
-  using basic_executor::shutdown;
   void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }
+  using basic_executor::shutdown;
   // Cancels what waits, ends the workers with SIGTERM, which a task may catch, and comes back at
   // once. Tasks that ran throw worker_crashed, or broken_process_pool if their worker is not known
   // to be dead 5 seconds after SIGKILL.

@@ -1,6 +1,14 @@
 // Everything but what needs another library: procpool/asio.hpp (Asio), procpool/cereal.hpp
-// (cereal), and procpool/remote.hpp (the component remote, with OpenSSL).
+// (cereal), and procpool/remote.hpp (the component remote, with OpenSSL). Includes in full the
+// standard headers of which the other headers have parts (detail/std).
 #pragma once
+
+#include <chrono>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <ranges>
 
 #include "procpool/any_executor.hpp"
 #include "procpool/barrier.hpp"

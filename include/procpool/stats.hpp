@@ -9,7 +9,7 @@
 namespace procpool {
 
 enum class worker_state {
-  starting,  // until the pool has heard of its process; it may already run its first task
+  starting,  // until the pool knows its process; it may already run its first task
   idle,
   busy,
   ended,  // no process; if the pool continues, another worker will take its place
@@ -28,7 +28,7 @@ struct pool_stats {
   std::size_t running = 0;   // started; at first there may be fewer busy workers
   std::size_t done = 0;      // finished, with a value or an error, or cancelled
   std::size_t failed = 0;    // tasks and items that were lost with their worker
-  std::size_t restarts = 0;  // workers that took a dead one's place
+  std::size_t restarts = 0;  // workers that took the place of a dead worker
 };
 
 }  // namespace procpool

@@ -47,11 +47,11 @@ class thread_pool_executor : public basic_executor<thread_pool_executor, detail:
   // Each thread calls a copy of f with copies of the arguments. It also throws nested_use_error if
   // tasks of the pool wait for other tasks, so that not all threads can take part.
 
-  // submit throws shutdown_error from here on. By default blocks until all tasks are done and all
-  // threads are gone; called by a task of the pool, until it is the last one. Any number of times.
-  // Throws std::invalid_argument for a timeout: a thread cannot be stopped.
-  using basic_executor::shutdown;
+  // Ends the pool; submit throws shutdown_error from here on. By default blocks until all tasks are
+  // done and all threads are gone; called by a task of the pool, until it is the last one. Any
+  // number of times. Throws std::invalid_argument for a timeout: a thread cannot be stopped.
   void shutdown(shutdown_options options = {}) { pool_.shutdown(options); }
+  using basic_executor::shutdown;
 
   // As in the options; by default 4 more than the number of CPUs, but at most 32.
   int max_workers() const { return detail::max_workers_of(pool_.get()); }

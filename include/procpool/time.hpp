@@ -1,7 +1,7 @@
 // How the library counts time: durations and points in time, of the steady clock. Values.
 #pragma once
 
-#include <chrono>
+#include "procpool/detail/std/chrono.hpp"
 
 namespace procpool {
 

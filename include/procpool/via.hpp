@@ -26,8 +26,8 @@ namespace detail {
 template <class E>
 void resume_on(E& e, const wake_up& w) {
   static_assert(!std::is_same_v<E, process_pool_executor>,
-                "procpool: a coroutine cannot go on in a worker process: give via an executor of "
-                "this process, such as a thread pool");
+                "procpool: a coroutine cannot continue in a worker process: give via an executor "
+                "of this process, such as a thread pool");
   if constexpr (requires { e.execute(w); }) {
     e.execute(w);
   } else if constexpr (requires { e.post(w); }) {

@@ -35,8 +35,9 @@ class per_process {
     const node* n = current_.load(std::memory_order_acquire);
     return n != nullptr && n->number == detail::this_parent_number() ? n->value : nullptr;
   }
-  // The object that was made last, or null: this process's, or the one of the process that it was
-  // forked from. Within the constructor of T it is always the latter.
+  // The object that was made last, or null: this process's, or the object of the process that
+  // this process was forked from. Within the constructor of T it is always an object of that other
+  // process.
   T* latest() const noexcept {
     const node* n = current_.load(std::memory_order_acquire);
     return n != nullptr ? n->value : nullptr;

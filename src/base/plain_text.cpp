@@ -76,8 +76,8 @@ decoded decode(std::string_view text) noexcept {
   return {letter, size};
 }
 
-// How long the escape sequence is that begins here. Those that set colours and move the cursor have
-// a last letter, and those that carry text (a title, a link) an end mark.
+// How long the escape sequence is that begins here. Sequences that set colours and move the cursor
+// end with a letter, sequences that carry text (a title, a link) with an end mark.
 std::size_t escape_sequence(std::string_view text) noexcept {
   constexpr char bell = 0x07;
   if (text.size() < 2) return 1;

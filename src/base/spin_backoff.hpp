@@ -1,5 +1,5 @@
 // Spinning before a sleep pays only where what is waited for comes soon. So it backs off: after k
-// spins in vain the next 2^k - 1 are skipped. For one thread.
+// spins without success the next 2^k - 1 are skipped. For one thread.
 #pragma once
 
 namespace procpool::base {

@@ -11,7 +11,7 @@ namespace procpool::shm {
 
 // The encoded task follows, at a multiple of 16.
 struct alignas(16) child_image {
-  u64 code;     // of a detail::process_thunk; 0: the process runs `closure`
+  u64 code;     // of a detail::run_thunk; 0: the process runs `closure`
   u64 closure;  // address of a detail::process_body in the parent, which the child is a copy of
   u64 length;   // of the encoded task
   u32 row;      // in the table of shared objects; 0: none

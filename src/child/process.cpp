@@ -53,16 +53,12 @@ std::string described(const parent::child_process& child) {
 
 namespace detail {
 
-void process_payload::note(wire_writer& self, const shared_object& object) {
-  static_cast<process_payload&>(self).objects_.push_back(object);
-}
-
 process_body::~process_body() = default;
 
 }  // namespace detail
 
-void process::start(const process_options& options, detail::process_thunk thunk,
-                    detail::process_payload& task) {
+void process::start(const process_options& options, detail::run_thunk thunk,
+                    detail::noting_writer& task) {
   require_parent();
   auto child = std::make_shared<parent::child_process>(options.name);
   start_with_advice([&] { parent::process_host::instance().start(child, thunk, task); });

@@ -31,7 +31,6 @@ using namespace std::chrono_literals;
 constexpr std::chrono::milliseconds retry_pause{10}, closed_pause{100}, no_limit{-1};
 // While there is a process whose death has to be noticed.
 constexpr std::chrono::milliseconds longest_look_pause{1000};
-constexpr std::chrono::milliseconds first_look{5}, last_look{1000};
 
 os::private_fd make_file() {
   runtime::install_fork_handlers();
@@ -84,8 +83,8 @@ process_host::process_host()
 // --- starting
 // ------------------------------------------------------------------------------------
 
-void process_host::start(const std::shared_ptr<child_process>& child, detail::process_thunk thunk,
-                         detail::process_payload& task) {
+void process_host::start(const std::shared_ptr<child_process>& child, detail::run_thunk thunk,
+                         detail::noting_writer& task) {
   require_file();
   shm::child_image head{};
   head.code = detail::to_code_ref(reinterpret_cast<const void*>(thunk)).bits;
@@ -304,8 +303,7 @@ bool process_host::handle_events() noexcept {
     parent_registry& all = parent_registry::instance();
     all.collect();
     const base::lock_guard lock(mutex_);
-    linger_pause_ =
-        all.has_lingering() ? std::clamp(linger_pause_ * 2, first_look, last_look) : 0ms;
+    linger_pause_ = all.has_lingering() ? next_collect_pause(linger_pause_) : 0ms;
     return true;
   } catch (const std::bad_alloc&) {
     return false;

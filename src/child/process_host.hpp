@@ -41,8 +41,8 @@ class process_host {
   static process_host& instance();
 
   // Both return when the process runs; they throw as the constructor of procpool::process does.
-  void start(const std::shared_ptr<child_process>& child, detail::process_thunk thunk,
-             detail::process_payload& task) EXCLUDES(start_mutex_, mutex_);
+  void start(const std::shared_ptr<child_process>& child, detail::run_thunk thunk,
+             detail::noting_writer& task) EXCLUDES(start_mutex_, mutex_);
   void start_copy(const std::shared_ptr<child_process>& child) EXCLUDES(start_mutex_, mutex_);
 
   // False if neither this process nor the fork server can send it. True if the process has ended.

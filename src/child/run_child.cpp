@@ -30,7 +30,7 @@ void run_image(const shm::child_image& image) {
     return;
   }
   const auto thunk =
-      reinterpret_cast<detail::process_thunk>(detail::from_code_ref(detail::code_ref{image.code}));
+      reinterpret_cast<detail::run_thunk>(detail::from_code_ref(detail::code_ref{image.code}));
   detail::wire_reader task(reinterpret_cast<const std::byte*>(&image + 1), image.length);
   thunk(task);
 }

@@ -1,5 +1,8 @@
 // The sizes of a map's chunks, and how many chunks are under way.
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <limits>
 #include <stdexcept>
 
 #include "procpool/detail/executor/map_feed.hpp"
@@ -71,6 +74,13 @@ void chunk_sizer::chunk_done(std::size_t items, std::size_t bytes, std::uint32_t
   ns_per_item_ = ns_per_item_ == 0 ? each : 0.7 * ns_per_item_ + 0.3 * each;
   const double fit = std::clamp(usual_chunk_ns / ns_per_item_, 1.0, double{largest_chunk});
   size_ = std::min(static_cast<std::size_t>(fit), size_ * growth);
+}
+
+std::uint32_t nanoseconds_between(std::chrono::steady_clock::time_point begin,
+                                  std::chrono::steady_clock::time_point end) {
+  const std::chrono::nanoseconds took = end - begin;
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(
+      took.count(), 1, std::int64_t{std::numeric_limits<std::uint32_t>::max()}));
 }
 
 }  // namespace procpool::detail

@@ -16,7 +16,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // A process that dies between DONE and the doorbell loses a wake-up; the next look finds the task.
-constexpr std::chrono::nanoseconds longest_sleep = 100ms;
+constexpr std::chrono::nanoseconds longest_silence = 100ms;
 
 constinit base::per_process<completion_hub> hubs;
 
@@ -111,8 +111,7 @@ bool completion_hub::spin(std::unique_lock<std::mutex>& lock, const time_point* 
     const auto anything = [&] {
       return std::ranges::any_of(watched.get(), [](const auto* s) { return s->anything_done(); });
     };
-    std::chrono::nanoseconds pause = pause_for_backlog(watched.get());
-    if (deadline != nullptr) pause = std::min(pause, time_until(*deadline));
+    const std::chrono::nanoseconds pause = time_until(deadline, pause_for_backlog(watched.get()));
     if (pause > 0ns && !anything()) {
       os::futex_wait(page_->doorbell, page_->doorbell.load(), pause);
       found = anything();
@@ -137,12 +136,8 @@ void completion_hub::requeue_stale_hints(std::unique_lock<std::mutex>& lock) {
 
 completion_hub::rest completion_hub::sleep(std::unique_lock<std::mutex>& lock,
                                            std::uint32_t doorbell, const time_point* deadline) {
-  std::chrono::nanoseconds left = longest_sleep;
-  if (deadline != nullptr) {
-    const duration d = *deadline - std::chrono::steady_clock::now();
-    if (d <= duration::zero()) return rest::deadline;
-    if (d < longest_sleep) left = std::chrono::duration_cast<std::chrono::nanoseconds>(d) + 1ns;
-  }
+  const std::chrono::nanoseconds left = time_until(deadline, longest_silence);
+  if (left == 0ns) return rest::deadline;
   ++sleeping_;
   lock.unlock();
   os::futex_result slept{};
@@ -153,14 +148,15 @@ completion_hub::rest completion_hub::sleep(std::unique_lock<std::mutex>& lock,
   }
   lock.lock();
   --sleeping_;
-  return slept == os::futex_result::timed_out && left == longest_sleep ? rest::silence
-                                                                       : rest::woken;
+  return slept == os::futex_result::timed_out && left == longest_silence ? rest::silence
+                                                                         : rest::woken;
 }
 
-std::chrono::nanoseconds time_until(time_point t) {
-  const duration left = t - std::chrono::steady_clock::now();
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-      std::clamp(left, duration::zero(), duration(1h)));
+std::chrono::nanoseconds time_until(const time_point* deadline, std::chrono::nanoseconds most) {
+  if (deadline == nullptr) return most;
+  const duration left = *deadline - std::chrono::steady_clock::now();
+  if (left >= most) return most;
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::max(left, duration::zero()));
 }
 
 }  // namespace procpool::futures

@@ -108,7 +108,10 @@ class completion_hub {
   unsigned sleeping_ GUARDED_BY(mutex_) = 0;
 };
 
-// The time from now to t: at least 0, at most an hour.
-std::chrono::nanoseconds time_until(time_point t);
+// For how long a thread sleeps that waits for a task: then it looks by itself, since the wake-up of
+// a process that has died is lost.
+inline constexpr std::chrono::nanoseconds longest_sleep = std::chrono::milliseconds(500);
+// The time from now to the deadline: at least 0, and at most `most`, also without a deadline.
+std::chrono::nanoseconds time_until(const time_point* deadline, std::chrono::nanoseconds most);
 
 }  // namespace procpool::futures

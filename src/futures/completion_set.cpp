@@ -14,8 +14,8 @@ namespace procpool::detail {
 
 using futures::completion_hub;
 
-// Tells clang's analysis that the mutex is that of the process's hub, by whatever reference it is
-// locked.
+// Tells clang's analysis that the mutex is that of the process's hub, whichever reference it is
+// locked by.
 #define GUARDED_BY_HUB GUARDED_BY(completion_hub::instance().mutex())
 #define REQUIRES_HUB REQUIRES(completion_hub::instance().mutex())
 

@@ -9,7 +9,7 @@
 namespace procpool::detail {
 namespace {
 
-// More than a screen of numbers helps nobody.
+// More than a screen of numbers does not help.
 constexpr std::size_t most_names = 16;
 
 std::string name_of_items(const begun_task& t) {
@@ -66,7 +66,7 @@ void unfinished_items::end(std::span<const begun_task> tasks, early_end how) {
 void unfinished_items::fail() const {
   std::string text = "the " + std::string(what_) +
                      " did not finish in time: " + std::to_string(unread_) +
-                     " items have no result";
+                     (unread_ == 1 ? " item is left" : " items are left");
   if (oldest_.count != 0) text += ", the first of them " + name_of_items(oldest_);
   text += "; items that have not begun are cancelled";
   if (!killed_.empty()) {

@@ -30,6 +30,10 @@ void throw_unusable(bool inherited) {
       "them");
 }
 
+void throw_shut_down() {
+  throw shutdown_error("this pool was shut down: submit before shutdown(), or make a new pool");
+}
+
 time_point deadline_after(duration d) {
   const time_point now = std::chrono::steady_clock::now();
   if (!(d > duration::zero())) return now;  // also not a number

@@ -19,7 +19,6 @@ using futures::completion_hub;
 // The word: the task_status in the low byte, and flags for a thread that waits on the word and for
 // listeners.
 constexpr std::uint32_t status_mask = 0xff, waiter_flag = 0x100, listener_flag = 0x200;
-constexpr std::chrono::nanoseconds longest_look = 500ms;
 
 constexpr task_status status_of(std::uint32_t word) {
   return static_cast<task_status>(word & status_mask);
@@ -145,11 +144,8 @@ bool local_task::wait_until(const time_point* deadline) {
            !word_.compare_exchange_weak(word, word | waiter_flag, std::memory_order_acquire)) {
     }
     if (is_resolved(word)) return true;
-    std::chrono::nanoseconds left = longest_look;
-    if (deadline != nullptr) {
-      left = std::min(left, futures::time_until(*deadline));
-      if (left <= 0ns) return false;
-    }
+    const std::chrono::nanoseconds left = futures::time_until(deadline, futures::longest_sleep);
+    if (left == 0ns) return false;
     os::futex_wait(word_, word | waiter_flag, left);
     word = word_.load(std::memory_order_acquire);
   }

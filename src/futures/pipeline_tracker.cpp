@@ -22,8 +22,6 @@ namespace procpool::detail {
 
 namespace {
 
-constexpr std::chrono::nanoseconds longest_slice = std::chrono::milliseconds(500);
-
 struct node : pipeline_item {
   std::list<node>::iterator self;
 };
@@ -112,8 +110,7 @@ std::optional<pipeline_item> pipeline_tracker::next(const time_point* deadline) 
           "pipeline, because that thread moves its items: read the pipeline on another thread, or "
           "resume there with co_await procpool::via(executor, future)");
     }
-    std::chrono::nanoseconds left = longest_slice;
-    if (deadline != nullptr) left = std::min(left, futures::time_until(*deadline));
+    const std::chrono::nanoseconds left = futures::time_until(deadline, futures::longest_sleep);
     if (left <= left.zero()) {
       lock.unlock();
       give_up();

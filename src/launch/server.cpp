@@ -161,8 +161,8 @@ class pool_server {
     forker_.kill_spare(end);
     seats_.for_each_running([](seat_row& row) { os::kill_child(row.pid); });
     seats_.for_each_running([end](seat_row& row) { os::reap_until(row.pid, end); });
-    // A dead program leaves no process behind. If a program ends the pool in order, its tasks may
-    // have left a process on purpose; process 1 adopts it.
+    // No process of a program outlives its death. If a program ends the pool in order, its tasks
+    // may have left a process on purpose; process 1 adopts it.
     if (parent_died) kill_descendants(end);
     os::leave_process(0);
   }

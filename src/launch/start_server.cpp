@@ -100,7 +100,8 @@ server_process hear_ready(int parent_end, const os::unique_fd& process) {
     throw error(why_it_ended(process));
   }
   if (received.size < 0) {
-    os::throw_error(static_cast<int>(-received.size), "cannot hear from the fork server");
+    os::throw_error(static_cast<int>(-received.size),
+                    "cannot receive the answer of the fork server");
   }
   if (answer.error != 0) refused(answer);
   server_process server;

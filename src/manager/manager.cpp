@@ -213,7 +213,7 @@ manager::state& manager::use() const {
 }
 
 detail::shared_object manager::make_object(detail::make_thunk thunk,
-                                           detail::message_writer& request) {
+                                           detail::noting_writer& request) {
   // A static proxy of a static manager has an object in the program only.
   if (state_ && runtime::current_role() == runtime::process_role::fork_server) {
     return detail::shared_object::create(sizeof(manager_address));

@@ -15,25 +15,6 @@ namespace detail {
 
 managed_object::~managed_object() = default;
 
-void message_writer::restart() {
-  cur_ = begin_;
-  objects_.clear();
-}
-
-bool message_writer::append_objects() {
-  if (objects_.empty()) return false;
-  std::vector<object_ref> refs;
-  refs.reserve(objects_.size());
-  for (const shared_object& object : objects_) refs.push_back(object.mapping()->ref);
-  procpool::wire::append_objects(*this, refs);
-  return true;
-}
-
-void message_writer::note(wire_writer& self, const shared_object& object) {
-  object.check_sendable();
-  static_cast<message_writer&>(self).objects_.push_back(object);
-}
-
 }  // namespace detail
 
 namespace manager_protocol {

@@ -85,8 +85,7 @@ class local_manager {
  public:
   virtual const std::string& name() const noexcept = 0;
   // Sets head and reply, which are a value or an exception. Throws only std::bad_alloc.
-  virtual void handle(const message& request, message_head& head,
-                      detail::message_writer& reply) = 0;
+  virtual void handle(const message& request, message_head& head, detail::noting_writer& reply) = 0;
 
  protected:
   ~local_manager() = default;

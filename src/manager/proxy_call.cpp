@@ -139,14 +139,14 @@ struct __attribute__((visibility("hidden"))) manager_reply::state {
   os::private_fd connection;  // empty: this process is the manager
   bool answered = false;      // the whole answer has arrived on the connection
   message_head head;          // of the reply of this process's own manager,
-  message_writer local;       // and its bytes
+  noting_writer local;        // and its bytes
   message received;
   std::vector<shared_object> named;
   std::unique_ptr<wire_reader> reader;
 
   ~state() { finish(); }
-  void ask(const shared_object& token, message_kind kind, const void* thunk, message_writer& bytes);
-  void exchange(const manager_address& to, message_head request, message_writer& bytes);
+  void ask(const shared_object& token, message_kind kind, const void* thunk, noting_writer& bytes);
+  void exchange(const manager_address& to, message_head request, noting_writer& bytes);
   void open();
   void finish() noexcept;
 };
@@ -167,7 +167,7 @@ void require_caller(const shared_object& token) {
 }
 
 void manager_reply::state::ask(const shared_object& token, message_kind kind, const void* thunk,
-                               message_writer& bytes) {
+                               noting_writer& bytes) {
   require_caller(token);
   manager_address to;
   if (token.bytes() < sizeof(to)) throw codec_error("a proxy names no object of a manager");
@@ -188,7 +188,7 @@ void manager_reply::state::ask(const shared_object& token, message_kind kind, co
 
 // Sends one request and receives its reply, or calls the manager of this process.
 void manager_reply::state::exchange(const manager_address& to, message_head request,
-                                    message_writer& bytes) {
+                                    noting_writer& bytes) {
   name.assign(to.name, strnlen(to.name, sizeof(to.name)));
   request.names_objects = bytes.append_objects() ? 1 : 0;
   protocol::local_manager* const here = protocol::this_manager();
@@ -224,12 +224,12 @@ void manager_reply::state::open() {
   std::rethrow_exception(procpool::wire::decode_exception(in, {}));
 }
 
-manager_reply::manager_reply(const shared_object& token, make_thunk thunk, message_writer& request)
+manager_reply::manager_reply(const shared_object& token, make_thunk thunk, noting_writer& request)
     : state_(std::make_unique<state>()) {
   state_->ask(token, message_kind::make, reinterpret_cast<const void*>(thunk), request);
 }
 
-manager_reply::manager_reply(const shared_object& token, call_thunk thunk, message_writer& request)
+manager_reply::manager_reply(const shared_object& token, call_thunk thunk, noting_writer& request)
     : state_(std::make_unique<state>()) {
   state_->ask(token, message_kind::call, reinterpret_cast<const void*>(thunk), request);
 }

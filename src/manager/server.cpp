@@ -69,7 +69,7 @@ class manager_server final : public local_manager {
   void run(os::private_fd listener, int parent);
 
   const std::string& name() const noexcept override { return name_; }
-  void handle(const message& request, message_head& head, detail::message_writer& reply) override;
+  void handle(const message& request, message_head& head, detail::noting_writer& reply) override;
 
  private:
   void accept(int listener);
@@ -78,7 +78,7 @@ class manager_server final : public local_manager {
   bool knows_secret(int connection, bool stranger);
   void serve(const os::private_fd& connection, bool stranger);
   bool serve_one(int connection);
-  void act(const message& request, detail::message_writer& reply);
+  void act(const message& request, detail::noting_writer& reply);
   void make(const message_head& head, detail::wire_reader& in);
   std::shared_ptr<kept_object> find(std::uint64_t number);
   void require_going_on() const REQUIRES(mutex_);
@@ -178,7 +178,7 @@ void decline(int connection, int error, const std::string& what) noexcept {
   try {
     const std::system_error why(error, std::generic_category(),
                                 "procpool: a manager cannot serve this client: " + what);
-    detail::message_writer reply;
+    detail::noting_writer reply;
     message_head head;
     head.kind = message_kind::exception;
     wire::encode_exception(reply, std::make_exception_ptr(why), wire::origin::here(-1));
@@ -255,7 +255,7 @@ bool manager_server::serve_one(int connection) {
   message request;
   if (!receive(connection, request)) return false;
   message_head head;
-  detail::message_writer reply;
+  detail::noting_writer reply;
   handle(request, head, reply);
   if (!send(connection, head, reply)) return false;
   if (head.names_objects == 0) return true;
@@ -264,7 +264,7 @@ bool manager_server::serve_one(int connection) {
 }
 
 void manager_server::handle(const message& request, message_head& head,
-                            detail::message_writer& reply) {
+                            detail::noting_writer& reply) {
   try {
     act(request, reply);
     head.kind = message_kind::value;
@@ -277,7 +277,7 @@ void manager_server::handle(const message& request, message_head& head,
   }
 }
 
-void manager_server::act(const message& request, detail::message_writer& reply) {
+void manager_server::act(const message& request, detail::noting_writer& reply) {
   std::size_t size = 0;
   const auto named = adopt_objects(request, size);
   detail::wire_reader in(request.bytes.data(), size);

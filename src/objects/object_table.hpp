@@ -40,7 +40,7 @@
 //
 // Dead workers: after proof of death the parent takes over the outcomes that the worker left, then
 // clears its row as a whole and frees the objects that it had made and not handed over. A worker
-// killed between any two of the steps above leaves nothing else behind:
+// killed between any two of the steps above leaves nothing else to clean up:
 //
 //   making     the count first, then the word by one CAS: the count for an id that it does not get
 //              is cleared with its row
@@ -172,6 +172,7 @@ class mapping_owner {
 };
 
 // Makes mappings of objects, each with one handle for the caller. Throws as shared_object does.
+// What the parent's registry and those of workers have in common.
 class object_registry : public mapping_owner {
  public:
   virtual detail::object_mapping* create(u64 bytes) = 0;
@@ -183,10 +184,13 @@ class object_registry : public mapping_owner {
   virtual void check_sendable(const detail::object_mapping& mapping) = 0;
   // Whether that object has not been freed: data about a freed object may be dropped. Takes no
   // lock.
-  virtual bool is_used(const detail::object_ref& ref) const noexcept = 0;
+  bool is_used(const detail::object_ref& ref) const noexcept { return table_.is_used(ref); }
 
  protected:
+  object_registry(int fd, process_page& page) : table_(fd, page) {}
   ~object_registry() = default;
+
+  object_table table_;
 };
 
 [[noreturn]] void throw_no_objects_left(u32 ids);

@@ -38,7 +38,7 @@ bool parent_registry::any_made() noexcept {
   return o != nullptr && o->table_.allocated() != 0;
 }
 
-parent_registry::parent_registry() : table_(shm::parent_page_fd(), shm::parent_page()) {
+parent_registry::parent_registry() : object_registry(shm::parent_page_fd(), shm::parent_page()) {
   runtime::install_fork_handlers();
 }
 

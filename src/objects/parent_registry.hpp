@@ -6,6 +6,8 @@
 // the hub's.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -41,9 +43,6 @@ class parent_registry final : public shm::object_registry {
   void release(detail::object_mapping& mapping) noexcept override;
   detail::object_mapping* adopt(const detail::object_ref& ref) override;
   void check_sendable(const detail::object_mapping& mapping) override;
-  bool is_used(const detail::object_ref& ref) const noexcept override {
-    return table_.is_used(ref);
-  }
 
   // A row for a worker that is about to start; 0 if none is left: that worker can have no handles.
   shm::u32 acquire_row() noexcept;
@@ -95,7 +94,6 @@ class parent_registry final : public shm::object_registry {
 
   const detail::home_process home_;
   base::mutex mutex_;
-  shm::object_table table_;
   std::vector<entry> entries_ GUARDED_BY(mutex_);   // by id
   std::vector<row_state> rows_ GUARDED_BY(mutex_);  // by row
   std::vector<shm::u32> taken_rows_ GUARDED_BY(mutex_);
@@ -103,6 +101,12 @@ class parent_registry final : public shm::object_registry {
   std::vector<shm::u32> lingering_
       GUARDED_BY(mutex_);  // capacity for all entries; taken_rows_ likewise
 };
+
+// The pause until the next collect() while objects linger, by the pause before this one: it grows.
+inline std::chrono::milliseconds next_collect_pause(std::chrono::milliseconds last) {
+  constexpr std::chrono::milliseconds shortest{5}, longest{1000};
+  return std::clamp(2 * last, shortest, longest);
+}
 
 // The rows of a pool's workers, by seat; 0 where there is none. The destructor puts the remaining
 // rows back: by then no worker may live.

@@ -24,7 +24,8 @@ class worker_registry final : public shm::object_registry {
   static void set_instance(worker_registry& registry) noexcept;
 
   // row 0: the parent had no row left, and creating or receiving a handle throws.
-  worker_registry(int fd, shm::process_page& page, shm::u32 row) : table_(fd, page), row_(row) {}
+  worker_registry(int fd, shm::process_page& page, shm::u32 row)
+      : object_registry(fd, page), row_(row) {}
 
   detail::object_mapping* create(shm::u64 bytes) override;
   detail::object_mapping* attach(const detail::object_ref& ref,
@@ -32,9 +33,6 @@ class worker_registry final : public shm::object_registry {
   void release(detail::object_mapping& mapping) noexcept override;
   detail::object_mapping* adopt(const detail::object_ref& ref) override;
   void check_sendable(const detail::object_mapping& mapping) override;
-  bool is_used(const detail::object_ref& ref) const noexcept override {
-    return table_.is_used(ref);
-  }
 
   // Records a handle written into the current outcome: the object is kept from now on.
   void note(const detail::shared_object& object);
@@ -74,7 +72,6 @@ class worker_registry final : public shm::object_registry {
   void free(shm::u32 id) noexcept REQUIRES(mutex_);
 
   base::mutex mutex_;
-  shm::object_table table_;
   shm::u32 row_;
   os::mapping counts_ GUARDED_BY(mutex_);
   shm::u32 pages_ GUARDED_BY(mutex_) = 0;  // bits: allocated pages of the row

@@ -12,7 +12,7 @@ namespace procpool::os {
 namespace {
 
 constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
-// The last part of memory is for everybody else.
+// The last part of memory is for all other processes.
 constexpr std::uint64_t part_for_others = 32;
 constexpr std::uint64_t part_before_next_look = 16;
 

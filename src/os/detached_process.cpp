@@ -13,7 +13,7 @@
 #include "os/child_setup.hpp"
 #include "os/sanitizers.hpp"
 
-// The middle process runs in this one's memory, on a stack that the sanitizers do not know.
+// The middle process runs in this process's memory, on a stack that the sanitizers do not know.
 #define PROCPOOL_UNCHECKED __attribute__((no_sanitize("address", "undefined")))
 
 namespace procpool::os {
@@ -29,9 +29,9 @@ struct exec_job {
   volatile int error = 0;
 };
 
-// A process that runs in this one's memory until it executes or ends; this thread stands still
-// until then. Under ThreadSanitizer it is a copy: interceptors must not write to the tables of two
-// processes that share them.
+// A process that runs in the memory of this process until it executes or ends; this thread stands
+// still until then. Under ThreadSanitizer it is a copy: interceptors must not write to the tables
+// of two processes that share them.
 PROCPOOL_UNCHECKED pid_t borrow(int (*function)(void*), char* stack_top, int exit_signal,
                                 void* argument) noexcept {
   if constexpr (thread_sanitizer) {

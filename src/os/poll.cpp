@@ -23,7 +23,7 @@ namespace {
 
 constexpr std::chrono::milliseconds refused_pause{10};
 
-// As poll() with one descriptor and without a wait, but for its limit.
+// As poll() with one descriptor and without a wait, and without the limit of poll().
 int select_one(pollfd& item) noexcept {
   constexpr std::size_t bits = 8 * sizeof(unsigned long), words = 64;
   item.revents = 0;

@@ -25,7 +25,7 @@ struct start_notes {
   bool taken = false;
   char folder[folder_size] = {};    // empty: not known
   const char* variables = nullptr;  // each ends with a zero, and an empty one ends all
-  const char* command = nullptr;    // the same, of a program that was started by way of the loader
+  const char* command = nullptr;    // likewise, of a program that was started by way of the loader
   std::size_t command_size = 0;
 };
 

@@ -1,7 +1,7 @@
 // Messages between processes: wraps socketpair, sendmsg and recvmsg for SOCK_SEQPACKET, which keeps
-// message borders, reports the end of the peer, and carries descriptors (SCM_RIGHTS). Functions are
-// noexcept and do not allocate, so that the fork server can use them, except for those that say
-// that they throw; they return -errno on failure.
+// message borders, reports the end of the peer, and carries descriptors (SCM_RIGHTS). The fork
+// server uses the functions: they are noexcept, do not allocate, and return -errno on failure,
+// unless their comment says that they throw.
 #pragma once
 
 #include <cstddef>

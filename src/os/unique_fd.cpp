@@ -29,7 +29,7 @@ int open_fd_count() noexcept {
   int count = 0;
   while (const dirent* entry = ::readdir(dir)) count += entry->d_name[0] != '.';
   ::closedir(dir);
-  return count - 1;  // without the one that did the counting
+  return count - 1;  // without the descriptor of `dir`
 }
 
 }  // namespace procpool::os

@@ -30,6 +30,9 @@ owned_pool::owned_pool(pool_options options, run_in where) : uncaught_(std::unca
   }
 }
 
+owned_pool::owned_pool() : owned_pool(pool_options{}) {}
+owned_pool::owned_pool(int max_workers) : owned_pool(pool_options{.max_workers = max_workers}) {}
+
 owned_pool::~owned_pool() {
   // A forked copy of the process has neither the pool's threads nor its workers.
   if (target_.backend == nullptr || !target_.backend->is_here()) return;
@@ -84,7 +87,7 @@ void submission::note(wire_writer& base, const shared_object& object) {
 void submission::grow(wire_writer& base, std::size_t need) {
   auto& self = static_cast<submission&>(base);
   if (self.to_.pool == nullptr) {
-    self.grow_here(need);
+    self.grow_on_heap(need, self.buffer_);
     return;
   }
   const std::size_t used = self.size();
@@ -107,17 +110,6 @@ void submission::grow(wire_writer& base, std::size_t need) {
   self.begin_ = to;
   self.cur_ = to + used;
   self.end_ = to + bigger.capacity;
-}
-
-void submission::grow_here(std::size_t need) {
-  const std::size_t used = size();
-  const std::size_t enough = std::max(used + need, 2 * used);
-  auto* const to = static_cast<std::byte*>(::operator new(enough));
-  std::memcpy(to, begin_, used);
-  if (begin_ != buffer_) ::operator delete(begin_);
-  begin_ = to;
-  cur_ = to + used;
-  end_ = to + enough;
 }
 
 state_ptr submission::run_here(code_ref code, const task_options* options, std::uint32_t items) {

@@ -13,14 +13,13 @@ namespace {
 
 using detail::task_status;
 using futures::adaptive_spinner;
+using futures::longest_sleep;
 using futures::time_until;
 using shm::task_phase;
 using shm::u32;
 using shm::u64;
 using namespace std::chrono_literals;
 
-// A wake-up is lost if the worker dies before it sends it.
-constexpr std::chrono::nanoseconds longest_sleep = 500ms;
 // A slot comes from a worker's cache: several transfers at once hide the latency.
 constexpr u64 prefetch_ahead = 4;
 constexpr u64 few_behind = 8;
@@ -98,12 +97,8 @@ bool task_record::wait_until(const time_point* deadline) {
   }
   for (;;) {
     if (!set_flag(shm::waiter_flag) && resolved()) return true;
-    std::chrono::nanoseconds left = longest_sleep;
-    if (deadline != nullptr) {
-      const duration d = *deadline - std::chrono::steady_clock::now();
-      if (d <= duration::zero()) return resolved();
-      if (d < longest_sleep) left = std::chrono::duration_cast<std::chrono::nanoseconds>(d) + 1ns;
-    }
+    const std::chrono::nanoseconds left = time_until(deadline, longest_sleep);
+    if (left == 0ns) return resolved();
     // Loaded once: a sweep may give the slot to another record at any time. The slot stays mapped,
     // and the sleep is bounded.
     shm::slot* s = slot.load(std::memory_order_acquire);
@@ -124,7 +119,7 @@ void pool::prefetch_behind(const task_record& r) const noexcept {
 
 // Sleeps without requesting a wake-up. True if the task is resolved afterwards.
 bool task_record::rest(std::chrono::nanoseconds pause, const time_point* deadline) noexcept {
-  if (deadline != nullptr) pause = std::min(pause, time_until(*deadline));
+  pause = time_until(deadline, pause);
   shm::slot* s = slot.load(std::memory_order_acquire);
   if (s == nullptr || resolved()) return true;
   const u64 word = s->word.load(std::memory_order_acquire);

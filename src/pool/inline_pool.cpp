@@ -2,15 +2,17 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
+#include <new>
 #include <string_view>
 #include <utility>
 
 #include "base/cycle_clock.hpp"
+#include "futures/future_errors.hpp"
 #include "futures/unobserved_error.hpp"
 #include "objects/parent_registry.hpp"
 #include "pool/task_record.hpp"
 #include "procpool/detail/codec/heap_writer.hpp"
+#include "procpool/detail/shared/noting_writer.hpp"
 #include "procpool/detail/task/thunks.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/outcome.hpp"
@@ -43,72 +45,33 @@ void encode_current_exception(detail::wire_writer& out) {
   wire::encode_exception(out, std::current_exception(), wire::origin::here(no_worker));
 }
 
-// Memory for a writer that has `size` bytes at `from`; the caller frees it.
-std::span<std::byte> grown(std::byte* from, std::size_t size, std::size_t need) {
-  const std::size_t bytes = std::max({size + need, 2 * size, std::size_t{128}});
-  auto* const to = static_cast<std::byte*>(::operator new(bytes));
-  if (size != 0) std::memcpy(to, from, size);
-  ::operator delete(from);
-  return {to, bytes};
-}
-
-// A writer to private memory that also keeps the shared objects named in its bytes.
-template <class Writer>
-class private_writer : public Writer {
- public:
-  private_writer(const private_writer&) = delete;
-  private_writer& operator=(const private_writer&) = delete;
-
- protected:
-  template <class... Hooks>
-  explicit private_writer(object_refs& objects, Hooks... hooks)
-      : Writer(nullptr, nullptr, &grow, hooks...), objects_(&objects) {}
-  ~private_writer() { ::operator delete(this->begin_); }
-
-  static void note(detail::wire_writer& base, const detail::shared_object& object) {
-    static_cast<private_writer&>(base).objects_->push_back(object);
-  }
-
- private:
-  static void grow(detail::wire_writer& base, std::size_t need) {
-    auto& self = static_cast<private_writer&>(base);
-    const std::size_t used = self.size();
-    const std::span<std::byte> to = grown(self.begin_, used, need);
-    self.begin_ = to.data();
-    self.cur_ = to.data() + used;
-    self.end_ = to.data() + to.size();
-  }
-  object_refs* objects_;
-};
-
-// The outcome of a task.
-class value_writer final : public private_writer<detail::wire_writer> {
- public:
-  explicit value_writer(object_refs& objects) : private_writer(objects, &note) {}
-  std::vector<std::byte> take() const { return {begin_, cur_}; }
-  void restart() { cur_ = begin_; }
-};
-
-// The same for the items of a map.
-class items_writer final : public private_writer<detail::chunk_run> {
+// The outcomes of a map's items. The outcome as a whole keeps the shared objects.
+class items_writer final : public detail::chunk_run {
  public:
   items_writer(std::uint32_t count, object_refs& objects)
-      : private_writer(objects, &write_exception, &note, &append) {
+      : chunk_run(nullptr, nullptr, &grow, &write_exception, &note, &append), objects_(&objects) {
     count_ = count;
     begun_ = &begun_items_;
     progress_ = &finished_;
   }
-  std::uint32_t finished() const { return static_cast<std::uint32_t>(finished_.load() >> 32U); }
-  std::vector<std::byte> take() const {
-    const std::size_t bytes = (finished_.load() & 0xffffffffU) * 8;
-    return {begin_, begin_ + std::min(bytes, size())};
+  ~items_writer() { ::operator delete(begin_); }
+  std::uint32_t finished() const { return detail::progress_finished(finished_.load()); }
+  detail::wire_buffer take() const {
+    const std::size_t bytes = std::size_t{detail::progress_units(finished_.load())} * 8;
+    return {begin_, std::min(bytes, size())};
   }
 
  private:
-  // The outcome as a whole keeps the shared objects.
-  static std::uint64_t append(chunk_run&) { return detail::item_value; }
+  static void grow(wire_writer& base, std::size_t need) {
+    static_cast<items_writer&>(base).grow_on_heap(need);
+  }
   static void write_exception(chunk_run& base) { encode_current_exception(base); }
+  static void note(wire_writer& base, const detail::shared_object& object) {
+    static_cast<items_writer&>(base).objects_->push_back(object);
+  }
+  static detail::outcome_kind append(chunk_run&) { return detail::outcome_kind::value; }
 
+  object_refs* objects_;
   std::atomic<std::uint32_t> begun_items_{0};
   std::atomic<std::uint64_t> finished_{0};
 };
@@ -119,11 +82,12 @@ class inline_outcome final : public detail::local_task {
       : local_task(std::move(on_error)), items_(items), label_(o == nullptr ? "" : o->label) {}
 
   void run_task(const inline_pool::packed_task& task) {
-    value_writer out(objects_);
+    detail::noting_writer out;
     try {
       const auto thunk = reinterpret_cast<detail::task_thunk>(detail::from_code_ref(task.code));
       detail::wire_reader in(task.payload.data(), task.payload.size());
       thunk(in, out);
+      objects_ = std::move(out.objects());
       bytes_ = out.take();
     } catch (...) {
       out.restart();
@@ -162,7 +126,7 @@ class inline_outcome final : public detail::local_task {
   const std::uint32_t items_;
   const std::string label_;
   object_refs objects_;
-  std::vector<std::byte> bytes_;
+  detail::wire_buffer bytes_;
   std::uint32_t finished_ = 0;
   std::exception_ptr rest_;  // of the items that did not finish
 };
@@ -180,9 +144,7 @@ inline_pool::inline_pool(pool_options options)
 
 void inline_pool::check_open() const {
   if (!broken_.empty()) throw broken_process_pool(broken_);
-  if (stopping_) {
-    throw shutdown_error("this pool was shut down: submit before shutdown(), or make a new pool");
-  }
+  if (stopping_) detail::throw_shut_down();
 }
 
 // Other threads that call it meanwhile wait for its end.

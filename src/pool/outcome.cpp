@@ -1,14 +1,11 @@
 // Reads outcomes: checks what a worker wrote before using it, reads it in place, and gives its
 // block back.
-#include <algorithm>
-#include <cstring>
 #include <system_error>
 #include <utility>
 
 #include "objects/object_list.hpp"
 #include "os/memfd.hpp"
 #include "pool/pool.hpp"
-#include "procpool/detail/task/thunks.hpp"
 #include "procpool/errors.hpp"
 #include "wire/exception_codec.hpp"
 
@@ -18,6 +15,7 @@ namespace {
 using shm::task_phase;
 using shm::u32;
 using shm::u64;
+using wire::fail_damaged;
 
 // All loads of a slot in this file are relaxed: the caller has acquired DONE, which publishes the
 // slot.
@@ -32,8 +30,6 @@ std::exception_ptr no_room_error(const shm::slot& s) {
       "procpool: no shared memory for the result of this task: read results, submit fewer at a "
       "time, or free memory"));
 }
-
-[[noreturn]] void fail_damaged() { throw codec_error(damaged_text); }
 
 }  // namespace
 
@@ -146,34 +142,17 @@ void task_record::read_items(u64 word, const run_sink& out) {
 
 void split_items(const std::byte* data, std::size_t size, std::uint32_t items,
                  const std::string& label, const run_sink& out) {
-  std::size_t at = 0;
-  while (items != 0) {
-    if (size - at < sizeof(u64)) fail_damaged();
-    u64 header = 0;
-    std::memcpy(&header, data + at, sizeof header);
-    header = detail::loaded_once(header);
-    at += sizeof header;
-    const std::byte* bytes = data + at;
-    u64 length = header >> 8U;
-    u32 count = 1;
-    if ((header & 0xffU) == detail::item_run) {
-      const u32 stride = detail::run_stride(header);
-      count = detail::run_count(header) == 0 ? items : detail::run_count(header);
-      length = u64{count} * stride;
-      if (count > items || length > size - at) fail_damaged();
-      out({{nullptr, bytes, stride}, count});
-    } else if (length > size - at) {
-      fail_damaged();
-    } else if ((header & 0xffU) == detail::item_exception) {
-      detail::wire_reader reader(bytes, length);
+  wire::chunk_reader in(data, size, items);
+  for (wire::chunk_part p; in.next(p);) {
+    if (p.kind == shm::outcome_kind::exception) {
+      detail::wire_reader reader(p.data, p.size);
       out({{wire::decode_exception(reader, label), nullptr, 0}, 1});
-    } else if ((header & 0xffU) == detail::item_with_objects) {
-      out({{nullptr, bytes, wire::object_list(bytes, length).value_size()}, 1});
-    } else {
-      out({{nullptr, bytes, length}, 1});
+      continue;
     }
-    items -= count;
-    at = std::min<std::size_t>(size, at + (length + 7) / 8 * 8);
+    if (p.kind == shm::outcome_kind::value_with_objects) {
+      p.size = wire::object_list(p.data, p.size).value_size();
+    }
+    out({{nullptr, p.data, p.size}, p.count});
   }
 }
 

@@ -36,7 +36,8 @@ registry& all_pools() { return registries.get(); }
 pool_options checked(pool_options o) {
   if (o.max_workers &&
       (*o.max_workers < 1 || *o.max_workers > static_cast<int>(shm::max_workers))) {
-    throw std::invalid_argument("max_workers must be between 1 and 4096, not " +
+    throw std::invalid_argument("max_workers must be between 1 and " +
+                                std::to_string(shm::max_workers) + ", not " +
                                 std::to_string(*o.max_workers));
   }
   if (o.max_tasks_per_child && *o.max_tasks_per_child < 1) {

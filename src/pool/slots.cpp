@@ -129,7 +129,7 @@ void slot_store::harvest() {
 // The outcomes of one sweep or harvest together have at most as many bytes as the region; a larger
 // sum means damaged lengths.
 void slot_store::charge_saving(u64 bytes) {
-  if (bytes > may_save_) throw codec_error(damaged_text);
+  if (bytes > may_save_) wire::fail_damaged();
   may_save_ -= bytes;
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <thread>
 
+#include "futures/future_errors.hpp"
 #include "pool/pool.hpp"
 #include "procpool/errors.hpp"
 #include "runtime/at_exit.hpp"
@@ -22,9 +23,7 @@ constexpr std::chrono::microseconds first_nap{50}, last_nap{2000};
 
 void pool::check_open() const {
   if (!broken_.empty()) throw broken_process_pool(broken_);
-  if (stopping_) {
-    throw shutdown_error("this pool was shut down: submit before shutdown(), or make a new pool");
-  }
+  if (stopping_) detail::throw_shut_down();
 }
 
 // Called after the mutex is unlocked. The parent publishes the hint before it looks for sleeping

@@ -105,7 +105,7 @@ bool pool::sweep(u32 index, const worker_death& d) noexcept {
     }
   }
   {
-    // Delivers the tasks that the sweep resolved, and those that the worker published without
+    // Delivers the tasks that the sweep resolved, and the tasks that the worker published without
     // ringing.
     completion_hub& hub = completion_hub::instance();
     const base::lock_guard lock(hub.mutex());

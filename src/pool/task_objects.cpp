@@ -3,11 +3,9 @@
 // objects/object_table.hpp). Both are released with the future; those of the arguments earlier,
 // when no worker will ever receive them: a procpool::party of a crashed or cancelled task counts as
 // missing at once, even if its future is kept.
-#include <cstring>
 #include <new>
 
 #include "pool/pool.hpp"
-#include "procpool/detail/task/thunks.hpp"
 #include "procpool/errors.hpp"
 
 namespace procpool::parent {
@@ -16,8 +14,6 @@ namespace {
 using shm::u32;
 using shm::u64;
 using namespace std::chrono_literals;
-
-constexpr std::chrono::milliseconds first_look{5}, last_look{1000};
 
 }  // namespace
 
@@ -78,24 +74,18 @@ void pool::take_over_outcome(task_record& r, u64 word) {
   take_over_items(r, row, result_bytes(word, offset, bytes), bytes, finished - first);
 }
 
-// Ends at malformed bytes; reading the outcome reports them. There are no runs: a value that names
-// objects is not plain bytes.
+// Ends at malformed bytes; reading the outcome reports them.
 void pool::take_over_items(task_record& r, u32 row, const std::byte* data, std::size_t size,
                            std::uint32_t items) {
-  std::size_t at = 0;
-  for (std::uint32_t i = 0; i < items; ++i) {
-    u64 header = 0;
-    if (size - at < sizeof header) return;
-    std::memcpy(&header, data + at, sizeof header);
-    header = detail::loaded_once(header);
-    at += sizeof header;
-    const u64 length = header >> 8U;
-    if (length > size - at) return;
-    if ((header & 0xffU) == detail::item_with_objects) {
-      parent_registry::instance().take_over(row, wire::object_list(data + at, length),
+  wire::chunk_reader in(data, size, items);
+  try {
+    for (wire::chunk_part p; in.next(p);) {
+      if (p.kind != shm::outcome_kind::value_with_objects) continue;
+      parent_registry::instance().take_over(row, wire::object_list(p.data, p.size),
                                             *r.outcome_objects);
     }
-    at = std::min<std::size_t>(size, at + (length + 7) / 8 * 8);
+  } catch (const codec_error&) {
+    return;
   }
 }
 
@@ -158,8 +148,7 @@ void pool::look_after_objects() noexcept {
   }
   parent_registry& all = *parent_registry::existing();
   all.collect();
-  linger_pause_ =
-      dropped || all.has_lingering() ? std::clamp(linger_pause_ * 2, first_look, last_look) : 0ms;
+  linger_pause_ = dropped || all.has_lingering() ? next_collect_pause(linger_pause_) : 0ms;
 }
 
 }  // namespace procpool::parent

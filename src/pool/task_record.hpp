@@ -56,6 +56,7 @@
 #include "procpool/detail/task/task_state.hpp"
 #include "shm/blocks.hpp"
 #include "shm/layout.hpp"
+#include "wire/chunk_outcomes.hpp"
 
 namespace procpool::parent {
 
@@ -85,8 +86,7 @@ struct task_extras {
   std::vector<chunk_piece> pieces;
 };
 
-inline constexpr char damaged_text[] =
-    "the outcome of this task was damaged in shared memory: a task wrote where it must not";
+using wire::damaged_text;
 
 using run_sink = std::function<void(const detail::outcome_run&)>;
 

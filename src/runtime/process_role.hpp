@@ -45,7 +45,7 @@ void set_role(process_role role) noexcept;
 //            that library (/proc/self/fd/...) is valid
 //   restore  1: the loader's variables (LD_LIBRARY_PATH and the like) have their values from the
 //            program's start; the present values have `kept_variable` before their names
-//   copy     the file of the library whose copy of procpool shall be the server, up to the end;
+//   copy     the file of the library whose copy of procpool becomes the server, up to the end;
 //            empty: the program's own copy
 //
 // A process may have several copies of procpool, in the program and in its libraries. The first

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "procpool/detail/task/chunk_outcomes.hpp"
 #include "shm/state_word.hpp"
 
 namespace procpool::shm {
@@ -37,23 +38,10 @@ inline constexpr std::size_t cache_line = 64;
 inline constexpr std::size_t inline_bytes = 80;
 inline constexpr u64 window_bytes = u64{64} << 20U;  // blocks up to this never cross a window
 
-// How to read the bytes of an outcome.
-// no_room: there was no shared memory for it, `length` is the errno value; in a chunk, this holds
-// for its remaining items.
-// value_with_objects: after the value comes a list of the shared objects that it names.
-enum class outcome_kind : std::uint16_t {
-  none = 0,
-  value = 1,
-  exception = 2,
-  items = 3,
-  no_room = 4,
-  value_with_objects = 5
-};
-
-// The progress of a map chunk: {items finished : 32, 8-byte units of outcomes written : 32}.
-constexpr u64 make_progress(u32 finished, u32 units) { return u64{finished} << 32U | units; }
-constexpr u32 progress_finished(u64 p) { return static_cast<u32>(p >> 32U); }
-constexpr u32 progress_units(u64 p) { return static_cast<u32>(p); }
+using detail::make_progress;
+using detail::outcome_kind;
+using detail::progress_finished;
+using detail::progress_units;
 
 // One task. Written by the parent up to READY, by the claiming worker up to DONE.
 struct alignas(2 * cache_line) slot {

@@ -1,5 +1,6 @@
 // The offsets of the shared objects in the file of the process page. objects/object_table.hpp
-// explains the parts and who changes them; the process page needs their sizes when it is created.
+// explains the parts and which process changes each; the process page needs their sizes when it is
+// created.
 #pragma once
 
 #include <atomic>

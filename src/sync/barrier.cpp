@@ -135,7 +135,7 @@ struct barrier_view {
             reinterpret_cast<registered_party*>(data + sizeof(barrier_words) + slots.size_bytes()),
             parties) {}
 
-  // The waiters leave with `result`, and nobody waits any more.
+  // The waiters leave with `result`, and no process waits any more.
   void end_generation(transaction& tx, waiter_state result) const {
     for (waiter_slot& slot : slots) {
       if (transaction::get(slot.state) == slot_waiting) tx.set(slot.state, result);

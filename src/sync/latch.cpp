@@ -1,6 +1,6 @@
 // procpool::latch: one word, the count that is left; waiters sleep on it until it is 0. Each
-// count_down() is one CAS, and the one that reaches 0 wakes all waiters. A death before the CAS has
-// not counted, a death between CAS and wake costs the waiters the rest of their slice.
+// count_down() is one CAS, and the call that reaches 0 wakes all waiters. A death before the CAS
+// has not counted, a death between CAS and wake costs the waiters the rest of their slice.
 #include "procpool/latch.hpp"
 
 #include <atomic>

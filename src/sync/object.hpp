@@ -10,7 +10,7 @@
 namespace procpool::sync {
 
 // The words at the begin of a handle's memory. The memory is large enough for T: new objects are
-// made so, and sync_handle checks those that arrive.
+// made so, and sync_handle checks handles that arrive.
 template <class T>
 T& object_in(std::byte* memory) noexcept {
   return *reinterpret_cast<T*>(memory);

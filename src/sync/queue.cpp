@@ -20,7 +20,7 @@
 //   emptied
 //
 // Each row is one transaction, so a death has done all of it or nothing. put() copies its bytes
-// behind the tail, where no reader looks, before it moves the tail; get() copies the bytes at the
+// after the tail, where no reader looks, before it moves the tail; get() copies the bytes at the
 // head before it moves the head. Items that a dead process had taken and not finished count as
 // finished; the processes that wait in join() look for them.
 #include "procpool/queue.hpp"
@@ -52,7 +52,7 @@ struct queue_words {
   sync::guarded_header header;
   std::atomic<u64> capacity;  // in items
   std::atomic<u64> items;
-  std::atomic<u64> unfinished;  // items in the queue, and those that were taken and not finished
+  std::atomic<u64> unfinished;  // items in the queue, or taken and not finished
   std::atomic<u64> head;
   std::atomic<u64> tail;
   std::atomic<u64> closed;
@@ -208,8 +208,8 @@ bool queue_base::get_bytes(queue_bytes& out, const duration* limit, bool* end) c
   }
   if (over && end == nullptr) throw_closed("get() from");
   if (over) *end = true;
-  // All producers: the one that is woken first may have an item that is too large for the free
-  // bytes, while the item of another one fits.
+  // All producers: the first to wake may have an item that is too large for the free bytes, while
+  // the item of another producer fits.
   if (!over) v.words.emptied.notify_all();
   return !over;
 }

@@ -57,7 +57,7 @@ owned_thread_pool::~owned_thread_pool() {
     [[maybe_unused]] const auto* kept = new (std::nothrow) thread_pool_ptr(std::move(pool_));
     return;
   }
-  if (!detached_) {
+  if (!released_) {
     try {
       pool_->shutdown({.cancel_futures = std::uncaught_exceptions() > uncaught_});
     } catch (...) {
@@ -68,7 +68,7 @@ owned_thread_pool::~owned_thread_pool() {
 }
 
 void owned_thread_pool::shutdown(const shutdown_options& options) {
-  detached_ = !options.wait;
+  released_ = !options.wait;
   use(pool_).shutdown(options);
 }
 

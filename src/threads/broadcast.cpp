@@ -5,7 +5,7 @@
 //
 //   * the pool breaks, or a shutdown cancels the tasks that have not begun
 //   * a task of the pool waits for all other threads to end: shutdown()
-//   * all threads that have not arrived wait for tasks which only those that have arrived could run
+//   * all threads that have not arrived wait for tasks which only arrived threads could run
 #include <stdexcept>
 #include <utility>
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/per_process.hpp"
+#include "futures/future_errors.hpp"
 #include "os/cpu_count.hpp"
 #include "os/limits.hpp"
 #include "os/thread_name.hpp"
@@ -61,9 +62,7 @@ thread_pool::~thread_pool() = default;
 
 void thread_pool::check_open() const {
   if (!broken_.empty()) throw broken_thread_pool(broken_);
-  if (stopping_) {
-    throw shutdown_error("this pool was shut down: submit before shutdown(), or make a new pool");
-  }
+  if (stopping_) throw_shut_down();
 }
 
 void thread_pool::commit(local_task* task) {

@@ -46,16 +46,7 @@ wire_buffer heap_writer::take() {
 }
 
 void heap_writer::grow(wire_writer& writer, std::size_t need) {
-  auto& self = static_cast<heap_writer&>(writer);
-  const std::size_t used = self.size();
-  const auto capacity = static_cast<std::size_t>(self.end_ - self.begin_);
-  const std::size_t wanted = std::max({used + need, 2 * capacity, std::size_t{128}});
-  std::byte* grown = allocate(wanted);
-  std::copy_n(self.begin_, used, grown);
-  release(self.begin_);
-  self.begin_ = grown;
-  self.cur_ = grown + used;
-  self.end_ = grown + wanted;
+  static_cast<heap_writer&>(writer).grow_on_heap(need);
 }
 
 }  // namespace procpool::detail

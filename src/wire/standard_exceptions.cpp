@@ -50,7 +50,7 @@ constexpr exception_entry simple() {
 // Types with more content: parts(e) is encoded, build(parts...) constructs the exception from it.
 template <class T, auto Parts, auto Build>
 constexpr exception_entry composed() {
-  using parts = detail::owned_t<decltype(Parts(std::declval<const T&>()))>;
+  using parts = detail::stored_parts_t<decltype(Parts(std::declval<const T&>()))>;
   return {&typeid(T),
           [](wire_writer& writer, const std::exception_ptr& in_flight) {
             try {

@@ -1,10 +1,24 @@
 #include "procpool/detail/codec/wire_io.hpp"
 
+#include <algorithm>
+#include <new>
 #include <string>
 
 #include "procpool/errors.hpp"
 
 namespace procpool::detail {
+
+void wire_writer::grow_on_heap(std::size_t need, const std::byte* not_owned) {
+  const std::size_t used = size();
+  const auto capacity = static_cast<std::size_t>(end_ - begin_);
+  const std::size_t wanted = std::max({used + need, 2 * capacity, std::size_t{128}});
+  auto* const to = static_cast<std::byte*>(::operator new(wanted));
+  std::copy_n(begin_, used, to);
+  if (begin_ != not_owned) ::operator delete(begin_);
+  begin_ = to;
+  cur_ = to + used;
+  end_ = to + wanted;
+}
 
 // Exceptions are constructed here, out of line, so that the templates that check stay small.
 

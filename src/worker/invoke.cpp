@@ -4,6 +4,7 @@
 #include <string>
 #include <system_error>
 
+#include "procpool/detail/task/thunks.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/exception.hpp"
 #include "wire/exception_codec.hpp"

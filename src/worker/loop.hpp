@@ -17,7 +17,7 @@
 //   5. wake    | wakes the futex of the word if it has WAITER,| nothing is left to do
 //              |   rings the doorbell if it has pushed        |
 //
-// If the word says KILL when the outcome is to be published, the parent has decided to kill this
+// If the word says KILL when the outcome must be published, the parent has decided to kill this
 // process, and cannot be sure to succeed: the worker then kills itself, so that the signal cannot
 // hit the next task.
 #pragma once

@@ -155,13 +155,13 @@ void chunk_writer::note(wire_writer& base, const detail::shared_object& object) 
   static_cast<chunk_writer&>(base).noted_ = true;
 }
 
-std::uint64_t chunk_writer::append_objects(detail::chunk_run& base) {
+detail::outcome_kind chunk_writer::append_objects(detail::chunk_run& base) {
   auto& self = static_cast<chunk_writer&>(base);
   worker_registry::instance().append_noted(self);
   self.noted_ = false;
   // relaxed: `progress` releases it
   self.progress_line_->objects.store(1, std::memory_order_relaxed);
-  return detail::item_with_objects;
+  return detail::outcome_kind::value_with_objects;
 }
 
 void chunk_writer::write_exception(detail::chunk_run& base) {
@@ -185,19 +185,3 @@ void chunk_writer::finish_chunk() {
 }
 
 }  // namespace procpool::worker
-
-namespace procpool::detail {
-
-void chunk_run::end_run() {
-  if (!in_run_) return;
-  in_run_ = false;
-  // A run without values is dropped. A half-written value, when memory has run out, is cut off.
-  rewind(run_length_ == 0 ? 0 : sizeof(std::uint64_t) + std::size_t{run_length_} * run_stride_);
-  if (run_length_ == 0) return;
-  const std::uint64_t header = run_header(run_length_, run_stride_);
-  std::memcpy(begin_, &header, sizeof header);
-  align(8);
-  complete_ = size();
-}
-
-}  // namespace procpool::detail

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "base/cycle_clock.hpp"
-#include "procpool/detail/task/thunks.hpp"
+#include "procpool/detail/task/chunk_outcomes.hpp"
 #include "shm/blocks.hpp"
 #include "shm/region.hpp"
 
@@ -109,7 +109,7 @@ class chunk_writer final : public detail::chunk_run {
   static void grow(wire_writer& self, std::size_t need);
   static void write_exception(detail::chunk_run& self);
   static void note(wire_writer& self, const detail::shared_object& object);
-  static std::uint64_t append_objects(detail::chunk_run& self);
+  static detail::outcome_kind append_objects(detail::chunk_run& self);
   shm::slot* slot_;
   shm::chunk_progress* progress_line_;
   result_blocks* blocks_;

@@ -58,7 +58,7 @@ TEST_P(arguments_test, shared_futures_are_waited_for_like_others) {
   EXPECT_THROW(none[0].exception(), invalid_state_error);
 }
 
-TEST_P(arguments_test, what_wait_returns_can_be_waited_for) {
+TEST_P(arguments_test, futures_that_wait_returns_can_be_waited_for) {
   process_pool_executor pool(options(1));
   std::vector<future<int>> fs;
   for (int i = 0; i < 4; ++i) fs.push_back(pool.submit(echo, i));
@@ -86,7 +86,7 @@ TEST_P(arguments_test, a_range_of_bool_in_map) {
   EXPECT_EQ(pool.map(invert, std::vector<bool>(3)).to_vector(), (std::vector<int>{1, 1, 1}));
 }
 
-TEST_P(arguments_test, text_for_functions_of_c) {
+TEST_P(arguments_test, c_functions_take_text_arguments) {
   process_pool_executor pool(options(1));
   EXPECT_EQ(pool.submit(count_spaces, "as it stands").get(), 2);
   const std::string text(10000, ' ');

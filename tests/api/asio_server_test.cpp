@@ -86,7 +86,7 @@ class client {
 
 class server_process {
  public:
-  // With so few descriptors, if they are to be few.
+  // With so few descriptors, if the test asks for few.
   explicit server_process(rlim_t descriptors = 0) {
     int ends[2] = {};
     if (pipe(ends) != 0) throw std::runtime_error("no pipe");
@@ -197,7 +197,7 @@ TEST(asio_server_test, ten_thousand_connections_while_workers_die) {
   EXPECT_EQ(server.stop(), 0);
 }
 
-// Who finds no descriptor left waits until a client hangs up.
+// A client without a descriptor waits until another client hangs up.
 TEST(asio_server_test, more_connections_than_descriptors) {
   constexpr int descriptors = 100;
   server_process server(descriptors);

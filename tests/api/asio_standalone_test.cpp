@@ -51,14 +51,14 @@ class asio_standalone_test : public pool_test {
     signal.emit(type);
     if (type != asio::cancellation_type::terminal) gate.add();
     context.run();
-    signal.emit(type);  // nobody listens any more
+    signal.emit(type);  // no operation listens any more
     gate.add();
     return seen;
   }
 };
 PROCPOOL_FOR_EACH_START_METHOD(asio_standalone_test);
 
-TEST_P(asio_standalone_test, total_and_partial_cancel_what_has_not_started) {
+TEST_P(asio_standalone_test, total_and_partial_cancellation_end_tasks_that_have_not_started) {
   EXPECT_EQ(cancelled_by(asio::cancellation_type::total, true), "cancelled");
   EXPECT_EQ(cancelled_by(asio::cancellation_type::partial, true), "cancelled");
   EXPECT_EQ(cancelled_by(asio::cancellation_type::total, false), "none");
@@ -68,7 +68,7 @@ TEST_P(asio_standalone_test, terminal_kills) {
   EXPECT_EQ(cancelled_by(asio::cancellation_type::terminal, false), "cancelled");
 }
 
-TEST_P(asio_standalone_test, the_first_of_two_ends_the_other) {
+TEST_P(asio_standalone_test, the_first_of_two_operations_cancels_the_other) {
   using namespace asio::experimental::awaitable_operators;
   process_pool_executor pool(options(1));
   tally arrived, gate;

@@ -129,7 +129,7 @@ TEST_P(asio_test, a_context_that_ends_before_the_task) {
     asio::io_context context;
     async(pool.submit(echo, 1),
           asio::bind_executor(context, [&](std::exception_ptr, int) { called = true; }));
-    // The callback behind it says that the completion is in the context's queue.
+    // The callback after it says that the completion is in the context's queue.
     std::promise<void> later;
     pool.submit(echo, 2).then([&](future<int>) { later.set_value(); });
     later.get_future().get();
@@ -150,7 +150,7 @@ TEST_P(asio_test, a_context_that_ends_destroys_the_handlers) {
   }
   EXPECT_EQ(owned.use_count(), 1);
   gate.add();
-  // The callback behind it: that of the operation has run.
+  // The callback after it: that of the operation has run.
   std::promise<void> later;
   pool.submit(echo, 2).then([&](future<int>) { later.set_value(); });
   later.get_future().get();
@@ -165,7 +165,7 @@ TEST_P(asio_test, detached) {
   EXPECT_EQ(seen.count(), 1);
 }
 
-// Handlers of a strand run one after the other, whoever runs the context.
+// Handlers of a strand run one after the other, whichever thread runs the context.
 TEST_P(asio_test, a_strand_in_several_threads) {
   constexpr int many = 200;
   process_pool_executor pool(options(2));
@@ -228,7 +228,7 @@ TEST_P(asio_test, the_handlers_allocator) {
   EXPECT_EQ(value, 5) << "it is free when the handler runs";
 }
 
-// Whoever starts an operation while the context ends: its handler is destroyed, too.
+// A thread starts an operation while the context ends: its handler is destroyed, too.
 TEST_P(asio_test, an_operation_that_begins_while_the_context_ends) {
   process_pool_executor pool(options(1));
   tally gate;

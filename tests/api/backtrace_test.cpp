@@ -75,7 +75,7 @@ class backtrace_test : public pool_test {
 };
 PROCPOOL_FOR_EACH_START_METHOD(backtrace_test);
 
-TEST_P(backtrace_test, names_the_calls_from_the_inside_out) {
+TEST_P(backtrace_test, lists_the_innermost_call_first) {
   process_pool_executor pool(options(1));
   const auto frames = after(pool, traced::fault, SIGSEGV);
   const auto text = ::testing::PrintToString(frames);
@@ -88,7 +88,7 @@ TEST_P(backtrace_test, names_the_calls_from_the_inside_out) {
   EXPECT_EQ(find(frames, "main"), -1) << text;
 }
 
-TEST_P(backtrace_test, of_abort_and_of_an_overflown_stack) {
+TEST_P(backtrace_test, abort_and_a_stack_overflow_have_backtraces) {
   process_pool_executor pool(options(1));
   EXPECT_GT(find(after(pool, traced::give_up, SIGABRT), "traced::give_up(int)+0x"), 0);
   const auto frames = after(pool, traced::descend, SIGSEGV);
@@ -96,7 +96,7 @@ TEST_P(backtrace_test, of_abort_and_of_an_overflown_stack) {
   EXPECT_LE(frames.size(), 32u);
 }
 
-TEST_P(backtrace_test, each_death_has_its_own) {
+TEST_P(backtrace_test, each_death_has_its_own_backtrace) {
   process_pool_executor pool(options(1));
   EXPECT_FALSE(after(pool, traced::fault, SIGSEGV).empty());
   EXPECT_EQ(after(pool, be_killed, SIGKILL), std::vector<std::string>());
@@ -109,7 +109,7 @@ TEST_P(backtrace_test, a_task_may_handle_the_signal_itself) {
   EXPECT_EQ(after(pool, fault_with_own_handler, SIGSEGV), std::vector<std::string>());
 }
 
-TEST_P(backtrace_test, reports_of_deaths_have_it_too) {
+TEST_P(backtrace_test, death_reports_have_the_backtrace) {
   std::promise<std::vector<std::string>> reported;
   pool_options o = options(1);
   o.on_worker_death = [&](const task_killed& t) { reported.set_value(t.backtrace()); };

@@ -144,7 +144,7 @@ TEST_P(bad_input_test, a_timeout_keeps_the_future) {
   EXPECT_EQ(f.get_for(duration(std::numeric_limits<double>::infinity())), 1);
 }
 
-TEST_P(bad_input_test, after_shutdown) {
+TEST_P(bad_input_test, a_pool_after_shutdown) {
   process_pool_executor pool(options(1));
   pool.shutdown();
   pool.shutdown();
@@ -159,7 +159,7 @@ TEST_P(bad_input_test, after_shutdown) {
   EXPECT_EQ(pool.stats().pending, 0U);
 }
 
-TEST_P(bad_input_test, after_kill_workers) {
+TEST_P(bad_input_test, a_pool_after_kill_workers) {
   process_pool_executor pool(options(1));
   tally gate;
   future<int> running = pool.submit(wait_and_return, gate.path(), 1);
@@ -184,7 +184,7 @@ TEST_P(bad_input_test, after_kill_workers) {
 process_pool_executor* shared_pool = nullptr;
 
 // differs: CPython deadlocks, or not, depending on the start method.
-TEST_P(bad_input_test, use_inside_of_a_task) {
+TEST_P(bad_input_test, a_pool_used_inside_of_a_task) {
   process_pool_executor pool(options(1));
   // A pool that a task makes for itself is refused as well, at its first use.
   future<int> f = pool.submit(
@@ -218,7 +218,7 @@ TEST_P(bad_input_test, use_of_the_parents_pool_inside_of_a_task) {
 }
 
 // What a value's own code throws, at each of its four stations.
-TEST_P(bad_input_test, values_that_do_not_travel) {
+TEST_P(bad_input_test, values_that_cannot_travel) {
   process_pool_executor pool(options(2));
   // Encoding the argument: submit throws, and nothing was submitted.
   expect_error<std::domain_error>(
@@ -250,7 +250,7 @@ TEST_P(bad_input_test, values_that_do_not_travel) {
   EXPECT_EQ(fine.get().says, "fine");
 }
 
-TEST_P(bad_input_test, values_that_do_not_travel_in_a_map) {
+TEST_P(bad_input_test, values_that_cannot_travel_in_a_map) {
   process_pool_executor pool(options(2));
   const std::vector<picky> in{{"fine"},
                               {"throws in the worker"},

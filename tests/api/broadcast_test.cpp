@@ -1,5 +1,5 @@
 // broadcast: one call in every worker, all at the same time, whatever else the pool does and
-// whoever dies meanwhile.
+// whichever process dies meanwhile.
 #include <dlfcn.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -88,7 +88,7 @@ std::set<pid_t> pids_of(std::vector<future<pid_t>> futures) {
   return pids;
 }
 
-TEST_P(broadcast_test, once_in_every_worker) {
+TEST_P(broadcast_test, a_call_runs_once_in_every_worker) {
   process_pool_executor pool(options(4));
   const auto first = pids_of(pool.broadcast([] { return getpid(); }));
   EXPECT_EQ(first.size(), 4U);
@@ -110,18 +110,18 @@ TEST_P(broadcast_test, parameters_of_all_kinds) {
   for (auto& f : pool.broadcast(&std::string::size, text)) EXPECT_EQ(f.get(), 4U);
 }
 
-TEST_P(broadcast_test, large_results_and_none) {
+TEST_P(broadcast_test, large_results_and_empty_results) {
   process_pool_executor pool(options(2));
   constexpr std::size_t bytes = std::size_t{8} << 20U;
   for (auto& f : pool.broadcast([](std::size_t n) { return std::string(n, 'x'); }, bytes)) {
     EXPECT_EQ(f.get(), std::string(bytes, 'x'));
   }
-  // Nobody waits for these.
+  // No thread waits for these.
   for (int i = 0; i < 3; ++i) (void)pool.broadcast([] {});
 }
 
-// Each waits for all others: with two calls in one worker nobody would come through.
-TEST_P(broadcast_test, all_at_the_same_time) {
+// Each waits for all others: with two calls in one worker no call would return.
+TEST_P(broadcast_test, the_calls_run_at_the_same_time) {
   process_pool_executor pool(options(3));
   shared_value<std::atomic<int>> there(0);
   const auto meet = [](const shared_value<std::atomic<int>>& n) {
@@ -144,7 +144,7 @@ TEST_P(broadcast_test, arguments_results_and_errors) {
   }
 }
 
-TEST_P(broadcast_test, between_other_tasks_and_other_broadcasts) {
+TEST_P(broadcast_test, a_broadcast_between_tasks_and_other_broadcasts) {
   process_pool_executor pool(options(2));
   const auto many = [&] {
     for (int i = 0; i < 20; ++i) {
@@ -167,7 +167,7 @@ TEST_P(broadcast_test, workers_that_are_replaced_after_each_task) {
   EXPECT_EQ(all.size(), 10U);
 }
 
-TEST_P(broadcast_test, while_a_map_is_read_and_fed) {
+TEST_P(broadcast_test, a_broadcast_while_a_map_is_read_and_fed) {
   process_pool_executor pool(options(2));
   auto results = pool.map({.chunksize = 1}, [](int x) { return x; }, std::views::iota(0));
   int next = 0;
@@ -181,7 +181,7 @@ TEST_P(broadcast_test, while_a_map_is_read_and_fed) {
 }
 
 // The worker that has come dies while the other one is still busy.
-TEST_P(broadcast_test, a_worker_dies_before_all_have_come) {
+TEST_P(broadcast_test, a_worker_dies_before_all_workers_have_arrived) {
   process_pool_executor pool(options(2));
   const auto pids = pids_of(pool.broadcast(getpid));
   shared_value<std::atomic<pid_t>> busy(0);
@@ -235,7 +235,7 @@ TEST_P(broadcast_test, a_call_that_fails_before_it_begins) {
   EXPECT_EQ(pids_of(pool.broadcast(getpid)).size(), 2U);
 }
 
-// What waits for it holds all others up: it gives up, and they go on.
+// A task that waits for the broadcast holds all workers up: it gives up, and they continue.
 TEST_P(broadcast_test, a_worker_that_cannot_be_started) {
   if (!CAN_REFUSE_FORKS) GTEST_SKIP() << "the sanitizer has a fork of its own";
   if (method() != start_method::spawn) GTEST_SKIP() << "it takes seconds, and they do the same";
@@ -306,7 +306,7 @@ class waiting_broadcast {
   std::jthread caller_;
 };
 
-TEST_P(broadcast_test, a_shutdown_waits_for_it) {
+TEST_P(broadcast_test, a_shutdown_waits_for_a_broadcast) {
   process_pool_executor pool(options(2));
   waiting_broadcast b(pool);
   pool.shutdown({.wait = false});
@@ -314,7 +314,7 @@ TEST_P(broadcast_test, a_shutdown_waits_for_it) {
   EXPECT_EQ(b.calls(), 2U);
 }
 
-TEST_P(broadcast_test, a_shutdown_cancels_it) {
+TEST_P(broadcast_test, a_shutdown_cancels_a_broadcast) {
   process_pool_executor pool(options(2));
   waiting_broadcast b(pool);
   pool.shutdown({.wait = false, .cancel_futures = true});
@@ -322,7 +322,7 @@ TEST_P(broadcast_test, a_shutdown_cancels_it) {
   b.open();
 }
 
-TEST_P(broadcast_test, a_shutdown_with_a_deadline_ends_it) {
+TEST_P(broadcast_test, a_shutdown_with_a_deadline_ends_a_broadcast) {
   process_pool_executor pool(options(2));
   waiting_broadcast b(pool);
   pool.shutdown({.timeout = 10ms});
@@ -331,7 +331,7 @@ TEST_P(broadcast_test, a_shutdown_with_a_deadline_ends_it) {
 
 process_pool_executor* shared_pool = nullptr;
 
-TEST_P(broadcast_test, inside_of_a_task) {
+TEST_P(broadcast_test, a_broadcast_inside_of_a_task) {
   if (method() != start_method::fork) GTEST_SKIP() << "globals of the parent: only with fork";
   process_pool_executor outer(options(1));
   shared_pool = &outer;
@@ -354,7 +354,7 @@ TEST_P(broadcast_test, a_pool_that_ends_or_breaks) {
 }
 
 // What waits at the meeting goes with the workers.
-TEST_P(broadcast_test, the_workers_are_killed_meanwhile) {
+TEST_P(broadcast_test, the_workers_are_killed_during_a_broadcast) {
   process_pool_executor pool(options(2));
   auto holds_one = pool.submit([] { pause(); });
   ASSERT_TRUE(eventually([&] { return holds_one.running(); }));

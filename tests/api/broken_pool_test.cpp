@@ -83,7 +83,7 @@ class broken_pool_test : public pool_test {
   // From here on no fork server of this program comes to life.
   void spoil_servers(const std::string& how) {
     append_line(at_("spoiler"), how);
-    // The one that makes the fork servers of start_method::forkserver.
+    // The process that makes the fork servers of start_method::forkserver.
     launch::stop_master();
   }
   void spare_servers() { std::filesystem::remove(at_("spoiler")); }
@@ -108,7 +108,7 @@ pid_t any_worker(const process_pool_executor& pool) {
   return 0;
 }
 
-// Whoever kills them, there is a limit to how often they are replaced in vain.
+// Whatever kills them, there is a limit to how often they are replaced without success.
 TEST_P(broken_pool_test, workers_die_before_any_task) {
   for (const int workers : {1, 3}) {
     process_pool_executor pool(options(workers));
@@ -148,7 +148,7 @@ TEST_P(broken_pool_test, the_fork_server_ends_at_once) {
   EXPECT_EQ(any_pool().submit(echo, 4).get(), 4);
 }
 
-// Constructors of static objects start a thread, which a process that is to be forked must not
+// Constructors of static objects start a thread, which a process that will be forked must not
 // have.
 TEST_P(broken_pool_test, the_fork_server_has_threads) {
   if (method() == start_method::fork) GTEST_SKIP() << "it executes nothing";

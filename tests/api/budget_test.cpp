@@ -22,7 +22,7 @@ class budget_test : public pool_test {
 };
 PROCPOOL_FOR_EACH_START_METHOD(budget_test);
 
-// Only what waits counts: results that nobody has read hold nobody up, be they ever so large.
+// Only what waits counts: unread results hold no thread up, however large they are.
 TEST_P(budget_test, submit_everything_and_read_afterwards) {
   struct {
     std::optional<std::size_t> budget;

@@ -1,4 +1,4 @@
-// Callbacks, futures that nobody keeps, and very many of them.
+// Callbacks, futures that are not kept, and very many of them.
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -48,7 +48,7 @@ PROCPOOL_FOR_EACH_START_METHOD(callbacks_test);
 class many_futures_test : public pool_test {};
 PROCPOOL_FOR_EACH_START_METHOD(many_futures_test);
 
-TEST_P(callbacks_test, order) {
+TEST_P(callbacks_test, callbacks_of_a_future_run_in_the_order_of_registration) {
   process_pool_executor pool(options(1));
   noted<int> seen;
   tally gate;
@@ -64,7 +64,7 @@ TEST_P(callbacks_test, order) {
   EXPECT_EQ(seen.get(), (std::vector<int>{1, 2, 3, 10}));
 }
 
-TEST_P(callbacks_test, order_when_done_already) {
+TEST_P(callbacks_test, callbacks_of_a_done_future_run_in_the_order_of_registration) {
   process_pool_executor pool(options(1));
   noted<int> seen;
   future<int> f = pool.submit(echo, 1);
@@ -75,7 +75,7 @@ TEST_P(callbacks_test, order_when_done_already) {
 }
 
 // Recommended 2: a slow callback delays other callbacks and nothing else.
-TEST_P(callbacks_test, a_slow_one_stalls_no_task) {
+TEST_P(callbacks_test, a_slow_callback_stalls_no_task) {
   process_pool_executor pool(options(1));
   std::promise<void> go_on;
   std::promise<void> inside;
@@ -95,7 +95,7 @@ TEST_P(callbacks_test, a_slow_one_stalls_no_task) {
   EXPECT_TRUE(eventually([&] { return later.load(); }));
 }
 
-TEST_P(callbacks_test, one_that_throws_is_reported_and_the_next_runs) {
+TEST_P(callbacks_test, a_callback_that_throws_is_reported_and_the_next_callback_runs) {
   noted<std::string> errors;
   std::atomic<int> ran{0};
   pool_options o = options(1);
@@ -131,7 +131,7 @@ TEST_P(callbacks_test, then_gets_the_future) {
 }
 
 // Callbacks submit, wait, and register callbacks: a chain, each link made by the one before.
-TEST_P(callbacks_test, one_may_submit_and_wait) {
+TEST_P(callbacks_test, a_callback_may_submit_and_wait) {
   process_pool_executor pool(options(1));
   std::promise<int> end;
   struct chain {
@@ -151,7 +151,7 @@ TEST_P(callbacks_test, one_may_submit_and_wait) {
 }
 
 // Recommended 1: callbacks that submit again while the pool breaks get an error, and no deadlock.
-TEST_P(callbacks_test, one_may_submit_while_the_pool_breaks) {
+TEST_P(callbacks_test, a_callback_may_submit_while_the_pool_breaks) {
   tally gate;
   // differs: CPython deadlocks here.
   process_pool_executor pool(pool_options{.max_workers = 1,
@@ -182,7 +182,7 @@ TEST_P(callbacks_test, one_may_submit_while_the_pool_breaks) {
   EXPECT_TRUE(eventually([&] { return told == 10 && refused == 10; }));
 }
 
-TEST_P(callbacks_test, of_cancelled_and_crashed_tasks) {
+TEST_P(callbacks_test, callbacks_of_cancelled_and_crashed_tasks) {
   std::promise<int> death;
   pool_options o = options(1);
   o.on_worker_death = [&](const task_killed& t) { death.set_value(t.exit_code()); };
@@ -207,7 +207,7 @@ TEST_P(callbacks_test, of_cancelled_and_crashed_tasks) {
 }
 
 // The executor may go before the callbacks have run; all of them still do, once.
-TEST_P(callbacks_test, outlive_the_executor) {
+TEST_P(callbacks_test, callbacks_outlive_the_executor) {
   std::atomic<int> ran{0};
   {
     process_pool_executor pool(options(2));
@@ -241,7 +241,7 @@ TEST_P(callbacks_test, futures_dropped_before_and_after_done) {
   EXPECT_EQ(pool.submit(echo, 1).get(), 1);
 }
 
-TEST_P(callbacks_test, shared_futures) {
+TEST_P(callbacks_test, callbacks_of_shared_futures) {
   process_pool_executor pool(options(1));
   tally gate;
   const shared_future<std::string> s = pool.submit(

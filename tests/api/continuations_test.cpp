@@ -1,4 +1,4 @@
-// future::then: goes on with a result, and gives the future of what comes of it.
+// future::then: a function of the result, whose own result is another future.
 #include <atomic>
 #include <future>
 #include <mutex>
@@ -71,7 +71,7 @@ class continuations_test : public pool_test {
 };
 PROCPOOL_FOR_EACH_START_METHOD(continuations_test);
 
-TEST_P(continuations_test, a_chain) {
+TEST_P(continuations_test, a_chain_of_continuations) {
   process_pool_executor pool(options(2));
   future<std::string> text = pool.submit(echo, 20)
                                  .then([](int x) { return x + 1; })
@@ -87,7 +87,7 @@ TEST_P(continuations_test, a_chain) {
             7);
 }
 
-TEST_P(continuations_test, errors_pass_by_what_wants_a_value) {
+TEST_P(continuations_test, errors_skip_continuations_that_take_a_value) {
   process_pool_executor pool(options(1));
   std::atomic<int> called{0};
   future<int> f = pool.submit(fail).then([&](int x) { return ++called, x; }).then([&](int x) {
@@ -101,7 +101,7 @@ TEST_P(continuations_test, errors_pass_by_what_wants_a_value) {
   EXPECT_EQ(what_is_thrown([&] { own.get(); }), "of the callback");
 }
 
-TEST_P(continuations_test, of_a_shared_future) {
+TEST_P(continuations_test, a_continuation_of_a_shared_future) {
   process_pool_executor pool(options(1));
   const shared_future<int> s = pool.submit(echo, 3).share();
   future<int> a = s.then([](const int& x) { return x + 1; });
@@ -114,7 +114,7 @@ TEST_P(continuations_test, of_a_shared_future) {
   EXPECT_EQ(what_is_thrown([&] { failed.then([](int) {}).get(); }), "of the task");
 }
 
-TEST_P(continuations_test, are_waited_for_like_others) {
+TEST_P(continuations_test, continuations_are_waited_for_like_other_futures) {
   process_pool_executor pool(options(1));
   tally gate;
   std::vector<future<int>> all;
@@ -147,7 +147,7 @@ TEST_P(continuations_test, cancelling_spares_the_task) {
   EXPECT_EQ(called, 0);
 }
 
-TEST_P(continuations_test, an_error_that_nobody_asks_for_is_reported) {
+TEST_P(continuations_test, an_unread_error_is_reported) {
   reports reported;
   pool_options o = options(1);
   o.on_error = reported.handler();
@@ -172,7 +172,7 @@ TEST_P(continuations_test, an_error_that_nobody_asks_for_is_reported) {
   EXPECT_EQ(reported.get(), (std::vector<std::string>{"dropped before", "of the task", "kept"}));
 }
 
-TEST_P(continuations_test, outlive_the_pool) {
+TEST_P(continuations_test, continuations_outlive_the_pool) {
   std::optional<future<int>> f;
   {
     process_pool_executor pool(options(1));
@@ -181,7 +181,7 @@ TEST_P(continuations_test, outlive_the_pool) {
   EXPECT_EQ(f->get(), 5);
 }
 
-TEST(continuations, of_threads_and_promises) {
+TEST(continuations, continuations_of_thread_tasks_and_promises) {
   thread_pool_executor pool(1);
   const int base = 3;
   EXPECT_EQ(pool.submit([&] { return base; }).then([&](int x) { return x + base; }).get(), 6);

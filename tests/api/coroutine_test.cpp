@@ -78,7 +78,7 @@ TEST_P(coroutine_test, a_task_that_is_done_does_not_suspend) {
   EXPECT_FALSE(where(std::move(f), std::this_thread::get_id()).result.get().first);
 }
 
-TEST_P(coroutine_test, goes_on_upon_the_callback_thread) {
+TEST_P(coroutine_test, a_coroutine_continues_on_the_callback_thread) {
   process_pool_executor pool(options(1));
   tally gate;
   future<int> f = pool.submit(wait_and_return, gate.path(), 1);
@@ -89,7 +89,7 @@ TEST_P(coroutine_test, goes_on_upon_the_callback_thread) {
   EXPECT_TRUE(b.result.get().first);
 }
 
-TEST_P(coroutine_test, many_at_once) {
+TEST_P(coroutine_test, many_coroutines_at_once) {
   process_pool_executor pool(options(2));
   const auto one = [](process_pool_executor& p, int i) -> background<int> {
     const int a = co_await p.submit(echo, i);
@@ -100,7 +100,7 @@ TEST_P(coroutine_test, many_at_once) {
   for (int i = 0; i < 500; ++i) EXPECT_EQ(all[static_cast<std::size_t>(i)].result.get(), i + 1);
 }
 
-TEST_P(coroutine_test, one_that_is_destroyed_is_not_resumed) {
+TEST_P(coroutine_test, a_destroyed_coroutine_is_not_resumed) {
   process_pool_executor pool(options(1));
   tally gate;
   std::atomic<bool> resumed = false;
@@ -112,7 +112,7 @@ TEST_P(coroutine_test, one_that_is_destroyed_is_not_resumed) {
   background<int> b = suspended(pool.submit(wait_and_return, gate.path(), 1));
   b.coroutine.destroy();
   gate.add();
-  // Callbacks run in order of completion: this one is behind that of the coroutine.
+  // Callbacks run in order of completion: this one is after that of the coroutine.
   std::promise<void> later;
   pool.submit(echo, 2).then([&](future<int>) { later.set_value(); });
   later.get_future().get();
@@ -229,7 +229,7 @@ struct forgets_at_once {
   void execute(const std::function<void()>& /*f*/) const {}
 };
 
-TEST_P(coroutine_test, an_executor_that_drops_what_it_was_given) {
+TEST_P(coroutine_test, an_executor_that_drops_the_coroutine) {
   process_pool_executor pool(options(1));
   const forgets_at_once none;
   EXPECT_THROW(on(none, pool.submit(echo, 7)).result.get(), cancelled_error);
@@ -278,7 +278,7 @@ struct leaky {
   std::coroutine_handle<promise_type> coroutine;
 };
 
-TEST_P(coroutine_test, what_a_coroutine_lets_out_goes_to_on_error) {
+TEST_P(coroutine_test, an_exception_that_leaves_a_coroutine_goes_to_on_error) {
   process_pool_executor pool(options(1));
   std::promise<std::string> seen;
   thread_pool_executor threads({.max_workers = 1, .on_error = [&](const std::exception_ptr& e) {

@@ -1,5 +1,5 @@
 // Workers die while the parent has no memory: each task has its outcome, which may be
-// std::bad_alloc, and the pool goes on.
+// std::bad_alloc, and the pool continues.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -62,7 +62,7 @@ class death_without_memory_test : public pool_test {
   void SetUp() override {
     runs_tests = true;
     pool_test::SetUp();
-    if (!can_refuse_memory) GTEST_SKIP() << "allocations are somebody else's here";
+    if (!can_refuse_memory) GTEST_SKIP() << "a sanitizer has the allocations here";
   }
   void TearDown() override { allowed = -1; }
 };
@@ -158,7 +158,7 @@ void leave_room(rlim_t mib) {
   ::setrlimit(RLIMIT_AS, &limit);
 }
 
-// Seven finished items of 20 MiB are to be kept when the eighth crashes.
+// Seven finished items of 20 MiB must be kept when the eighth crashes.
 [[noreturn]] void map_in(rlim_t mib) {
   runs_tests = true;
   process_pool_executor pool(2);
@@ -187,7 +187,7 @@ void leave_room(rlim_t mib) {
   std::exit(outcomes == 8 && crashes == 1 && wrong == 0 && goes_on && in_time ? 9 : 1);
 }
 
-TEST_F(no_address_space_test, costs_items_and_nothing_else) {
+TEST_F(no_address_space_test, a_lack_of_address_space_costs_items_only) {
   for (const rlim_t mib : {200U, 400U, 800U}) {
     EXPECT_EXIT(map_in(mib), ::testing::ExitedWithCode(9), "") << mib;
   }

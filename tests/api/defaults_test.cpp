@@ -17,7 +17,7 @@ using namespace procpool::testing;
 class defaults_test : public pool_test {};
 PROCPOOL_FOR_EACH_START_METHOD(defaults_test);
 
-// Errors that nobody will ask for: lines on standard error, none of them lost.
+// Errors that are never read: lines on standard error, none of them lost.
 TEST_P(defaults_test, on_error) {
   // From before the pool: the callback thread may live on for a moment.
   captured_stderr captured;

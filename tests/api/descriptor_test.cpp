@@ -49,7 +49,7 @@ TEST_P(descriptor_test, is_readable_as_long_as_there_is_something_to_take) {
   EXPECT_FALSE(queue.try_next());
 }
 
-TEST_P(descriptor_test, what_was_there_before_counts) {
+TEST_P(descriptor_test, earlier_completions_make_a_new_descriptor_readable) {
   process_pool_executor pool(options(1));
   completion_queue<int> queue;
   future<int> done = pool.submit(echo, 1);
@@ -91,7 +91,7 @@ TEST_P(descriptor_test, an_event_loop) {
   EXPECT_EQ(sum, 399 * 400 / 2);
 }
 
-TEST_P(descriptor_test, an_end_with_tasks_outstanding) {
+TEST_P(descriptor_test, a_queue_ends_while_tasks_are_outstanding) {
   process_pool_executor pool(options(1));
   tally gate;
   {

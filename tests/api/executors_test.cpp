@@ -1,4 +1,4 @@
-// What all executors promise alike: processes, threads, in place, and any of them behind an
+// What all executors promise alike: processes, threads, in place, and any of them in an
 // any_executor. The same tests run for each.
 #include <atomic>
 #include <cmath>
@@ -303,7 +303,7 @@ TEST_F(inline_test, values_and_errors_travel) {
   }
 }
 
-TEST_F(inline_test, use_inside_of_a_task) {
+TEST_F(inline_test, an_inline_executor_inside_of_a_task) {
   static inline_executor* outer = nullptr;
   inline_executor here;
   outer = &here;
@@ -313,7 +313,7 @@ TEST_F(inline_test, use_inside_of_a_task) {
 }
 
 // In a worker no executor could be used, so none can here.
-TEST_F(inline_test, use_of_another_one_inside_of_a_task) {
+TEST_F(inline_test, another_inline_executor_inside_of_a_task) {
   static inline_executor* other = nullptr;
   inline_executor here, there;
   other = &there;
@@ -327,7 +327,7 @@ TEST_F(inline_test, use_of_another_one_inside_of_a_task) {
 std::promise<void>* begun = nullptr;
 std::promise<void>* gate = nullptr;
 
-// The finalizer runs behind what other threads run.
+// The finalizer runs after the tasks of other threads.
 TEST_F(inline_test, shutdown_waits_for_other_threads) {
   for (const bool wait : {true, false}) {
     std::promise<void> begun_here, gate_here;
@@ -401,7 +401,7 @@ TEST_F(inline_test, shared_arrays) {
   EXPECT_EQ(all[1].size(), 2U);
 }
 
-TEST_F(inline_test, the_environment_makes_every_process_pool_one) {
+TEST_F(inline_test, the_environment_makes_every_process_pool_inline) {
   setenv("PROCPOOL_INLINE", "1", 1);
   {
     process_pool_executor pool(3);

@@ -33,7 +33,7 @@ void nothing() {}
 std::string in_a_fork(const std::function<std::string()>& f) {
   int ends[2];
   EXPECT_EQ(pipe(ends), 0);
-  // Between both, for the fork servers that the child leaves when it ends: somebody reaps them all.
+  // A process between both reaps the fork servers that the child leaves when it ends.
   const pid_t middle = fork();
   const pid_t child = middle == 0 ? (adopt_orphans(), fork()) : -1;
   if (middle == 0 && child != 0) {
@@ -86,7 +86,7 @@ bool mentions(const std::string& text, const std::string& part) {
 class forked_program_test : public pool_test {};
 PROCPOOL_FOR_EACH_START_METHOD(forked_program_test);
 
-TEST_P(forked_program_test, has_pools_of_its_own) {
+TEST_P(forked_program_test, a_forked_program_has_pools_of_its_own) {
   process_pool_executor before(options(1));
   EXPECT_EQ(before.submit(twice, 1).get(), 2);
   EXPECT_EQ(in_a_fork([&]() -> std::string {
@@ -107,7 +107,7 @@ TEST_P(forked_program_test, has_pools_of_its_own) {
   EXPECT_EQ(before.submit(twice, 2).get(), 4);
 }
 
-TEST_P(forked_program_test, has_everything_else_of_its_own) {
+TEST_P(forked_program_test, a_forked_program_has_executors_and_shared_objects_of_its_own) {
   const process_pool_executor before(options(1));
   EXPECT_EQ(in_a_fork([&]() -> std::string {
               process_pool_executor pool(options(1));  // before there are threads
@@ -130,7 +130,7 @@ TEST_P(forked_program_test, has_everything_else_of_its_own) {
             "");
 }
 
-TEST_P(forked_program_test, has_processes_and_managers_of_its_own) {
+TEST_P(forked_program_test, a_forked_program_has_processes_and_managers_of_its_own) {
   {
     process({.start = method()}, nothing).join();
     manager inherited;
@@ -154,7 +154,7 @@ TEST_P(forked_program_test, has_processes_and_managers_of_its_own) {
   begin_leak_check();
 }
 
-TEST_P(forked_program_test, cannot_use_what_it_has_inherited) {
+TEST_P(forked_program_test, inherited_pools_futures_and_handles_cannot_be_used) {
   tally gate;
   std::optional<process_pool_executor> pool(options(1));
   std::optional<thread_pool_executor> threads(1);
@@ -204,7 +204,7 @@ TEST_P(forked_program_test, cannot_use_what_it_has_inherited) {
   EXPECT_EQ(results.to_vector(), (std::vector{2, 4, 6}));
 }
 
-TEST_P(forked_program_test, may_fork_itself_again) {
+TEST_P(forked_program_test, a_forked_program_may_fork_itself_again) {
   const process_pool_executor before(options(1));
   const auto use = [&]() -> std::string {
     process_pool_executor pool(options(1));
@@ -222,7 +222,7 @@ TEST_P(forked_program_test, may_fork_itself_again) {
 }
 
 // Its locks, and those of the library, may be held at that moment by threads that the copy lacks.
-TEST_P(forked_program_test, is_forked_while_threads_use_pools) {
+TEST_P(forked_program_test, the_program_is_forked_while_threads_use_pools) {
   process_pool_executor pool(options(2));
   thread_pool_executor threads(2);
   std::atomic<bool> over = false;
@@ -258,7 +258,7 @@ TEST_P(forked_program_test, is_forked_while_threads_use_pools) {
   EXPECT_EQ(wrong, 0);
 }
 
-TEST_P(forked_program_test, what_a_task_forks_is_none) {
+TEST_P(forked_program_test, a_process_that_a_task_forks_is_no_program) {
   process_pool_executor pool(options(1));
   const std::string said = pool.submit([] {
                                  return in_a_fork([]() -> std::string {

@@ -127,7 +127,7 @@ TEST_P(hardship_test, memory_of_large_arguments_is_used_again) {
   EXPECT_LT(region_bytes(), 4 * large.size());
 }
 
-TEST_P(hardship_test, memory_of_many_large_values_goes_back) {
+TEST_P(hardship_test, memory_of_many_large_values_is_given_back) {
   if (os::thread_sanitizer && method() != start_method::forkserver) {
     GTEST_SKIP() << "the same for all, and slow: each byte is looked at";
   }
@@ -144,7 +144,7 @@ TEST_P(hardship_test, memory_of_many_large_values_goes_back) {
     EXPECT_EQ(pool.submit(make, mib << 20U).get().size(), mib << 20U);
     EXPECT_EQ(pool.submit(make, mib << 20U).get().back(), 'x');
   }
-  // And nothing of it when nobody has needed it for some seconds: of the arguments, and of the
+  // And nothing of it when it was not needed for some seconds: of the arguments, and of the
   // results; also in a worker that does nothing, and in one that has much to do.
   EXPECT_TRUE(eventually([] { return region_bytes() < std::size_t{16} << 20U; }));
   EXPECT_EQ(pool.submit(make, std::size_t{80} << 20U).get().back(), 'x');
@@ -163,7 +163,7 @@ TEST_P(hardship_test, a_map_outlives_its_executor) {
     auto map = pool->map(map_options{.chunksize = 1, .buffersize = 2}, length, items);
     EXPECT_EQ(*map.begin(), 200u);
     pool.reset();
-    // What was submitted can be read; then there is nobody to submit the rest to.
+    // What was submitted can be read; then there is no pool to submit the rest to.
     EXPECT_THROW(map.to_vector(), shutdown_error);
   }
 }
@@ -237,7 +237,7 @@ TEST_P(hardship_test, an_initializer_that_hangs_does_not_hold_up_a_shutdown_in_t
   EXPECT_LT(std::chrono::steady_clock::now() - before, 20s);
 }
 
-TEST_P(hardship_test, a_server_that_was_stopped_goes_on) {
+TEST_P(hardship_test, a_stopped_fork_server_continues) {
   process_pool_executor pool(options(2));
   EXPECT_EQ(pool.submit(stop_the_server).get(), 0);
   EXPECT_THROW(pool.submit(die).get_for(30s), worker_crashed);
@@ -340,7 +340,7 @@ TEST_P(hardship_test, several_threads_read_one_queue) {
   EXPECT_EQ(ended, 3);
 }
 
-// Of a task that looks after itself: its worker dies, the file of somebody else is not touched.
+// Of a task that looks after itself: its worker dies, the file of other code is not touched.
 int close_all_and_write(const std::string& path) {
   // The region's descriptor among them; what is opened next may get its number.
   for (int fd = 3; fd < 64; ++fd) ::close(fd);
@@ -363,7 +363,7 @@ TEST_P(hardship_test, a_task_that_closes_every_descriptor_ruins_only_itself) {
 }
 
 TEST_P(hardship_test, submit_without_memory) {
-  if (!can_refuse_memory) GTEST_SKIP() << "allocations are somebody else's here";
+  if (!can_refuse_memory) GTEST_SKIP() << "a sanitizer has the allocations here";
   process_pool_executor pool(options(1));
   const task_options labelled{.retries = 1, .label = std::string(100, 'l')};
   int failed = 0;
@@ -438,7 +438,7 @@ void loosen_memory() {
   std::exit(pool.submit(twice, 2).get() == 4 ? signal : 1);
 }
 
-TEST_F(hardship_death_test, deaths_are_reported_also_without_a_thread_for_it) {
+TEST_F(hardship_death_test, deaths_are_reported_without_a_callback_thread) {
   EXPECT_EXIT(report_without_a_thread(), ::testing::ExitedWithCode(SIGKILL), "");
 }
 

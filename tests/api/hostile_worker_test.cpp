@@ -1,6 +1,6 @@
 // Tasks that overwrite one word of what the parent and its workers share: it costs that task and
-// its worker, and nobody else waits, crashes or runs out of memory. What is overwritten at random
-// is in tests/chaos/wild_worker_test.cpp.
+// its worker, and no other process waits, crashes or runs out of memory. What is overwritten at
+// random is in tests/chaos/wild_worker_test.cpp.
 #include <csignal>
 #include <fstream>
 #include <numeric>
@@ -159,7 +159,7 @@ TEST_P(hostile_worker_test, a_task_that_lies_about_its_state_and_returns) {
   }
 }
 
-TEST_P(hostile_worker_test, who_waits_for_many_hears_of_one_that_lied) {
+TEST_P(hostile_worker_test, a_wait_for_many_futures_finds_a_task_that_lies) {
   for (const lie l : all_lies) {
     SCOPED_TRACE(static_cast<int>(l));
     process_pool_executor pool(options(2));
@@ -171,7 +171,7 @@ TEST_P(hostile_worker_test, who_waits_for_many_hears_of_one_that_lied) {
       heard += f.valid() ? 1 : 0;
     }
     EXPECT_EQ(heard, 2);
-    // And one whose future nobody keeps.
+    // And a task whose future is not kept.
     static_cast<void>(pool.submit(lie_about_itself, l, true));
     pool.shutdown({.timeout = 5s});
   }
@@ -214,7 +214,7 @@ TEST_P(hostile_worker_test, a_chunk_that_lies_about_its_progress) {
                                progress_lie::begun, progress_lie::place}) {
     SCOPED_TRACE(static_cast<int>(l));
     process_pool_executor pool(options(3));
-    // So that the region's file ends far behind the liar's part of it.
+    // So that the region's file ends far after the liar's part of it.
     std::vector<future<std::string>> large;
     for (int i = 0; i < 30; ++i) large.push_back(pool.submit(text, std::size_t{1000}));
     for (auto& f : large) EXPECT_EQ(f.get_for(30s).size(), 1000U);
@@ -256,7 +256,7 @@ int stretch_outcomes(std::size_t bytes, bool dies) {
   return n;
 }
 
-TEST_P(hostile_worker_test, lengths_of_outcomes_that_nobody_has_read) {
+TEST_P(hostile_worker_test, lengths_of_unread_outcomes) {
   for (const bool dies : {true, false}) {
     process_pool_executor pool(options(1));
     std::vector<future<std::string>> all;

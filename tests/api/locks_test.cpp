@@ -35,7 +35,7 @@ void count(const mutex& m, const shared_counters& c, int times) {
   }
 }
 
-TEST_P(locks_test, a_mutex_keeps_workers_apart) {
+TEST_P(locks_test, a_mutex_excludes_other_workers) {
   process_pool_executor pool(options(3));
   const mutex m;
   const shared_counters c;
@@ -58,7 +58,7 @@ bool repair(const mutex& m, const shared_counters& c) {
   return died;
 }
 
-TEST_P(locks_test, a_mutex_of_a_dead_worker_is_handed_on_and_says_so) {
+TEST_P(locks_test, a_mutex_of_a_dead_worker_is_passed_on_and_reports_the_death) {
   process_pool_executor pool(options(2));
   const mutex m;
   const shared_counters c;
@@ -93,7 +93,7 @@ void enter(const bounded_semaphore& s, const shared_counters& c, int) {
   --c->here;
 }
 
-TEST_P(locks_test, permits_are_no_more_than_there_are) {
+TEST_P(locks_test, workers_have_no_more_permits_than_the_semaphore) {
   process_pool_executor pool(options(4));
   const bounded_semaphore s(2);
   const shared_counters c;
@@ -155,7 +155,7 @@ TEST_P(locks_test, a_condition_between_two_workers) {
   EXPECT_EQ(b->sum, 200 * 201 / 2);
 }
 
-TEST_P(locks_test, a_worker_that_dies_while_it_waits_takes_no_notification_along) {
+TEST_P(locks_test, a_worker_that_dies_in_a_wait_takes_no_notification) {
   process_pool_executor pool(options(2));
   const mutex m;
   const condition_variable changed;
@@ -174,13 +174,13 @@ TEST_P(locks_test, a_worker_that_dies_while_it_waits_takes_no_notification_along
     const std::lock_guard both_wait(m);
   }
   EXPECT_TRUE(first.cancel(cancel_mode::kill_running));
-  // Until it is dead it could be the one that is notified, and return.
+  // Until it is dead it could be notified, and return.
   ASSERT_TRUE(eventually([&] { return pool.stats().restarts == 1; }));
   changed.notify_one();
   EXPECT_EQ(second.get_for(30s), 1);
 }
 
-TEST_P(locks_test, an_event_for_all) {
+TEST_P(locks_test, an_event_wakes_all_workers) {
   process_pool_executor pool(options(3));
   const event go, done;
   std::vector<future<bool>> waiting;
@@ -245,7 +245,7 @@ TEST_P(locks_test, a_latch_counts_tasks) {
   for (const int i : results) EXPECT_EQ(i, 0);
 }
 
-TEST_P(locks_test, handles_are_results_and_parts_of_them) {
+TEST_P(locks_test, handles_are_results_and_parts_of_results) {
   process_pool_executor pool(options(1));
   const auto [m, s] =
       pool.submit([] { return std::pair(mutex(), std::vector{bounded_semaphore(3)}); }).get();
@@ -257,7 +257,7 @@ TEST_P(locks_test, handles_are_results_and_parts_of_them) {
   m.unlock();
 }
 
-// Its permit is one of its own, and the one that it inherited is not its to return.
+// Its permit is its own, and it cannot return the inherited permit.
 TEST_P(locks_test, permits_in_a_process_that_a_task_forks) {
   process_pool_executor pool(options(1));
   const bounded_semaphore s(3);
@@ -277,7 +277,7 @@ TEST_P(locks_test, permits_in_a_process_that_a_task_forks) {
                            s)
                        .get();
   EXPECT_EQ(left, 1);
-  const permit a(s), b(s), c(s);  // also the one that the copy has not returned
+  const permit a(s), b(s), c(s);  // also the permit that the copy has not returned
   EXPECT_EQ(s.available(), 0);
 }
 

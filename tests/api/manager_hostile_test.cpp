@@ -60,7 +60,7 @@ class lingering {
   std::string arrived_, gate_;
 };
 
-TEST_F(manager_hostile_test, a_destructor_that_blocks_keeps_nobody_out) {
+TEST_F(manager_hostile_test, a_destructor_that_blocks_keeps_no_client_out) {
   manager m;
   tally arrived, gate;
   const auto sum = m.make<long>(0);
@@ -76,7 +76,7 @@ TEST_F(manager_hostile_test, a_destructor_that_blocks_keeps_nobody_out) {
   gate.add();
 }
 
-TEST_F(manager_hostile_test, a_call_that_comes_while_it_ends) {
+TEST_F(manager_hostile_test, a_call_that_arrives_while_the_manager_ends) {
   manager m;
   tally arrived, gate;
   const auto sum = m.make<long>(0);
@@ -110,7 +110,7 @@ TEST_F(manager_hostile_test, shutdown_by_many_threads_while_others_call) {
   EXPECT_FALSE(m.is_alive());
 }
 
-TEST_F(manager_hostile_test, a_manager_that_is_made_and_ended_by_others) {
+TEST_F(manager_hostile_test, managers_are_moved_and_replaced) {
   for (int i = 0; i < 5; ++i) {
     manager a;
     const auto sum = a.make<long>(i);
@@ -166,7 +166,7 @@ long resident_pages(const std::string&) {
   return resident;
 }
 
-TEST_F(manager_hostile_test, a_large_argument_leaves_no_memory_behind) {
+TEST_F(manager_hostile_test, a_large_argument_takes_no_memory_after_the_call) {
   if (os::address_sanitizer || os::thread_sanitizer) GTEST_SKIP() << "it keeps freed memory";
   manager m;
   const auto text = m.make<std::string>();
@@ -206,7 +206,7 @@ TEST_F(manager_hostile_test, a_copy_of_the_manager_keeps_no_caller_waiting) {
   ::kill(copy, SIGKILL);
 }
 
-TEST_F(manager_hostile_test, a_manager_that_another_one_needs_is_killed) {
+TEST_F(manager_hostile_test, a_manager_that_another_manager_needs_is_killed) {
   manager front, back;
   const auto sum = back.make<long>(1);
   const auto holder = front.make<std::vector<proxy<long>>>();
@@ -227,7 +227,7 @@ struct node {
   proxy<node> other;
 };
 
-// Who keeps each other stays until the manager ends.
+// Objects that keep each other stay until the manager ends.
 TEST_F(manager_hostile_test, objects_that_hold_each_other) {
   tally destroyed;
   {
@@ -238,7 +238,7 @@ TEST_F(manager_hostile_test, objects_that_hold_each_other) {
     a.call(set, b);
     b.call(set, a);
     b = {};
-    // There and back, three levels deep, on one thread of the manager.
+    // Calls and replies, three levels deep, on one thread of the manager.
     EXPECT_EQ(a.call([](node& n) {
       return n.other.call(
           [](node& m2) { return m2.other.call([](const node& n2) { return n2.tally_path; }); });
@@ -266,7 +266,7 @@ TEST_F(manager_hostile_test, managers_that_have_ended_leave_no_descriptors_with_
   }
 }
 
-TEST_F(manager_hostile_test, clients_that_come_and_go_leave_nothing_in_it) {
+TEST_F(manager_hostile_test, clients_that_have_ended_leave_no_threads_in_the_manager) {
   manager m;
   const auto sum = m.make<long>(0);
   const auto threads = [](long&) {
@@ -295,7 +295,7 @@ TEST_F(manager_hostile_test, clients_that_come_and_go_leave_nothing_in_it) {
 }
 
 // An error at once that says what to do, and no thread that spins until it gives up.
-TEST_F(manager_hostile_test, the_program_lacks_descriptors_for_it) {
+TEST_F(manager_hostile_test, the_program_lacks_descriptors_for_a_manager) {
   bool made = false;
   int refused = 0;
   for (int spare = 0; spare < 16 && !made; ++spare) {
@@ -334,7 +334,7 @@ void refused_by(const proxy<long>& sum) {
   _exit(1);
 }
 
-TEST_F(manager_hostile_test, it_lacks_descriptors_for_another_client) {
+TEST_F(manager_hostile_test, the_manager_lacks_descriptors_for_another_client) {
   manager m;
   const auto sum = m.make<long>(0);
   const auto limit = m.make<limited>();
@@ -348,7 +348,7 @@ TEST_F(manager_hostile_test, it_lacks_descriptors_for_another_client) {
   EXPECT_EQ(next.exit_code(), 0);
 }
 
-TEST_F(manager_hostile_test, the_end_of_one_that_is_stopped) {
+TEST_F(manager_hostile_test, the_end_of_a_stopped_manager) {
   manager m;
   const auto sum = m.make<long>(0);
   ASSERT_EQ(::kill(m.pid(), SIGSTOP), 0);
@@ -370,7 +370,7 @@ void expect_right(const char* program) {
   }));
 }
 
-TEST_F(manager_hostile_test, in_static_storage) {
+TEST_F(manager_hostile_test, a_manager_in_static_storage) {
   expect_right(PROCPOOL_TEST_PROGRAMS_DIR "/static_manager");
 }
 
@@ -384,7 +384,7 @@ TEST_F(manager_hostile_test, a_program_that_closes_all_descriptors) {
 }
 
 // Connects and says nothing, or half of the secret; the leak check looks for what is left.
-TEST_F(manager_hostile_test, strangers_who_say_nothing) {
+TEST_F(manager_hostile_test, strangers_that_send_nothing) {
   manager m;
   const auto sum = m.make<long>(0);
   const std::string name = socket_name_of_manager(m.pid());

@@ -73,7 +73,7 @@ class noted {
   std::string path_;
 };
 
-TEST_F(manager_test, an_object_can_be_anything) {
+TEST_F(manager_test, objects_of_any_type) {
   tally destroyed;
   {
     manager m;
@@ -130,7 +130,7 @@ TEST_F(manager_test, eight_workers_share_a_counter_and_a_map) {
   EXPECT_EQ(words.call(read_count, "odd"), 400);
 }
 
-TEST_F(manager_test, many_threads_of_one_process) {
+TEST_F(manager_test, many_threads_of_one_process_call_a_manager) {
   manager m;
   const auto sum = m.make<long>(0);
   std::vector<std::thread> threads;
@@ -183,9 +183,9 @@ TEST_F(manager_test, a_call_into_the_object_itself) {
   EXPECT_EQ(sum.call([](long&, const proxy<long>& self) { return self.call(add, 1); }, sum), 4);
 }
 
-// Handles that go from worker to worker through the manager, while nobody else holds the objects
-// and the program looks for what it can free.
-TEST_F(manager_test, handles_on_their_way_keep_objects) {
+// Handles that go from worker to worker through the manager, while no other process holds the
+// objects and the program looks for what it can free.
+TEST_F(manager_test, handles_in_queued_arguments_keep_objects) {
   manager m;
   const auto shelves = m.make<shelf>();
   process_pool_executor pool(4);
@@ -237,7 +237,7 @@ TEST_F(manager_test, a_queued_argument_keeps_the_object) {
   EXPECT_TRUE(eventually([&] { return destroyed.count() == 1; }));
 }
 
-TEST_F(manager_test, a_killed_client_leaves_nothing_held) {
+TEST_F(manager_test, a_killed_client_keeps_no_object) {
   manager m;
   tally destroyed, ready, gate;
   auto object = m.make<noted>(destroyed.path());
@@ -339,7 +339,7 @@ TEST_F(manager_test, a_process_that_was_forked_cannot_call) {
     } catch (const nested_use_error&) {
       code = 0;
     }
-    m.shutdown();  // disturbs nobody
+    m.shutdown();  // has no effect
     _exit(code);
   }
   int status = -1;
@@ -348,7 +348,7 @@ TEST_F(manager_test, a_process_that_was_forked_cannot_call) {
   EXPECT_EQ(sum.call(add, 1), 2);
 }
 
-TEST_F(manager_test, a_copy_of_the_program) {
+TEST_F(manager_test, a_manager_that_is_a_copy_of_the_program) {
   const auto methods = start_methods();
   if (std::find(methods.begin(), methods.end(), start_method::fork) == methods.end()) {
     GTEST_SKIP() << "no fork here";
@@ -362,7 +362,7 @@ TEST_F(manager_test, a_copy_of_the_program) {
   EXPECT_EQ(other.make<long>(0).call(get), 1);
 }
 
-// What somebody writes who knows the name. True if the manager hangs up.
+// What a process that knows only the name writes. True if the manager hangs up.
 bool hangs_up_on(const std::string& name, const std::string& bytes) {
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_un address{};

@@ -1,5 +1,6 @@
-// map_reduce under hostile use: what it is given, who dies in it, and how it ends early. That all
-// executors agree is in executors_test.cpp.
+// map_reduce under hostile use: what it is given, which workers die in it, and how it ends early.
+// That all executors agree is in executors_test.cpp.
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <functional>
@@ -55,7 +56,7 @@ TEST_F(map_reduce_test, the_same_tree_for_any_number_of_workers) {
   }
 }
 
-TEST_F(map_reduce_test, types_that_need_care) {
+TEST_F(map_reduce_test, move_only_types_and_vector_of_bool) {
   process_pool_executor processes(2);
   thread_pool_executor threads(2);
   const auto check = [](auto& e) {
@@ -120,8 +121,8 @@ TEST_F(map_reduce_test, an_input_that_throws) {
   check(processes);
 }
 
-// Nobody wants the rest.
-TEST_F(map_reduce_test, an_error_cancels_what_has_not_begun) {
+// The rest is not wanted.
+TEST_F(map_reduce_test, an_error_cancels_tasks_that_have_not_started) {
   thread_pool_executor pool(1);
   runs = 0;
   EXPECT_THROW((void)pool.map_reduce({.chunksize = 1}, count_and_fail_at_3, std::plus<>(),
@@ -163,7 +164,7 @@ TEST_F(map_reduce_test, a_chunk_is_tried_again) {
   EXPECT_EQ(tries.count(), 2);
 }
 
-TEST_F(map_reduce_test, the_pool_ends_meanwhile) {
+TEST_F(map_reduce_test, the_pool_ends_during_a_map_reduce) {
   const auto check = [](auto& pool) {
     std::atomic<int> read = 0;
     std::jthread other([&] {

@@ -1,5 +1,5 @@
-// Maps whose items and results are plain bytes: they travel as blocks, and each item stands for
-// itself all the same.
+// Maps whose items and results are plain bytes: they travel as blocks, and still each item stands
+// for itself.
 #include <csignal>
 #include <cstdint>
 #include <deque>
@@ -35,7 +35,7 @@ void check(int x) {
   if (x == 7 || x == 20) throw std::out_of_range("item " + std::to_string(x));
 }
 
-// Where the run ends: at its begin, in the middle, at its end, and nowhere.
+// Where the run ends: at its begin, in the middle, at its end, and not at all.
 TEST_P(map_runs_test, an_exception_ends_the_run_and_concerns_one_item) {
   process_pool_executor pool(options(2));
   for (const int bad : {0, 1, 50, 98, 99, 100}) {
@@ -142,7 +142,7 @@ TEST_P(map_runs_test, in_order_of_completion_each_item_comes_once) {
 }
 
 // More than fits into one chunk, and the reader goes away in the middle of a run.
-TEST_P(map_runs_test, a_reader_that_leaves) {
+TEST_P(map_runs_test, a_reader_leaves_in_the_middle_of_a_run) {
   process_pool_executor pool(options(2));
   const std::vector<int> items = up_to(1'000'000);
   {

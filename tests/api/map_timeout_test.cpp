@@ -68,7 +68,7 @@ TEST_P(map_timeout_test, a_timeout_kills_items_that_hang) {
                               hang, paths(6, begun));
       EXPECT_TRUE(eventually([&] { return begun.count() == 1; }));
       const std::string what = timeout_text([&] { results.begin(); });
-      expect_in(what, "the map did not finish in time: 6 items have no result");
+      expect_in(what, "the map did not finish in time: 6 items are left");
       expect_in(what, "the workers of running items are killed: " +
                           std::string(chunksize == 1 ? "item 0" : "one of the items 0 to 2"));
       EXPECT_EQ(what.find("continue"), std::string::npos) << what;
@@ -87,7 +87,7 @@ TEST_P(map_timeout_test, by_default_running_items_continue) {
   EXPECT_TRUE(eventually([&] { return arrived.count() == 1; }));
   const std::string what = timeout_text([&] { results.begin(); });
   expect_in(what,
-            "2 items have no result, the first of them item 0; items that have not begun are "
+            "2 items are left, the first of them item 0; items that have not begun are "
             "cancelled, and running items continue: item 0; ");
   expect_in(what, "cancel_mode::kill_running");
   EXPECT_EQ(pool.stats().restarts, 0U);
@@ -111,7 +111,7 @@ TEST_P(map_timeout_test, items_that_end_within_the_grace_are_not_killed) {
   });
   const std::string what = timeout_text([&] { results.begin(); });
   opener.join();
-  expect_in(what, "3 items have no result");
+  expect_in(what, "3 items are left");
   EXPECT_EQ(what.find("killed"), std::string::npos) << what;
   EXPECT_EQ(what.find("continue"), std::string::npos) << what;
   EXPECT_EQ(pool.submit(echo, 4).get(), 4);
@@ -148,14 +148,14 @@ TEST_P(map_timeout_test, for_each_and_map_reduce_kill_items_that_hang) {
   {
     tally begun;
     const std::string what = timeout_text([&] { pool.for_each(o, hang, once_it_runs(begun)); });
-    expect_in(what, "1 items have no result, the first of them item 0; ");
+    expect_in(what, "1 item is left, the first of them item 0; ");
     expect_in(what, "are killed: item 0");
   }
   {
     tally begun;
     const std::string what =
         timeout_text([&] { (void)pool.map_reduce(o, hang, first, once_it_runs(begun)); });
-    expect_in(what, "the map_reduce did not finish in time: 1 items have no result");
+    expect_in(what, "the map_reduce did not finish in time: 1 item is left");
     expect_in(what, "are killed: item 0");
   }
   EXPECT_EQ(pool.submit(echo, 4).get(), 4);
@@ -169,7 +169,7 @@ TEST_P(map_timeout_test, a_pipeline_kills_stages_that_hang) {
     auto results = p.run({.timeout = 1ms, .cancel = cancel_mode::kill_running}, paths(2, begun));
     EXPECT_TRUE(eventually([&] { return begun.count() == 1; }));
     const std::string what = timeout_text([&] { results.begin(); });
-    expect_in(what, "the pipeline did not finish in time: 2 items have no result");
+    expect_in(what, "the pipeline did not finish in time: 2 items are left");
     expect_in(what, "are killed: item ");
     EXPECT_TRUE(results.begin() == results.end());
     EXPECT_EQ(pool.submit(echo, 4).get(), 4);

@@ -75,7 +75,7 @@ int twice(int x) { return 2 * x; }
 class out_of_memory_test : public pool_test {};
 PROCPOOL_FOR_EACH_START_METHOD(out_of_memory_test);
 
-TEST_P(out_of_memory_test, costs_one_task) {
+TEST_P(out_of_memory_test, a_lack_of_memory_costs_one_task) {
   if (os::address_sanitizer || os::thread_sanitizer) GTEST_SKIP() << "it has memory of its own";
   const memory_group group(std::size_t{64} << 20U);
   if (!group.path()) GTEST_SKIP() << "no memory cgroup can be made here";
@@ -86,7 +86,7 @@ TEST_P(out_of_memory_test, costs_one_task) {
                                       group.path()->string(), std::size_t{512} << 20U);
   for (int i = 50; i < 100; ++i) others.push_back(pool.submit(twice, i));
   try {
-    // A group that nobody may join lets the task through.
+    // A group that no process may join lets the task through.
     if (f.get() == 0) GTEST_SKIP() << "no process can be put into the group";
     ADD_FAILURE() << "it had all the memory it wanted";
   } catch (const worker_crashed& e) {

@@ -24,8 +24,8 @@ using namespace procpool::testing;
 constexpr char program[] = PROCPOOL_TEST_PROGRAMS_DIR "/pool_parent";
 constexpr char marker[] = "PROCPOOL_TEST_FAMILY";
 
-// The live processes that have the marker in their environment: whatever was started from the one
-// that was given it, however it was started. Zombies have none.
+// The live processes that have the marker in their environment: whatever was started from the
+// process that was given it, however it was started. Zombies have none.
 std::set<pid_t> family(const std::string& name) {
   std::string wanted = marker;
   wanted.append("=").append(name).push_back('\0');
@@ -88,7 +88,7 @@ PROCPOOL_FOR_EACH_START_METHOD(parent_test);
 // Soon nothing is left of a program that was killed: no process, and no name in the system, since
 // it had none. It takes some hundredths of a second where nothing else runs. A machine may be slow
 // once, but not three times.
-TEST_P(parent_test, a_killed_program_leaves_nothing) {
+TEST_P(parent_test, a_killed_program_leaves_no_process_and_no_name) {
   constexpr duration soon(5);
   const int children = holdings::now().children;
   process_pool_executor neighbour(options(1));
@@ -97,7 +97,7 @@ TEST_P(parent_test, a_killed_program_leaves_nothing) {
     least = std::min(least, time_until_all_are_gone(attempt));
   }
   EXPECT_LT(least, soon);
-  // The pools of others go on.
+  // The pools of other programs continue.
   EXPECT_EQ(neighbour.submit([](int x) { return 2 * x; }, 21).get(), 42);
   neighbour.shutdown();
   EXPECT_TRUE(eventually([&] {

@@ -1,4 +1,4 @@
-// Parties of a barrier: whoever is gone before it has come is missed.
+// Parties of a barrier: a process that ends before it arrives is noticed.
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <unistd.h>
@@ -12,7 +12,7 @@
 
 namespace procpool::testing {
 
-// An argument that ends the worker that receives it, so that what comes behind it is never
+// An argument that ends the worker that receives it, so that what comes after it is never
 // received. Not in an unnamed namespace: it is named in a specialisation.
 struct deadly_to_receive {};
 
@@ -57,7 +57,7 @@ bool meet_in_vain(const party& p) {
   return false;
 }
 
-TEST_P(party_test, all_come) {
+TEST_P(party_test, all_parties_arrive) {
   process_pool_executor pool(options(3));
   const barrier b(3);
   for (int turn = 0; turn < 5; ++turn) {  // with other parties each time
@@ -70,7 +70,7 @@ TEST_P(party_test, all_come) {
   EXPECT_FALSE(b.broken());
 }
 
-TEST_P(party_test, one_is_killed_before_it_comes) {
+TEST_P(party_test, a_worker_is_killed_before_it_arrives) {
   process_pool_executor pool(options(3));
   const barrier b(3);
   auto first = pool.submit(meet_in_vain, party(b)), second = pool.submit(meet_in_vain, party(b));
@@ -81,7 +81,7 @@ TEST_P(party_test, one_is_killed_before_it_comes) {
   EXPECT_THROW(third.get(), worker_crashed);
 }
 
-TEST_P(party_test, one_is_killed_between_two_turns) {
+TEST_P(party_test, a_worker_is_killed_between_two_turns) {
   process_pool_executor pool(options(2));
   const barrier b(3);
   const auto twice = [](const party& p) {
@@ -103,7 +103,7 @@ TEST_P(party_test, one_is_killed_between_two_turns) {
   EXPECT_THROW(dies.get(), worker_crashed);
 }
 
-TEST_P(party_test, one_returns_and_has_not_come) {
+TEST_P(party_test, a_task_returns_and_has_not_arrived) {
   process_pool_executor pool(options(2));
   const barrier b(2);
   auto waits = pool.submit(meet_in_vain, party(b));
@@ -112,7 +112,7 @@ TEST_P(party_test, one_returns_and_has_not_come) {
   returns.get();
 }
 
-TEST_P(party_test, one_is_cancelled_before_it_runs) {
+TEST_P(party_test, a_task_is_cancelled_before_it_runs) {
   process_pool_executor pool(options(1));
   const barrier b(2);
   auto waits = pool.submit(meet_in_vain, party(b));
@@ -124,7 +124,7 @@ TEST_P(party_test, one_is_cancelled_before_it_runs) {
   EXPECT_TRUE(waits.get_for(bound));
 }
 
-TEST_P(party_test, one_is_cancelled_and_its_future_is_kept) {
+TEST_P(party_test, a_task_is_cancelled_and_its_future_is_kept) {
   process_pool_executor pool(options(1));
   const barrier b(2);
   auto waits = pool.submit(meet_in_vain, party(b));
@@ -138,7 +138,7 @@ TEST_P(party_test, one_is_cancelled_and_its_future_is_kept) {
 // The task has begun and its worker dies, and no process has received its party.
 std::size_t never_comes(deadly_to_receive, const party& p) { return p.wait(); }
 
-TEST_P(party_test, one_dies_before_it_has_received_it) {
+TEST_P(party_test, a_worker_dies_before_it_has_received_its_party) {
   process_pool_executor pool(options(2));
   const barrier b(2);
   auto waits = pool.submit(meet_in_vain, party(b));
@@ -147,7 +147,7 @@ TEST_P(party_test, one_dies_before_it_has_received_it) {
   EXPECT_THROW(dies.get(), worker_crashed);
 }
 
-TEST_P(party_test, one_of_a_map_dies_before_it_has_received_it) {
+TEST_P(party_test, a_worker_of_a_map_dies_before_it_has_received_its_party) {
   process_pool_executor pool(options(2));
   const barrier b(2);
   auto waits = pool.submit(meet_in_vain, party(b));
@@ -158,7 +158,7 @@ TEST_P(party_test, one_of_a_map_dies_before_it_has_received_it) {
   EXPECT_THROW(dies.begin(), worker_crashed);
 }
 
-TEST_P(party_test, one_has_no_retries_left_before_it_has_received_it) {
+TEST_P(party_test, a_task_has_no_retries_left_before_it_has_received_its_party) {
   process_pool_executor pool(options(2));
   const barrier b(2);
   auto waits = pool.submit(meet_in_vain, party(b));
@@ -167,7 +167,7 @@ TEST_P(party_test, one_has_no_retries_left_before_it_has_received_it) {
   EXPECT_THROW(dies.get(), worker_crashed);
 }
 
-TEST_P(party_test, threads_and_processes) {
+TEST_P(party_test, parties_of_threads_and_processes) {
   const barrier b(3);
   process p({.start = start_method::spawn}, [](const party& here) { here.wait(); }, party(b));
   process dies(
@@ -185,7 +185,7 @@ TEST_P(party_test, threads_and_processes) {
   p.join(), dies.join();
 }
 
-TEST_P(party_test, no_more_than_the_barrier_has) {
+TEST_P(party_test, no_more_parties_than_the_barrier_has) {
   const barrier b(2);
   const party first(b);
   {
@@ -196,13 +196,13 @@ TEST_P(party_test, no_more_than_the_barrier_has) {
     const party same = second;  // NOLINT(performance-unnecessary-copy-initialization)
     EXPECT_TRUE(same == second);
   }
-  const party another(b);  // in the place of the one that is gone
+  const party another(b);  // in the place of the party that is gone
   std::thread thread([&] { EXPECT_LT(another.wait_for(bound), 2U); });
   EXPECT_LT(first.wait_for(bound), 2U);
   thread.join();
 }
 
-TEST_P(party_test, made_and_kept_by_a_task) {
+TEST_P(party_test, a_task_makes_and_keeps_a_party) {
   process_pool_executor pool(options(1));
   const barrier b(2);
   auto waits = pool.submit(
@@ -219,7 +219,7 @@ TEST_P(party_test, made_and_kept_by_a_task) {
   EXPECT_TRUE(waits.get_for(bound));
 }
 
-TEST_P(party_test, moved_from) {
+TEST_P(party_test, a_party_that_was_moved_from) {
   party p(barrier(1));
   const party q = std::move(p);
   EXPECT_FALSE(static_cast<bool>(p));
@@ -228,7 +228,7 @@ TEST_P(party_test, moved_from) {
 }
 
 // Without parties: one that has died in its wait is not there the next time.
-TEST_P(party_test, one_dies_alone_at_a_barrier) {
+TEST_P(party_test, a_process_dies_alone_at_a_barrier) {
   const barrier b(2);
   process dies({.start = method()}, [](const barrier& at) { at.wait(); }, b);
   EXPECT_TRUE(eventually([&] { return b.waiting() == 1; }));

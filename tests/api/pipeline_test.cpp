@@ -25,7 +25,7 @@ std::string exclaim(std::string_view s) { return std::string(s) + "!"; }
 class pipeline_test : public pool_test {};
 PROCPOOL_FOR_EACH_START_METHOD(pipeline_test);
 
-TEST_P(pipeline_test, in_order_and_from_type_to_type) {
+TEST_P(pipeline_test, results_in_order_through_stages_of_different_types) {
   process_pool_executor numbers(options(2)), texts(options(1));
   // One pool serves two of the stages.
   const auto p = pipeline(stage(numbers, twice), stage(texts, to_text), stage(numbers, exclaim));
@@ -53,7 +53,7 @@ int tell(const std::string& gate, int x) {
   return x;
 }
 
-TEST_P(pipeline_test, stages_overlap_while_nobody_reads) {
+TEST_P(pipeline_test, stages_overlap_while_no_result_is_read) {
   process_pool_executor first(options(1)), second(options(1));
   tally gate, through;
   // The second item leaves the first stage only once the first one is in the second stage.
@@ -65,7 +65,7 @@ TEST_P(pipeline_test, stages_overlap_while_nobody_reads) {
   EXPECT_EQ(results.to_vector(), (std::vector<int>{1, 2}));
 }
 
-TEST_P(pipeline_test, unordered) {
+TEST_P(pipeline_test, unordered_results) {
   process_pool_executor pool(options(2));
   tally gate;
   const auto p =
@@ -81,7 +81,7 @@ TEST_P(pipeline_test, unordered) {
   EXPECT_EQ(out, (std::vector<int>{2, 10, 12, 14}));
 }
 
-TEST_P(pipeline_test, no_more_is_under_way_than_the_buffer_allows) {
+TEST_P(pipeline_test, no_more_items_are_under_way_than_the_buffer_allows) {
   process_pool_executor pool(options(1));
   tally done;
   const auto p = pipeline(stage(pool, twice), stage(pool, partial(tell, done.path())));
@@ -180,7 +180,7 @@ TEST_P(pipeline_test, an_input_that_throws) {
   EXPECT_EQ(results.to_vector().size(), 0U);
 }
 
-TEST_P(pipeline_test, dropping_the_results_cancels_what_has_not_started) {
+TEST_P(pipeline_test, dropping_the_results_cancels_items_that_have_not_started) {
   process_pool_executor pool(options(1));
   tally arrived, gate, second;
   {
@@ -195,7 +195,7 @@ TEST_P(pipeline_test, dropping_the_results_cancels_what_has_not_started) {
   EXPECT_EQ(second.count(), 0);
 }
 
-TEST_P(pipeline_test, shutdown_while_it_runs) {
+TEST_P(pipeline_test, shutdown_while_a_pipeline_runs) {
   process_pool_executor first(options(1)), second(options(1));
   tally gate;
   gate.add();
@@ -232,7 +232,7 @@ TEST_P(pipeline_test, move_only_values_and_vector_of_bool) {
   EXPECT_EQ(flip.run(std::vector<bool>{true, false}).to_vector(), (std::vector<int>{0, 1}));
 }
 
-TEST_P(pipeline_test, is_read_on_any_thread_but_the_callback_thread) {
+TEST_P(pipeline_test, results_are_read_on_any_thread_except_the_callback_thread) {
   process_pool_executor pool(options(1));
   const auto p = pipeline(stage(pool, twice), stage(pool, twice));
   std::promise<std::string> said;
@@ -246,7 +246,7 @@ TEST_P(pipeline_test, is_read_on_any_thread_but_the_callback_thread) {
   EXPECT_NE(said.get_future().get().find("procpool::via"), std::string::npos);
 }
 
-TEST_P(pipeline_test, two_runs_at_once) {
+TEST_P(pipeline_test, two_runs_of_a_pipeline_at_once) {
   process_pool_executor pool(options(2));
   const auto p = pipeline(stage(pool, twice), stage(pool, to_text));
   const auto run = [&](int first) {
@@ -262,7 +262,7 @@ TEST_P(pipeline_test, two_runs_at_once) {
 }
 
 // What a range that is moved in holds is moved on.
-TEST_P(pipeline_test, a_source_of_what_can_only_be_moved) {
+TEST_P(pipeline_test, a_source_of_move_only_values) {
   process_pool_executor pool(options(1));
   thread_pool_executor threads(2);
   const auto make = [](int n) {
@@ -313,7 +313,7 @@ TEST_P(pipeline_test, a_slow_stage_holds_the_others_back) {
       EXPECT_EQ(*at, 2 * i);
       ++left;
     }
-    EXPECT_LE(most, 7) << "six, and the one that is being read";
+    EXPECT_LE(most, 7) << "six, and the item that is being read";
   }
 }
 
@@ -333,7 +333,7 @@ TEST_P(pipeline_test, a_timeout_for_the_whole_run) {
 }
 
 // Whatever a reader leaves half-way, the next one finds the stages free.
-TEST_P(pipeline_test, leaving_half_way) {
+TEST_P(pipeline_test, a_reader_leaves_half_way) {
   process_pool_executor pool(options(2));
   thread_pool_executor threads(2);
   const auto counted = std::make_shared<int>(0);

@@ -47,7 +47,7 @@ class copied_process_test : public process_test {
   }
 };
 
-TEST_F(copied_process_test, captures_are_what_they_were) {
+TEST_F(copied_process_test, captures_have_their_values_in_the_copy) {
   const std::vector<int> large(100'000, 2);
   int local = 40;
   auto owned = std::make_unique<int>(2);
@@ -60,7 +60,7 @@ TEST_F(copied_process_test, captures_are_what_they_were) {
   EXPECT_EQ(local, 40);
 }
 
-TEST_F(copied_process_test, what_is_captured_need_not_travel) {
+TEST_F(copied_process_test, captured_pointers_and_references_are_valid_in_the_copy) {
   int value = 5;
   process p([&value, at = &value](const int* also) { _exit(at == also ? value : 0); }, &value);
   p.join();
@@ -84,7 +84,7 @@ TEST_F(copied_process_test, a_process_with_threads_is_not_copied) {
   other.join();
 }
 
-TEST_F(copied_process_test, what_it_captures_is_kept_until_it_has_ended) {
+TEST_F(copied_process_test, captures_are_kept_until_the_process_has_ended) {
   tally gate;
   const auto kept = std::make_shared<std::string>(gate.path());
   process p([kept] { await_tally(*kept, 1); });
@@ -151,7 +151,7 @@ TEST_F(process_test, handles_keep_their_objects) {
   EXPECT_EQ(part.size(), 100u);
 }
 
-TEST_F(process_test, a_killed_process_lets_go_of_what_it_held) {
+TEST_F(process_test, a_killed_process_releases_its_shared_objects) {
   tally ready, gate;
   for (int i = 0; i < 3; ++i) {
     process p(fill, shared_array<int>(1 << 20), ready.path(), gate.path(), 0);
@@ -182,7 +182,7 @@ TEST_F(process_test, started_by_many_threads) {
   EXPECT_EQ(*counter, 40);
 }
 
-TEST_F(process_test, the_destructor_ends_it) {
+TEST_F(process_test, the_destructor_ends_the_process) {
   tally ready;
   pid_t pid = 0;
   {
@@ -239,7 +239,7 @@ TEST_F(process_test, no_executors_inside) {
   EXPECT_EQ(p.exit_code(), 2);
 }
 
-TEST_F(process_test, none_in_a_task) {
+TEST_F(process_test, no_process_in_a_task) {
   process_pool_executor pool(1);
   EXPECT_THROW(pool.submit([] { process(nothing).join(); }).get(), nested_use_error);
 }
@@ -273,7 +273,7 @@ TEST_F(process_test, an_argument_that_cannot_be_encoded) {
 }
 
 // The pidfd is what it lacks, and everything else goes without.
-TEST_F(process_test, without_a_descriptor_for_it) {
+TEST_F(process_test, a_process_without_a_descriptor) {
   tally ready;
   process p;
   {
@@ -316,7 +316,7 @@ TEST_F(process_test, a_fork_server_that_was_stopped) {
   process(nothing).join();
 }
 
-TEST_F(process_test, signals_to_one_that_is_dead_are_no_error) {
+TEST_F(process_test, signals_to_a_dead_process_are_no_error) {
   process p(nothing);
   p.kill();
   p.terminate();

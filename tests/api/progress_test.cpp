@@ -1,4 +1,5 @@
 // progress(): what it shows on a terminal, in a log, and when it is quiet.
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -100,7 +101,7 @@ TEST_F(progress_test, a_label_stays_on_its_line) {
   }
 }
 
-TEST_F(progress_test, quiet) {
+TEST_F(progress_test, a_quiet_bar_prints_nothing) {
   {
     captured_stderr err(true);
     EXPECT_EQ(read_all(progress(std::vector<int>(10), {.label = "x", .quiet = true})), 10U);
@@ -144,7 +145,7 @@ TEST_F(progress_test, totals) {
 class progress_of_a_map_test : public pool_test {};
 PROCPOOL_FOR_EACH_START_METHOD(progress_of_a_map_test);
 
-TEST_P(progress_of_a_map_test, knows_the_total_and_passes_everything_on) {
+TEST_P(progress_of_a_map_test, shows_the_total_and_passes_all_items_on) {
   process_pool_executor pool(options());
   captured_stderr err(false);
   int sum = 0;
@@ -157,7 +158,7 @@ TEST_P(progress_of_a_map_test, knows_the_total_and_passes_everything_on) {
   EXPECT_EQ(err.take().rfind("double: 100% 50/50, ", 0), 0U);
 }
 
-TEST_P(progress_of_a_map_test, all_that_knows_its_total_says_so) {
+TEST_P(progress_of_a_map_test, ranges_with_a_known_size_show_the_total) {
   process_pool_executor pool(options());
   const auto twice = [](int x) { return 2 * x; };
   const auto shown = [](auto&& range) {
@@ -182,7 +183,7 @@ TEST_P(progress_of_a_map_test, all_that_knows_its_total_says_so) {
   EXPECT_EQ(shown(completed).rfind(all, 0), 0U);
 }
 
-TEST_P(progress_of_a_map_test, errors_pass_through) {
+TEST_P(progress_of_a_map_test, errors_of_the_map_reach_the_reader) {
   process_pool_executor pool(options());
   captured_stderr err(false);
   const auto f = [](int x) {

@@ -53,7 +53,7 @@ TEST_F(promise_test, errors) {
   EXPECT_THROW(f.get(), std::domain_error);
 }
 
-TEST_F(promise_test, an_error_that_is_none) {
+TEST_F(promise_test, an_empty_exception_pointer) {
   promise<int> p;
   auto f = p.get_future();
   EXPECT_THROW(p.set_exception(nullptr), std::invalid_argument);
@@ -62,8 +62,8 @@ TEST_F(promise_test, an_error_that_is_none) {
   EXPECT_EQ(f.get(), 1);
 }
 
-// Resolved there, it is not resolved here; and nobody is told there.
-TEST_F(promise_test, in_a_copy_of_the_process) {
+// Resolved there, it is not resolved here; and no listener is told there.
+TEST_F(promise_test, a_promise_in_a_copy_of_the_process) {
   const inline_executor keeps_copies_apart;
   promise<int> p;
   auto f = p.get_future();
@@ -124,7 +124,7 @@ TEST_F(promise_test, misuse) {
 }
 
 // The first to set wins, and a value whose constructor throws is none.
-TEST_F(promise_test, a_value_that_throws_leaves_it_unset) {
+TEST_F(promise_test, a_value_that_throws_leaves_the_promise_unset) {
   struct throws {
     explicit throws(int x) {
       if (x == 0) throw std::domain_error("zero");
@@ -183,7 +183,7 @@ TEST_F(promise_test, result_with_cancel) {
   EXPECT_EQ(cancelled, 1);
 }
 
-TEST_F(promise_test, exactly_one_of_many_resolves_it) {
+TEST_F(promise_test, exactly_one_of_many_threads_resolves_a_promise) {
   for (int round = 0; round < 200; ++round) {
     promise<int> p;
     auto f = p.get_future();

@@ -1,10 +1,11 @@
-// shared_array as argument, as result and inside of other values; who keeps one is the business of
+// shared_array as argument, as result and inside of other values; its lifetime is the business of
 // shared_lifetime_test.cpp.
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <map>
@@ -42,7 +43,7 @@ TEST_P(shared_array_test, a_span_parameter_reads_the_same_memory) {
   EXPECT_EQ(pool.submit(sum, read_only).get(), 49'995'005.0);
 }
 
-TEST_P(shared_array_test, what_a_task_writes_is_seen_here) {
+TEST_P(shared_array_test, the_parent_sees_what_a_task_writes) {
   process_pool_executor pool(options());
   const shared_array<double> a(100);
   for (const double x : a) EXPECT_EQ(x, 0.0);
@@ -52,7 +53,7 @@ TEST_P(shared_array_test, what_a_task_writes_is_seen_here) {
   EXPECT_EQ(a.back(), 7);
 }
 
-TEST_P(shared_array_test, a_task_returns_one_that_it_has_made) {
+TEST_P(shared_array_test, a_task_returns_an_array_that_it_has_made) {
   process_pool_executor pool(options());
   const shared_array<double> a = pool.submit(counting, std::size_t{100'000}).get();
   ASSERT_EQ(a.size(), 100'000U);
@@ -60,7 +61,7 @@ TEST_P(shared_array_test, a_task_returns_one_that_it_has_made) {
   EXPECT_EQ(pool.submit(sum, a).get(), 99'999.0 * 50'000);
 }
 
-TEST_P(shared_array_test, what_comes_back_is_the_same_object) {
+TEST_P(shared_array_test, a_returned_handle_is_the_same_object) {
   process_pool_executor pool(options());
   const shared_array<double> a = counting(10);
   EXPECT_EQ(pool.submit(same, a).get(), a);
@@ -84,7 +85,7 @@ bundle turn(bundle b) {
   return b;
 }
 
-TEST_P(shared_array_test, inside_other_values) {
+TEST_P(shared_array_test, arrays_inside_other_values) {
   process_pool_executor pool(options());
   bundle b;
   for (int i = 0; i < 3; ++i) b.arrays.push_back(shared_array<int>::copy_of(std::array{i, i + 1}));
@@ -102,7 +103,7 @@ TEST_P(shared_array_test, inside_other_values) {
   EXPECT_EQ(pool.submit(turn, got).get().by_name.at("new")[1], 2);
 }
 
-TEST_P(shared_array_test, a_map_over_parts_of_one) {
+TEST_P(shared_array_test, a_map_over_parts_of_an_array) {
   process_pool_executor pool(options());
   const shared_array<double> a = counting(1000);
   std::vector<shared_array<double>> parts;
@@ -112,7 +113,7 @@ TEST_P(shared_array_test, a_map_over_parts_of_one) {
   EXPECT_EQ(total, 499'500.0);
 }
 
-TEST_P(shared_array_test, a_map_with_a_bound_one_and_results_that_are_arrays) {
+TEST_P(shared_array_test, a_map_with_a_bound_array_and_results_that_are_arrays) {
   process_pool_executor pool(options());
   const shared_array<int> scale = shared_array<int>::copy_of(std::array{10, 20});
   const auto times = [](const shared_array<int>& s, int x) {
@@ -132,7 +133,7 @@ TEST_P(shared_array_test, a_map_with_a_bound_one_and_results_that_are_arrays) {
   EXPECT_EQ(i, 300);
 }
 
-TEST_P(shared_array_test, two_pools_share_one) {
+TEST_P(shared_array_test, two_pools_share_an_array) {
   process_pool_executor a(options(1)), b(options(1));
   const shared_array<double> x = a.submit(counting, std::size_t{50}).get();
   b.submit(fill, x, 1.0).get();
@@ -140,7 +141,7 @@ TEST_P(shared_array_test, two_pools_share_one) {
   EXPECT_EQ(b.submit(same, x).get(), x);
 }
 
-TEST_P(shared_array_test, what_is_const_is_read_only_in_a_worker) {
+TEST_P(shared_array_test, a_const_array_is_read_only_in_a_worker) {
   process_pool_executor pool(options(1));
   const shared_array<int> a(10);
   const auto cheat = [](std::span<const int> xs) {
@@ -163,7 +164,7 @@ TEST_P(shared_array_test, parts_have_bounds) {
   EXPECT_THROW((void)a.subarray(5, ~std::size_t{0}), std::out_of_range);
 }
 
-TEST_P(shared_array_test, it_goes_nowhere_but_into_tasks_and_results) {
+TEST_P(shared_array_test, a_handle_travels_only_in_tasks_and_results) {
   const shared_array<double> a(10);
   const auto initializer = partial([](const shared_array<double>&) {}, a);
   try {
@@ -176,7 +177,7 @@ TEST_P(shared_array_test, it_goes_nowhere_but_into_tasks_and_results) {
 
 shared_array<int> inherited;
 
-// With start_method::fork globals are those of the parent: readable, and nobody's handle there.
+// With start_method::fork globals are those of the parent: readable, and no handles there.
 TEST_P(shared_array_test, a_global_in_a_worker) {
   inherited = shared_array<int>::copy_of(std::array{1, 2, 3});
   {

@@ -47,19 +47,19 @@ int error_of(const std::function<void()>& f) {
   return 0;
 }
 
-TEST_P(shared_file_test, workers_read_it) {
+TEST_P(shared_file_test, workers_read_the_file) {
   write({1, 2, 3, 4});
   process_pool_executor pool(options());
   const auto file = shared_array<const int>::map_file(path());
   ASSERT_EQ(file.size(), 4U);
   for (int i = 0; i < 20; ++i) EXPECT_EQ(pool.submit(sum, file).get(), 10);
   EXPECT_EQ(pool.submit(sum, file.subarray(1, 2)).get(), 5);
-  // The file is held open by nobody: it may go, and what is mapped stays.
+  // No process holds the file open: it may be removed, and the mapping stays.
   std::filesystem::remove(path());
   EXPECT_EQ(file[3], 4);
 }
 
-TEST_P(shared_file_test, a_task_writes_through) {
+TEST_P(shared_file_test, a_task_writes_into_the_file) {
   write({1, 2, 3, 4});
   process_pool_executor pool(options());
   const auto file = shared_array<int>::map_file(path());
@@ -74,7 +74,7 @@ TEST_P(shared_file_test, a_task_writes_through) {
   EXPECT_EQ(pool.submit(sum, file).get(), 37);
 }
 
-TEST_P(shared_file_test, a_task_maps_one_and_returns_it) {
+TEST_P(shared_file_test, a_task_maps_a_file_and_returns_the_array) {
   write({5, 6});
   process_pool_executor pool(options());
   const auto map = [](const std::string& p) { return shared_array<const int>::map_file(p); };
@@ -82,7 +82,7 @@ TEST_P(shared_file_test, a_task_maps_one_and_returns_it) {
   EXPECT_EQ(file[0] + file[1], 11);
 }
 
-TEST_P(shared_file_test, also_where_no_handle_of_memory_may_go) {
+TEST_P(shared_file_test, a_file_handle_travels_where_a_memory_handle_may_not) {
   write({5, 6});
   const auto file = shared_array<const int>::map_file(path());
   pool_options o = options(1);
@@ -95,7 +95,7 @@ TEST_P(shared_file_test, also_where_no_handle_of_memory_may_go) {
   EXPECT_EQ(pool.submit([] { return 1; }).get(), 1);
 }
 
-TEST_P(shared_file_test, what_cannot_be_mapped) {
+TEST_P(shared_file_test, files_that_cannot_be_mapped) {
   const auto map = [](const std::string& p) { (void)shared_array<int>::map_file(p); };
   EXPECT_EQ(error_of([&] { map(path("nothing")); }), ENOENT);
   EXPECT_EQ(error_of([&] { map("/tmp"); }), EISDIR);
@@ -113,7 +113,7 @@ TEST_P(shared_file_test, what_cannot_be_mapped) {
   }
 }
 
-TEST_P(shared_file_test, a_file_that_changed_is_not_taken_for_the_old_one) {
+TEST_P(shared_file_test, a_changed_file_is_not_taken_for_the_old_file) {
   write({1, 2});
   process_pool_executor pool(options(1));
   const auto file = shared_array<const int>::map_file(path());

@@ -1,4 +1,4 @@
-// Who keeps a shared object, and that its memory comes back when the last one is done, whoever
+// What keeps a shared object, and that its memory is freed after its last user, whichever process
 // dies.
 #include <gmock/gmock.h>
 #include <signal.h>
@@ -44,7 +44,7 @@ TEST_P(shared_lifetime_test, the_last_handle_gives_the_memory_back) {
   EXPECT_EQ(shared_bytes(), before());
 }
 
-TEST_P(shared_lifetime_test, a_thousand_come_and_go) {
+TEST_P(shared_lifetime_test, a_thousand_arrays_are_made_and_freed) {
   process_pool_executor pool(options(1));
   EXPECT_EQ(pool.submit(make, 5000U).get().back(), 'x');
   const std::uint64_t with_counts = shared_bytes();
@@ -56,14 +56,14 @@ TEST_P(shared_lifetime_test, a_thousand_come_and_go) {
   EXPECT_EQ(shared_bytes(), with_counts);
 }
 
-TEST_P(shared_lifetime_test, what_a_task_makes_and_keeps_to_itself) {
+TEST_P(shared_lifetime_test, arrays_that_a_task_makes_and_does_not_return) {
   process_pool_executor pool(options(1));
   const auto scratch = [](int) { return make(mib).size(); };
   for (const std::size_t n : pool.map(scratch, std::vector<int>(50))) EXPECT_EQ(n, mib);
   EXPECT_TRUE(is_back(before()));
 }
 
-TEST_P(shared_lifetime_test, a_queued_argument_keeps_it) {
+TEST_P(shared_lifetime_test, a_queued_argument_keeps_the_array) {
   process_pool_executor pool(options(1));
   std::vector<future<char>> queued;
   for (int i = 0; i < 20; ++i) queued.push_back(pool.submit(last_of, make(mib)));
@@ -71,7 +71,7 @@ TEST_P(shared_lifetime_test, a_queued_argument_keeps_it) {
   EXPECT_TRUE(is_back(before()));
 }
 
-TEST_P(shared_lifetime_test, unread_results_keep_it_until_their_futures_go) {
+TEST_P(shared_lifetime_test, unread_results_keep_the_array_until_their_futures_end) {
   process_pool_executor pool(options(1));
   std::vector<future<shared_array<char>>> unread;
   for (int i = 0; i < 5; ++i) unread.push_back(pool.submit(make, mib));
@@ -94,7 +94,7 @@ TEST_P(shared_lifetime_test, results_outlive_their_pool) {
   EXPECT_FALSE(is_back(before()));
 }
 
-TEST_P(shared_lifetime_test, a_map_that_is_left_early) {
+TEST_P(shared_lifetime_test, a_map_is_left_early) {
   process_pool_executor pool(options());
   {
     auto results = pool.map({.chunksize = 3}, make, std::vector<std::size_t>(100, mib / 8));
@@ -107,7 +107,7 @@ TEST_P(shared_lifetime_test, a_map_that_is_left_early) {
   EXPECT_TRUE(eventually([&] { return is_back(before()); }));
 }
 
-TEST_P(shared_lifetime_test, a_worker_dies_while_it_holds_one) {
+TEST_P(shared_lifetime_test, a_worker_dies_while_it_holds_an_array) {
   process_pool_executor pool(options(1));
   const auto keep = [](shared_array<char> a) {
     static shared_array<char> kept;
@@ -120,7 +120,7 @@ TEST_P(shared_lifetime_test, a_worker_dies_while_it_holds_one) {
   EXPECT_TRUE(eventually([&] { return is_back(before()); }));
 }
 
-TEST_P(shared_lifetime_test, a_worker_lets_go_and_nobody_asks) {
+TEST_P(shared_lifetime_test, a_worker_drops_the_last_handle) {
   process_pool_executor pool(options(1));
   const auto keep = [](shared_array<char> a) {
     static shared_array<char> kept;
@@ -133,7 +133,7 @@ TEST_P(shared_lifetime_test, a_worker_lets_go_and_nobody_asks) {
   EXPECT_TRUE(eventually([&] { return is_back(before()); }));
 }
 
-TEST_P(shared_lifetime_test, a_worker_dies_with_what_it_has_made) {
+TEST_P(shared_lifetime_test, a_worker_dies_with_an_array_that_it_has_made) {
   process_pool_executor pool(options(1));
   const auto die = [](std::size_t n) -> shared_array<char> {
     const shared_array<char> a = make(n), b = a;
@@ -154,7 +154,7 @@ TEST_P(shared_lifetime_test, a_worker_dies_before_its_result_is_read) {
       pool.submit([](std::size_t n) { return std::vector<shared_array<char>>(30, make(n)); }, mib);
   auto chunk = pool.map({.chunksize = 4}, make, std::vector<std::size_t>(8, mib));
   many.wait();
-  EXPECT_EQ(pool.submit(own_pid).get(), pid);  // behind the chunks
+  EXPECT_EQ(pool.submit(own_pid).get(), pid);  // after the chunks
   kill(pid, SIGKILL);
   EXPECT_TRUE(eventually([&] { return pool.submit(own_pid).get() != pid; }));
   dropped = {};
@@ -167,7 +167,7 @@ TEST_P(shared_lifetime_test, a_worker_dies_before_its_result_is_read) {
   EXPECT_EQ(n, 8);
 }
 
-TEST_P(shared_lifetime_test, finished_items_of_a_chunk_survive_the_next_one) {
+TEST_P(shared_lifetime_test, finished_items_of_a_chunk_survive_the_next_item) {
   process_pool_executor pool(options(1));
   const auto third_kills = [](std::size_t i) {
     if (i == 2) raise(SIGKILL);
@@ -199,7 +199,7 @@ TEST_P(shared_lifetime_test, retries_find_their_arguments) {
   EXPECT_EQ(attempts[0], 2);
 }
 
-TEST_P(shared_lifetime_test, cancelled_tasks_and_broken_pools_let_go) {
+TEST_P(shared_lifetime_test, cancelled_tasks_and_broken_pools_drop_their_handles) {
   {
     process_pool_executor pool(options(1));
     const shared_array<int> gate(1);
@@ -348,8 +348,8 @@ TEST_P(shared_lifetime_test, results_after_a_record_changed_its_slot) {
   for (int i = 0; i < 600; ++i) ASSERT_EQ(more[static_cast<std::size_t>(i)].get()[0], i);
 }
 
-// As a worker leaves it that is killed in between: a page for its counts, and nobody was told.
-TEST_P(shared_lifetime_test, a_page_of_counts_that_nobody_was_told_of) {
+// As a worker leaves it that is killed in between: a page for its counts, without a report.
+TEST_P(shared_lifetime_test, a_page_of_counts_that_a_worker_has_not_reported) {
   parent::parent_registry& all = parent::parent_registry::instance();
   const shm::u32 row = all.acquire_row();
   ASSERT_NE(row, 0U);

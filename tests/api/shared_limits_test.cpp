@@ -91,7 +91,7 @@ TEST_P(shared_limits_test, no_address_space) {
   expect_error([&] { pool.submit(look, a).get(); }, ENOMEM, "free memory");
 }
 
-TEST_P(shared_limits_test, more_objects_than_there_can_be) {
+TEST_P(shared_limits_test, more_objects_than_the_table_has) {
   process_pool_executor pool(options(1));
   std::vector<shared_array<char>> all;
   expect_error(
@@ -112,7 +112,7 @@ TEST_P(shared_limits_test, more_objects_than_there_can_be) {
 
 // A program that begins with ulimit -f: its objects are fewer and smaller.
 TEST_P(shared_limits_test, a_program_with_a_file_size_limit) {
-  prctl(PR_SET_CHILD_SUBREAPER, 0);  // what it leaves for a moment is nobody's to reap here
+  prctl(PR_SET_CHILD_SUBREAPER, 0);  // this process does not reap what the group leaves
   for (const char* kib : {"300", "8000", "1000000"}) {
     const std::string command = std::string("ulimit -f ") + kib + "; exec " +
                                 PROCPOOL_TEST_PROGRAMS_DIR "/shared_limits " + name_of(method());

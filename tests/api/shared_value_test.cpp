@@ -30,7 +30,7 @@ void count(const shared_value<counters>& c, int x) {
   c->sum.fetch_add(x);
 }
 
-TEST_P(shared_value_test, begins_with_what_it_is_made_of) {
+TEST_P(shared_value_test, begins_with_the_value_of_its_constructor) {
   const shared_value<point> standard, own(point{3, 4});
   EXPECT_EQ(standard->x + standard->y, 3);
   EXPECT_EQ(own->y, 4);
@@ -52,7 +52,7 @@ TEST_P(shared_value_test, all_workers_count_in_one_place) {
   EXPECT_EQ(c->sum.load(), 2001 * 1000);
 }
 
-TEST_P(shared_value_test, stops_a_task_that_runs) {
+TEST_P(shared_value_test, a_shared_flag_stops_a_running_task) {
   process_pool_executor pool(options());
   const shared_value<std::atomic<bool>> stop(false);
   const auto until_stopped = [](const shared_value<std::atomic<bool>>& s) {
@@ -66,7 +66,7 @@ TEST_P(shared_value_test, stops_a_task_that_runs) {
   EXPECT_GE(f.get(), 0);
 }
 
-TEST_P(shared_value_test, a_result_and_a_part_of_one) {
+TEST_P(shared_value_test, a_shared_value_as_a_result_and_as_a_part_of_a_result) {
   process_pool_executor pool(options());
   const auto made = pool.submit([] { return shared_value<point>(point{5, 6}); }).get();
   EXPECT_EQ(made->x, 5);
@@ -82,7 +82,7 @@ TEST_P(shared_value_test, a_result_and_a_part_of_one) {
   EXPECT_EQ(*both.second, 9);
 }
 
-TEST_P(shared_value_test, const_is_read_only_in_a_worker) {
+TEST_P(shared_value_test, a_const_value_is_read_only_in_a_worker) {
   process_pool_executor pool(options(1));
   const shared_value<point> p;
   const auto cheat = [](shared_value<const point> q) {
@@ -102,7 +102,7 @@ TEST_P(shared_value_test, the_constructor_may_throw) {
   EXPECT_THROW(shared_value<throws>(1), std::runtime_error);
 }
 
-TEST_P(shared_value_test, a_worker_that_dies_leaves_it_as_it_is) {
+TEST_P(shared_value_test, a_worker_that_dies_leaves_the_value_unchanged) {
   process_pool_executor pool(options(1));
   const shared_value<point> p;
   const auto half = [](const shared_value<point>& q) {

@@ -152,7 +152,7 @@ TEST_P(signals_test, default_actions_end_the_program_with_its_workers) {
 }
 
 // A group whose leader's parent is in another session cannot be stopped by SIGTSTP, and workers of
-// such a program go on with it.
+// such a program continue with it.
 TEST_P(signals_test, a_stop_stops_the_workers_with_the_program) {
   const pid_t pid = start("signals_group", "default");
   wait_for(at_("ready"));
@@ -190,7 +190,7 @@ TEST_P(signals_test, the_hang_up_of_a_terminal) {
   EXPECT_EQ(run_in_terminal("hangup_ignored"), job_ends_well);
 }
 
-// --- ending workers all the same
+// --- ending workers anyway
 // -------------------------------------------------------------------
 
 void keep_busy(const std::string& begun) {
@@ -223,7 +223,7 @@ class ending_test : public started_process_test {
 };
 PROCPOOL_FOR_EACH_START_METHOD(ending_test);
 
-TEST_P(ending_test, terminate_workers_ends_them_whatever_the_program_does) {
+TEST_P(ending_test, terminate_workers_ends_workers_whatever_the_program_does) {
   for (void (*const handler)(int) : {&do_nothing, SIG_IGN, SIG_DFL}) {
     const signal_action term(SIGTERM, handler);
     std::filesystem::remove(at_("begun"));
@@ -258,7 +258,7 @@ TEST_P(ending_test, terminate_workers_comes_at_once_after_a_signal_that_was_igno
   }
 }
 
-TEST_P(ending_test, workers_that_have_hardly_begun_are_ended_too) {
+TEST_P(ending_test, new_workers_are_ended_too) {
   const signal_action term(SIGTERM, SIG_IGN);
   for (int i = 0; i < 5; ++i) {
     process_pool_executor pool(options(2));
@@ -363,7 +363,7 @@ TEST_P(ending_test, a_task_has_alarms_of_its_own) {
   EXPECT_EQ(pool.submit(handles_alarms).get(), 1);
 }
 
-// errno of a write into a pipe that nobody reads; -1 if it succeeds.
+// errno of a write into a pipe without a reader; -1 if it succeeds.
 int write_into_nothing() {
   int ends[2];
   if (pipe(ends) != 0) return -2;

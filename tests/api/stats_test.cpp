@@ -46,7 +46,7 @@ TEST_P(stats_test, a_new_pool) {
   EXPECT_EQ(s.pending + s.running + s.done + s.failed + s.restarts, 0U);
 }
 
-// index and pid are those that the tasks themselves see.
+// index and pid are as the tasks themselves see them.
 TEST_P(stats_test, workers_and_their_tasks) {
   process_pool_executor pool(options(2));
   tally begun, gate;
@@ -129,7 +129,7 @@ TEST_P(stats_test, failures_and_restarts) {
   EXPECT_EQ(after.done, 6U);
 }
 
-// Tasks may run before their workers have been heard of; such a worker is starting, not busy.
+// Tasks may run before the pool knows their workers; such a worker is starting, not busy.
 TEST_P(stats_test, a_busy_worker_has_a_pid) {
   for (int round = 0; round < 5; ++round) {
     process_pool_executor pool(options(4));

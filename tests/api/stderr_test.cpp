@@ -97,7 +97,7 @@ class stderr_test : public pool_test {
 };
 PROCPOOL_FOR_EACH_START_METHOD(stderr_test);
 
-TEST_P(stderr_test, the_last_words_of_a_worker) {
+TEST_P(stderr_test, the_last_output_of_a_worker) {
   const redirected quiet(fd_.get());
   process_pool_executor pool(capturing(1));
   EXPECT_EQ(tail_of(pool, say_and_die, std::string("disk on fire\n")), "disk on fire\n");
@@ -111,7 +111,7 @@ TEST_P(stderr_test, the_last_words_of_a_worker) {
             std::string(4000, 'a') + std::string(96, 'z'));
 }
 
-TEST_P(stderr_test, reports_have_it_and_others_do_not) {
+TEST_P(stderr_test, a_death_report_has_the_output_of_its_worker_only) {
   const redirected quiet(fd_.get());
   std::promise<std::string> reported;
   pool_options o = capturing(2);
@@ -125,7 +125,7 @@ TEST_P(stderr_test, reports_have_it_and_others_do_not) {
   EXPECT_EQ(other.get(), 1);
 }
 
-TEST_P(stderr_test, nothing_without_the_option) {
+TEST_P(stderr_test, nothing_is_captured_without_the_option) {
   const redirected quiet(fd_.get());
   process_pool_executor pool(options(1));
   EXPECT_EQ(tail_of(pool, say_and_die, std::string("directly")), "");
@@ -154,7 +154,7 @@ TEST_P(stderr_test, everything_arrives_in_the_order_of_each_worker) {
 
 void fail_at_the_end() { throw std::runtime_error("the lock file is gone"); }
 
-TEST_P(stderr_test, a_finalizer_that_throws_says_so) {
+TEST_P(stderr_test, the_exception_of_a_finalizer_is_printed) {
   {
     const redirected quiet(fd_.get());
     pool_options o = capturing(1);
@@ -166,7 +166,7 @@ TEST_P(stderr_test, a_finalizer_that_throws_says_so) {
             "procpool: the finalizer of a worker failed: the lock file is gone\n");
 }
 
-TEST_P(stderr_test, a_reader_that_sleeps_stops_only_who_writes) {
+TEST_P(stderr_test, a_slow_reader_blocks_only_workers_that_write) {
   os::pipe_ends slow = os::try_make_pipe();
   process_pool_executor pool(capturing(2));
   std::size_t arrived = 0;
@@ -198,7 +198,7 @@ TEST_P(stderr_test, a_reader_that_sleeps_stops_only_who_writes) {
   EXPECT_EQ(arrived, 2'000'000u);
 }
 
-TEST_P(stderr_test, nobody_reads_or_it_is_closed) {
+TEST_P(stderr_test, standard_error_without_a_reader_or_closed) {
   os::pipe_ends broken = os::try_make_pipe();
   broken.reader.reset();
   for (const int to : {broken.writer.get(), -1}) {

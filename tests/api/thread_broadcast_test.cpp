@@ -59,7 +59,7 @@ class gate {
 
 class thread_broadcast_test : public leak_free_test {};
 
-TEST_F(thread_broadcast_test, once_in_every_thread_at_the_same_time) {
+TEST_F(thread_broadcast_test, a_call_runs_once_in_every_thread_at_the_same_time) {
   thread_pool_executor pool(5);
   EXPECT_TRUE(pool.stats().workers.empty());
   for (int round = 0; round < 3; ++round) {
@@ -102,7 +102,7 @@ TEST_F(thread_broadcast_test, each_call_has_copies) {
   }
 }
 
-TEST_F(thread_broadcast_test, some_throw) {
+TEST_F(thread_broadcast_test, some_calls_throw) {
   thread_pool_executor pool(4);
   std::atomic<int> order = 0;
   int errors = 0;
@@ -114,7 +114,7 @@ TEST_F(thread_broadcast_test, some_throw) {
   EXPECT_EQ(errors, 2);
 }
 
-TEST_F(thread_broadcast_test, two_at_once_among_other_tasks) {
+TEST_F(thread_broadcast_test, two_broadcasts_at_once_among_other_tasks) {
   thread_pool_executor pool(3);
   std::atomic<int> calls = 0, tasks = 0;
   const auto many = [&] {
@@ -182,7 +182,7 @@ class waiting_broadcast {
   std::jthread caller_;
 };
 
-TEST_F(thread_broadcast_test, waits_for_a_busy_thread) {
+TEST_F(thread_broadcast_test, a_broadcast_waits_for_a_busy_thread) {
   thread_pool_executor pool(2);
   waiting_broadcast b(pool);
   EXPECT_EQ(b.begun(), 0);
@@ -190,7 +190,7 @@ TEST_F(thread_broadcast_test, waits_for_a_busy_thread) {
   EXPECT_EQ(b.calls(), 2);
 }
 
-TEST_F(thread_broadcast_test, a_shutdown_waits_for_it) {
+TEST_F(thread_broadcast_test, a_shutdown_waits_for_a_broadcast) {
   thread_pool_executor pool(2);
   waiting_broadcast b(pool);
   pool.shutdown({.wait = false});
@@ -199,7 +199,7 @@ TEST_F(thread_broadcast_test, a_shutdown_waits_for_it) {
   EXPECT_THROW((void)pool.broadcast([] {}), shutdown_error);
 }
 
-TEST_F(thread_broadcast_test, a_shutdown_cancels_it) {
+TEST_F(thread_broadcast_test, a_shutdown_cancels_a_broadcast) {
   thread_pool_executor pool(2);
   waiting_broadcast b(pool);
   pool.shutdown({.wait = false, .cancel_futures = true});
@@ -208,7 +208,7 @@ TEST_F(thread_broadcast_test, a_shutdown_cancels_it) {
 }
 
 // It would wait for the threads that wait for it.
-TEST_F(thread_broadcast_test, a_task_shuts_the_pool_down_meanwhile) {
+TEST_F(thread_broadcast_test, a_task_shuts_the_pool_down_during_a_broadcast) {
   thread_pool_executor pool(2);
   waiting_broadcast b(pool);
   b.then([&] { pool.shutdown(); });
@@ -216,7 +216,7 @@ TEST_F(thread_broadcast_test, a_task_shuts_the_pool_down_meanwhile) {
   EXPECT_THROW((void)b.calls(), shutdown_error);
 }
 
-TEST_F(thread_broadcast_test, a_task_waits_for_another_one_meanwhile) {
+TEST_F(thread_broadcast_test, a_task_waits_for_a_new_task_during_a_broadcast) {
   thread_pool_executor pool(2);
   waiting_broadcast b(pool);
   std::atomic<int> value = 0;
@@ -227,7 +227,7 @@ TEST_F(thread_broadcast_test, a_task_waits_for_another_one_meanwhile) {
 }
 
 // The other way round: it waits already when the others come.
-TEST_F(thread_broadcast_test, a_task_waits_for_another_one_behind_it) {
+TEST_F(thread_broadcast_test, a_task_waits_for_a_task_that_is_queued_after_the_broadcast) {
   thread_pool_executor pool(3);
   gate first, second;
   std::atomic<int> busy = 0, value = 0;
@@ -263,7 +263,7 @@ TEST_F(thread_broadcast_test, a_task_waits_for_another_one_behind_it) {
   EXPECT_EQ(value, 5);
 }
 
-TEST_F(thread_broadcast_test, inside_of_a_task) {
+TEST_F(thread_broadcast_test, a_broadcast_inside_of_a_task) {
   thread_pool_executor pool(2), other(2);
   any_executor any(pool);
   EXPECT_THROW(pool.submit([&] { (void)pool.broadcast([] {}); }).get(), nested_use_error);
@@ -290,7 +290,7 @@ TEST_F(thread_broadcast_test, a_thread_that_cannot_be_started) {
   EXPECT_EQ(pool.broadcast([] {}).size(), 3U);
 }
 
-TEST_F(thread_broadcast_test, the_caller_is_the_one_worker) {
+TEST_F(thread_broadcast_test, an_inline_broadcast_runs_in_the_caller_only) {
   setenv("PROCPOOL_INLINE", "1", 1);
   {
     static int calls = 0;

@@ -1,5 +1,5 @@
 // Maps of a thread pool over a range that stays with its caller: the elements are read where they
-// are, and nobody reads them any more when the results are gone.
+// are, and no thread reads them any more when the results are gone.
 #include <atomic>
 #include <future>
 #include <span>
@@ -73,7 +73,7 @@ TEST_F(thread_maps_test, a_kept_range_is_not_copied) {
   EXPECT_EQ(counted::copies, 0);
 }
 
-TEST_F(thread_maps_test, the_very_elements) {
+TEST_F(thread_maps_test, functions_get_the_elements_of_the_range) {
   std::atomic<int> same{0};
   pool.for_each(
       [&](const counted& c) {
@@ -83,7 +83,7 @@ TEST_F(thread_maps_test, the_very_elements) {
   EXPECT_EQ(same, 100);
 }
 
-TEST_F(thread_maps_test, what_wants_a_copy_has_one) {
+TEST_F(thread_maps_test, parameters_by_value_get_copies) {
   EXPECT_EQ(pool.map(by_value, kept).to_vector().back(), 99);
   EXPECT_EQ(counted::copies, 100) << "made where the function runs";
   EXPECT_EQ(pool.map(by_rvalue, kept).to_vector().back(), 99);
@@ -97,7 +97,7 @@ TEST_F(thread_maps_test, a_range_moved_in_is_moved_on) {
 }
 
 // With one thread and one item in it, another is waiting.
-TEST_F(thread_maps_test, the_end_of_the_results_waits_for_what_has_begun) {
+TEST_F(thread_maps_test, the_end_of_the_results_waits_for_tasks_that_have_started) {
   thread_pool_executor single(1);
   std::promise<void> begun, go;
   std::atomic<int> called{0}, value{0};
@@ -139,7 +139,7 @@ TEST_F(thread_maps_test, a_map_with_a_timeout_has_copies_and_ends_in_time) {
 }
 
 // The one thread waits for the results of its own pool, and drops them early.
-TEST_F(thread_maps_test, dropped_by_a_task_of_the_same_pool) {
+TEST_F(thread_maps_test, a_task_of_the_same_pool_drops_the_results) {
   EXPECT_EQ(pool.submit([&] {
                   auto results = pool.map({.chunksize = 1}, by_reference, kept);
                   return *results.begin();

@@ -1,5 +1,5 @@
-// Threads of a pool that wait for that pool: whoever would be the last one to sleep gets an error,
-// however it waits, and nobody else does.
+// Threads of a pool that wait for that pool: the thread that would be the last to sleep gets an
+// error, however it waits, and no other thread does.
 #include <future>
 #include <latch>
 #include <memory>
@@ -37,7 +37,7 @@ class thread_waits_test : public leak_free_test {
   }
 };
 
-TEST_F(thread_waits_test, the_only_thread) {
+TEST_F(thread_waits_test, the_only_thread_waits) {
   EXPECT_EQ(alone([](auto& pool) { pool.submit(one).get(); }), "nested_use_error");
   EXPECT_EQ(alone([](auto& pool) { pool.submit(one).wait(); }), "nested_use_error");
   EXPECT_EQ(alone([](auto& pool) {
@@ -79,7 +79,7 @@ TEST_F(thread_waits_test, waits_that_end_by_themselves) {
 }
 
 // What comes from elsewhere may wake it.
-TEST_F(thread_waits_test, other_futures_among_them) {
+TEST_F(thread_waits_test, waits_that_a_future_of_another_executor_ends) {
   thread_pool_executor pool(1), other(1);
   promise<int> own;
   std::latch waits(1);
@@ -106,8 +106,8 @@ TEST_F(thread_waits_test, other_futures_among_them) {
   EXPECT_EQ(answer.get(), 123);
 }
 
-// Exactly the last one gets the error, which lets the others go on.
-TEST_F(thread_waits_test, all_threads) {
+// Exactly the last thread gets the error, which lets the others continue.
+TEST_F(thread_waits_test, all_threads_wait) {
   constexpr int threads = 4;
   thread_pool_executor pool(threads);
   for (int round = 0; round < 20; ++round) {
@@ -132,14 +132,14 @@ TEST_F(thread_waits_test, all_threads) {
   }
 }
 
-TEST_F(thread_waits_test, a_pipeline) {
+TEST_F(thread_waits_test, a_task_reads_a_pipeline_of_its_pool) {
   const auto read = [](auto& pool) {
     const auto p = pipeline(stage(pool, same));
     p.run({1, 2}).to_vector();
   };
   EXPECT_EQ(alone(read), "nested_use_error");
   EXPECT_EQ(alone([](auto& pool) {
-              // Items get stuck behind the first stage, while the reader sleeps.
+              // Items get stuck after the first stage, while the reader sleeps.
               process_pool_executor elsewhere(1);
               const auto p = pipeline(stage(elsewhere, same), stage(pool, same));
               p.run({.ordered = false}, {1, 2}).to_vector();
@@ -154,7 +154,7 @@ TEST_F(thread_waits_test, a_pipeline) {
             2U);
 }
 
-// A result that nobody wants ends in its task, and may do there what a task may.
+// An unwanted result ends in its task, and may do there what a task may.
 TEST_F(thread_waits_test, the_end_of_an_unwanted_result) {
   struct waits_at_its_end {
     waits_at_its_end(thread_pool_executor& p, std::promise<int>& s) : pool(&p), seen(&s) {}
@@ -197,7 +197,7 @@ TEST_F(thread_waits_test, several_tasks_shut_their_pool_down) {
   for (auto& f : all) f.get();
 }
 
-TEST_F(thread_waits_test, a_shutdown_that_waits_for_who_waits) {
+TEST_F(thread_waits_test, a_shutdown_waits_for_a_task_that_waits) {
   thread_pool_executor pool(2);
   std::latch begun(1);
   future<int> late;

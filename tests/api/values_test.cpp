@@ -5,6 +5,7 @@
 #include <complex>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <deque>
 #include <filesystem>
 #include <list>
@@ -13,6 +14,7 @@
 #include <numeric>
 #include <set>
 #include <span>
+#include <string>
 #include <string_view>
 #include <system_error>
 #include <tuple>
@@ -161,6 +163,8 @@ TEST_P(values_test, kinds_of_functions) {
                   300)
           .get(),
       321);
+  EXPECT_EQ(pool.submit(partial(std::strcmp, "a"), "a").get(), 0) << "a C function, as by submit";
+  EXPECT_EQ(pool.submit(partial(partial(std::strspn, std::string("abc")), "cba")).get(), 3U);
   EXPECT_EQ(pool.map(partial(std::plus<>(), 10), {1, 2, 3}).to_vector(),
             (std::vector<int>{11, 12, 13}));
   EXPECT_EQ(pool.map(&point::x, std::vector<point>{{4, 0}, {5, 0}}).to_vector(),

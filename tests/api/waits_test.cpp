@@ -108,7 +108,7 @@ PROCPOOL_FOR_EACH_START_METHOD(waits_test);
 
 TEST_P(waits_test, a_program_that_gives_up_its_rights_still_ends_its_workers) { play("dropped"); }
 
-TEST_P(waits_test, a_shutdown_comes_back_where_nobody_can_be_killed) {
+TEST_P(waits_test, a_shutdown_returns_where_no_worker_can_be_killed) {
   const int children = holdings::now().children;
   const played p = begin("dropped_and_stopped");
   char text[32] = {};
@@ -147,12 +147,12 @@ TEST_P(orphans_test, workers_whose_initializer_changes_their_user) {
 }
 TEST_P(orphans_test, workers_whose_task_changes_their_user) { leave("orphans_of_a_task"); }
 
-TEST_P(waits_test, calls_that_are_refused_from_the_beginning) {
+TEST_P(waits_test, system_calls_that_are_refused_from_the_beginning) {
   play("EPERM_before");
   play("EACCES_before");
   play("ENOSYS_before");
 }
-TEST_P(waits_test, calls_that_are_refused_later) {
+TEST_P(waits_test, system_calls_that_are_refused_later) {
   play("EPERM_after");
   play("EACCES_after");
   play("ENOSYS_after");
@@ -167,10 +167,10 @@ TEST_P(waits_test, files_that_get_the_numbers_of_closed_descriptors_are_left_alo
   play("all_replaced_with_capture");
 }
 TEST_P(waits_test, a_program_that_closes_any_one_of_the_descriptors) { play("one_closed"); }
-TEST_P(waits_test, no_descriptor_can_be_had) { play("no_descriptors"); }
+TEST_P(waits_test, no_descriptor_is_available) { play("no_descriptors"); }
 TEST_P(waits_test, the_limit_of_descriptors_is_zero) { play("no_limit_at_all"); }
 
-TEST_P(waits_test, no_memory) {
+TEST_P(waits_test, there_is_no_memory) {
   if (os::address_sanitizer || os::thread_sanitizer) GTEST_SKIP() << "needs plain memory limits";
   play("no_memory");
 }
@@ -186,7 +186,7 @@ TEST_P(waits_test, a_task_that_closes_descriptors_costs_no_other_task) {
   EXPECT_EQ(pool.submit(twice, 4).get(), 8);
 }
 
-TEST_P(waits_test, a_crash_for_lack_of_a_descriptor_says_so) {
+TEST_P(waits_test, a_crash_for_lack_of_a_descriptor_names_the_cause) {
   process_pool_executor pool(options(1));
   future<std::vector<char>> f = pool.submit(close_and_make, std::size_t{3} << 20U);
   try {
@@ -227,7 +227,7 @@ TEST_P(waits_test, a_busy_worker_that_is_stopped_can_be_killed) {
   EXPECT_THROW(g.get(), task_killed);
 }
 
-TEST_P(waits_test, a_server_that_is_stopped_holds_up_no_end) {
+TEST_P(waits_test, a_stopped_fork_server_delays_no_shutdown) {
   for (const bool by_force : {false, true}) {
     process_pool_executor pool(options(2));
     const int server = pool.submit(parent_of_this).get();
@@ -258,7 +258,7 @@ std::vector<pid_t> spares_of(pid_t server, pid_t worker) {
   return pids;
 }
 
-TEST_P(waits_test, a_spare_that_is_stopped_holds_up_no_end) {
+TEST_P(waits_test, a_stopped_spare_delays_no_shutdown) {
   process_pool_executor pool(options(1));
   const int server = pool.submit(parent_of_this).get();
   const int worker = pool.submit(own_pid).get();

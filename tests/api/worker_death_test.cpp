@@ -195,7 +195,7 @@ TEST_P(worker_death_test, items_of_a_chunk) {
 }
 
 // The tasks that run next to one that dies are not told about.
-TEST_P(worker_death_test, neighbours_are_not_told) {
+TEST_P(worker_death_test, running_neighbours_are_not_reported) {
   told_deaths deaths;
   process_pool_executor pool(with(deaths, 2));
   tally begun, gate;

@@ -55,7 +55,7 @@ TEST(errors_test, a_cancelled_task) {
   EXPECT_STREQ(procpool::cancelled_error().what(), "the task was cancelled before it finished");
 }
 
-TEST(errors_test, what_is_known_of_a_death) {
+TEST(errors_test, a_death_with_all_that_is_known_of_the_task) {
   const procpool::worker_crashed e({.label = "resize",
                                     .pid = 4711,
                                     .signal = SIGBUS,

@@ -18,7 +18,7 @@ TEST(plain_text_test, letters_stay_as_they_are) {
   }
 }
 
-TEST(plain_text_test, what_moves_the_cursor_goes) {
+TEST(plain_text_test, characters_that_move_the_cursor_are_removed) {
   EXPECT_EQ(plain_line("a\nb\tc\rd\ve\ff"), "a b c d e f");
   EXPECT_EQ(plain_line("a\u2028b\u2029c"), "a b c");
   EXPECT_EQ(plain_line("\a\b\x7f|\u0085\u009b|"), "||");
@@ -26,7 +26,7 @@ TEST(plain_text_test, what_moves_the_cursor_goes) {
   EXPECT_EQ(plain_line("\u202eabc\u202c\u200f\ufeff"), "abc");
 }
 
-TEST(plain_text_test, escape_sequences_go) {
+TEST(plain_text_test, escape_sequences_are_removed) {
   EXPECT_EQ(plain_line("\x1b[1;31mred\x1b[0m \x1b[2J\x1b[Kx"), "red x");
   EXPECT_EQ(plain_line("\x1b]0;title\x07x\x1b]8;;http://a\x1b\\link"), "xlink");
   EXPECT_EQ(plain_line("\x1b"), "");
@@ -36,7 +36,7 @@ TEST(plain_text_test, escape_sequences_go) {
   EXPECT_EQ(plain_line("\x1b\x1b[31mx"), "x");
 }
 
-TEST(plain_text_test, bytes_that_are_no_text) {
+TEST(plain_text_test, bytes_that_are_no_text_are_replaced) {
   EXPECT_EQ(plain_line("\xff|\x80|\xc3|\xe8\xbf|"), "?|?|?|??|");
   EXPECT_EQ(plain_line("\xc0\x80|\xe0\x80\x80|"), "??|???|") << "longer than needed";
   EXPECT_EQ(plain_line("\xed\xa0\x80"), "???") << "a surrogate";

@@ -5,7 +5,7 @@
 namespace procpool::testing {
 namespace {
 
-// Spins in vain once, and returns how many spins are skipped then.
+// Spins once without success, and returns how many spins are skipped then.
 unsigned skipped_after_a_failure(base::spin_backoff& b) {
   b.failed();
   unsigned skipped = 0;

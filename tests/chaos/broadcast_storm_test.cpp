@@ -1,6 +1,6 @@
 // Workers are stopped and killed at random moments while broadcasts gather them: before they meet,
-// while they wait, in the calls and behind them. Each call has an outcome, what cannot begin says
-// so, and nobody waits for ever.
+// while they wait, in the calls and after them. Each call has an outcome, what cannot begin says
+// so, and no process waits for ever.
 #include <iostream>
 #include <set>
 
@@ -47,7 +47,7 @@ class broadcast_storm : public leak_free_test {
   }
 };
 
-TEST_F(broadcast_storm, each_call_has_an_outcome) {
+TEST_F(broadcast_storm, each_call_of_a_broadcast_has_an_outcome) {
   const std::uint64_t seed = std::random_device{}();
   std::cout << "seed " << seed << std::endl;
   process_pool_executor pool(workers);

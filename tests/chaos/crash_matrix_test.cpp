@@ -1,7 +1,7 @@
 // Every way in which a task can go wrong, at every place where it can: {arguments decoded, run,
 // result encoded} x {signals, exits, exceptions, hangs}, and what its values throw in the parent,
 // where all else would be the end of the caller's own program. In each cell the error says what
-// happened, and the pool goes on: the next task succeeds, and at the end nothing is left.
+// happened, and the pool continues: the next task succeeds, and at the end nothing is left.
 // worker_life_test.cpp does the same to workers outside of tasks.
 #include "chaos/strike.hpp"
 #include "support/pool_test.hpp"

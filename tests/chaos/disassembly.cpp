@@ -3,12 +3,15 @@
 #include "chaos/disassembly.hpp"
 
 #include <cxxabi.h>
+#include <malloc.h>
 #include <stdio.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <memory>
+#include <set>
 #include <stdexcept>
 
 namespace procpool::testing {
@@ -249,6 +252,13 @@ void disassembly::find_what_never_returns() {
       if (throwing_.count(entry) != 0 && throwers_.insert(entry).second) more = true;
     }
   }
+}
+
+void disassembly::forget_all_but(const reachable_code& code) {
+  std::erase_if(instructions_, [&](const auto& i) { return !code.contains(i.first); });
+  std::erase_if(throwing_, [&](address a) { return !code.contains(a); });
+  for (auto& [entry, f] : functions_) f.code = {};
+  malloc_trim(0);
 }
 
 reachable_code::reachable_code(const disassembly& program, const std::vector<std::string>& roots,

@@ -16,12 +16,14 @@ namespace procpool::testing {
 
 using address = std::uint64_t;  // in the running process
 
+class reachable_code;
+
 class disassembly {
  public:
   struct instruction {
     std::string text;
     address function = 0;  // its entry
-    address next = 0;      // the one behind it in the same function, or 0
+    address next = 0;      // the instruction after it in the same function, or 0
     address target = 0;    // of a direct call or jump, or of an address that is taken
     // A jump has a target or not; a call comes back, unless what it calls never does.
     enum class flow { straight, call, jump, branch, leave, stop } kind = flow::straight;
@@ -31,7 +33,7 @@ class disassembly {
     std::string symbol;  // mangled
     std::string name;    // demangled, with its parameters
     std::vector<address> code;
-    bool is_stub = false;  // of a function in a shared library; `name` is that one's
+    bool is_stub = false;  // of a function in a shared library, which has this `name`
     bool is_cold() const { return symbol.ends_with(".cold"); }
     // By the namespace, not by what stands in its parameters.
     bool is_ours() const;
@@ -60,8 +62,10 @@ class disassembly {
   // Whether it is a function that does nothing but throw, unwind or abort.
   bool throws(address entry) const { return throwers_.count(entry) != 0; }
   // Whether all that can follow this instruction in its function is that something is thrown (or
-  // unwinding goes on, or the process aborts).
+  // unwinding continues, or the process aborts).
   bool only_throws(address a) const { return throwing_.count(a) != 0; }
+  // The other instructions, and gives their memory back: they are most of what a fork copies.
+  void forget_all_but(const reachable_code& code);
 
  private:
   void read_objdump();

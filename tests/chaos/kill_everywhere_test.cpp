@@ -1,11 +1,11 @@
 // A worker dies at every instruction of the protocol, and each time the real sweep is run on the
 // state that it leaves.
 //
-// The instructions are those that the worker's loop can reach, by the disassembly of this program,
-// without crossing one of the boundaries below; whoever adds one that no scenario here executes
-// makes the test fail, wherever he adds it. The victim is a real worker under ptrace. Only memory
-// outlives a worker, so a verdict is asked for whenever that has changed, and at each instruction
-// when it is reached for the first time.
+// The instructions are what the worker's loop can reach, by the disassembly of this program,
+// without crossing one of the boundaries below; an added instruction that no scenario here
+// executes makes the test fail, wherever it is. The victim is a real worker under ptrace. Only
+// memory outlives a worker, so a verdict is asked for whenever that has changed, and at each
+// instruction when it is reached for the first time.
 //
 // PROCPOOL_SHOW_MISSED=1 prints what is not executed, as the list of exemptions wants it.
 #ifdef __x86_64__
@@ -81,13 +81,22 @@ const std::vector<boundary> boundaries = {
     {"procpool::detail::wire_buffer::", private_memory},
 };
 
-const disassembly& program() {
-  static const disassembly d;
+disassembly& listing() {
+  static disassembly d;
   return d;
 }
 const reachable_code& protocol() {
-  static const reachable_code c(program(), roots, boundaries);
+  static const reachable_code c = [] {
+    reachable_code found(listing(), roots, boundaries);
+    listing().forget_all_but(found);
+    return found;
+  }();
   return c;
+}
+// Of the protocol's instructions and all functions.
+const disassembly& program() {
+  protocol();
+  return listing();
 }
 const std::string& text_at(address a) { return program().instructions().at(a).text; }
 const std::string& function_at(address a) { return program().function_of(a).name; }
@@ -115,7 +124,7 @@ struct script {
   // Before the victim is caught.
   std::function<void(sweep_bench&)> warm_up = nullptr;
   bool from_birth = false;  // the victim is caught before it enters the loop
-  // Of a library function and who calls it: 0, or the error with which it fails.
+  // Of a library function and its caller: 0, or the error with which it fails.
   std::function<int(const std::string& call, const std::string& caller)> fault = nullptr;
 };
 
@@ -305,7 +314,7 @@ void the_last_task_of_a_life() {
        }});
 }
 
-// Looking: in vain twice, then skipped three times, then with success.
+// Looking: twice without success, then skipped three times, then with success.
 void looking_for_work() {
   sweep_bench b;
   b.replace_victim({.cpus = 2});
@@ -464,7 +473,7 @@ void the_first_task_of_a_life() {
   play(b, {.prepare = [](sweep_bench& x) { x.submit(1); }, .from_birth = true});
 }
 
-// A block returns while the one that was taken instead of it is free as well.
+// A block returns while the block that was taken instead of it is free as well.
 void blocks_that_come_back() {
   sweep_bench b;
   b.replace_victim({});
@@ -662,7 +671,7 @@ void a_signal_while_it_sleeps() {
 }
 
 void submit_one(sweep_bench& x) { x.submit(1); }
-// Tasks that are worth a wake, and somebody to wake.
+// Tasks that are worth a wake, and a worker to wake.
 void prepare_to_share(sweep_bench& x) {
   x.region().control().typical_task_ns.store(1'000'000);
   for (int i = 0; i < 3; ++i) x.submit(1);
@@ -781,8 +790,8 @@ void die_for_real(sweep_bench& b, int k, int instructions, bool from_done,
       << "after " << instructions << " instructions" << (from_done ? " since DONE" : "");
 }
 
-// The same with a real SIGKILL, the pool's own sweep, the worker that takes the dead one's place,
-// and threads of the parent that sleep. PROCPOOL_KILL_STRIDE=1 leaves out no instruction.
+// The same with a real SIGKILL, the pool's own sweep, the worker that takes the dead worker's
+// place, and threads of the parent that sleep. PROCPOOL_KILL_STRIDE=1 leaves out no instruction.
 TEST_F(kill_everywhere, killed_for_real) {
   sweep_bench b(1);
   const char* wish = std::getenv("PROCPOOL_KILL_STRIDE");
@@ -793,7 +802,7 @@ TEST_F(kill_everywhere, killed_for_real) {
     die_for_real(b, k, k * stride, false, places);
   }
   EXPECT_GT(places.size(), 5U);
-  // Here a wake is due that nobody sends but the sweep.
+  // Here a wake is due that only the sweep sends.
   places.clear();
   constexpr int until_woken = 12;
   for (int k = 1; k <= until_woken && !HasFatalFailure(); ++k) die_for_real(b, 0, k, true, places);
@@ -802,7 +811,7 @@ TEST_F(kill_everywhere, killed_for_real) {
   }));
 }
 
-// With those that lead to exceptions only.
+// With instructions that lead to exceptions only.
 // One in a hundred more since the end of a run is among them.
 constexpr std::size_t most_exempt_percent = exact ? 15 : 50;
 
@@ -822,7 +831,7 @@ std::string verb_of(address a) {
 }
 
 // What the walk through the disassembly must find, and where it must stop.
-TEST_F(kill_everywhere, the_code_is_that_of_the_loop) {
+TEST_F(kill_everywhere, the_disassembly_is_that_of_the_worker_loop) {
   if (!exact) GTEST_SKIP() << "another compiler puts other functions in line";
   for (const char* must :
        {"procpool::worker::loop::publish(", "procpool::shm::work_source::next(",

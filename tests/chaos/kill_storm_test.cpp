@@ -184,7 +184,8 @@ void run_storm(std::uint64_t kills, double seconds,
   process_pool_executor pool({.max_workers = workers});
   storm s(pool);
   const auto begin = std::chrono::steady_clock::now();
-  killer k(pool, s.over, seed);
+  // Soon again: what the traffic does between two kills costs time and finds nothing new.
+  killer k(pool, s.over, seed, 1ms);
   {
     std::vector<std::jthread> submitters;
     for (const auto& submit : traffic) {

@@ -1,4 +1,4 @@
-// Kills workers of a pool at random moments, stops some of them before, lets some of those go on,
+// Kills workers of a pool at random moments, stops some of them before, continues some of those,
 // and notes what each was at when it died. And the threads of a storm.
 //
 // A pool whose workers die again and again before any of them has run a task gives up, and is
@@ -30,8 +30,9 @@ namespace procpool::testing {
 using namespace std::chrono_literals;
 
 // Time in which anything may be under way.
-inline void pause_up_to(std::mt19937_64& random, std::uint64_t microseconds) {
-  std::this_thread::sleep_for(std::chrono::microseconds(random() % microseconds));
+inline void pause_up_to(std::mt19937_64& random, std::chrono::microseconds longest) {
+  const auto limit = static_cast<std::uint64_t>(longest.count());
+  std::this_thread::sleep_for(std::chrono::microseconds(random() % limit));
 }
 
 // A thread of a storm. What it throws is a failure, and not the end of the program.
@@ -49,8 +50,11 @@ std::jthread storm_thread(std::atomic<bool>& over, Function function) {
 
 class killer {
  public:
-  killer(process_pool_executor& pool, const std::atomic<bool>& over, std::uint64_t seed)
+  // `pause` is the longest time between two kills.
+  killer(process_pool_executor& pool, const std::atomic<bool>& over, std::uint64_t seed,
+         std::chrono::microseconds pause = 4ms)
       : pool_(pool),
+        pause_(pause),
         over_(over),
         seats_(static_cast<std::uint32_t>(pool.max_workers())),
         tasks_seen_(seats_),
@@ -66,7 +70,7 @@ class killer {
       if (now >= latest || (now >= until && killed_ >= least)) break;
       let_them_work(latest);
       strike();
-      std::this_thread::sleep_for(std::chrono::microseconds(random_() % 4000));
+      pause_up_to(random_, pause_);
     }
   }
   std::uint64_t killed() const { return killed_; }
@@ -95,7 +99,8 @@ class killer {
     const pid_t pid = pid_of();
     if (pid == 0) return;
     const int fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-    // Still that seat's: so the descriptor is of this worker, and not of who has its number next.
+    // Still that seat's: so the descriptor is of this worker, and not of the next process with its
+    // number.
     if (fd >= 0 && pid_of() == pid) hit(fd, pid, seat);
     if (fd >= 0) close(fd);
   }
@@ -105,7 +110,7 @@ class killer {
     if (dice != 0) {
       signal_to(fd, SIGSTOP);
       if (stopped(pid)) state = look(seat);
-      if (dice == 1) std::this_thread::sleep_for(std::chrono::microseconds(random_() % 20000));
+      if (dice == 1) pause_up_to(random_, 5 * pause_);
       if (dice <= 2) {
         signal_to(fd, SIGCONT);
         if (dice == 1) return;  // it was only late
@@ -150,6 +155,7 @@ class killer {
   }
 
   process_pool_executor& pool_;
+  std::chrono::microseconds pause_;
   const std::atomic<bool>& over_;
   std::uint32_t seats_;
   std::vector<std::uint64_t> tasks_seen_;

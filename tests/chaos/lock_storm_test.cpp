@@ -1,4 +1,4 @@
-// Random SIGKILLs while tasks lock, wait, notify, put and get. Nobody hangs, and afterwards
+// Random SIGKILLs while tasks lock, wait, notify, put and get. No process hangs, and afterwards
 // everything is whole: numbers that change together, items, permits, what join() counts.
 //
 // PROCPOOL_KILLS and PROCPOOL_SEED make it longer, or the same again.
@@ -43,7 +43,7 @@ void count(const tools& t) {
   ++t.numbers->a;
   t.changed.notify_one();
   ++t.numbers->b;
-  // What it protects is whole here, whoever had it meanwhile.
+  // What it protects is whole here, whichever process had it meanwhile.
   t.changed.wait_for(lock, std::chrono::microseconds(200));
   if (t.m.owner_died()) t.numbers->b = t.numbers->a;
 }
@@ -95,7 +95,7 @@ void submit_until(const std::atomic<bool>& over, process_pool_executor& pool, co
   }
 }
 
-TEST_P(lock_storm_test, nobody_hangs_and_everything_is_whole) {
+TEST_P(lock_storm_test, no_process_hangs_and_no_data_is_damaged) {
   const std::uint64_t seed = setting("PROCPOOL_SEED", std::random_device{}());
   std::cout << "PROCPOOL_SEED=" << seed << std::endl;
   process_pool_executor pool(options(3));
@@ -149,7 +149,7 @@ void meet_until(const std::atomic<bool>& over, process_pool_executor& pool, std:
 }
 
 // Each of them comes, or is missed.
-TEST_P(lock_storm_test, no_party_waits_for_one_that_is_dead) {
+TEST_P(lock_storm_test, no_party_waits_for_a_dead_party) {
   const std::uint64_t seed = setting("PROCPOOL_SEED", std::random_device{}());
   std::cout << "PROCPOOL_SEED=" << seed << std::endl;
   process_pool_executor pool(options(3));
@@ -159,7 +159,7 @@ TEST_P(lock_storm_test, no_party_waits_for_one_that_is_dead) {
   std::jthread meets = storm_thread(over, [&] { meet_until(over, pool, met, broken); });
   const auto end = std::chrono::steady_clock::now() + duration(60);
   const std::uint64_t kills = setting("PROCPOOL_KILLS", 60);
-  // Most kills hit workers that are just starting, and nobody waits for those.
+  // Most kills hit workers that are just starting, and no task waits for those.
   while (!over && (k.killed() < kills || broken == 0) && std::chrono::steady_clock::now() < end) {
     k.run(k.killed() + 10, end);
   }

@@ -1,6 +1,6 @@
 // Random SIGKILLs around managers. First the clients: workers and processes that call, pass proxies
 // on and keep them. What returned was done once, what died was done at most once, and nothing of
-// the dead is left in the manager. Then the managers: every caller hears of it, in time.
+// the dead is left in the manager. Then the managers: every caller gets an error, in time.
 //
 // PROCPOOL_KILLS and PROCPOOL_SEED make it longer, or the same again.
 #include <cstdlib>
@@ -28,7 +28,7 @@ std::uint64_t setting(const char* name, std::uint64_t usual) {
   return text == nullptr ? usual : std::strtoull(text, nullptr, 10);
 }
 
-// Counted when it ends, in a file: nobody else would know.
+// Counted when it ends, in a file: no other process would know.
 class counted {
  public:
   explicit counted(std::string ends) : ends_(std::move(ends)) {}
@@ -151,13 +151,13 @@ void kill_processes(const handle& sum, const proxy<shelf>& shelves, const handle
         },
         sum, shelves, given, ready.path());
     eventually([&] { return ready.count() > 0; });
-    pause_up_to(random, 3000);
+    pause_up_to(random, 3ms);
     client.kill();
     client.join();
   }
 }
 
-TEST_P(manager_storm_test, clients_die_and_leave_nothing) {
+TEST_P(manager_storm_test, clients_die_and_leave_no_objects) {
   std::cout << "PROCPOOL_SEED=" << seed_ << std::endl;
   tally ends;
   std::atomic<int> made{0};
@@ -192,7 +192,7 @@ TEST_P(manager_storm_test, clients_die_and_leave_nothing) {
     const long calls = sum.call(add, 0);
     EXPECT_GE(calls, entries.done);
     EXPECT_LE(calls, entries.begun);
-    // Nobody but this process is left, and it has one connection or some.
+    // Only this process is left, and it has one connection or some.
     EXPECT_TRUE(eventually([&] { return shelves.call(threads_here) <= threads_before + 3; }));
     EXPECT_LE(shelves.call(open_here), open_before + 3);
     shelves.call([](shelf& s) { s.clear(); });
@@ -201,7 +201,7 @@ TEST_P(manager_storm_test, clients_die_and_leave_nothing) {
   }
 }
 
-TEST_P(manager_storm_test, a_manager_dies_and_all_hear_of_it) {
+TEST_P(manager_storm_test, a_manager_dies_and_all_clients_get_an_error) {
   std::mt19937_64 random(seed_);
   std::cout << "PROCPOOL_SEED=" << seed_ << std::endl;
   process_pool_executor pool(options(3));
@@ -228,7 +228,7 @@ TEST_P(manager_storm_test, a_manager_dies_and_all_hear_of_it) {
       } catch (const manager_lost_error&) {
       }
     });
-    pause_up_to(random, 20'000);
+    pause_up_to(random, 20ms);
     if (round % 3 == 2) {
       m.shutdown();
     } else {

@@ -114,7 +114,7 @@ struct storm {
 class object_storm_test : public shared_test {};
 PROCPOOL_FOR_EACH_START_METHOD(object_storm_test);
 
-TEST_P(object_storm_test, nothing_is_lost_and_nothing_is_left) {
+TEST_P(object_storm_test, no_object_is_lost_and_none_is_left) {
   const std::uint64_t seed = setting("PROCPOOL_SEED", std::random_device{}());
   std::cout << "PROCPOOL_SEED=" << seed << std::endl;
   {

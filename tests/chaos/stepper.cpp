@@ -45,7 +45,7 @@ void stepper::step() try {
   const address at = position();
   if (code_->contains(at)) pending_ = 0;
   if (next_call() != nullptr && program_->throws(at)) {
-    // The unwinder says where it goes on before it does.
+    // The unwinder says where it continues before it does.
     run_until({reinterpret_cast<address>(&_Unwind_SetIP)});
     if (alive_) run_until({registers_.rsi});
     return;

@@ -20,7 +20,7 @@ class stepper {
  public:
   // Stops the process. Throws std::system_error where tracing is not allowed.
   stepper(pid_t pid, const disassembly& program, const reachable_code& code);
-  ~stepper();  // lets it go on, if it still lives
+  ~stepper();  // continues it, if it still lives
   stepper(const stepper&) = delete;
   stepper& operator=(const stepper&) = delete;
 

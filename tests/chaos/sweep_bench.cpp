@@ -54,8 +54,8 @@ char* answer() { return shared_object<char[verdict_bytes]>(); }
 
 std::string named(const char* what, u32 id) { return what + (" " + std::to_string(id)) + ": "; }
 
-// Every mapping of the region and of the process page, as private pages at the same place. Those
-// that were not inherited are mapped anew, so this needs no list of them in the child.
+// Every mapping of the region and of the process page, as private pages at the same place. Mappings
+// that were not inherited are made anew, so this needs no list of them in the child.
 struct shared_range {
   u64 begin, size, offset;
   int fd;
@@ -102,7 +102,7 @@ void pass_the_gate() {
 }
 
 struct unreadable {
-  std::uint32_t reader;  // 0: nobody
+  std::uint32_t reader;  // 0: none
 };
 
 }  // namespace
@@ -466,7 +466,7 @@ std::string sweep_bench::judge() {
   return stuck == 0 ? "" : std::to_string(stuck) + " slots stay in use";
 }
 
-// The dead has no role, no bit and no list, and if something waits somebody is awake.
+// The dead has no role, no bit and no list, and if a task waits a worker is awake.
 std::string sweep_bench::check_dead_marks() const {
   const shm::roster roster(region());
   const shm::control_block& c = region().control();
@@ -487,7 +487,7 @@ std::string sweep_bench::check_dead_marks() const {
 // What the peer would do: the worker's own loop, until nothing is left.
 void sweep_bench::drain_as_peer() {
   region().control().stopping.store(1);
-  constexpr u64 partition = 5;  // one that nobody has
+  constexpr u64 partition = 5;  // a partition without an owner
   access_.give_partition(partition, peer);
   shm::arena_view view(region().fd(), region().arena_offset());
   worker::result_blocks blocks(region(), view, partition);

@@ -23,7 +23,7 @@
 
 namespace procpool::testing {
 
-// Written one by one, so that a long result grows several times; or with room that nobody writes
+// Written one by one, so that a long result grows several times; or with room that is not written
 // to, which takes no time, and an exception from the encoder.
 struct numbers : std::deque<std::uint64_t> {
   using std::deque<std::uint64_t>::deque;
@@ -63,7 +63,7 @@ class pool_test_access {
  public:
   explicit pool_test_access(parent::pool& p) : pool_(p) {}
   const shm::region& region() const { return pool_.region_; }
-  // As the supervisor does it for that seat, but starts nobody.
+  // As the supervisor does it for that seat, but starts no worker.
   void sweep(std::uint32_t seat);
   // These look without the pool's mutex: the bench calls them while nothing starts or dies, or in a
   // loop until the answer changes.
@@ -92,7 +92,7 @@ class sweep_bench {
   pid_t victim_pid() const { return access_.pid(victim); }
   // A new victim, that begins its life with this in the region's header.
   struct life {
-    std::uint32_t cpus = 1;    // with one, nobody looks
+    std::uint32_t cpus = 1;    // with one, no worker spins
     bool short_tasks = false;  // its clock makes all tasks look short
     std::uint32_t tasks = 0;   // after so many it ends
   };
@@ -108,7 +108,7 @@ class sweep_bench {
   void submit_overflowing(std::uint32_t bytes);
   enum class failing { none, last, all };  // all: the function cannot be decoded
   void submit_map(std::uint32_t items, std::uint32_t size, failing f, int retries = 0);
-  void notify(parent::task_record& r);  // somebody waits for it among others
+  void notify(parent::task_record& r);  // a thread waits for it among others
   void arm_doorbell();
   // Of the task, or the map, that was submitted last.
   shm::slot& last_slot();
@@ -144,8 +144,8 @@ class sweep_bench {
   bool changed();
   // Of a death in this moment; empty if it is as it should be.
   std::string verdict();
-  // The same for a real death, with the pool's own sweep and workers that go on: what must become
-  // of each task, asked before it, and the verdict afterwards.
+  // The same for a real death, with the pool's own sweep and workers that continue: what must
+  // become of each task, asked before it, and the verdict afterwards.
   enum class fate { value, crash, cancelled };
   std::vector<fate> fates() const;
   // A thread that sleeps on the word of each task, and one that waits for all that notify() named.

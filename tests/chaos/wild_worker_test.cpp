@@ -2,7 +2,7 @@
 // what all workers share, and then return or crash, among tasks that do their work. Every
 // future resolves in time, values are right, the parent lives, and the pool closes.
 //
-// PROCPOOL_SEED begins with that one, PROCPOOL_ROUNDS is how many there are.
+// PROCPOOL_SEED is the seed of the first round, PROCPOOL_ROUNDS is how many there are.
 #include <unistd.h>
 
 #include <csignal>
@@ -71,7 +71,7 @@ class scribbler {
   std::mt19937 random_;
 };
 
-// The word and the fields of the slot and of a chunk more often than the value behind them.
+// The word and the fields of the slot and of a chunk more often than the value after them.
 void scribble_somewhere(scribbler& s) {
   switch (s.random() % 8) {
     case 0:
@@ -151,7 +151,7 @@ void run_round(const pool_options& options, std::uint32_t seed, outcomes& all) {
       }
       small.push_back(pool.submit(twice, i));
     }
-    // Nobody keeps this one.
+    // This future is not kept.
     static_cast<void>(pool.submit(go_wild, seed * 1000 + 200));
     std::vector<int> items(64);
     std::iota(items.begin(), items.end(), 0);
@@ -200,7 +200,7 @@ void run_round(const pool_options& options, std::uint32_t seed, outcomes& all) {
 class wild_worker_test : public pool_test {};
 PROCPOOL_FOR_EACH_START_METHOD(wild_worker_test);
 
-TEST_P(wild_worker_test, costs_what_it_has_written_over) {
+TEST_P(wild_worker_test, a_stray_write_costs_only_the_tasks_that_it_hits) {
   const auto first = static_cast<std::uint32_t>(setting("PROCPOOL_SEED", 1));
   const auto rounds = static_cast<std::uint32_t>(setting("PROCPOOL_ROUNDS", 12));
   outcomes all;

@@ -145,7 +145,7 @@ TEST_P(worker_life_test, a_worker_that_dies_by_itself_between_tasks_is_replaced)
     const pid_t victim = pool.submit(leave_a_thread, h, gate.path()).get();
     ASSERT_TRUE(eventually([&] { return pool.stats().running == 0; }));
     gate.add();
-    if (h == how::hang) continue;  // a thread that does nothing harms nobody, in shutdown neither
+    if (h == how::hang) continue;  // a thread that does nothing does no harm, in shutdown neither
     ASSERT_TRUE(replaced(pool, victim));
     EXPECT_EQ(pool.stats().restarts, ++deaths);
     EXPECT_EQ(pool.submit(twice, 2).get_for(20s), 4);

@@ -11,10 +11,12 @@ int twice(int);
 word* pointer();
 
 void use(process_pool_executor& pool, thread_pool_executor& threads, any_executor any, int& x) {
+#if !MISTAKE
   (void)pool.broadcast(twice, 1);
   (void)pool.broadcast([](std::unique_ptr<int>) {}, std::make_unique<int>(1));
   (void)threads.broadcast([&x](int by) { return x + by; }, 1);
   (void)any.broadcast(partial(twice, 1));
+#endif
 #if MISTAKE == __LINE__
   // error: ignoring return value
   pool.broadcast(twice, 1);

@@ -22,10 +22,12 @@ int twice(int);
 double twice(double);
 
 void use(process_pool_executor& pool) {
+#if !MISTAKE
   (void)pool.submit(measure, length{});
   (void)pool.submit([](int x) { return twice(x); }, 1);
   (void)pool.submit([](auto x) { return x; }, 1);
   (void)pool.submit(adder{}, 1);
+#endif
 #if MISTAKE == __LINE__
   // error: procpool: the task function cannot be called with these arguments; named here are the
   // error: call_does_not_fit<int (*)(length), procpool::detail::type_list<length>,

@@ -8,9 +8,11 @@ using namespace procpool;
 int scale(int factor, int value) { return factor * value; }
 
 void use(process_pool_executor& pool, int factor) {
+#if !MISTAKE
   (void)pool.submit([](int value) { return value; }, 1);
   (void)pool.submit([=](int value) { return value; }, 1);  // captures nothing
   (void)pool.submit(partial(scale, factor), 1);
+#endif
 #if MISTAKE == __LINE__
   // error: procpool: a task cannot capture variables (lambdas with captures, std::function and
   // error: pass data as arguments or use procpool::partial

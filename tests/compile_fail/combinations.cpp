@@ -1,4 +1,4 @@
-// Futures of futures: what consumes its inputs is not given those that the caller keeps.
+// Futures of futures: what consumes its inputs gets no future that the caller keeps.
 #include "procpool/procpool.hpp"
 
 using namespace procpool;

@@ -7,12 +7,14 @@ int twice(int);
 std::vector<future<int>> started();
 
 void use(process_pool_executor& pool, std::vector<future<int>>& futures, future<int>& f) {
+#if !MISTAKE
   (void)wait(futures);
   (void)as_completed(started());
   f.on_done([](const future<int>&) {});
   std::move(f).then([](future<int>) {});
   std::move(f).then([](int) {});
   f.share().then([](const int&) {});
+#endif
 #if MISTAKE == __LINE__
   // error: procpool: the result of wait refers to the futures, so they cannot be in a temporary:
   // error: keep the container in a variable

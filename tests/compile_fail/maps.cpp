@@ -10,9 +10,11 @@ struct word {};
 
 void use(process_pool_executor& pool, const std::vector<int>& numbers,
          const std::vector<word>& words) {
+#if !MISTAKE
   auto results = pool.map(twice, numbers);
   pool.for_each(print, numbers);
   pool.for_each(twice, numbers);
+#endif
 #if MISTAKE == __LINE__
   // error: procpool: this function returns nothing, so map has no results: use for_each
   // never: no matching

@@ -11,11 +11,12 @@ void print(int);
 struct word {};
 
 void use(process_pool_executor& pool, const std::vector<int>& numbers) {
+#if !MISTAKE
   const auto p = pipeline(stage(pool, to_text), stage(pool, {.retries = 1}, measure));
   (void)p.run(numbers);
   p.for_each(numbers);
-  const auto q = pipeline(stage(pool, twice), stage(pool, print));
-  q.for_each({1, 2});
+  pipeline(stage(pool, twice), stage(pool, print)).for_each({1, 2});
+#endif
 #if MISTAKE == __LINE__
   // error: a stage of this pipeline cannot be called with the result of the stage before it
   // never: no matching
@@ -25,11 +26,11 @@ void use(process_pool_executor& pool, const std::vector<int>& numbers) {
 #if MISTAKE == __LINE__
   // error: a stage of this pipeline cannot be called with the result of the stage before it
   // never: no matching
-  (void)p.run(std::vector<word>());
+  (void)pipeline(stage(pool, to_text), stage(pool, measure)).run(std::vector<word>());
 #endif
 #if MISTAKE == __LINE__
   // error: a stage of this pipeline cannot be called with the result of the stage before it
-  p.for_each({word()});
+  pipeline(stage(pool, to_text), stage(pool, measure)).for_each({word()});
 #endif
 #if MISTAKE == __LINE__
   // error: a stage of this pipeline returns nothing, so the next one has no argument
@@ -39,11 +40,11 @@ void use(process_pool_executor& pool, const std::vector<int>& numbers) {
 #if MISTAKE == __LINE__
   // error: procpool: the last stage returns nothing, so run has no results: use for_each
   // never: no matching
-  (void)q.run(numbers);
+  (void)pipeline(stage(pool, twice), stage(pool, print)).run(numbers);
 #endif
 #if MISTAKE == __LINE__
   // error: dropping the results cancels the
-  p.run(numbers);
+  pipeline(stage(pool, to_text), stage(pool, measure)).run(numbers);
 #endif
 #if MISTAKE == __LINE__
   // error: procpool: a pipeline needs at least one stage
@@ -66,13 +67,16 @@ struct task {
 };
 
 task wait(process_pool_executor& pool, word& nothing) {
+#if !MISTAKE
   co_await via([](const auto& f) { f(); }, pool.submit(twice, 1));
+#endif
 #if MISTAKE == __LINE__
-  // error: procpool: a coroutine cannot go on in a worker process
+  // error: procpool: a coroutine cannot continue in a worker process
   co_await via(pool, pool.submit(twice, 1));
 #endif
 #if MISTAKE == __LINE__
   // error: procpool: via needs an executor
   co_await via(nothing, pool.submit(twice, 1));
 #endif
+  co_return;
 }

@@ -22,9 +22,11 @@ struct refers {
 };
 
 void use(process_pool_executor& pool, target& t) {
+#if !MISTAKE
   (void)pool.submit([](const std::vector<std::unique_ptr<int>>&) {},
                     std::vector<std::unique_ptr<int>>());
   (void)pool.submit([](const std::string&) {}, "a literal travels as text");
+#endif
 #if MISTAKE == __LINE__
   // error: procpool: a raw pointer cannot be sent to another process: send the object itself or a
   // error: target*, procpool::detail::no_owner

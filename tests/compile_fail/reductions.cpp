@@ -14,10 +14,12 @@ word* find(int);
 
 void use(process_pool_executor& pool, thread_pool_executor& threads,
          const std::vector<int>& numbers, int offset) {
+#if !MISTAKE
   (void)pool.map_reduce(twice, add, numbers);
   (void)pool.map_reduce({.chunksize = 2}, twice, std::plus<>(), {1, 2});
   (void)threads.map_reduce([offset](int x) { return x + offset; },
                            [offset](int a, int b) { return a + b - offset; }, numbers);
+#endif
 #if MISTAKE == __LINE__
   // error: procpool: map_reduce needs a second function that makes one result of two: it is called
   // error: as combine(T, T), where T is what the first one returns, and returns a T

@@ -13,9 +13,11 @@ struct with_handle {
 inline constexpr procpool::remote_function<int(const std::string&)> parse{"parse"};
 
 void use(procpool::remote_server& server, const procpool::remote_client& client) {
+#if !MISTAKE
   server.expose(parse, [](std::string_view s) { return static_cast<int>(s.size()); });
   (void)client.call(parse, "3");
   (void)client.call<std::unique_ptr<int>>("f", 1, std::string("x"));
+#endif
 #if MISTAKE == __LINE__
   // error: procpool: this type cannot travel to another machine
   server.expose("f", [](const procpool::shared_value<int>&) {});

@@ -23,8 +23,10 @@ void (*function())();
 item& by_number(int);
 
 void use(process_pool_executor& pool) {
+#if !MISTAKE
   (void)pool.submit(reference);
   (void)pool.map(by_number, {1, 2});
+#endif
 #if MISTAKE == __LINE__
   // error: procpool: a raw pointer cannot be sent to another process
   // error: item*, procpool::detail::no_owner

@@ -20,10 +20,12 @@ struct good {
 };
 
 void use(procpool::process_pool_executor& pool) {
+#if !MISTAKE
   procpool::shared_array<good> fine(3);
   procpool::shared_array<const double> empty;
   (void)pool.submit([](procpool::shared_array<good>) {}, fine);
   (void)empty;
+#endif
 #if MISTAKE == __LINE__
   // error: procpool: shared memory holds trivially copyable types, std::atomic, and aggregates
   // error: std::

@@ -18,11 +18,13 @@ double twice(double);
 int* find(int);
 
 void use(thread_pool_executor& pool, any_executor any, std::vector<int>& numbers, std::mutex& m) {
+#if !MISTAKE
   (void)pool.submit(measure, length{});
   (void)pool.submit([&numbers](int x) { return numbers.data() + x; }, 1);
   (void)pool.submit([](std::mutex& held) { held.lock(); }, std::ref(m));
   (void)pool.map(find, numbers);
   (void)any.submit([](int x) { return twice(x); }, 1);
+#endif
 #if MISTAKE == __LINE__
   // error: procpool: the function cannot be called with these arguments; named here are the
   // error: thread_call_does_not_fit<int (*)(length), procpool::detail::type_list<length>,

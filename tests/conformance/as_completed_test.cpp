@@ -21,7 +21,7 @@ int wait_and_return(const std::string& gate, int x) {
 class as_completed_test : public pool_test {};
 PROCPOOL_FOR_EACH_START_METHOD(as_completed_test);
 
-// test_no_timeout: those that are done already, then the others as they complete
+// test_no_timeout: futures that are done already, then the others as they complete
 TEST_P(as_completed_test, no_timeout) {
   process_pool_executor pool(options(2));
   tally gate;
@@ -191,7 +191,7 @@ TEST_P(as_completed_test, futures_of_several_executors) {
 }
 
 // Submitting more while others complete: completion_queue.
-TEST_P(as_completed_test, completion_queue_takes_more_meanwhile) {
+TEST_P(as_completed_test, completion_queue_takes_futures_while_results_are_read) {
   process_pool_executor pool(options(2));
   completion_queue<int> q;
   EXPECT_FALSE(q.next().has_value()) << "empty at once when nothing is outstanding";

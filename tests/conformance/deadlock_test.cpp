@@ -67,7 +67,7 @@ class deadlock_test : public pool_test {
     pool_.emplace(options(2));
   }
   void TearDown() override {
-    // Whatever happened, the pool goes on. (Python's is broken by most of this.)
+    // Whatever happened, the pool continues. (Python's is broken by most of this.)
     if (pool_) {
       EXPECT_EQ(pool_->submit(twice, 21).get(), 42);
     }
@@ -126,8 +126,8 @@ TEST_P(deadlock_test, crash_during_func_exec_on_worker) {
   expect_crash(pool_->submit([] { raise(SIGBUS); }), SIGBUS, 0);
 }
 
-// differs: exit() ends the process, as it says, and is a crash to whoever waits for the result;
-// Python's sys.exit() is an exception, and its worker lives on.
+// differs: exit() ends the process, as it says, and is a crash to the thread that waits for the
+// result; Python's sys.exit() is an exception, and its worker lives on.
 TEST_P(deadlock_test, exit_during_func_exec_on_worker) {
   expect_crash(pool_->submit([] { std::exit(0); }), 0, 0);
   expect_crash(pool_->submit([] { std::exit(5); }), 0, 5);
@@ -207,7 +207,7 @@ TEST_P(deadlock_test, crash_big_data) {
   EXPECT_EQ(pool_->submit([](std::string_view s) { return s.size(); }, large).get(), large.size());
 }
 
-// Nobody takes tasks for a while: submit does not wait for anybody.
+// No worker takes tasks for a while: submit does not wait for any.
 TEST_P(deadlock_test, gh105829_should_not_deadlock_if_wakeup_pipe_full) {
   std::vector<pid_t> workers;
   EXPECT_TRUE(eventually([&] {

@@ -60,7 +60,7 @@ TEST_P(executor_test, map) {
   EXPECT_EQ(pool.map({.chunksize = 3}, power, bases, exponents).to_vector(), expected);
 }
 
-// As Python since 3.16: the error of an item throws when it is its turn, and iteration goes on.
+// As Python since 3.16: the error of an item throws when it is its turn, and iteration continues.
 // differs: before 3.16 the first error ended the map and cancelled the rest; here each item stands
 // for itself, so that one bad input does not cost the results of the others.
 TEST_P(executor_test, map_exception) {
@@ -245,8 +245,8 @@ TEST_P(executor_test, free_reference) {
   EXPECT_EQ(n, 3);
 }
 
-// Python once lost exceptions that are false as a condition; here there are those without a text,
-// those that are no std::exception, and null pointers as values.
+// Python once lost exceptions that are false as a condition; here there are exceptions without a
+// text, exceptions that are no std::exception, and null pointers as values.
 TEST_P(executor_test, swallows_falsey_exceptions) {
   process_pool_executor pool(options());
   EXPECT_THROW(pool.submit([] { throw std::runtime_error(""); }).get(), std::runtime_error);
@@ -257,8 +257,8 @@ TEST_P(executor_test, swallows_falsey_exceptions) {
 }
 
 // differs: while an exception passes, the destructor cancels what has not started; Python runs all
-// of it first, which keeps the user waiting for results that nobody will read.
-TEST_P(executor_test, an_exception_that_passes_cancels) {
+// of it first, which keeps the user waiting for results that are never read.
+TEST_P(executor_test, an_exception_that_leaves_the_scope_cancels) {
   const meeting_point at;
   std::vector<future<int>> futures;
   try {

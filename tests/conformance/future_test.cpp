@@ -1,5 +1,6 @@
-// Futures, after CPython's test_future.py: what a future says in each of its states, who may cancel
-// it, and what its callbacks get to see.
+// Futures, after CPython's test_future.py: what a future says in each of its states, when it can be
+// cancelled, and what its callbacks get to see.
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <stdexcept>
@@ -79,7 +80,7 @@ TEST_P(future_test, done_callback_with_result_exception_and_cancel) {
   const seen success = of_running.get();
   EXPECT_TRUE(success.done);
   EXPECT_EQ(success.error, "");
-  // differs: callbacks run on a thread of their own, never in the one that completes or cancels.
+  // differs: callbacks run on a thread of their own, never in the thread that completes or cancels.
   EXPECT_NE(success.thread, std::this_thread::get_id());
   EXPECT_EQ(of_failure.get().error, "no such key");
   EXPECT_EQ(s.running.get(), 1) << "a callback asks, it takes nothing";
@@ -137,7 +138,7 @@ TEST_P(future_test, cancelled_done_running) {
   // differs: pending until a worker has begun it, not until it is in a worker's queue.
   expect(s.pending, false, false, false);
   expect(s.running, false, false, true);
-  // differs: a cancelled future is done at once, for everybody.
+  // differs: a cancelled future is done at once, for every thread.
   expect(s.cancelled, true, true, false);
   expect(s.successful, false, true, false);
   expect(s.failed, false, true, false);

@@ -64,7 +64,7 @@ TEST_P(initializer_test, initializer) {
   EXPECT_EQ(state_of_worker, "uninitialized");
 }
 
-// A worker that takes a dead one's place runs it, too.
+// A worker that takes the place of a dead worker runs it, too.
 TEST_P(initializer_test, initializer_of_a_replacement) {
   process_pool_executor pool(initialized_by(
       1, [](const std::string& value) { state_of_worker = value; }, std::string("initialized")));
@@ -140,7 +140,7 @@ bool all_idle(const process_pool_executor& pool) {
                              [](const worker_stats& w) { return w.state == worker_state::idle; });
 }
 
-// A worker that has done its share ends in order, too, and so does the one that takes its place.
+// A worker that has done its share ends in order, too, and so does the worker that takes its place.
 TEST_P(initializer_test, finalizer_at_max_tasks_per_child) {
   const meeting_point at;
   pool_options o = options(1);
@@ -160,7 +160,7 @@ TEST_P(initializer_test, finalizer_at_max_tasks_per_child) {
   EXPECT_EQ(count_lines(at("ends")), 4);
 }
 
-TEST_P(initializer_test, no_finalizer_in_a_worker_that_is_killed) {
+TEST_P(initializer_test, a_killed_worker_runs_no_finalizer) {
   const meeting_point at;
   pool_options o = options(2);
   o.finalizer = invocation(partial(append_line, at("ends"), std::string("end")));

@@ -38,7 +38,7 @@ void in_threads(int n, F f) {
   for (int i = 0; i < n; ++i) threads.emplace_back(f, i);
   for (std::thread& t : threads) t.join();
 }
-// f waits in vain for so long, at least.
+// f waits without success for so long, at least.
 template <class F>
 void expect_timeout(duration d, F f) {
   const auto start = steady::now();
@@ -326,7 +326,7 @@ TEST_F(locks, condition_notify_n) {
   EXPECT_FALSE(eventually([&] { return w.woken != 4; }, 50ms));
   w.c.notify(5);
   EXPECT_TRUE(w.are_woken(6));
-  w.c.notify(3);  // nobody
+  w.c.notify(3);  // no waiter
 }
 
 TEST_F(locks, condition_timeout) {
@@ -359,7 +359,7 @@ TEST_F(locks, condition_waitfor) {
   counts.join();
 }
 
-// Somebody makes it true and does not say so: that costs a second.
+// A thread makes it true and does not notify: that costs a second.
 TEST_F(locks, condition_asks_its_predicate_now_and_then) {
   const mutex m;
   const condition_variable c;

@@ -1,6 +1,7 @@
 // map, after the map tests of CPython's executor.py and test_process_pool.py.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <numeric>
@@ -170,7 +171,7 @@ TEST_P(map_test, items_that_hang_can_be_killed) {
       results.begin();
       ADD_FAILURE() << "must throw";
     } catch (const timeout_error& e) {
-      EXPECT_NE(std::string(e.what()).find("6 items have no result, " + which), std::string::npos)
+      EXPECT_NE(std::string(e.what()).find("6 items are left, " + which), std::string::npos)
           << e.what();
     }
     EXPECT_TRUE(eventually([&] { return begun.count() == 1; }));
@@ -297,8 +298,8 @@ TEST_P(map_test, map_buffersize_when_buffer_is_full) {
   }
 }
 
-// Unread input is not needed for results that are there: a source that blocks, or prompts.
-TEST_P(map_test, reads_no_further_than_it_must) {
+// Unread input is not needed for results that are ready: a source that blocks, or prompts.
+TEST_P(map_test, a_map_reads_no_more_input_than_it_needs) {
   process_pool_executor pool(options(1));
   std::istringstream lines("1 2 3 4 5 6");
   auto results = pool.map({.chunksize = 1, .buffersize = 2}, echo, std::views::istream<int>(lines));

@@ -20,7 +20,7 @@ inline bool exists(const std::string& path) { return access(path.c_str(), F_OK) 
 
 inline void touch(const std::string& path) { std::ofstream(path).put('\n'); }
 
-// Polls until the file is there; a task that nobody lets through fails.
+// Polls until the file exists; a task that is not let through fails.
 inline void wait_for(const std::string& path) {
   if (!eventually([&] { return exists(path); }, duration(60))) {
     throw std::runtime_error("nobody made " + path);
@@ -80,7 +80,7 @@ class meeting_point {
 };
 
 // Opens a gate at the end of a scope, before the pool declared in front of it is shut down: a test
-// that fails in between does not wait for tasks that nobody lets through.
+// that fails in between does not wait for tasks that are not let through.
 class opens_at_exit {
  public:
   explicit opens_at_exit(std::string gate) : gate_(std::move(gate)) {}

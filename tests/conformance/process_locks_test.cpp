@@ -99,7 +99,7 @@ TEST_P(process_locks_test, semaphore) {
   const counting_semaphore s(2);
   start(1, take_and_give, s, 2, 0);
   finish();
-  EXPECT_EQ(s.available(), 0);  // what acquire() took belongs to nobody, and stays taken
+  EXPECT_EQ(s.available(), 0);  // what acquire() took belongs to no process, and stays taken
   start(1, take_and_give, s, 0, 3);
   EXPECT_TRUE(s.try_acquire_for(bound));
   finish();
@@ -122,7 +122,7 @@ TEST_P(process_locks_test, bounded_semaphore) {
   EXPECT_EQ(s.available(), 1);
 }
 
-// As Python's tests of conditions have it: who sleeps, and who was woken.
+// As Python's tests of conditions have it: how many sleep, and how many were woken.
 struct room {
   mutex m;
   condition_variable c;
@@ -246,7 +246,7 @@ TEST_P(process_locks_test, wait_result) {
 }
 
 // What a notifier has said is true, and then it dies: those with a predicate find out.
-TEST_P(process_locks_test, who_should_notify_is_killed_before) {
+TEST_P(process_locks_test, the_notifying_process_is_killed_before_it_notifies) {
   const room r;
   const shared_value<int> state;
   start(
@@ -392,7 +392,7 @@ TEST_P(process_locks_test, thousand) {
   finish();
 }
 
-// Python's test_fork: a process goes on where its parent has begun.
+// Python's test_fork: a process continues where its parent has begun.
 TEST_P(process_locks_test, fork) {
   const queue<int> q(20);
   for (int i = 0; i < 10; ++i) q.put(i);
@@ -446,7 +446,7 @@ void leave_with_it(const mutex& m, leaving how) {
   execl("/bin/true", "true", nullptr);  // has it until that program ends
 }
 
-TEST_P(process_locks_test, however_the_owner_leaves) {
+TEST_P(process_locks_test, the_owner_leaves_in_any_way) {
   const mutex m;
   for (const leaving how : {leaving::by_exit, leaving::by_underscore_exit, leaving::by_quick_exit,
                             leaving::by_abort, leaving::by_throw, leaving::by_exec}) {
@@ -465,7 +465,7 @@ bool is_stopped(pid_t pid) {
 }
 
 // No time is long enough to take a process for dead that is not.
-TEST_P(process_locks_test, a_stopped_owner_keeps_it) {
+TEST_P(process_locks_test, a_stopped_owner_keeps_the_mutex) {
   const mutex m;
   const bounded_semaphore s(1);
   const procpool::event has_it;

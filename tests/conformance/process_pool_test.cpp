@@ -251,7 +251,7 @@ TEST_P(process_pool_conformance, idle_process_reuse_multiple) {
 }
 
 // differs: max_tasks_per_child works with fork, too, since workers are never forked from this
-// process while it goes on, but from the pool's fork server; Python refuses it.
+// process while it runs, but from the pool's fork server; Python refuses it.
 TEST_P(process_pool_conformance, max_tasks_per_child) {
   process_pool_executor pool(recycling(1, 3));
   const pid_t first = pool.submit(own_pid).get();
@@ -311,8 +311,8 @@ TEST_P(process_pool_conformance, force_shutdown_during_max_tasks_worker_exit) {
 }
 
 // The fork server, without which no worker can be replaced, dies.
-// differs: with spawn and forkserver the pool gets another one and goes on; with fork it breaks, as
-// Python's does, because a process that has moved on cannot be forked as it was.
+// differs: with spawn and forkserver the pool gets another one and continues; with fork it breaks,
+// as Python's does, because a process that has moved on cannot be forked as it was.
 TEST_P(process_pool_conformance, failed_worker_replacement_breaks_pool) {
   const meeting_point at;
   const int children = holdings::now().children;

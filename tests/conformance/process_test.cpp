@@ -187,7 +187,7 @@ TEST_P(process_test, sys_exit) {
   }
 }
 
-TEST_P(process_test, other_ways_to_end) {
+TEST_P(process_test, other_ways_of_a_process_to_end) {
   const auto code_of = [this](auto f) {
     process p(started(), f);
     p.join();
@@ -219,8 +219,8 @@ TEST_P(process_test, signals_of_the_parent) {
   EXPECT_EQ(q.exit_code(), -SIGINT);
 }
 
-// One that has ended answers as before, and its number is nobody's to be hit.
-TEST_P(process_test, what_has_ended_is_left_alone) {
+// An ended process answers as before, and no signal is sent to its number.
+TEST_P(process_test, an_ended_process_is_left_alone) {
   process p(started(), leave_with, 3);
   p.join();
   p.terminate();
@@ -231,7 +231,7 @@ TEST_P(process_test, what_has_ended_is_left_alone) {
   EXPECT_TRUE(is_readable(p.pidfd()));
 }
 
-TEST_P(process_test, join_for_times_that_are_none) {
+TEST_P(process_test, join_for_with_invalid_times) {
   process p(started(), wait_for_ever);
   EXPECT_FALSE(p.join_for(duration(std::numeric_limits<double>::quiet_NaN())));
   EXPECT_FALSE(p.join_for(duration(-std::numeric_limits<double>::infinity())));
@@ -315,8 +315,8 @@ TEST_P(process_test, threads_join_together) {
   }
 }
 
-// The process is nobody's child here: the program's own wait loop, or SIGCHLD set to be ignored,
-// takes no status away.
+// The process is no child of the program here: the program's own wait loop, or SIGCHLD set to be
+// ignored, takes no status away.
 TEST_P(process_test, the_program_waits_for_all_children) {
   const auto old = signal(SIGCHLD, SIG_IGN);
   process p(started(), leave_with, 3);
@@ -358,7 +358,7 @@ TEST_P(process_test, the_program_forks) {
     }
     {
       const process gone = std::move(p);
-    }  // disturbs nobody
+    }  // has no effect
     _exit(code);
   }
   int status = -1;
@@ -421,7 +421,7 @@ TEST_P(process_test, forkserver_sigkill) {
   EXPECT_EQ(q.exit_code(), 0);
 }
 
-// forkserver_sigint: a server does not hear of Ctrl-C.
+// forkserver_sigint: a server does not notice Ctrl-C.
 TEST_P(process_test, forkserver_sigint) {
   process p(started(), wait_for_ever);
   ::kill(parent_of(p.pid()), SIGINT);

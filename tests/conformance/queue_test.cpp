@@ -57,7 +57,7 @@ TEST_P(queue_test, get) {
   EXPECT_EQ(q.try_get_for(1s), "c");
 }
 
-TEST_P(queue_test, items_of_all_sizes_go_round_the_ring) {
+TEST_P(queue_test, items_of_all_sizes_wrap_around_the_ring) {
   const queue<words> q(4, 4096);
   for (std::size_t i = 0; i < 500; ++i) {
     const words item(i % 7, std::string(i % 120, static_cast<char>('a' + i % 26)));
@@ -99,7 +99,7 @@ struct procpool::codec<fussy> {
 
 namespace {
 
-// The item is gone, and nobody has to say that it is done.
+// The item is gone, and no process has to say that it is done.
 TEST_P(queue_test, items_that_do_not_decode) {
   const queue<fussy> q(3);
   q.put({-1});
@@ -126,7 +126,7 @@ TEST_P(queue_test, items_without_bytes) {
   EXPECT_EQ(q.size(), 2U);
 }
 
-TEST_P(queue_test, unserializable_items_leave_it_usable) {
+TEST_P(queue_test, unserializable_items_leave_the_queue_usable) {
   const queue<shared_value<int>> q(1);
   EXPECT_THROW(q.put(shared_value<int>(1)), codec_error);
   EXPECT_TRUE(q.empty());
@@ -180,7 +180,7 @@ TEST_P(queue_test, closed_queue_put_and_get) {
   for (const int i : q) ADD_FAILURE() << i;
 }
 
-TEST_P(queue_test, close_wakes_all) {
+TEST_P(queue_test, close_wakes_all_waiters) {
   process_pool_executor pool(options(2));
   const queue<int> empty(1), full(1);
   full.put(1);
@@ -225,7 +225,7 @@ TEST_P(queue_test, join_timeout) {
   EXPECT_TRUE(q.join_for(0s));
 }
 
-TEST_P(queue_test, a_consumer_that_dies_takes_its_item_along) {
+TEST_P(queue_test, a_consumer_that_dies_takes_its_item_from_the_queue) {
   process_pool_executor pool(options(1));
   const queue<int> q(3);
   for (int i = 1; i <= 3; ++i) q.put(i);

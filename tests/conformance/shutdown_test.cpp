@@ -151,8 +151,8 @@ TEST_P(shutdown_test, the_parent_is_killed) {
   EXPECT_TRUE(none_alive(workers));
 }
 
-// differs: Python's workers take the interrupt for an error of their task, print it, and go on with
-// the next one (gh-125886); here they do not hear of it: the program decides.
+// differs: Python's workers take the interrupt for an error of their task, print it, and continue
+// with the next task (gh-125886); here they do not notice it: the program decides.
 TEST_P(shutdown_test, interrupt_from_the_terminal) {
   EXPECT_EQ(run("terminal", "default"), "exit 0\nended by signal 2\nprinted: ready\n");
   EXPECT_EQ(run("terminal", "handler"),

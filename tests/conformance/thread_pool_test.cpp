@@ -108,7 +108,7 @@ TEST_F(thread_pool_test, map_submits_without_iteration) {
   EXPECT_TRUE(eventually([&] { return finished == 5; }));
 }
 
-// With one thread, what comes behind the item that is awaited has not begun.
+// With one thread, what comes after the item that is awaited has not begun.
 TEST_F(thread_pool_test, executor_map_current_future_cancel) {
   gate door;
   std::atomic<int> begun = 0;
@@ -215,7 +215,7 @@ TEST_F(thread_pool_test, cancel) {
   running.get();
 }
 
-TEST_F(thread_pool_test, what_needs_processes) {
+TEST_F(thread_pool_test, options_that_need_processes_are_refused) {
   thread_pool_executor pool(1);
   EXPECT_THROW((void)pool.submit({.retries = 1}, [] {}), std::invalid_argument);
   EXPECT_THROW(pool.for_each({.task = {.retries = 1}}, [](int) {}, {1}), std::invalid_argument);
@@ -331,7 +331,7 @@ TEST_F(thread_pool_test, context_manager_shutdown) {
   for (auto& f : all) EXPECT_TRUE(f.done());
 }
 
-TEST_F(thread_pool_test, an_exception_that_passes_cancels) {
+TEST_F(thread_pool_test, an_exception_that_leaves_the_scope_cancels) {
   gate door;
   std::vector<future<void>> all;
   try {
@@ -413,7 +413,7 @@ TEST_F(thread_pool_test, waiting_for_the_own_pool) {
   thread_pool_executor one(1);
   EXPECT_THROW(one.submit([&] { return one.submit([] { return 5; }).get(); }).get(),
                nested_use_error);
-  // Both threads: exactly the second one gets the error, which lets the first one go on.
+  // Both threads: exactly the second one gets the error, which lets the first one continue.
   std::latch both(2);
   const auto wait_for_another = [&] {
     both.arrive_and_wait();
@@ -502,7 +502,7 @@ TEST_F(exit_test, cancel_futures_wait_false) {
 // What runs ends, what waits does not begin.
 TEST_F(exit_test, exit_with_an_error) { EXPECT_EQ(run("error"), "exit 3\nmain ends\ntask\n"); }
 // Its callbacks do not keep the program.
-TEST_F(exit_test, a_promise_that_nobody_keeps) {
+TEST_F(exit_test, a_promise_that_is_never_kept) {
   EXPECT_EQ(run("promise"), "exit 0\nmain ends\ntask\n");
 }
 // Those of the first of several futures do, and those of all that include a promise do not.

@@ -1,5 +1,5 @@
 // Results of threads: what CPython's executor.py, test_wait.py and test_as_completed.py ask of all
-// executors, in map, wait and as_completed, for those that run in this process. The same for worker
+// executors, in map, wait and as_completed, for executors of this process. The same for worker
 // processes is in the files named after CPython's.
 #include <atomic>
 #include <latch>
@@ -124,7 +124,7 @@ names of(const auto& refs) {
   return all;
 }
 
-TEST_F(thread_results_test, wait_for_some) {
+TEST_F(thread_results_test, wait_for_some_futures) {
   std::latch gate(1);
   futures fs;
   fs.push_back(pool_.submit([&] {
@@ -184,7 +184,7 @@ TEST_F(thread_results_test, as_completed_with_a_timeout) {
 }
 
 // Nothing grows with their number.
-TEST_F(thread_results_test, very_many) {
+TEST_F(thread_results_test, very_many_results) {
   constexpr int many = 100'000;
   futures fs;
   for (int i = 0; i < many; ++i) fs.push_back(pool_.submit([i] { return i; }));

@@ -178,7 +178,7 @@ TEST_P(wait_test, timeout) {
 }
 
 // test_pending_calls_race: many finish together while one waits
-TEST_P(wait_test, many_at_once) {
+TEST_P(wait_test, many_futures_at_once) {
   process_pool_executor pool(options(2));
   tally gate;
   futures fs;

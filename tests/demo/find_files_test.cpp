@@ -51,7 +51,7 @@ TEST_F(FindFiles, HiddenFilesAndLinkedFoldersAreLeftOut) {
   EXPECT_THAT(find_files(folder_.path()).paths, ElementsAre(a));
 }
 
-TEST_F(FindFiles, AnEmptyFolderHasNone) {
+TEST_F(FindFiles, AnEmptyFolderHasNoFiles) {
   EXPECT_THAT(find_files(folder_.path()).paths, IsEmpty());
 }
 

@@ -31,7 +31,7 @@ TEST(HtmlText, AQuotedValueMayHoldAnAngleBracket) {
   EXPECT_EQ(html_to_text("<a title=x's>z</a>"), "z") << "a quote that does not begin a value";
 }
 
-TEST(HtmlText, ScriptsStylesAndCommentsGo) {
+TEST(HtmlText, ScriptsStylesAndCommentsAreRemoved) {
   EXPECT_EQ(html_to_text("a<script>if (1 < 2) x('</b>');</script>b"), "a  b");
   EXPECT_EQ(html_to_text("a<STYLE type=t>p > q {}</Style >b"), "a  b");
   EXPECT_EQ(html_to_text("a<!-- <p> > -->b"), "a b");
@@ -44,14 +44,14 @@ TEST(HtmlText, CharacterReferences) {
   EXPECT_EQ(html_to_text("&eacute;&#8212;&#x1F600;"), "\u00E9\u2014\U0001F600");
 }
 
-TEST(HtmlText, WhatIsNoReferenceStandsForItself) {
+TEST(HtmlText, InvalidReferencesAreKept) {
   for (const std::string text : {"a & b", "a && b", "&;", "&nosuchname;", "&#;", "&#x;", "&#xD800;",
                                  "&#1114112;", "&#12x;", "&#99999999999999;", "&", "&amp"}) {
     EXPECT_EQ(html_to_text(text), text);
   }
 }
 
-TEST(HtmlText, WhatIsNoTagStandsForItself) {
+TEST(HtmlText, TextThatIsNoTagIsKept) {
   for (const std::string text : {"a < b", "a <= b", "<", "<<", "1<2"}) {
     EXPECT_EQ(html_to_text(text), text);
   }

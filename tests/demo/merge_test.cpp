@@ -26,14 +26,14 @@ file_stats sample(const std::string& path, std::vector<word_count> vocabulary) {
   return stats;
 }
 
-TEST(Merge, NothingIsNothing) {
+TEST(Merge, TheSumOfNothingIsEmpty) {
   merger sum;
   EXPECT_EQ(sum.take(), file_stats{});
   sum.add({});
   EXPECT_EQ(sum.take(), file_stats{});
 }
 
-TEST(Merge, OfOneIsThatOne) {
+TEST(Merge, TheSumOfOneBlockIsThatBlock) {
   const file_stats one = sample("one", {{"a", 3, 1}, {"b", 1, 1}});
   merger sum;
   sum.add(file_stats(one));

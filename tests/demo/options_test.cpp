@@ -55,7 +55,7 @@ TEST(Options, KeywordsAreWordsInSmallLetters) {
   EXPECT_THAT(error_of({"--keywords", "a,c++"}), HasSubstr("'c++' is not a word"));
 }
 
-TEST(Options, WhatIsWrongIsSaid) {
+TEST(Options, ErrorsNameTheWrongArgument) {
   EXPECT_EQ(error_of({"--nosuch"}), "there is no option '--nosuch'");
   EXPECT_EQ(error_of({"--chaos=1"}), "there is no option '--chaos=1'");
   EXPECT_EQ(error_of({"folder"}), "there is no option 'folder'");

@@ -47,7 +47,7 @@ TEST(Report, TheTopListsWordsAndMatches) {
   std::ostringstream out;
   demo::print_top(out, stats, {"apple"}, 1);
   EXPECT_THAT(out.str(), HasSubstr("1,500           7  pear\n"));
-  EXPECT_THAT(out.str(), HasSubstr("1 document with apple\n"));
+  EXPECT_THAT(out.str(), HasSubstr("1 document with apple, and how often\n"));
   EXPECT_THAT(out.str(), HasSubstr("3  p\n"));
   EXPECT_THAT(out.str(), Not(HasSubstr("2           1  apple")));
 }

@@ -37,7 +37,7 @@ class temporary_folder {
     return file.string();
   }
 
-  // A file that is there but cannot be read, not even by root. Returns its full name.
+  // A file that exists but cannot be read, not even by root. Returns its full name.
   std::string write_unreadable(const std::filesystem::path& name) const {
     const std::filesystem::path file = path_ / name;
     std::filesystem::create_directories(file.parent_path());

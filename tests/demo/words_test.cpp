@@ -27,7 +27,7 @@ TEST(Words, RunsOfLettersDigitsAndUnderscores) {
   EXPECT_THAT(words_of("__cplusplus"), ElementsAre("__cplusplus"));
 }
 
-TEST(Words, NothingInNothing) {
+TEST(Words, AnEmptyTextHasNoWords) {
   EXPECT_THAT(words_of(""), IsEmpty());
   EXPECT_THAT(words_of(" .,;-\n"), IsEmpty());
 }

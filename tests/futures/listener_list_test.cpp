@@ -39,7 +39,7 @@ class listener_list_test : public ::testing::Test {
   detail::listener_list list;
 };
 
-TEST_F(listener_list_test, tells_all_in_the_order_in_which_they_subscribed) {
+TEST_F(listener_list_test, listeners_are_told_in_the_order_of_subscription) {
   EXPECT_TRUE(list.empty());
   subscription a = make(1), b = make(2), c = make(3);
   for (subscription* s : {&a, &b, &c}) list.add(*s);

@@ -21,6 +21,7 @@
 #include "procpool/detail/codec/heap_writer.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/exception.hpp"
+#include "wire/chunk_outcomes.hpp"
 #include "wire/exception_codec.hpp"
 
 namespace {
@@ -80,6 +81,25 @@ void decode_exception(const wire_buffer& bytes) {
   procpool::wire::encode_exception(writer, revived, {});
 }
 
+// The first byte is the number of items. A part that is read lies within the bytes.
+void read_chunk(const wire_buffer& bytes) {
+  if (bytes.size() == 0) return;
+  const auto items = static_cast<std::uint32_t>(*bytes.data());
+  const wire_buffer outcomes(bytes.data() + 1, bytes.size() - 1);
+  std::uint32_t read = 0;
+  try {
+    procpool::wire::chunk_reader reader(outcomes.data(), outcomes.size(), items);
+    for (procpool::wire::chunk_part p; reader.next(p);) {
+      read += p.count;
+      const auto at = static_cast<std::size_t>(p.data - outcomes.data());
+      if (at > outcomes.size() || p.count * p.size > outcomes.size() - at) std::abort();
+    }
+    if (read != items) std::abort();
+  } catch (const procpool::codec_error&) {
+    if (read > items) std::abort();
+  }
+}
+
 constexpr void (*decoders[])(const wire_buffer&) = {
     &decode_one<bool>,
     &decode_one<std::string>,
@@ -88,6 +108,7 @@ constexpr void (*decoders[])(const wire_buffer&) = {
     &decode_one<record>,
     &decode_one<std::vector<std::tuple<std::string, std::optional<double>>>>,
     &decode_exception,
+    &read_chunk,
 };
 
 }  // namespace

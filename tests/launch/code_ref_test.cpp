@@ -143,13 +143,13 @@ TEST(code_ref_in_place, many_threads_register_at_once) {
   EXPECT_EQ(wrong, 0);
 }
 
-TEST(code_ref_in_place, what_is_no_code_of_a_module_is_refused) {
+TEST(code_ref_in_place, addresses_outside_of_the_code_of_modules_are_refused) {
   const auto heap = std::make_unique<int>(0);
   EXPECT_THROW(detail::to_code_ref(heap.get()), error);
   EXPECT_THROW(detail::to_code_ref(nullptr), error);
 }
 
-TEST(code_ref_in_place, references_that_make_no_sense_are_refused) {
+TEST(code_ref_in_place, invalid_references_are_refused) {
   const auto good = detail::to_code_ref(address_of(&add_one));
   EXPECT_THROW(detail::from_code_ref({}), error);
   EXPECT_THROW(detail::from_code_ref({~std::uint64_t{0}}), error);

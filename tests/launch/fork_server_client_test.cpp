@@ -15,7 +15,7 @@ PROCPOOL_LAUNCH_TESTS(fork_server_client_test);
 
 // The mask of signals that `text` gives after `name`, as /proc/self/status writes it: in
 // hexadecimal. Without 32 and 33: the C library keeps them for itself and refuses to change what is
-// done about them, so a worker has them as whoever started the tests had them.
+// done about them, so a worker has them as the process had them that started the tests.
 std::uint64_t signals(const std::string& text, const std::string& name) {
   constexpr std::uint64_t libc_signals = std::uint64_t{3} << 31;
   const auto at = text.find(name);
@@ -191,7 +191,7 @@ TEST_P(fork_server_client_test, a_killed_server_takes_its_workers_with_it_and_al
   reap_strangers();
 }
 
-TEST_P(fork_server_client_test, stop_kills_what_runs) {
+TEST_P(fork_server_client_test, stop_kills_running_workers) {
   test_pool pool(GetParam());
   for (std::uint32_t i = 0; i < 3; ++i) pool.start(i, make_job(job::sleep));
   pool.stop();
@@ -239,7 +239,7 @@ TEST_P(fork_server_client_test, one_server_does_not_keep_another_alive) {
   for (const pid_t pid : second.pids()) EXPECT_FALSE(is_gone(pid));
 }
 
-TEST_P(fork_server_client_test, the_server_reaps_what_tasks_leave_behind) {
+TEST_P(fork_server_client_test, the_server_reaps_processes_that_tasks_leave_behind) {
   test_pool pool(GetParam());
   pool.run(make_job(job::leave_child));
   const auto child = static_cast<pid_t>(pool.at(0).value);
@@ -249,7 +249,7 @@ TEST_P(fork_server_client_test, the_server_reaps_what_tasks_leave_behind) {
   EXPECT_TRUE(eventually([&] { return ::kill(child, 0) != 0 && errno == ESRCH; }));
 }
 
-TEST_P(fork_server_client_test, what_a_task_leaves_behind_outlives_an_orderly_end) {
+TEST_P(fork_server_client_test, processes_that_a_task_leaves_behind_outlive_an_orderly_end) {
   pid_t child = 0;
   {
     test_pool pool(GetParam());

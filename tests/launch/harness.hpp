@@ -142,7 +142,7 @@ bool eventually(Condition condition, std::chrono::milliseconds limit = 30s) {
   return true;
 }
 
-// Dead, whether or not somebody has reaped it.
+// Dead, whether or not it was reaped.
 inline bool is_gone(pid_t pid) {
   const std::string stat = read_file("/proc/" + std::to_string(pid) + "/stat");
   const auto end = stat.rfind(')');

@@ -196,7 +196,7 @@ TEST_F(thread_gate_test, own_threads_wait_at_the_gate) {
   for (int i = 0; i < 3; ++i) {
     test_pool pool(start_method::fork);
     const int before = rounds;
-    EXPECT_TRUE(eventually([&] { return rounds > before; }));  // and goes on afterwards
+    EXPECT_TRUE(eventually([&] { return rounds > before; }));  // and continues afterwards
     EXPECT_EQ(pool.run(make_job(job::leave, 1)).exit_status, 1);
   }
   stop = true;

@@ -1,4 +1,4 @@
-// The messages of managers: what is cut off, forged or oversized costs nobody anything.
+// The messages of managers: truncated, forged or oversized messages do no harm.
 #include "manager/protocol.hpp"
 
 #include <gtest/gtest.h>
@@ -32,9 +32,9 @@ void send_raw(const connection& c, const message_head& head, std::string_view by
   EXPECT_TRUE(os::send_all(c.ours.get(), std::as_bytes(std::span(bytes))));
 }
 
-TEST(protocol_test, what_is_sent_arrives) {
+TEST(protocol_test, a_message_arrives_as_it_was_sent) {
   connection c;
-  detail::message_writer bytes;
+  detail::noting_writer bytes;
   bytes.write_value(std::uint64_t{17});
   message_head head;
   head.kind = message_kind::call;
@@ -45,7 +45,7 @@ TEST(protocol_test, what_is_sent_arrives) {
   EXPECT_EQ(m.head.kind, message_kind::call);
   EXPECT_EQ(m.head.number, 4711u);
   ASSERT_EQ(m.bytes.size(), 8u);
-  // A request behind `taken`, as it comes from a client that goes on at once.
+  // A request after `taken`, as it comes from a client that continues at once.
   EXPECT_TRUE(send(c.ours.get(), message_kind::taken));
   EXPECT_TRUE(send(c.ours.get(), head, bytes));
   EXPECT_TRUE(receive_taken(c.theirs.get()));
@@ -57,7 +57,7 @@ TEST(protocol_test, what_is_sent_arrives) {
 TEST(protocol_test, bytes_of_any_size) {
   for (const std::size_t size : {std::size_t{976}, std::size_t{977}, std::size_t{3} << 20U}) {
     connection c;
-    detail::message_writer bytes;
+    detail::noting_writer bytes;
     const std::vector<char> sent(size, 'x');
     bytes.write(sent.data(), size);
     message m;
@@ -77,7 +77,7 @@ TEST(protocol_test, a_second_message_before_the_answer) {
   EXPECT_FALSE(receive(c.theirs.get(), m));
 }
 
-TEST(protocol_test, something_else_than_taken) {
+TEST(protocol_test, another_answer_than_taken) {
   message_head value, long_one;
   long_one.kind = message_kind::taken;
   long_one.length = 1;
@@ -88,7 +88,7 @@ TEST(protocol_test, something_else_than_taken) {
   }
 }
 
-TEST(protocol_test, what_is_cut_off) {
+TEST(protocol_test, truncated_messages) {
   for (const std::size_t sent : {std::size_t{0}, std::size_t{1}, std::size_t{47}}) {
     connection c;
     const message_head head;
@@ -112,7 +112,7 @@ TEST(protocol_test, a_forged_length) {
   EXPECT_LE(m.bytes.capacity(), std::size_t{1} << 20U);
 }
 
-TEST(protocol_test, heads_that_make_no_sense) {
+TEST(protocol_test, invalid_heads) {
   message_head magic, kind, zero, objects, length;
   magic.magic = 1;
   kind.kind = static_cast<message_kind>(6);
@@ -127,7 +127,7 @@ TEST(protocol_test, heads_that_make_no_sense) {
   }
 }
 
-TEST(protocol_test, a_list_of_objects_that_is_none) {
+TEST(protocol_test, an_invalid_list_of_objects) {
   message m;
   m.head.names_objects = 1;
   std::size_t size = 0;

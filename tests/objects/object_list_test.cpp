@@ -12,7 +12,7 @@ namespace {
 
 using detail::object_ref;
 
-TEST(object_list_test, is_found_behind_a_value_of_any_length) {
+TEST(object_list_test, a_list_is_found_after_a_value_of_any_length) {
   for (std::size_t length = 0; length < 20; ++length) {
     detail::heap_writer out;
     out.extend(length);
@@ -25,7 +25,7 @@ TEST(object_list_test, is_found_behind_a_value_of_any_length) {
   }
 }
 
-TEST(object_list_test, what_is_cut_off_or_forged_is_an_error) {
+TEST(object_list_test, a_truncated_or_forged_list_is_an_error) {
   detail::heap_writer out;
   append_objects(out, std::vector<object_ref>{{1, 2}});
   for (std::size_t n = 0; n < 4; ++n) EXPECT_THROW(object_list(out.data(), n), codec_error);

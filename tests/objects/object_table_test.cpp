@@ -47,7 +47,7 @@ TEST(object_plan_test, the_parts_do_not_overlap_and_pages_are_whole) {
   EXPECT_LE(none.file_size, 1U << 20);
 }
 
-TEST(object_word_test, gives_back_what_it_was_made_of) {
+TEST(object_word_test, an_object_word_returns_its_parts) {
   const u64 word = make_object_word(0xfedcba98, object_state::freeing, 8191);
   EXPECT_EQ(object_generation_of(word), 0xfedcba98U);
   EXPECT_EQ(object_state_of(word), object_state::freeing);
@@ -81,7 +81,7 @@ TEST(object_table_test, each_claim_is_another_generation) {
 }
 
 // Each process has a hint of its own where to begin.
-TEST(object_table_test, what_another_process_has_freed_is_found_before_the_table_grows) {
+TEST(object_table_test, ids_that_another_process_has_freed_are_used_before_the_table_grows) {
   object_table table(parent_page_fd(), parent_page()), other(parent_page_fd(), parent_page());
   const u32 known = table.allocated();
   std::vector<u32> mine;
@@ -129,7 +129,7 @@ TEST(object_table_test, threads_that_claim_at_once_get_different_ids) {
   for (const u32 id : all) give_back(table, id);
 }
 
-TEST(object_table_test, memory_is_zero_whatever_was_there) {
+TEST(object_table_test, memory_of_a_new_object_is_zero) {
   object_table table(parent_page_fd(), parent_page());
   const u32 id = table.claim(row, anything, nothing_to_undo);
   const os::mapping map = table.map(id, 1 << 20, os::access::read_write);

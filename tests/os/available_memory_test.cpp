@@ -21,7 +21,7 @@ struct files {
   }
 };
 
-TEST(available_memory_test, nothing_known_is_no_limit) {
+TEST(available_memory_test, without_information_there_is_no_limit) {
   EXPECT_EQ(files{}.available(), std::numeric_limits<std::uint64_t>::max());
 }
 

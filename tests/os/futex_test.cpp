@@ -24,7 +24,7 @@ struct shared_words {
   std::atomic<std::uint64_t> wide{(std::uint64_t{9} << 32) | 5};
 };
 
-TEST(futex_test, says_why_it_returns) {
+TEST(futex_test, a_wait_tells_why_it_returns) {
   shared_words w;
   EXPECT_EQ(futex_wait(w.word, 2, 10s), futex_result::changed);
   EXPECT_EQ(futex_wait(w.word, 1, 1ms), futex_result::timed_out);

@@ -49,7 +49,7 @@ TEST(mapping_test, a_mapping_that_must_be_locked_names_the_limit) {
   EXPECT_EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
 }
 
-TEST(memfd_test, grows_and_keeps_what_is_there) {
+TEST(memfd_test, a_memfd_grows_and_keeps_its_contents) {
   const unique_fd fd = create_memfd("test");
   EXPECT_EQ(file_size(fd.get()), 0U);
   grow_memfd(fd.get(), page_size());

@@ -35,7 +35,7 @@ class owner_id_test : public leak_free_test {
   shared_owners* owners;
 };
 
-TEST_F(owner_id_test, ones_own) {
+TEST_F(owner_id_test, the_calling_thread_and_process_are_owners) {
   EXPECT_EQ(os::this_thread_owner(), os::this_thread_owner());
   EXPECT_NE(os::this_thread_owner(), os::this_process_owner());
   EXPECT_FALSE(os::has_ended(os::this_thread_owner()));
@@ -43,13 +43,13 @@ TEST_F(owner_id_test, ones_own) {
   EXPECT_TRUE(os::has_ended(os::no_owner));
 }
 
-TEST_F(owner_id_test, a_number_that_is_used_again_is_somebody_else) {
+TEST_F(owner_id_test, a_reused_process_number_is_another_owner) {
   const os::owner_id one_tick = os::owner_id{1} << 22U;
   EXPECT_TRUE(os::has_ended(os::this_thread_owner() - one_tick));
   EXPECT_TRUE(os::has_ended(os::this_process_owner() + one_tick));
 }
 
-TEST_F(owner_id_test, threads) {
+TEST_F(owner_id_test, each_thread_is_an_owner) {
   std::thread t([this] {
     owners->thread = os::this_thread_owner();
     owners->process = os::this_process_owner();
@@ -64,7 +64,7 @@ TEST_F(owner_id_test, threads) {
   EXPECT_TRUE(eventually([this] { return os::has_ended(owners->thread); }));
 }
 
-TEST_F(owner_id_test, a_fork_is_somebody_else_and_ends_before_it_is_waited_for) {
+TEST_F(owner_id_test, a_forked_process_is_another_owner_and_ends_before_it_is_waited_for) {
   os::this_thread_owner();
   os::this_process_owner();
   const pid_t child = fork();

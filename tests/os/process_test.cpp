@@ -57,7 +57,7 @@ TEST(unique_fd_test, stays_clear_of_the_standard_streams) {
   EXPECT_EQ(status, 0);
 }
 
-TEST(private_fds_test, only_registered_ones_are_closed) {
+TEST(private_fds_test, only_registered_descriptors_are_closed) {
   const pid_t child = ::fork();
   if (child == 0) {
     pipe_ends plain = try_make_pipe();
@@ -101,7 +101,7 @@ TEST(pidfd_test, tells_life_from_death) {
   EXPECT_EQ(pidfd_signal(pidfd.get(), SIGKILL), ESRCH);
 }
 
-TEST(children_test, ends_are_exact) {
+TEST(children_test, exit_codes_and_signals_are_exact) {
   const auto end_of = [](auto action) {
     const forked child = fork_child();
     if (child.pid == 0) {
@@ -134,7 +134,7 @@ TEST(detached_process_test, a_program_that_cannot_be_executed_is_an_error) {
   EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG | __WALL), -1);
 }
 
-TEST(detached_process_test, is_nobodys_child_and_inherits_one_descriptor) {
+TEST(detached_process_test, is_no_child_of_the_program_and_inherits_one_descriptor) {
   pipe_ends ends = try_make_pipe();
   const unique_fd other(::open("/dev/null", O_RDONLY));  // not close-on-exec: must not get through
   char pid[] = "PID=0000000000";

@@ -29,7 +29,7 @@ TEST(short_mutex_test, one_thread_at_a_time) {
   EXPECT_EQ(count, long{threads} * turns);
 }
 
-TEST(short_mutex_test, try_lock_says_whether_it_is_free) {
+TEST(short_mutex_test, try_lock_tells_whether_the_mutex_is_free) {
   short_mutex m;
   // std::unique_lock: clang's analysis does not follow try_lock() into the macros of GoogleTest.
   std::unique_lock first(m, std::try_to_lock);
@@ -39,8 +39,8 @@ TEST(short_mutex_test, try_lock_says_whether_it_is_free) {
   EXPECT_TRUE(std::unique_lock(m, std::try_to_lock).owns_lock());
 }
 
-// Longer than anybody looks: the others sleep, and each is woken.
-TEST(short_mutex_test, who_sleeps_is_woken) {
+// Longer than any thread spins: the others sleep, and each is woken.
+TEST(short_mutex_test, a_sleeping_thread_is_woken) {
   short_mutex m;
   std::condition_variable_any changed;
   int entered = 0;

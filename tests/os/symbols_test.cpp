@@ -62,7 +62,7 @@ TEST(symbols_test, a_function_of_this_program) {
   EXPECT_EQ(s.address, where.address + 1);
 }
 
-TEST(symbols_test, files_that_have_none) {
+TEST(symbols_test, files_without_symbols) {
   for (const char* path : {"/nowhere", "/", "/dev/null", "/proc/self/maps", ""}) {
     const symbol s = find_symbol(path, 64);
     EXPECT_EQ(s.name, "") << path;
@@ -70,7 +70,7 @@ TEST(symbols_test, files_that_have_none) {
   }
 }
 
-TEST(symbols_test, a_file_that_ends_anywhere_or_lies) {
+TEST(symbols_test, a_truncated_or_forged_file) {
   const place where = of_function();
   const std::uint64_t offset = offset_of(where);
   const std::string whole = bytes_of(where.path);

@@ -33,7 +33,7 @@ bool is_lost(const proxy<long>& sum) {
   const auto end = std::chrono::steady_clock::now() + 20s;
   while (std::chrono::steady_clock::now() < end) {
     try {
-      sum.call(add, 1);  // the manager's process is about to hear of it
+      sum.call(add, 1);  // the manager's process is about to notice
     } catch (const manager_lost_error&) {
       return true;
     }

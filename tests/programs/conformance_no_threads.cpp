@@ -43,7 +43,7 @@ void threads() {
   auto first = pool.submit([&] { gate.get_future().wait(); });
   refuse = true;
   auto second = pool.submit([] { return 7; });
-  // Nobody could tell of it.
+  // No thread could report it.
   completion_queue<int> queue;
   queue.native_handle();
   try {

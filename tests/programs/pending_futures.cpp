@@ -82,7 +82,7 @@ std::size_t read_completion_queue(futures& fs) {
   return read;
 }
 
-// A wait names all at once: the pending ones when its time is over, and those that are done.
+// A wait names all at once: the pending ones when its time is over, and the done ones.
 std::size_t read_wait(futures& fs) {
   start();
   const auto pending = procpool::wait(fs, {.timeout = procpool::duration::zero()});
@@ -133,7 +133,7 @@ std::size_t read_finished(procpool::process_pool_executor& pool, std::size_t n,
   std::size_t read = 0;
   start();
   auto range = procpool::as_completed(fs);
-  // The allocator puts off some of the work of freeing until somebody wants a large block. It has
+  // The allocator puts off some of the work of freeing until a large block is wanted. It has
   // been freed here, all at once, and so it belongs to this part.
   large_block.assign(100'000, 'x');
   stop("finished, begin", n);

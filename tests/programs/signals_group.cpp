@@ -81,7 +81,7 @@ void be_somewhere(const std::string& begun, const std::string& gate, const std::
 
 int size_of(const std::string& text) { return static_cast<int>(text.size()); }
 
-// All signals in a row, then what was at work goes on.
+// All signals in a row, then what was at work continues.
 void shower(const std::string& method, const std::string& folder, bool one_by_one,
             void (*late_handler)(int)) {
   const auto m = method == "fork"         ? start_method::fork

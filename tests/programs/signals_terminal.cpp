@@ -2,7 +2,7 @@
 // in a terminal, as the job of a shell that is this program as well: in the foreground, with a
 // process group of its own. Prints what became of it.
 //
-//   stop_default    Ctrl-Z stops program and workers; once it is told to go on, all of it ends well
+//   stop_default    Ctrl-Z stops program and workers; once it gets SIGCONT, all of it ends well
 //   stop_handled    the program handles SIGTSTP: Ctrl-Z stops nothing
 //   stop_ignored    it ignores SIGTSTP
 //   keys_handled    it handles SIGINT and SIGQUIT: Ctrl-C and Ctrl-\ end nothing

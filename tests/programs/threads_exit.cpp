@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
         .wait();
   }
   if (scene == "promise") {
-    // Nobody ever keeps it.
+    // It is never kept.
     static promise<int> never;
     never.get_future().then([](future<int>) { say("kept"); });
   }

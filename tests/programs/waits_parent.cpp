@@ -138,7 +138,7 @@ void dropped(const pool_options& options) {
   use([&] { return std::make_unique<process_pool_executor>(options); }, drop_rights);
 }
 
-// Server and worker belong to another user, and the server is stopped: nobody can be killed.
+// Server and worker belong to another user, and the server is stopped: no worker can be killed.
 void dropped_and_stopped(const pool_options& options) {
   if (getuid() != 0) skip("only root can give up rights");
   process_pool_executor pool(options);
@@ -181,7 +181,7 @@ struct refusal {
   std::uint32_t flag = no_flag;  // this bit; 0: whatever it has
 };
 
-// From here on these calls fail with `error`, in this process and those that it starts.
+// From here on these calls fail with `error`, in this process and in processes that it starts.
 void refuse(const std::vector<refusal>& calls, int error) {
   std::vector<sock_filter> code{
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),

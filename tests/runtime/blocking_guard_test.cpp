@@ -51,7 +51,7 @@ TEST(blocking_guard_test, threads_of_the_program_are_in_no_group) {
   const waiting_scope scope(nothing);
 }
 
-TEST(blocking_guard_test, a_wait_for_something_else_is_counted_while_it_lasts) {
+TEST(blocking_guard_test, a_wait_for_another_group_is_counted_while_it_lasts) {
   group_of_one group;
   in_a_thread_of(group, [&] {
     EXPECT_EQ(runtime::current_group(), &group);
@@ -80,7 +80,7 @@ TEST(blocking_guard_test, a_wait_for_the_own_group_is_refused) {
   });
 }
 
-TEST(blocking_guard_test, a_wait_with_an_end_is_not_guarded) {
+TEST(blocking_guard_test, a_wait_with_a_timeout_is_not_guarded) {
   group_of_one group;
   in_a_thread_of(group, [&] {
     const waits_for itself(group.id());

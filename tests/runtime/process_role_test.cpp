@@ -16,7 +16,7 @@ void report_role(const launch::worker_context& context) {
   out.done = static_cast<std::uint64_t>(runtime::current_role());
 }
 
-TEST(role_test, is_known_before_constructors_run) {
+TEST(role_test, the_role_is_known_before_constructors_run) {
   EXPECT_EQ(role_in_a_constructor, runtime::process_role::parent);
   EXPECT_TRUE(runtime::has_hook());
   {
@@ -41,7 +41,8 @@ TEST(role_test, a_variable_for_another_process_means_nothing) {
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::setenv("PROCPOOL_SERVER", "5.1..", 1);  // of process 1
-    ::execl("/proc/self/exe", "role_test", "--gtest_filter=role_test.stays_a_program", nullptr);
+    ::execl("/proc/self/exe", "role_test", "--gtest_filter=role_test.a_program_stays_a_program",
+            nullptr);
     ::_exit(127);
   }
   int status = -1;
@@ -49,7 +50,7 @@ TEST(role_test, a_variable_for_another_process_means_nothing) {
   EXPECT_EQ(status, 0);
 }
 
-TEST(role_test, stays_a_program) {
+TEST(role_test, a_program_stays_a_program) {
   EXPECT_EQ(runtime::current_role(), runtime::process_role::parent);
   EXPECT_EQ(::getenv("PROCPOOL_SERVER"), nullptr);
 }

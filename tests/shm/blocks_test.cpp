@@ -29,7 +29,7 @@ TEST(blocks_test, size_classes_waste_at_most_a_quarter_and_grow) {
   }
 }
 
-TEST(blocks_test, blocks_are_apart_and_keep_what_is_written) {
+TEST(blocks_test, blocks_do_not_overlap_and_keep_their_contents) {
   const os::unique_fd fd = os::create_memfd("blocks_test");
   block_allocator blocks(fd.get(), arena, arena + 64 * window_bytes);
   arena_view view(fd.get(), arena);
@@ -78,7 +78,7 @@ u64 bytes_of(int fd) {
   return static_cast<u64>(status.st_blocks) * 512;
 }
 
-TEST(blocks_test, large_blocks_keep_their_pages_until_nobody_has_needed_them_for_a_while) {
+TEST(blocks_test, large_blocks_keep_their_pages_until_they_are_unused_for_a_while) {
   const os::unique_fd fd = os::create_memfd("blocks_test");
   block_allocator blocks(fd.get(), arena, arena + 64 * window_bytes);
   EXPECT_FALSE(blocks.needs_trim());
@@ -105,7 +105,7 @@ TEST(blocks_test, large_blocks_keep_their_pages_until_nobody_has_needed_them_for
   EXPECT_LT(bytes_of(fd.get()), 2 * growth);
 }
 
-TEST(blocks_test, a_block_that_is_leaving_can_be_had) {
+TEST(blocks_test, a_block_that_is_being_trimmed_can_be_allocated) {
   const os::unique_fd fd = os::create_memfd("blocks_test");
   block_allocator blocks(fd.get(), arena, arena + 16 * window_bytes);
   arena_view view(fd.get(), arena);
@@ -123,7 +123,7 @@ TEST(blocks_test, a_block_that_is_leaving_can_be_had) {
   EXPECT_EQ(view.at(again.offset, again.capacity)[again.capacity - 1], std::byte{1});
 }
 
-TEST(blocks_test, without_memory_those_that_are_free_give_theirs) {
+TEST(blocks_test, without_memory_free_blocks_give_their_pages_back) {
   const os::unique_fd fd = os::create_memfd("blocks_test");
   block_allocator blocks(fd.get(), arena, arena + 8 * window_bytes);
   const block first = blocks.allocate(5 * window_bytes);

@@ -57,7 +57,7 @@ TEST(layout_test, the_parts_of_a_region_do_not_overlap) {
   }
 }
 
-TEST(layout_test, a_state_word_gives_back_what_it_was_made_of) {
+TEST(layout_test, a_state_word_returns_its_parts) {
   const u64 generation = u64{0xabcdef01234} << generation_shift;
   const u64 word = make_word(generation, task_phase::claimed, 4095, waiter_flag | notify_flag);
   EXPECT_EQ(phase_of(word), task_phase::claimed);

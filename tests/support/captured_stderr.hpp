@@ -1,5 +1,5 @@
-// What is written to standard error while it lives, by this process and by those that it starts.
-// Standard error is a pipe then, or a terminal.
+// What is written to standard error while it lives, by this process and by processes that it
+// starts. Standard error is a pipe then, or a terminal.
 #pragma once
 
 #include <fcntl.h>

@@ -25,8 +25,8 @@ std::vector<start_method> start_methods();
 std::string name_of(start_method m);
 
 // Polls until `condition` holds; false after `limit`, which is long: the machine may have much else
-// to do, and only a failure takes so long. The only way in which tests wait for what nobody
-// announces.
+// to do, and only a failure takes so long. The only way in which tests wait for what is not
+// announced.
 bool eventually(const std::function<bool()>& condition, duration limit = duration(30));
 
 // Aborts the process, with a message, if a test does not end in time: a hang is a failure.

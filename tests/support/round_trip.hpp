@@ -33,7 +33,7 @@ T round_trip(const T& value) {
 }
 
 // Cut off at each byte it must fail, and with codec_error: each cut in memory of its own size, so
-// that a sanitizer sees who reads on.
+// that a sanitizer sees a read past its end.
 template <class T>
 void expect_truncations_fail(const detail::wire_buffer& whole) {
   for (std::size_t size = 0; size < whole.size(); ++size) {

@@ -27,7 +27,7 @@ std::atomic<os::owner_id>* words_of(const condition_variable& c) {
 
 class condition_variable_test : public handle_test {};
 
-TEST_F(condition_variable_test, waits_without_a_slot_end_all_the_same) {
+TEST_F(condition_variable_test, waits_without_a_slot_end_too) {
   const mutex m;
   const condition_variable c;
   words_of(c)[slots_used] = slots;

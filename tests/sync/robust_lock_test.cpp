@@ -45,9 +45,9 @@ bool sleeps(pid_t thread) {
   return text.find(") S") != std::string::npos;
 }
 
-// The owner leaves and takes it again while another one is on its way to bed: it must not sleep
-// unless the owner knows that it has to wake somebody.
-TEST_F(robust_lock_test, who_sleeps_is_known_to_the_owner) {
+// The owner leaves and takes it again while another thread is about to sleep: it must not
+// sleep unless the owner knows that it has to wake a thread.
+TEST_F(robust_lock_test, the_owner_knows_that_a_thread_sleeps) {
   const page<robust_lock> lock;
   std::atomic<pid_t> waiter_id = 0;
   std::atomic<bool> over = false;
@@ -67,7 +67,7 @@ TEST_F(robust_lock_test, who_sleeps_is_known_to_the_owner) {
       lock->lock(deadline::never());
     }
     const bool slept = sleeps(waiter_id);
-    const bool known = (lock->word.load() & 1U) != 0;  // bit 0: somebody may sleep
+    const bool known = (lock->word.load() & 1U) != 0;  // bit 0: a thread may sleep
     if (slept && !known && sleeps(waiter_id)) ++forgotten;
   }
   EXPECT_EQ(forgotten, 0);
@@ -81,8 +81,9 @@ struct counted {
   int users;
 };
 
-// Who leaves may find the memory gone at once: the next owner was the last that needed it.
-TEST_F(robust_lock_test, its_memory_goes_while_the_last_owner_but_one_leaves) {
+// A thread that unlocks may find the memory gone at once: the next owner was the last that needed
+// it.
+TEST_F(robust_lock_test, the_memory_is_freed_while_the_previous_owner_unlocks) {
   constexpr int rounds = 5'000;
   std::atomic<page<counted>*> at = nullptr;
   std::atomic<int> left = 0;
@@ -117,7 +118,7 @@ TEST_F(robust_lock_test, its_memory_goes_while_the_last_owner_but_one_leaves) {
   other.join();
 }
 
-TEST_F(robust_lock_test, a_thread_that_has_ended) {
+TEST_F(robust_lock_test, the_owner_is_a_thread_that_has_ended) {
   const page<robust_lock> lock;
   std::thread([&] { lock->lock(deadline::never()); }).join();
   EXPECT_TRUE(lock->is_locked());
@@ -131,7 +132,7 @@ TEST_F(robust_lock_test, a_thread_that_has_ended) {
   lock->unlock();
 }
 
-TEST_F(robust_lock_test, a_wait_that_ends) {
+TEST_F(robust_lock_test, a_wait_with_a_timeout_ends) {
   const page<robust_lock> lock;
   EXPECT_EQ(lock->lock(deadline::after(duration(0))), lock_result::acquired);
   std::thread([&] {

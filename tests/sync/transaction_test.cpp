@@ -76,7 +76,7 @@ TEST_F(transaction_test, a_death_rolls_all_changes_back) {
   EXPECT_EQ(w().header.lock.owner_died, 1U);
 }
 
-TEST_F(transaction_test, what_was_committed_stays) {
+TEST_F(transaction_test, committed_changes_stay) {
   in_a_process([this] {
     {
       transaction tx(memory);

@@ -5,19 +5,18 @@ import io
 import json
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 import unittest
 import xml.etree.ElementTree as ElementTree
 
-TOOLS = pathlib.Path(__file__).resolve().parents[2] / 'tools'
-sys.path.insert(0, str(TOOLS))
-import bench_goals  # noqa: E402  (behind the path that it is found by)
-import bench_instructions  # noqa: E402
-import bench_page  # noqa: E402
-import bench_results as results  # noqa: E402
-import bench_svg  # noqa: E402
+from planted import TOOLS, run_script  # and the path by which the next ones are found
+
+import bench_goals
+import bench_instructions
+import bench_page
+import bench_results as results
+import bench_svg
 
 MIB = 1 << 20
 GOALS = ['round trip', 'in flight', 'small items', 'busy items', '16 MiB', 'by handle', 'fork',
@@ -83,15 +82,14 @@ def written(rows, cpus=2):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / 'r.json').write_text(json.dumps(run_of(rows, cpus)))
-        done = subprocess.run([sys.executable, '-B', TOOLS / 'bench_page.py', folder / 'r.json',
-                               '--page', folder / 'docs'],
-                              capture_output=True, text=True, check=True)
+        code, output, errors = run_script(TOOLS / 'bench_page.py', folder / 'r.json', '--page', folder / 'docs')
+        if code != 0:
+            raise AssertionError(errors)
         plots = {p.name: p.read_text() for p in (folder / 'docs/performance').iterdir()}
-        links = subprocess.run([sys.executable, '-B', TOOLS / 'check_links.py', folder],
-                               capture_output=True, text=True, check=False)
-        if links.returncode != 0:
-            raise AssertionError(links.stdout)
-        return done.stdout, (folder / 'docs/performance.md').read_text(), plots
+        code, broken, _ = run_script(TOOLS / 'check_links.py', folder)
+        if code != 0:
+            raise AssertionError(broken)
+        return output, (folder / 'docs/performance.md').read_text(), plots
 
 
 class Units(unittest.TestCase):

@@ -1,10 +1,8 @@
 import pathlib
-import subprocess
-import sys
 import tempfile
 import unittest
 
-TOOL = pathlib.Path(__file__).resolve().parents[2] / 'tools/check_compile_fail.py'
+from planted import TOOLS, run_script
 
 
 def mistake(*lines):
@@ -20,9 +18,8 @@ class CheckCompileFail(unittest.TestCase):
         with tempfile.TemporaryDirectory() as root:
             file = pathlib.Path(root) / 'a.cpp'
             file.write_text(text)
-            done = subprocess.run([sys.executable, TOOL, file, 'c++'],
-                                  capture_output=True, text=True, check=False)
-        return done.returncode, done.stderr
+            code, _, errors = run_script(TOOLS / 'check_compile_fail.py', file, 'c++')
+        return code, errors
 
     def assert_caught(self, text, message):
         code, output = self.check(text)
@@ -68,6 +65,12 @@ class CheckCompileFail(unittest.TestCase):
 
     def test_never_compiles(self):
         self.assert_caught('int a\n' + mistake('// error: b', LARGE), 'even without')
+
+    def test_correct_code_is_not_compiled_with_a_mistake(self):
+        uses_it = mistake('// error: correct', 'int n = correct;')
+        self.assertEqual(self.check('#if !MISTAKE\nint correct;\n#endif\n' + uses_it), (0, ''))
+        self.assert_caught('int correct;\n' + uses_it, 'a.cpp:2: compiles')
+        self.assert_caught('#if !MISTAKE\nint correct\n#endif\n' + uses_it, 'even without')
 
     def test_no_message_wanted(self):
         self.assert_caught(mistake(LARGE), 'a.cpp:1: no line says')

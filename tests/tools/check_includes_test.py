@@ -33,6 +33,17 @@ class CheckIncludes(PlantedTest):
         self.assertIn('d.cpp:1', output)
         self.assertNotIn('c.cpp', output)
 
+    def test_a_part_of_a_header_is_enough_for_the_library(self):
+        part = {'include/procpool/detail/std/chrono.hpp': '#include <chrono>\n',
+                'include/procpool/time.hpp': '#include "procpool/detail/std/chrono.hpp"\n'}
+        user = '#include "procpool/time.hpp"\nstd::chrono::seconds s;\n'
+        code, output = self.run_tool({**part, 'src/os/a.cpp': user, 'tests/a.cpp': user,
+                                      'tests/b.cpp': '#include <chrono>\n' + user})
+        self.assertEqual(code, 1, output)
+        self.assertIn('tests/a.cpp:2: std::chrono without <chrono>', output)
+        self.assertNotIn('src/os/a.cpp', output)
+        self.assertNotIn('tests/b.cpp', output)
+
 
 if __name__ == '__main__':
     unittest.main()

@@ -37,6 +37,11 @@ class CheckLayers(PlantedTest):
         self.assert_caught('include/procpool/detail/a.hpp', '#include <unistd.h>\n',
                            'only src/os includes system headers')
 
+    def test_part_of_a_standard_header(self):
+        self.assert_clean('include/procpool/detail/std/a.hpp', '#include <bits/chrono.h>\n')
+        self.assert_caught('include/procpool/detail/a.hpp', '#include <bits/chrono.h>\n',
+                           'only src/os includes system headers')
+
     def test_layer_that_meets_another_library(self):
         self.assert_caught('components/remote/src/remote/a.cpp', '#include <openssl/evp.h>\n',
                            'only src/os includes system headers')

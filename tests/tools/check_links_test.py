@@ -33,7 +33,9 @@ class CheckLinks(PlantedTest):
 
     def test_source_files(self):
         tree = {'src/pool/pool.cpp': '', 'include/procpool/detail/task/thunks.hpp': '',
-                'include/procpool/map.hpp': '', 'tests/api/pool_test.cpp': '', 'tools/a.py': ''}
+                'include/procpool/map.hpp': '', 'tools/a.py': '',
+                'tests/api/pool_test.cpp': 'TEST_P(pool_test, ends_once) {}\nTEST(pool_test,\n     ends_twice) {}\n',
+                'components/remote/tests/call_test.cpp': 'TEST_F(call_test, ends) {}\n'}
 
         def run(text, name='docs/a.md'):
             code, output = self.run_tool(tree | {name: text})
@@ -48,6 +50,11 @@ class CheckLinks(PlantedTest):
         # Tests, with and without the name of a case; what is no test of ours is no name of a file.
         self.assertEqual(run('`api/pool`, `api/pool: ends_once`, `and/or`, `std/pool`'), [])
         self.assertEqual(run('`api/pond`, `api/pond: ends_once`'), ['api/pond', 'api/pond'])
+        self.assertEqual(run('`remote/call: ends` and `remote/cell`'), ['remote/cell'])
+        # The cases of a test.
+        self.assertEqual(run('`api/pool: ends_once`, `ends_twice`, `pool: ends_twice`, `note: none`'), [])
+        self.assertEqual(run('`api/pool: ends`'), ['pool'])
+        self.assertEqual(run('`pool: ends_once`, `ends`'), ['pool'])
         # Code, placeholders and the past.
         self.assertEqual(run('```\ng++ `app.cpp`\n```\n`tests/<folder>/<unit>_test.cpp`'), [])
         self.assertEqual(run('`src/parent/pool.cpp`', 'CHANGELOG.md'), [])

@@ -1,10 +1,8 @@
 import pathlib
-import subprocess
-import sys
 import tempfile
 import unittest
 
-TOOL = pathlib.Path(__file__).resolve().parents[2] / 'tools/doxygen_filter.py'
+from planted import TOOLS, run_script
 
 
 class DoxygenFilter(unittest.TestCase):
@@ -12,8 +10,9 @@ class DoxygenFilter(unittest.TestCase):
         with tempfile.TemporaryDirectory() as root:
             file = pathlib.Path(root) / name
             file.write_text(text)
-            done = subprocess.run([sys.executable, TOOL, file], capture_output=True, text=True, check=True)
-        return done.stdout
+            code, output, errors = run_script(TOOLS / 'doxygen_filter.py', file)
+        self.assertEqual((code, errors), (0, ''))
+        return output
 
     def test_opening_comment_describes_the_file(self):
         for text in ('// What.\n// More.\n#pragma once\n', '#pragma once\n\n// What.\n// More.\n'):

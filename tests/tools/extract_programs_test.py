@@ -1,10 +1,9 @@
 import pathlib
-import subprocess
-import sys
 import tempfile
 import unittest
 
-TOOL = pathlib.Path(__file__).resolve().parents[2] / 'tools/extract_programs.py'
+from planted import TOOLS, run_script
+
 PROGRAM = '#include <a>\n\nint main() { return "\\n;"[0]; }\n'
 
 
@@ -15,10 +14,10 @@ class ExtractPrograms(unittest.TestCase):
             page = pathlib.Path(root) / 'page.md'
             page.write_text(text)
             out = pathlib.Path(root) / 'out'
-            done = subprocess.run([sys.executable, TOOL, out, page],
-                                  capture_output=True, text=True, check=True)
+            code, output, errors = run_script(TOOLS / 'extract_programs.py', out, page)
+            self.assertEqual((code, errors), (0, ''))
             files = {f.name: f.read_text() for f in out.iterdir()}
-            self.assertEqual(done.stdout.split(), [str(out / name) for name in files])
+            self.assertEqual(output.split(), [str(out / name) for name in files])
         return files
 
     def test_program_as_it_stands(self):

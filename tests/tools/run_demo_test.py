@@ -31,6 +31,7 @@ class RunDemo(unittest.TestCase):
             environment = {'PATH': f'{root}/bin:{os.environ["PATH"]}'}
             done = subprocess.run(['make', '-s', 'demo', *variables], cwd=root, env=environment,
                                   capture_output=True, text=True, check=True)
+            self.assertIn('building the library and the demo', done.stderr)
             return done.stdout, (root / 'build/demo.log').read_text()
 
     def test_plain(self):

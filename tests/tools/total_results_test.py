@@ -2,12 +2,11 @@
 
 import pathlib
 import shutil
-import subprocess
-import sys
 import tempfile
 import unittest
 
-TOOLS = pathlib.Path(__file__).resolve().parents[2] / 'tools'
+from planted import TOOLS, run_script
+
 SUITE = ('<?xml version="1.0" encoding="UTF-8"?>\n<testsuite name="(empty)"\n\ttests="{}"\n'
          '\tfailures="{}"\n\tdisabled="{}"\n\tskipped="{}"\n\thostname=""\n>\n{}</testsuite>\n')
 CASE = '<testcase name="{}" time="{}" status="{}">{}<system-out>{}</system-out></testcase>\n'
@@ -34,10 +33,9 @@ class TotalResults(unittest.TestCase):
                 (results / f'{name}.xml').write_text(content)
             for name, content in (times or {}).items():
                 (results / f'{name}.times').write_text(content)
-            done = subprocess.run([sys.executable, '-B', tool, *names],
-                                  capture_output=True, text=True, check=False)
-        self.assertEqual(done.stderr, '')
-        return done.returncode, done.stdout.splitlines()
+            code, output, errors = run_script(tool, *names)
+        self.assertEqual(errors, '')
+        return code, output.splitlines()
 
     def test_adds_up(self):
         code, lines = self.total({'a': SUITE.format(10, 0, 0, 1, ''), 'b': SUITE.format(5, 0, 2, 0, '')},

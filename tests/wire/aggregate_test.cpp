@@ -168,19 +168,19 @@ void expect_travels(const T& value) {
   expect_truncations_fail<T>(encoded(value));
 }
 
-TEST(aggregate, of_plain_members_is_its_bytes) {
+TEST(aggregate, plain_members_are_encoded_as_their_bytes) {
   expect_travels(point{1, 2.5});
   expect_travels(fields{5, 17, true});
   expect_travels(empty{});
   EXPECT_EQ(encoded(point{1, 2.5}).size(), sizeof(point));
 }
 
-TEST(aggregate, with_bools) {
+TEST(aggregate, an_aggregate_with_bools) {
   expect_travels(flags{true, {false, true, true}, {true, false}});
   expect_travels(std::vector<flags>(3, flags{true, {false, true, true}, {true, false}}));
 }
 
-TEST(aggregate, of_all_kinds_of_members) {
+TEST(aggregate, an_aggregate_of_all_kinds_of_members) {
   expect_travels(
       record{"r", {{1, 2, 3}, {4, 5, 6}}, {{1, 2}, {3, 4}}, point{5, 6}, {{"a", 1}}, {}});
   expect_travels(constant{5, "five"});
@@ -188,9 +188,11 @@ TEST(aggregate, of_all_kinds_of_members) {
   expect_travels(std::vector<defaulted>{{1, "x"}, {2, "y"}});
 }
 
-TEST(aggregate, of_itself) { expect_travels(tree{1, {{2, {}}, {3, {{4, {}}}}}}); }
+TEST(aggregate, an_aggregate_that_contains_itself) {
+  expect_travels(tree{1, {{2, {}}, {3, {{4, {}}}}}});
+}
 
-TEST(aggregate, of_64_members) {
+TEST(aggregate, an_aggregate_of_64_members) {
   many value{};
   value.a1 = 1;
   value.h7 = 63;
@@ -198,18 +200,18 @@ TEST(aggregate, of_64_members) {
   expect_travels(value);
 }
 
-TEST(aggregate, with_a_large_array) {
+TEST(aggregate, an_aggregate_with_a_large_array) {
   buffer value{"b", {}};
   value.bytes[4999] = 'z';
   EXPECT_EQ(round_trip(value), value);
 }
 
-TEST(aggregate, of_members_without_default) {
+TEST(aggregate, an_aggregate_of_members_without_default_constructor) {
   expect_travels(holder{handle(1), {handle(2), handle(3)}, "text"});
   expect_travels(late_default{handle(4), 5});
 }
 
-TEST(aggregate, that_fails_half_way_destroys_what_it_had) {
+TEST(aggregate, a_failed_decoding_destroys_the_members_decoded_before) {
   // Under AddressSanitizer this shows a leak of the first members.
   const auto whole = encoded(std::vector<record>(
       2, record{std::string(100, 'x'), {}, {{1, 2}}, {}, {{std::string(100, 'y'), 1}}, {}}));

@@ -69,7 +69,7 @@ TEST(cereal, round_trip) {
   EXPECT_EQ(round_trip(original), original);
 }
 
-TEST(cereal, inside_other_types) {
+TEST(cereal, cereal_types_inside_other_types) {
   const std::vector<board> boards{board("a", {}), board("b", {4})};
   EXPECT_EQ(round_trip(boards), boards);
 }
@@ -78,7 +78,7 @@ TEST(cereal, every_truncation_fails) {
   procpool::tests::expect_truncations_fail<board>(encoded(board("alpha", {1, 2, 3})));
 }
 
-TEST(cereal, owns_what_it_points_to) {
+TEST(cereal, owning_pointers) {
   chain original{1, std::make_unique<chain>(chain{2, nullptr})};
   const chain copy = round_trip(original);
   ASSERT_NE(copy.next, nullptr);

@@ -7,8 +7,8 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "pool/task_record.hpp"
 #include "procpool/detail/task/thunks.hpp"
+#include "wire/chunk_outcomes.hpp"
 #include "wire/exception_codec.hpp"
 
 namespace {
@@ -21,7 +21,7 @@ struct block_of_numbers {
   char rest[1020];
 };
 
-// Full after four outcomes; the next request for more fails, and those behind it do not.
+// Full after four outcomes; the next request for more fails, and later requests do not.
 class short_of_room : public chunk_run {
  public:
   explicit short_of_room(std::uint32_t items)
@@ -34,12 +34,11 @@ class short_of_room : public chunk_run {
     const std::uint64_t p = progress_counter_.load();
     std::map<int, std::string> all;
     int item = 0;
-    parent::split_items(begin_, std::size_t{static_cast<std::uint32_t>(p)} * 8,
-                        static_cast<std::uint32_t>(p >> 32U), "", [&](const outcome_run& run) {
-                          for (std::uint32_t i = 0; i < run.count; ++i) {
-                            all[item++] = text_of(run, i);
-                          }
-                        });
+    procpool::wire::chunk_reader in(begin_, std::size_t{progress_units(p)} * 8,
+                                    progress_finished(p));
+    for (procpool::wire::chunk_part part; in.next(part);) {
+      for (std::uint32_t i = 0; i < part.count; ++i) all[item++] = text_of(part, i);
+    }
     return all;
   }
 
@@ -60,11 +59,11 @@ class short_of_room : public chunk_run {
     procpool::wire::encode_exception(run, std::current_exception(),
                                      procpool::wire::origin::here(0));
   }
-  static std::string text_of(const outcome_run& run, std::uint32_t i) {
-    if (run.first.error) return "error";
+  static std::string text_of(const procpool::wire::chunk_part& part, std::uint32_t i) {
+    if (part.kind == outcome_kind::exception) return "error";
     block_of_numbers b{};
-    if (run.first.size != sizeof b) return "damaged";
-    std::memcpy(&b, run.first.data + i * sizeof b, sizeof b);
+    if (part.size != sizeof b) return "damaged";
+    std::memcpy(&b, part.data + i * sizeof b, sizeof b);
     return std::to_string(b.first);
   }
 
@@ -95,7 +94,7 @@ TEST(chunk_run_test, no_room_in_a_run_costs_one_item) {
   EXPECT_EQ(run_items(false), expected);
 }
 
-TEST(chunk_run_test, no_room_behind_a_run_costs_one_item) {
+TEST(chunk_run_test, no_room_after_a_run_costs_one_item) {
   const std::map<int, std::string> all = run_items(true);
   ASSERT_EQ(all.size(), 8U);
   int errors = 0;

@@ -1,5 +1,5 @@
-// Exceptions, there and back: caught as what was thrown, saying what was said, with the place in
-// a remote_error behind them.
+// Exceptions on a round trip: caught as what was thrown, with the same text, and with the place in
+// a nested remote_error.
 #include "procpool/exception.hpp"
 
 #include <gtest/gtest.h>
@@ -156,7 +156,7 @@ void expect_comes_back(const T& original) {
   }
 }
 
-TEST(exception_codec, the_standard_ones) {
+TEST(exception_codec, standard_exceptions) {
   expect_comes_back(std::logic_error("l"));
   expect_comes_back(std::invalid_argument("i"));
   expect_comes_back(std::domain_error("d"));
@@ -179,7 +179,7 @@ TEST(exception_codec, the_standard_ones) {
   expect_comes_back(std::exception());
 }
 
-TEST(exception_codec, standard_ones_with_more_to_say) {
+TEST(exception_codec, standard_exceptions_with_more_than_a_message) {
   const auto code = std::make_error_code(std::errc::permission_denied);
   expect_comes_back(std::system_error(code, "reading"));
   expect_comes_back(std::system_error(code));
@@ -189,7 +189,7 @@ TEST(exception_codec, standard_ones_with_more_to_say) {
   expect_comes_back(std::future_error(std::future_errc::no_state));
 }
 
-TEST(exception_codec, their_parts_come_along) {
+TEST(exception_codec, error_codes_and_paths_are_encoded_too) {
   const std::error_code code(13, std::system_category());
   try {
     std::rethrow_exception(
@@ -207,7 +207,7 @@ TEST(exception_codec, their_parts_come_along) {
   }
 }
 
-TEST(exception_codec, our_own) {
+TEST(exception_codec, exceptions_of_procpool) {
   expect_comes_back(procpool::error("e"));
   expect_comes_back(procpool::cancelled_error());
   expect_comes_back(procpool::timeout_error("t"));
@@ -220,7 +220,7 @@ TEST(exception_codec, our_own) {
   expect_comes_back(procpool::worker_crashed({.label = "inner", .pid = 5, .signal = 11}));
 }
 
-TEST(exception_codec, registered_ones) {
+TEST(exception_codec, registered_exceptions) {
   expect_comes_back(bank::overdrawn("by 5"));
   expect_comes_back(bank::rejected("no reason"));
   expect_comes_back(bank::stateless());
@@ -286,9 +286,9 @@ TEST(exception_codec, unknown_types_without_a_name_of_their_own) {
   }
 }
 
-// Nested in it is where it was thrown, so its type is derived from the one that was thrown; the
+// Nested in it is where it was thrown, so its type is derived from the thrown type; the
 // name says so.
-TEST(exception_codec, the_typeid_of_a_rebuilt_one) {
+TEST(exception_codec, the_typeid_of_a_rebuilt_exception) {
   try {
     std::rethrow_exception(transported([] { throw std::out_of_range("key"); }));
     FAIL();
@@ -300,7 +300,7 @@ TEST(exception_codec, the_typeid_of_a_rebuilt_one) {
   }
 }
 
-TEST(exception_codec, one_whose_encoding_throws_becomes_remote_error) {
+TEST(exception_codec, an_exception_whose_encoding_throws_becomes_remote_error) {
   try {
     std::rethrow_exception(transported([] { throw bank::fails_to_encode("text"); }));
     FAIL();
@@ -323,7 +323,7 @@ TEST(exception_codec, an_unknown_error_category_becomes_remote_error) {
                remote_error);
 }
 
-TEST(exception_codec, nested_ones_come_along) {
+TEST(exception_codec, nested_exceptions_are_encoded_too) {
   const auto thrown = transported([] {
     try {
       throw bank::overdrawn("the cause");
@@ -369,7 +369,7 @@ TEST(exception_codec, nesting_without_end_is_cut) {
   EXPECT_EQ(links, procpool::wire::max_links + 1);  // and the remote_error
 }
 
-TEST(exception_codec, what_came_back_can_go_on) {
+TEST(exception_codec, a_decoded_exception_can_be_encoded_again) {
   // A task that has a pool of its own lets an exception of that pool's task through.
   const auto once = transported([] { throw bank::overdrawn("far away"); });
   const auto twice = revived(bytes_of(once));

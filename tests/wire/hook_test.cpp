@@ -56,7 +56,7 @@ class vec3 {
   std::array<float, 3> v_;
 };
 
-class plain {  // trivially copyable, but nobody said that its bytes are its value
+class plain {  // trivially copyable, but not declared to be its bytes
  public:
   explicit plain(int v) : value_(v) {}
   int value() const { return value_; }
@@ -145,7 +145,7 @@ TEST(hook, to_wire_is_called_once) {
   EXPECT_EQ(counted::encodings, 1);
 }
 
-TEST(hook, an_error_of_from_wire_comes_through) {
+TEST(hook, an_error_of_from_wire_reaches_the_caller) {
   procpool::detail::heap_writer writer;
   procpool::detail::encode(writer, std::string("not a number"));
   const auto bytes = writer.take();

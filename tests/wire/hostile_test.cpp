@@ -1,4 +1,4 @@
-// Bytes that nobody encoded. They fail with codec_error, before memory is taken for what they
+// Bytes that no encoder wrote. They fail with codec_error, before memory is taken for what they
 // claim, and without an invalid object ever existing.
 #include <gtest/gtest.h>
 
@@ -66,7 +66,7 @@ struct flagged {
   bool flag;
 };
 
-TEST(hostile, lengths_that_cannot_be) {
+TEST(hostile, impossible_lengths) {
   expect_claims_fail<std::string>();
   expect_claims_fail<std::vector<char>>();
   expect_claims_fail<std::vector<int>>();
@@ -119,7 +119,7 @@ TEST(hostile, alternatives_that_do_not_exist) {
   EXPECT_THROW(decoded<either>(bytes_of({255, 0, 0, 0, 0})), codec_error);
 }
 
-TEST(hostile, bits_beyond_the_last) {
+TEST(hostile, bits_after_the_last_bit) {
   heap_writer writer;
   writer.write_value(~std::uint64_t{0});
   const auto bits = decoded<std::bitset<3>>(writer.take());

@@ -142,7 +142,9 @@ TEST(task_call, views_read_in_place) {
   EXPECT_EQ(where % alignof(int), 0U);
 }
 
-TEST(task_call, what_moves_only) { EXPECT_EQ(*call(increment, std::make_unique<int>(4)), 5); }
+TEST(task_call, move_only_arguments_and_results) {
+  EXPECT_EQ(*call(increment, std::make_unique<int>(4)), 5);
+}
 
 TEST(task_call, a_reference_result_is_copied_before_its_argument_ends) {
   EXPECT_EQ(call(same, std::string(100, 'x')), std::string(100, 'x'));
@@ -167,7 +169,7 @@ struct procpool::codec<witness> {
 
 namespace {
 
-TEST(task_call, arguments_are_gone_when_it_returns) {
+TEST(task_call, arguments_are_destroyed_when_the_call_returns) {
   const auto look = [](const witness&, int) { return witness::alive; };
   const wire_buffer bytes = packed(look, witness(0), 1);
   ASSERT_EQ(witness::alive, 0);
@@ -197,7 +199,7 @@ TEST(task_call, bytes_of_other_arguments_are_refused) {
   EXPECT_THROW((task_call<decltype(takes_bool), bool>::run(bad_bool)), codec_error);
 }
 
-TEST(task_call, for_a_map_the_function_is_decoded_once) {
+TEST(task_call, a_map_decodes_its_function_once) {
   using scaled = task_call<adder, int>;
   heap_writer function;
   scaled::pack_function(function, adder{100});
@@ -227,7 +229,7 @@ TEST(partial_function, binds_leading_arguments) {
   EXPECT_EQ(partial(add, 40)(2), 42);  // and here as well
 }
 
-TEST(partial_function, of_partial_and_with_a_view_behind) {
+TEST(partial_function, a_partial_of_a_partial_takes_a_view_as_last_argument) {
   const auto f = [](int a, std::string b, std::string_view c) {
     return std::to_string(a) + b + std::string(c);
   };
@@ -262,7 +264,7 @@ TEST(invocation_value, holds_any_task_without_arguments) {
   EXPECT_EQ(runs, 22);
 }
 
-TEST(invocation_value, empty_does_nothing) {
+TEST(invocation_value, an_empty_invocation_does_nothing) {
   const invocation nothing;
   EXPECT_FALSE(static_cast<bool>(nothing));
   nothing();

@@ -1,4 +1,4 @@
-// Every type that travels without help: there and back is the same value, and no prefix of its
+// Every type that travels without help: a round trip gives the same value, and no prefix of its
 // bytes is taken for it.
 #include <gtest/gtest.h>
 
@@ -108,7 +108,7 @@ TEST(values, node_containers) {
   expect_travels(std::unordered_multiset<int>{1, 1});
 }
 
-TEST(values, maybe_and_either) {
+TEST(values, optional_and_variant) {
   expect_travels(std::optional<std::string>("x"));
   expect_travels(std::optional<std::string>());
   expect_travels(std::variant<int, std::string>(5));
@@ -126,7 +126,7 @@ TEST(values, a_valueless_variant_is_refused) {
   EXPECT_THROW(encoded(value), procpool::codec_error);
 }
 
-TEST(values, numbers_of_the_library) {
+TEST(values, numbers_of_the_standard_library) {
   using namespace std::chrono_literals;
   expect_travels(5ms);
   expect_travels(std::chrono::duration<double>(0.5));
@@ -161,7 +161,7 @@ TEST(values, containers_of_move_only_values) {
   EXPECT_EQ(*round_trip(named).at(4), 5);
 }
 
-TEST(values, two_in_a_row_do_not_disturb_each_other) {
+TEST(values, two_values_in_a_row_do_not_disturb_each_other) {
   procpool::detail::heap_writer writer;
   procpool::detail::encode(writer, std::string("odd"));
   procpool::detail::encode(writer, std::vector<double>{1, 2});

@@ -1,5 +1,5 @@
-// Who may come in, and what is believed afterwards: wrong keys, reflected and recorded proofs,
-// garbage, silence, and an end at every byte; then messages that somebody changes on their way.
+// The handshake: wrong keys, reflected and recorded proofs, garbage, silence, and an end at every
+// byte. Then the messages that follow it, changed on their way.
 #include "remote/handshake.hpp"
 
 #include <gtest/gtest.h>
@@ -77,7 +77,7 @@ struct server {
   }
 };
 
-TEST(handshake_test, both_know_the_key) {
+TEST(handshake_test, a_client_and_a_server_with_the_same_key) {
   server there;
   session_keys keys;
   EXPECT_EQ(as_client(there.s.b.get(), keys), greeting::done);
@@ -92,15 +92,15 @@ TEST(handshake_test, both_know_the_key) {
   EXPECT_NE(fresh.to_server, keys.to_server);
 }
 
-TEST(handshake_test, another_key) {
+TEST(handshake_test, a_client_with_another_key) {
   server there;
   session_keys keys;
   EXPECT_EQ(as_client(there.s.b.get(), keys, 30s, other_key), greeting::refused);
   EXPECT_EQ(there.end(), greeting::refused);
 }
 
-// A server that does not know the key has nothing that a client would believe.
-TEST(handshake_test, an_impostor_reflects_what_a_client_says) {
+// A server without the key has no proof that a client accepts.
+TEST(handshake_test, a_server_without_the_key_reflects_the_messages_of_the_client) {
   sockets s;
   session_keys keys;
   greeting result = greeting::done;
@@ -111,8 +111,8 @@ TEST(handshake_test, an_impostor_reflects_what_a_client_says) {
   EXPECT_EQ(result, greeting::refused);
 }
 
-// What a client said once proves nothing the next time.
-TEST(handshake_test, a_recorded_client) {
+// The recorded messages of a client are no proof in another handshake.
+TEST(handshake_test, recorded_messages_of_a_client_are_refused) {
   sockets s;
   session_keys keys;
   bytes said;
@@ -138,8 +138,8 @@ TEST(handshake_test, a_recorded_client) {
   EXPECT_TRUE(says_nothing(there.s.b.get()));
 }
 
-// Who does not know the key gets nothing out of a server that would convince another one.
-TEST(handshake_test, two_servers_are_not_played_against_each_other) {
+// A client without the key gets no proof from one server that another server accepts.
+TEST(handshake_test, messages_of_one_server_are_refused_by_another_server) {
   server one, two;
   bytes hello(hello_size);
   std::memcpy(hello.data(), "procpool\1\1", 10);
@@ -154,7 +154,7 @@ TEST(handshake_test, two_servers_are_not_played_against_each_other) {
   EXPECT_TRUE(says_nothing(two.s.b.get()));
 }
 
-TEST(handshake_test, an_end_at_every_byte) {
+TEST(handshake_test, the_connection_ends_at_every_byte) {
   bytes said(hello_size + proof_size, std::byte{7});
   std::memcpy(said.data(), "procpool\1\1\0\0\0\0\0\0", 16);
   for (std::size_t n = 0; n < said.size(); ++n) {
@@ -170,7 +170,7 @@ TEST(handshake_test, an_end_at_every_byte) {
   }
 }
 
-TEST(handshake_test, silence) {
+TEST(handshake_test, a_peer_that_falls_silent) {
   bytes said(hello_size, std::byte{7});
   std::memcpy(said.data(), "procpool\1\1\0\0\0\0\0\0", 16);
   for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{47}, std::size_t{48}}) {
@@ -184,7 +184,7 @@ TEST(handshake_test, silence) {
   }
 }
 
-TEST(handshake_test, others) {
+TEST(handshake_test, other_protocols_versions_and_byte_orders) {
   const auto greet_with = [](const std::string& begin) {
     server there;
     bytes said(hello_size + proof_size);
@@ -246,7 +246,7 @@ transfer receive_from(const bytes& travelled, side to = side::server) {
   return (at_server ? c.server : c.client)->receive(m, in(30s));
 }
 
-TEST(channel_test, messages_arrive) {
+TEST(channel_test, messages_of_all_sizes_arrive) {
   channels c;
   bytes large(3'000'000, std::byte{5});
   std::thread sender([&] {
@@ -285,7 +285,7 @@ TEST(channel_test, a_change_of_any_bit_and_an_end_at_any_byte) {
 TEST(channel_test, repeated_reordered_and_reflected_messages) {
   const bytes first = message_of("a"), second = message_of("b", 1);
   EXPECT_EQ(receive_from(second), transfer::forged);               // the first is missing
-  EXPECT_EQ(receive_from(first, side::client), transfer::forged);  // back to who has sent it
+  EXPECT_EQ(receive_from(first, side::client), transfer::forged);  // back to its sender
   channels c;
   bytes twice = first;
   twice.insert(twice.end(), first.begin(), first.end());
@@ -295,7 +295,7 @@ TEST(channel_test, repeated_reordered_and_reflected_messages) {
   EXPECT_EQ(c.server->receive(m, in(30s)), transfer::forged);
 }
 
-TEST(channel_test, lengths) {
+TEST(channel_test, lengths_above_the_limit) {
   EXPECT_EQ(receive_from(message_of(std::string(1000, 'x'))), transfer::done);
   EXPECT_EQ(receive_from(message_of(std::string(1001, 'x'))), transfer::too_long);
   channels c({.max_message = 10});
@@ -316,7 +316,7 @@ TEST(channel_test, a_peer_that_reads_nothing) {
   EXPECT_EQ(c.client->send(message_kind::call, bytes(20'000'000)), transfer::late);
 }
 
-TEST(channel_test, an_end_that_another_thread_makes) {
+TEST(channel_test, another_thread_ends_the_channel) {
   channels c;
   std::thread other([&] { c.server->end(); });
   message m;

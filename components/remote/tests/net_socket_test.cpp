@@ -61,7 +61,7 @@ TEST_F(net_socket_test, a_file_that_a_dead_server_left) {
   std::filesystem::remove(path());
   std::ofstream(path()) << "not a socket";
   remove_file_at(path(), file);
-  EXPECT_TRUE(std::filesystem::exists(path()));  // somebody else's
+  EXPECT_TRUE(std::filesystem::exists(path()));  // the file of another server
   EXPECT_THROW(listen_on(path()), std::system_error);
   EXPECT_TRUE(std::filesystem::exists(path()));
 }
@@ -100,8 +100,8 @@ TEST_F(net_socket_test, peers_are_watched) {
   watch_peer(local.get(), 30s);  // nothing
 }
 
-// A queue that is full is waited for; a listener that is there again takes over.
-TEST_F(net_socket_test, a_server_that_lets_nobody_in) {
+// The queue of the listener is full until the server accepts.
+TEST_F(net_socket_test, a_client_waits_until_the_server_accepts_connections) {
   const os::unique_fd server = listen_on(path());
   ASSERT_EQ(listen(server.get(), 1), 0);
   std::vector<os::unique_fd> waiting;

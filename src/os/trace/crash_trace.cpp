@@ -47,7 +47,7 @@ _Unwind_Reason_Code note_frame(_Unwind_Context* context, void* argument) {
   int faulted = 0;
   const std::uintptr_t ip = _Unwind_GetIPInfo(context, &faulted);
   if (ip == 0) return _URC_END_OF_STACK;
-  // The frames before the one that the signal has interrupted are those of the handler.
+  // The frames before the interrupted frame are those of the handler.
   if (faulted != 0) t.count = 0;
   if (_Unwind_GetCFA(context) > outermost) return _URC_END_OF_STACK;
   if (t.count == most_frames) return _URC_END_OF_STACK;

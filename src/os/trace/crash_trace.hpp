@@ -6,8 +6,8 @@
 //   trace := frame*       frame := module "+0x" offset-in-the-file "\n"
 //
 //   module: a path; "#n" for the path of frame n, counted from 0; or "?" for code that is in no
-//   file, with the address instead of the offset. The first frame is the one that faulted, the last
-//   is the function that the caller of trace_crashes() has called.
+//   file, with the address instead of the offset. The first frame is the faulting function, the
+//   last is the function that the caller of trace_crashes() has called.
 //
 // The handler allocates nothing and takes no lock.
 #pragma once

@@ -7,13 +7,13 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <span>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "base/guarded.hpp"
 #include "os/child_setup.hpp"
 #include "os/error.hpp"
 #include "os/limits.hpp"
@@ -84,10 +84,10 @@ class client_link final : public detail::remote_link {
   const detail::remote_crypto& crypto_;
   const pid_t pid_ = os::this_process();
   remote::welcome welcome_;
-  std::mutex mutex_;  // guards idle_
-  std::vector<channel_ptr> idle_;
-  std::mutex own_mutex_;  // guards own_
-  channel_ptr own_;
+  base::mutex mutex_;
+  std::vector<channel_ptr> idle_ GUARDED_BY(mutex_);
+  base::mutex own_mutex_;
+  channel_ptr own_ GUARDED_BY(own_mutex_);
 };
 
 client_link::client_link(remote_client_options options, const detail::remote_crypto& crypto)
@@ -164,7 +164,7 @@ client_link::channel_ptr client_link::take() {
   for (;;) {
     channel_ptr c;
     {
-      const std::lock_guard lock(mutex_);
+      const base::lock_guard lock(mutex_);
       if (idle_.empty()) break;
       c = std::move(idle_.back());
       idle_.pop_back();
@@ -175,7 +175,7 @@ client_link::channel_ptr client_link::take() {
 }
 
 void client_link::put(channel_ptr c) {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   if (idle_.size() < most_idle) idle_.push_back(std::move(c));
 }
 
@@ -232,7 +232,7 @@ void client_link::await_reply(channel& c, message& m) const {
 
 void client_link::drop(std::uint64_t object) noexcept {
   if (pid_ != os::this_process()) return;
-  const std::lock_guard lock(own_mutex_);
+  const base::lock_guard lock(own_mutex_);
   // If sending fails, the connection is useless, and the server ends this client.
   if (own_ &&
       own_->send(message_kind::drop, std::as_bytes(std::span(&object, 1))) != transfer::done) {

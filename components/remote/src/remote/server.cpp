@@ -10,13 +10,13 @@
 #include <list>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
 #include <utility>
 
+#include "base/guarded.hpp"
 #include "os/child_setup.hpp"
 #include "os/event_fd.hpp"
 #include "os/local_socket.hpp"
@@ -53,7 +53,8 @@ thread_local const void* server_of_this_thread = nullptr;
 
 // Hidden, although the enclosing class is exported.
 struct __attribute__((visibility("hidden"))) remote_server::state {
-  // One connection. Its thread owns the descriptor; `socket` is -1 before the thread closes it.
+  // One connection. Its thread owns the descriptor; `socket` is -1 before the thread closes it. All
+  // but `thread` is used while the server's mutex is held.
   struct link {
     std::thread thread;
     int socket = -1;
@@ -84,14 +85,15 @@ struct __attribute__((visibility("hidden"))) remote_server::state {
   remote::socket_file file;
   const os::private_fd wake;
   remote::exposures exposed;
-  std::thread acceptor;
-  std::mutex stopping;  // held while stop() works
+  base::mutex stopping;  // held while start() or stop() works
+  std::thread acceptor GUARDED_BY(stopping);
 
-  mutable std::mutex mutex;
+  mutable base::mutex mutex;
   std::condition_variable asked;
-  bool started = false, stop_asked = false;
-  std::list<link> links;
-  std::map<session_id, std::shared_ptr<remote::session>> clients;
+  bool started GUARDED_BY(mutex) = false;
+  bool stop_asked GUARDED_BY(mutex) = false;
+  std::list<link> links GUARDED_BY(mutex);
+  std::map<session_id, std::shared_ptr<remote::session>> clients GUARDED_BY(mutex);
 };
 
 remote_server::state::state(remote_server_options o, const detail::remote_crypto& c)
@@ -122,7 +124,7 @@ void remote_server::state::run() {
     if (wake.is_ours()) os::clear_event_fd(wake.get());
     reap();
     {
-      const std::lock_guard lock(mutex);
+      const base::lock_guard lock(mutex);
       if (stop_asked) return;
     }
     if (items[1].readable) accept();
@@ -133,7 +135,7 @@ void remote_server::state::run() {
 void remote_server::state::reap() {
   std::list<link> ended;
   {
-    const std::lock_guard lock(mutex);
+    const base::lock_guard lock(mutex);
     for (auto at = links.begin(); at != links.end();) {
       const auto next = std::next(at);
       if (at->over) ended.splice(ended.end(), links, at);
@@ -153,7 +155,7 @@ void remote_server::state::accept() {
     }
     return;
   }
-  const std::lock_guard lock(mutex);
+  const base::lock_guard lock(mutex);
   // Clients that have not proved the key may take at most half of the places.
   const auto most = static_cast<std::size_t>(options.max_connections);
   std::size_t live = 0, strangers = 0;
@@ -192,15 +194,15 @@ void remote_server::state::serve(link& own, os::private_fd socket) {
       } catch (const std::exception&) {
         // No memory or no random bytes: the end of the connection tells the client.
       }
-      const std::lock_guard lock(mutex);
+      const base::lock_guard lock(mutex);
       own.socket = -1;  // before the descriptor is closed
     } else {
-      const std::lock_guard lock(mutex);
+      const base::lock_guard lock(mutex);
       own.socket = -1;
     }
   }
   std::shared_ptr<remote::session> last;  // its objects are destroyed without the lock
-  const std::lock_guard lock(mutex);
+  const base::lock_guard lock(mutex);
   last = std::move(own.client);
   own.over = true;
   os::signal_event_fd(wake.get());
@@ -208,7 +210,7 @@ void remote_server::state::serve(link& own, os::private_fd socket) {
 
 void remote_server::state::serve_client(link& own, channel& c) {
   {
-    const std::lock_guard lock(mutex);
+    const base::lock_guard lock(mutex);
     own.known = true;
   }
   message first;
@@ -222,7 +224,7 @@ void remote_server::state::watch_client(link& own, channel& c) {
   session_id id{};
   os::fill_random(id);
   {
-    const std::lock_guard lock(mutex);
+    const base::lock_guard lock(mutex);
     if (stop_asked) return;
     own.client = client;
     clients[id] = client;
@@ -242,7 +244,7 @@ void remote_server::state::watch_client(link& own, channel& c) {
 void remote_server::state::end_client(const session_id& id,
                                       const std::shared_ptr<remote::session>& client) {
   {
-    const std::lock_guard lock(mutex);
+    const base::lock_guard lock(mutex);
     clients.erase(id);
     for (const link& l : links) {
       if (l.client == client && l.socket >= 0) remote::end_stream(l.socket);
@@ -257,7 +259,7 @@ void remote_server::state::answer_calls(link& own, channel& c, const message& fi
   std::memcpy(id.data(), first.bytes.data(), id.size());
   std::shared_ptr<remote::session> client;
   {
-    const std::lock_guard lock(mutex);
+    const base::lock_guard lock(mutex);
     const auto found = clients.find(id);
     if (found != clients.end()) client = own.client = found->second;
   }
@@ -273,23 +275,26 @@ void remote_server::state::answer_calls(link& own, channel& c, const message& fi
 }
 
 void remote_server::state::stop() {
-  const std::lock_guard one(stopping);
+  const base::lock_guard one(stopping);
   {
-    const std::lock_guard lock(mutex);
+    const base::lock_guard lock(mutex);
     stop_asked = true;
     asked.notify_all();
     os::signal_event_fd(wake.get());
   }
   if (acceptor.joinable()) acceptor.join();
+  std::list<link>::iterator at, end;
   {
-    const std::lock_guard lock(mutex);
+    const base::lock_guard lock(mutex);
     for (const link& l : links) {
       if (l.socket >= 0) remote::end_stream(l.socket);
     }
+    at = links.begin();
+    end = links.end();
   }
-  // No thread adds to the list any more.
-  for (link& l : links) l.thread.join();
-  const std::lock_guard lock(mutex);
+  // The acceptor has ended, so no thread changes the list any more.
+  for (; at != end; ++at) at->thread.join();
+  const base::lock_guard lock(mutex);
   links.clear();
   listener.reset();
 }
@@ -323,7 +328,7 @@ remote_server::state& remote_server::use() const {
 
 void remote_server::require_open(const std::string& name, bool is_new) const {
   const state& s = use();
-  const std::lock_guard lock(s.mutex);
+  const base::lock_guard lock(s.mutex);
   if (s.started || s.stop_asked) {
     throw invalid_state_error("procpool: a remote server exposes what it has before start()");
   }
@@ -344,8 +349,8 @@ detail::remote_type_entry& remote_server::add_type(const std::string& name) {
 
 void remote_server::start() {
   state& s = use();
-  const std::lock_guard one(s.stopping);
-  const std::lock_guard lock(s.mutex);
+  const base::lock_guard one(s.stopping);
+  const base::lock_guard lock(s.mutex);
   if (s.started || s.stop_asked) {
     throw invalid_state_error("procpool: this remote server was started already, or stopped");
   }
@@ -366,13 +371,13 @@ void remote_server::stop() {
 
 void remote_server::wait() {
   state& s = use();
-  std::unique_lock lock(s.mutex);
-  s.asked.wait(lock, [&] { return s.stop_asked; });
+  base::unique_lock lock(s.mutex);
+  while (!s.stop_asked) s.asked.wait(lock);
 }
 
 void remote_server::request_stop() noexcept {
   if (!state_ || state_->pid != os::this_process()) return;
-  const std::lock_guard lock(state_->mutex);
+  const base::lock_guard lock(state_->mutex);
   state_->stop_asked = true;
   state_->asked.notify_all();
   os::signal_event_fd(state_->wake.get());
@@ -382,7 +387,7 @@ const std::string& remote_server::address() const { return use().address; }
 
 remote_server::counts remote_server::count() const {
   const state& s = use();
-  const std::lock_guard lock(s.mutex);
+  const base::lock_guard lock(s.mutex);
   counts now;
   now.clients = s.clients.size();
   for (const state::link& l : s.links) now.connections += l.over ? 0U : 1U;

@@ -44,9 +44,7 @@ void exposures::share_objects() {
   for (const auto& [type_name, type] : types) {
     for (const auto& [name, object] : type.objects) {
       std::shared_ptr<held_object>& held = shared[object.get()];
-      if (held == nullptr) held = std::make_shared<held_object>();
-      held->type = &type;
-      held->value = object;
+      if (held == nullptr) held = std::make_shared<held_object>(object);
     }
   }
 }
@@ -96,13 +94,13 @@ void session::call(wire_reader& in, wire_writer& out) const {
 }
 
 void session::call_method(wire_reader& in, wire_writer& out) const {
-  const std::shared_ptr<held_object> object = at(in.read_value<std::uint64_t>("an object"));
+  const typed_object object = at(in.read_value<std::uint64_t>("an object"));
   const std::string name = take_text(in);
   const std::string signature = take_text(in);
-  const remote_entry& entry = entry_at(object->type->methods, name, signature);
-  const std::lock_guard one_at_a_time(object->mutex);
-  with_arguments(in,
-                 [&](wire_reader& arguments) { entry.run(object->value.get(), arguments, out); });
+  const remote_entry& entry = entry_at(object.type->methods, name, signature);
+  const base::lock_guard one_at_a_time(object.held->mutex);
+  void* const value = object.held->value.get();
+  with_arguments(in, [&](wire_reader& arguments) { entry.run(value, arguments, out); });
 }
 
 std::uint64_t session::make(wire_reader& in) {
@@ -113,11 +111,9 @@ std::uint64_t session::make(wire_reader& in) {
   if (constructor == type.constructors.end()) {
     throw codec_error("procpool: the server makes no '" + name + "' of " + signature);
   }
-  auto object = std::make_shared<held_object>();
-  object->type = &type;
-  with_arguments(in,
-                 [&](wire_reader& arguments) { object->value = constructor->second(arguments); });
-  return keep(std::move(object));
+  std::shared_ptr<void> value;
+  with_arguments(in, [&](wire_reader& arguments) { value = constructor->second(arguments); });
+  return keep({&type, std::make_shared<held_object>(std::move(value))});
 }
 
 std::uint64_t session::find(wire_reader& in) {
@@ -130,11 +126,11 @@ std::uint64_t session::find(wire_reader& in) {
     throw codec_error("procpool: the server has no '" + type_name + "' that is called '" + name +
                       "'");
   }
-  return keep(exposed_.shared.at(found->second.get()));
+  return keep({&type, exposed_.shared.at(found->second.get())});
 }
 
-std::uint64_t session::keep(std::shared_ptr<held_object> object) {
-  const std::lock_guard lock(mutex_);
+std::uint64_t session::keep(typed_object object) {
+  const base::lock_guard lock(mutex_);
   if (over_) throw manager_lost_error("procpool: this client is gone");
   if (objects_.size() >= max_objects_) {
     throw error("procpool: this client has " + std::to_string(max_objects_) +
@@ -144,8 +140,8 @@ std::uint64_t session::keep(std::shared_ptr<held_object> object) {
   return next_++;
 }
 
-std::shared_ptr<held_object> session::at(std::uint64_t number) const {
-  const std::lock_guard lock(mutex_);
+typed_object session::at(std::uint64_t number) const {
+  const base::lock_guard lock(mutex_);
   const auto found = objects_.find(number);
   if (found == objects_.end()) throw codec_error("procpool: this client has no such object");
   return found->second;
@@ -160,8 +156,8 @@ const detail::remote_type_entry& session::type_at(const std::string& name) const
 }
 
 bool session::drop(std::uint64_t number) {
-  std::shared_ptr<held_object> object;  // destroyed without the lock
-  const std::lock_guard lock(mutex_);
+  typed_object object;  // destroyed without the lock
+  const base::lock_guard lock(mutex_);
   const auto found = objects_.find(number);
   if (found == objects_.end()) return false;
   object = std::move(found->second);
@@ -170,14 +166,14 @@ bool session::drop(std::uint64_t number) {
 }
 
 void session::end() {
-  std::map<std::uint64_t, std::shared_ptr<held_object>> objects;  // destroyed without the lock
-  const std::lock_guard lock(mutex_);
+  std::map<std::uint64_t, typed_object> objects;  // destroyed without the lock
+  const base::lock_guard lock(mutex_);
   over_ = true;
   objects.swap(objects_);
 }
 
 std::size_t session::object_count() const {
-  const std::lock_guard lock(mutex_);
+  const base::lock_guard lock(mutex_);
   return objects_.size();
 }
 

@@ -6,9 +6,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
+#include <utility>
 
+#include "base/guarded.hpp"
 #include "procpool/detail/codec/heap_writer.hpp"
 #include "procpool/detail/rpc/remote_call.hpp"
 #include "remote/channel.hpp"
@@ -17,16 +18,24 @@ namespace procpool::remote {
 
 // An object with its lock: it runs one call at a time.
 struct held_object {
-  std::mutex mutex;
+  explicit held_object(std::shared_ptr<void> object) : value(std::move(object)) {}
+
+  base::mutex mutex;
+  const std::shared_ptr<void> value GUARDED_BY(mutex);
+};
+
+// An object as a type: the same object may be exposed by several types, each with methods of its
+// own.
+struct typed_object {
   const detail::remote_type_entry* type = nullptr;
-  std::shared_ptr<void> value;
+  std::shared_ptr<held_object> held;
 };
 
 // Constant while sessions exist.
 struct exposures {
   std::map<std::string, detail::remote_entry> functions;
   std::map<std::string, detail::remote_type_entry> types;
-  // The objects that the types list, each with one lock for all its names.
+  // The objects that the types list, each with one lock for all its names and types.
   std::map<const void*, std::shared_ptr<held_object>> shared;
 
   void share_objects();
@@ -54,16 +63,16 @@ class session {
   void call_method(detail::wire_reader& in, detail::wire_writer& out) const;
   std::uint64_t make(detail::wire_reader& in);
   std::uint64_t find(detail::wire_reader& in);
-  std::uint64_t keep(std::shared_ptr<held_object> object);
-  std::shared_ptr<held_object> at(std::uint64_t number) const;
+  std::uint64_t keep(typed_object object);
+  typed_object at(std::uint64_t number) const;
   const detail::remote_type_entry& type_at(const std::string& name) const;
 
   const exposures& exposed_;
   const std::size_t max_objects_;
-  mutable std::mutex mutex_;
-  std::map<std::uint64_t, std::shared_ptr<held_object>> objects_;
-  std::uint64_t next_ = 1;
-  bool over_ = false;
+  mutable base::mutex mutex_;
+  std::map<std::uint64_t, typed_object> objects_ GUARDED_BY(mutex_);
+  std::uint64_t next_ GUARDED_BY(mutex_) = 1;
+  bool over_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace procpool::remote

@@ -36,233 +36,90 @@ struct bindings<0> {
 };
 
 // clang-format off
+// The members stand in rows of eight: m01, m02 ... m08, m11 ... m78. A list is X(01), X(02) ...
+// of all full rows, and then of the first n members of the last row.
 #define PROCPOOL_DETAIL_BRACES(i) {}
 #define PROCPOOL_DETAIL_NAME(i) m##i
 #define PROCPOOL_DETAIL_TYPE(i) decltype(m##i)
 
-// X(1), X(2), ... X(N)
-#define PROCPOOL_DETAIL_EACH_1(X) X(1)
-#define PROCPOOL_DETAIL_EACH_2(X) PROCPOOL_DETAIL_EACH_1(X), X(2)
-#define PROCPOOL_DETAIL_EACH_3(X) PROCPOOL_DETAIL_EACH_2(X), X(3)
-#define PROCPOOL_DETAIL_EACH_4(X) PROCPOOL_DETAIL_EACH_3(X), X(4)
-#define PROCPOOL_DETAIL_EACH_5(X) PROCPOOL_DETAIL_EACH_4(X), X(5)
-#define PROCPOOL_DETAIL_EACH_6(X) PROCPOOL_DETAIL_EACH_5(X), X(6)
-#define PROCPOOL_DETAIL_EACH_7(X) PROCPOOL_DETAIL_EACH_6(X), X(7)
-#define PROCPOOL_DETAIL_EACH_8(X) PROCPOOL_DETAIL_EACH_7(X), X(8)
-#define PROCPOOL_DETAIL_EACH_9(X) PROCPOOL_DETAIL_EACH_8(X), X(9)
-#define PROCPOOL_DETAIL_EACH_10(X) PROCPOOL_DETAIL_EACH_9(X), X(10)
-#define PROCPOOL_DETAIL_EACH_11(X) PROCPOOL_DETAIL_EACH_10(X), X(11)
-#define PROCPOOL_DETAIL_EACH_12(X) PROCPOOL_DETAIL_EACH_11(X), X(12)
-#define PROCPOOL_DETAIL_EACH_13(X) PROCPOOL_DETAIL_EACH_12(X), X(13)
-#define PROCPOOL_DETAIL_EACH_14(X) PROCPOOL_DETAIL_EACH_13(X), X(14)
-#define PROCPOOL_DETAIL_EACH_15(X) PROCPOOL_DETAIL_EACH_14(X), X(15)
-#define PROCPOOL_DETAIL_EACH_16(X) PROCPOOL_DETAIL_EACH_15(X), X(16)
-#define PROCPOOL_DETAIL_EACH_17(X) PROCPOOL_DETAIL_EACH_16(X), X(17)
-#define PROCPOOL_DETAIL_EACH_18(X) PROCPOOL_DETAIL_EACH_17(X), X(18)
-#define PROCPOOL_DETAIL_EACH_19(X) PROCPOOL_DETAIL_EACH_18(X), X(19)
-#define PROCPOOL_DETAIL_EACH_20(X) PROCPOOL_DETAIL_EACH_19(X), X(20)
-#define PROCPOOL_DETAIL_EACH_21(X) PROCPOOL_DETAIL_EACH_20(X), X(21)
-#define PROCPOOL_DETAIL_EACH_22(X) PROCPOOL_DETAIL_EACH_21(X), X(22)
-#define PROCPOOL_DETAIL_EACH_23(X) PROCPOOL_DETAIL_EACH_22(X), X(23)
-#define PROCPOOL_DETAIL_EACH_24(X) PROCPOOL_DETAIL_EACH_23(X), X(24)
-#define PROCPOOL_DETAIL_EACH_25(X) PROCPOOL_DETAIL_EACH_24(X), X(25)
-#define PROCPOOL_DETAIL_EACH_26(X) PROCPOOL_DETAIL_EACH_25(X), X(26)
-#define PROCPOOL_DETAIL_EACH_27(X) PROCPOOL_DETAIL_EACH_26(X), X(27)
-#define PROCPOOL_DETAIL_EACH_28(X) PROCPOOL_DETAIL_EACH_27(X), X(28)
-#define PROCPOOL_DETAIL_EACH_29(X) PROCPOOL_DETAIL_EACH_28(X), X(29)
-#define PROCPOOL_DETAIL_EACH_30(X) PROCPOOL_DETAIL_EACH_29(X), X(30)
-#define PROCPOOL_DETAIL_EACH_31(X) PROCPOOL_DETAIL_EACH_30(X), X(31)
-#define PROCPOOL_DETAIL_EACH_32(X) PROCPOOL_DETAIL_EACH_31(X), X(32)
-#define PROCPOOL_DETAIL_EACH_33(X) PROCPOOL_DETAIL_EACH_32(X), X(33)
-#define PROCPOOL_DETAIL_EACH_34(X) PROCPOOL_DETAIL_EACH_33(X), X(34)
-#define PROCPOOL_DETAIL_EACH_35(X) PROCPOOL_DETAIL_EACH_34(X), X(35)
-#define PROCPOOL_DETAIL_EACH_36(X) PROCPOOL_DETAIL_EACH_35(X), X(36)
-#define PROCPOOL_DETAIL_EACH_37(X) PROCPOOL_DETAIL_EACH_36(X), X(37)
-#define PROCPOOL_DETAIL_EACH_38(X) PROCPOOL_DETAIL_EACH_37(X), X(38)
-#define PROCPOOL_DETAIL_EACH_39(X) PROCPOOL_DETAIL_EACH_38(X), X(39)
-#define PROCPOOL_DETAIL_EACH_40(X) PROCPOOL_DETAIL_EACH_39(X), X(40)
-#define PROCPOOL_DETAIL_EACH_41(X) PROCPOOL_DETAIL_EACH_40(X), X(41)
-#define PROCPOOL_DETAIL_EACH_42(X) PROCPOOL_DETAIL_EACH_41(X), X(42)
-#define PROCPOOL_DETAIL_EACH_43(X) PROCPOOL_DETAIL_EACH_42(X), X(43)
-#define PROCPOOL_DETAIL_EACH_44(X) PROCPOOL_DETAIL_EACH_43(X), X(44)
-#define PROCPOOL_DETAIL_EACH_45(X) PROCPOOL_DETAIL_EACH_44(X), X(45)
-#define PROCPOOL_DETAIL_EACH_46(X) PROCPOOL_DETAIL_EACH_45(X), X(46)
-#define PROCPOOL_DETAIL_EACH_47(X) PROCPOOL_DETAIL_EACH_46(X), X(47)
-#define PROCPOOL_DETAIL_EACH_48(X) PROCPOOL_DETAIL_EACH_47(X), X(48)
-#define PROCPOOL_DETAIL_EACH_49(X) PROCPOOL_DETAIL_EACH_48(X), X(49)
-#define PROCPOOL_DETAIL_EACH_50(X) PROCPOOL_DETAIL_EACH_49(X), X(50)
-#define PROCPOOL_DETAIL_EACH_51(X) PROCPOOL_DETAIL_EACH_50(X), X(51)
-#define PROCPOOL_DETAIL_EACH_52(X) PROCPOOL_DETAIL_EACH_51(X), X(52)
-#define PROCPOOL_DETAIL_EACH_53(X) PROCPOOL_DETAIL_EACH_52(X), X(53)
-#define PROCPOOL_DETAIL_EACH_54(X) PROCPOOL_DETAIL_EACH_53(X), X(54)
-#define PROCPOOL_DETAIL_EACH_55(X) PROCPOOL_DETAIL_EACH_54(X), X(55)
-#define PROCPOOL_DETAIL_EACH_56(X) PROCPOOL_DETAIL_EACH_55(X), X(56)
-#define PROCPOOL_DETAIL_EACH_57(X) PROCPOOL_DETAIL_EACH_56(X), X(57)
-#define PROCPOOL_DETAIL_EACH_58(X) PROCPOOL_DETAIL_EACH_57(X), X(58)
-#define PROCPOOL_DETAIL_EACH_59(X) PROCPOOL_DETAIL_EACH_58(X), X(59)
-#define PROCPOOL_DETAIL_EACH_60(X) PROCPOOL_DETAIL_EACH_59(X), X(60)
-#define PROCPOOL_DETAIL_EACH_61(X) PROCPOOL_DETAIL_EACH_60(X), X(61)
-#define PROCPOOL_DETAIL_EACH_62(X) PROCPOOL_DETAIL_EACH_61(X), X(62)
-#define PROCPOOL_DETAIL_EACH_63(X) PROCPOOL_DETAIL_EACH_62(X), X(63)
-#define PROCPOOL_DETAIL_EACH_64(X) PROCPOOL_DETAIL_EACH_63(X), X(64)
+#define PROCPOOL_DETAIL_ROW_1(X, r) X(r##1)
+#define PROCPOOL_DETAIL_ROW_2(X, r) X(r##1), X(r##2)
+#define PROCPOOL_DETAIL_ROW_3(X, r) X(r##1), X(r##2), X(r##3)
+#define PROCPOOL_DETAIL_ROW_4(X, r) X(r##1), X(r##2), X(r##3), X(r##4)
+#define PROCPOOL_DETAIL_ROW_5(X, r) X(r##1), X(r##2), X(r##3), X(r##4), X(r##5)
+#define PROCPOOL_DETAIL_ROW_6(X, r) X(r##1), X(r##2), X(r##3), X(r##4), X(r##5), X(r##6)
+#define PROCPOOL_DETAIL_ROW_7(X, r) X(r##1), X(r##2), X(r##3), X(r##4), X(r##5), X(r##6), X(r##7)
+#define PROCPOOL_DETAIL_ROW_8(X, r) PROCPOOL_DETAIL_ROW_7(X, r), X(r##8)
+#define PROCPOOL_DETAIL_ROWS_0(X)
+#define PROCPOOL_DETAIL_ROWS_1(X) PROCPOOL_DETAIL_ROW_8(X, 0),
+#define PROCPOOL_DETAIL_ROWS_2(X) PROCPOOL_DETAIL_ROWS_1(X) PROCPOOL_DETAIL_ROW_8(X, 1),
+#define PROCPOOL_DETAIL_ROWS_3(X) PROCPOOL_DETAIL_ROWS_2(X) PROCPOOL_DETAIL_ROW_8(X, 2),
+#define PROCPOOL_DETAIL_ROWS_4(X) PROCPOOL_DETAIL_ROWS_3(X) PROCPOOL_DETAIL_ROW_8(X, 3),
+#define PROCPOOL_DETAIL_ROWS_5(X) PROCPOOL_DETAIL_ROWS_4(X) PROCPOOL_DETAIL_ROW_8(X, 4),
+#define PROCPOOL_DETAIL_ROWS_6(X) PROCPOOL_DETAIL_ROWS_5(X) PROCPOOL_DETAIL_ROW_8(X, 5),
+#define PROCPOOL_DETAIL_ROWS_7(X) PROCPOOL_DETAIL_ROWS_6(X) PROCPOOL_DETAIL_ROW_8(X, 6),
+#define PROCPOOL_DETAIL_LIST(X, r, n) PROCPOOL_DETAIL_ROWS_##r(X) PROCPOOL_DETAIL_ROW_##n(X, r)
 
-#define PROCPOOL_DETAIL_BINDINGS(N)                                                    \
-  template <>                                                                          \
-  struct bindings<N> {                                                                 \
-    template <class T>                                                                 \
-    static constexpr bool fits =                                                       \
-        requires { T{PROCPOOL_DETAIL_EACH_##N(PROCPOOL_DETAIL_BRACES)}; };             \
-                                                                                       \
-    template <class T, class Any>                                                      \
-    static constexpr bool fits_more =                                                  \
-        requires(Any any) { T{PROCPOOL_DETAIL_EACH_##N(PROCPOOL_DETAIL_BRACES), any}; }; \
-                                                                                       \
-    template <class T, class F>                                                        \
-    static constexpr decltype(auto) visit(T& aggregate, F&& f) {                       \
-      auto& [PROCPOOL_DETAIL_EACH_##N(PROCPOOL_DETAIL_NAME)] = aggregate;              \
-      return f(PROCPOOL_DETAIL_EACH_##N(PROCPOOL_DETAIL_NAME));                        \
-    }                                                                                  \
-                                                                                       \
-    template <class T>                                                                 \
-    static auto types(T& aggregate) {                                                  \
-      [[maybe_unused]] auto& [PROCPOOL_DETAIL_EACH_##N(PROCPOOL_DETAIL_NAME)] = aggregate; \
-      return type_list<PROCPOOL_DETAIL_EACH_##N(PROCPOOL_DETAIL_TYPE)>{};              \
-    }                                                                                  \
+#define PROCPOOL_DETAIL_BINDINGS(row, n)                                                       \
+  template <>                                                                                  \
+  struct bindings<row * 8 + n> {                                                               \
+    template <class T>                                                                         \
+    static constexpr bool fits =                                                               \
+        requires { T{PROCPOOL_DETAIL_LIST(PROCPOOL_DETAIL_BRACES, row, n)}; };                 \
+                                                                                               \
+    template <class T, class Any>                                                              \
+    static constexpr bool fits_more =                                                          \
+        requires(Any any) { T{PROCPOOL_DETAIL_LIST(PROCPOOL_DETAIL_BRACES, row, n), any}; };   \
+                                                                                               \
+    template <class T, class F>                                                                \
+    static constexpr decltype(auto) visit(T& aggregate, F&& f) {                               \
+      auto& [PROCPOOL_DETAIL_LIST(PROCPOOL_DETAIL_NAME, row, n)] = aggregate;                  \
+      return f(PROCPOOL_DETAIL_LIST(PROCPOOL_DETAIL_NAME, row, n));                            \
+    }                                                                                          \
+                                                                                               \
+    template <class T>                                                                         \
+    static auto types(T& aggregate) {                                                          \
+      [[maybe_unused]] auto& [PROCPOOL_DETAIL_LIST(PROCPOOL_DETAIL_NAME, row, n)] = aggregate; \
+      return type_list<PROCPOOL_DETAIL_LIST(PROCPOOL_DETAIL_TYPE, row, n)>{};                  \
+    }                                                                                          \
   };
+#define PROCPOOL_DETAIL_BINDINGS_OF_ROW(row)                                                   \
+  PROCPOOL_DETAIL_BINDINGS(row, 1) PROCPOOL_DETAIL_BINDINGS(row, 2)                            \
+  PROCPOOL_DETAIL_BINDINGS(row, 3) PROCPOOL_DETAIL_BINDINGS(row, 4)                            \
+  PROCPOOL_DETAIL_BINDINGS(row, 5) PROCPOOL_DETAIL_BINDINGS(row, 6)                            \
+  PROCPOOL_DETAIL_BINDINGS(row, 7) PROCPOOL_DETAIL_BINDINGS(row, 8)
 
-PROCPOOL_DETAIL_BINDINGS(1)
-PROCPOOL_DETAIL_BINDINGS(2)
-PROCPOOL_DETAIL_BINDINGS(3)
-PROCPOOL_DETAIL_BINDINGS(4)
-PROCPOOL_DETAIL_BINDINGS(5)
-PROCPOOL_DETAIL_BINDINGS(6)
-PROCPOOL_DETAIL_BINDINGS(7)
-PROCPOOL_DETAIL_BINDINGS(8)
-PROCPOOL_DETAIL_BINDINGS(9)
-PROCPOOL_DETAIL_BINDINGS(10)
-PROCPOOL_DETAIL_BINDINGS(11)
-PROCPOOL_DETAIL_BINDINGS(12)
-PROCPOOL_DETAIL_BINDINGS(13)
-PROCPOOL_DETAIL_BINDINGS(14)
-PROCPOOL_DETAIL_BINDINGS(15)
-PROCPOOL_DETAIL_BINDINGS(16)
-PROCPOOL_DETAIL_BINDINGS(17)
-PROCPOOL_DETAIL_BINDINGS(18)
-PROCPOOL_DETAIL_BINDINGS(19)
-PROCPOOL_DETAIL_BINDINGS(20)
-PROCPOOL_DETAIL_BINDINGS(21)
-PROCPOOL_DETAIL_BINDINGS(22)
-PROCPOOL_DETAIL_BINDINGS(23)
-PROCPOOL_DETAIL_BINDINGS(24)
-PROCPOOL_DETAIL_BINDINGS(25)
-PROCPOOL_DETAIL_BINDINGS(26)
-PROCPOOL_DETAIL_BINDINGS(27)
-PROCPOOL_DETAIL_BINDINGS(28)
-PROCPOOL_DETAIL_BINDINGS(29)
-PROCPOOL_DETAIL_BINDINGS(30)
-PROCPOOL_DETAIL_BINDINGS(31)
-PROCPOOL_DETAIL_BINDINGS(32)
-PROCPOOL_DETAIL_BINDINGS(33)
-PROCPOOL_DETAIL_BINDINGS(34)
-PROCPOOL_DETAIL_BINDINGS(35)
-PROCPOOL_DETAIL_BINDINGS(36)
-PROCPOOL_DETAIL_BINDINGS(37)
-PROCPOOL_DETAIL_BINDINGS(38)
-PROCPOOL_DETAIL_BINDINGS(39)
-PROCPOOL_DETAIL_BINDINGS(40)
-PROCPOOL_DETAIL_BINDINGS(41)
-PROCPOOL_DETAIL_BINDINGS(42)
-PROCPOOL_DETAIL_BINDINGS(43)
-PROCPOOL_DETAIL_BINDINGS(44)
-PROCPOOL_DETAIL_BINDINGS(45)
-PROCPOOL_DETAIL_BINDINGS(46)
-PROCPOOL_DETAIL_BINDINGS(47)
-PROCPOOL_DETAIL_BINDINGS(48)
-PROCPOOL_DETAIL_BINDINGS(49)
-PROCPOOL_DETAIL_BINDINGS(50)
-PROCPOOL_DETAIL_BINDINGS(51)
-PROCPOOL_DETAIL_BINDINGS(52)
-PROCPOOL_DETAIL_BINDINGS(53)
-PROCPOOL_DETAIL_BINDINGS(54)
-PROCPOOL_DETAIL_BINDINGS(55)
-PROCPOOL_DETAIL_BINDINGS(56)
-PROCPOOL_DETAIL_BINDINGS(57)
-PROCPOOL_DETAIL_BINDINGS(58)
-PROCPOOL_DETAIL_BINDINGS(59)
-PROCPOOL_DETAIL_BINDINGS(60)
-PROCPOOL_DETAIL_BINDINGS(61)
-PROCPOOL_DETAIL_BINDINGS(62)
-PROCPOOL_DETAIL_BINDINGS(63)
-PROCPOOL_DETAIL_BINDINGS(64)
+PROCPOOL_DETAIL_BINDINGS_OF_ROW(0)
+PROCPOOL_DETAIL_BINDINGS_OF_ROW(1)
+PROCPOOL_DETAIL_BINDINGS_OF_ROW(2)
+PROCPOOL_DETAIL_BINDINGS_OF_ROW(3)
+PROCPOOL_DETAIL_BINDINGS_OF_ROW(4)
+PROCPOOL_DETAIL_BINDINGS_OF_ROW(5)
+PROCPOOL_DETAIL_BINDINGS_OF_ROW(6)
+PROCPOOL_DETAIL_BINDINGS_OF_ROW(7)
 
+#undef PROCPOOL_DETAIL_BINDINGS_OF_ROW
 #undef PROCPOOL_DETAIL_BINDINGS
+#undef PROCPOOL_DETAIL_LIST
+#undef PROCPOOL_DETAIL_ROWS_0
+#undef PROCPOOL_DETAIL_ROWS_1
+#undef PROCPOOL_DETAIL_ROWS_2
+#undef PROCPOOL_DETAIL_ROWS_3
+#undef PROCPOOL_DETAIL_ROWS_4
+#undef PROCPOOL_DETAIL_ROWS_5
+#undef PROCPOOL_DETAIL_ROWS_6
+#undef PROCPOOL_DETAIL_ROWS_7
+#undef PROCPOOL_DETAIL_ROW_1
+#undef PROCPOOL_DETAIL_ROW_2
+#undef PROCPOOL_DETAIL_ROW_3
+#undef PROCPOOL_DETAIL_ROW_4
+#undef PROCPOOL_DETAIL_ROW_5
+#undef PROCPOOL_DETAIL_ROW_6
+#undef PROCPOOL_DETAIL_ROW_7
+#undef PROCPOOL_DETAIL_ROW_8
 #undef PROCPOOL_DETAIL_BRACES
 #undef PROCPOOL_DETAIL_NAME
 #undef PROCPOOL_DETAIL_TYPE
-#undef PROCPOOL_DETAIL_EACH_1
-#undef PROCPOOL_DETAIL_EACH_2
-#undef PROCPOOL_DETAIL_EACH_3
-#undef PROCPOOL_DETAIL_EACH_4
-#undef PROCPOOL_DETAIL_EACH_5
-#undef PROCPOOL_DETAIL_EACH_6
-#undef PROCPOOL_DETAIL_EACH_7
-#undef PROCPOOL_DETAIL_EACH_8
-#undef PROCPOOL_DETAIL_EACH_9
-#undef PROCPOOL_DETAIL_EACH_10
-#undef PROCPOOL_DETAIL_EACH_11
-#undef PROCPOOL_DETAIL_EACH_12
-#undef PROCPOOL_DETAIL_EACH_13
-#undef PROCPOOL_DETAIL_EACH_14
-#undef PROCPOOL_DETAIL_EACH_15
-#undef PROCPOOL_DETAIL_EACH_16
-#undef PROCPOOL_DETAIL_EACH_17
-#undef PROCPOOL_DETAIL_EACH_18
-#undef PROCPOOL_DETAIL_EACH_19
-#undef PROCPOOL_DETAIL_EACH_20
-#undef PROCPOOL_DETAIL_EACH_21
-#undef PROCPOOL_DETAIL_EACH_22
-#undef PROCPOOL_DETAIL_EACH_23
-#undef PROCPOOL_DETAIL_EACH_24
-#undef PROCPOOL_DETAIL_EACH_25
-#undef PROCPOOL_DETAIL_EACH_26
-#undef PROCPOOL_DETAIL_EACH_27
-#undef PROCPOOL_DETAIL_EACH_28
-#undef PROCPOOL_DETAIL_EACH_29
-#undef PROCPOOL_DETAIL_EACH_30
-#undef PROCPOOL_DETAIL_EACH_31
-#undef PROCPOOL_DETAIL_EACH_32
-#undef PROCPOOL_DETAIL_EACH_33
-#undef PROCPOOL_DETAIL_EACH_34
-#undef PROCPOOL_DETAIL_EACH_35
-#undef PROCPOOL_DETAIL_EACH_36
-#undef PROCPOOL_DETAIL_EACH_37
-#undef PROCPOOL_DETAIL_EACH_38
-#undef PROCPOOL_DETAIL_EACH_39
-#undef PROCPOOL_DETAIL_EACH_40
-#undef PROCPOOL_DETAIL_EACH_41
-#undef PROCPOOL_DETAIL_EACH_42
-#undef PROCPOOL_DETAIL_EACH_43
-#undef PROCPOOL_DETAIL_EACH_44
-#undef PROCPOOL_DETAIL_EACH_45
-#undef PROCPOOL_DETAIL_EACH_46
-#undef PROCPOOL_DETAIL_EACH_47
-#undef PROCPOOL_DETAIL_EACH_48
-#undef PROCPOOL_DETAIL_EACH_49
-#undef PROCPOOL_DETAIL_EACH_50
-#undef PROCPOOL_DETAIL_EACH_51
-#undef PROCPOOL_DETAIL_EACH_52
-#undef PROCPOOL_DETAIL_EACH_53
-#undef PROCPOOL_DETAIL_EACH_54
-#undef PROCPOOL_DETAIL_EACH_55
-#undef PROCPOOL_DETAIL_EACH_56
-#undef PROCPOOL_DETAIL_EACH_57
-#undef PROCPOOL_DETAIL_EACH_58
-#undef PROCPOOL_DETAIL_EACH_59
-#undef PROCPOOL_DETAIL_EACH_60
-#undef PROCPOOL_DETAIL_EACH_61
-#undef PROCPOOL_DETAIL_EACH_62
-#undef PROCPOOL_DETAIL_EACH_63
-#undef PROCPOOL_DETAIL_EACH_64
 // clang-format on
 
 }  // namespace procpool::detail

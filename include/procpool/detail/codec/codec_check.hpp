@@ -4,8 +4,6 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
-#include <future>
 #include <initializer_list>
 #include <span>
 #include <string_view>
@@ -14,6 +12,7 @@
 
 #include "procpool/detail/codec/codec_shapes.hpp"
 #include "procpool/detail/codec/type_name.hpp"
+#include "procpool/detail/std/function.hpp"
 
 namespace procpool {
 
@@ -61,25 +60,21 @@ inline constexpr bool is_view<std::span<T, N>> = true;
 template <class T>
 inline constexpr bool is_view<std::initializer_list<T>> = true;
 
+// Those of the standard are recognised by name: <future> is costly.
+constexpr bool names_result_to_come(std::string_view type) {
+  if (!type.starts_with("std::")) return false;
+  type = type.substr(0, type.find('<'));
+  return type.ends_with("::future") || type.ends_with("::shared_future") ||
+         type.ends_with("::promise");
+}
 template <class T>
-inline constexpr bool is_reference_wrapper = false;
-template <class T>
-inline constexpr bool is_reference_wrapper<std::reference_wrapper<T>> = true;
-
-template <class T>
-inline constexpr bool is_result_to_come = false;
+inline constexpr bool is_result_to_come = names_result_to_come(type_name<T>());
 template <class T>
 inline constexpr bool is_result_to_come<future<T>> = true;
 template <class T>
 inline constexpr bool is_result_to_come<shared_future<T>> = true;
 template <class T>
 inline constexpr bool is_result_to_come<promise<T>> = true;
-template <class T>
-inline constexpr bool is_result_to_come<std::future<T>> = true;
-template <class T>
-inline constexpr bool is_result_to_come<std::shared_future<T>> = true;
-template <class T>
-inline constexpr bool is_result_to_come<std::promise<T>> = true;
 
 template <class T>
 inline constexpr bool is_executor =
@@ -168,7 +163,7 @@ template <obstacle Why, class Part, class Owner, std::size_t Member>
 struct cannot_travel : name_of_class<(Why >= obstacle::shape), Part> {
   static_assert(Why != obstacle::pointer,
                 "procpool: a raw pointer cannot be sent to another process: send the object "
-                "itself or a std::unique_ptr");
+                "itself or a std::unique_ptr, and text as a std::string");
   static_assert(Why != obstacle::reference,
                 "procpool: a reference cannot be sent to another process: send a value");
   static_assert(Why != obstacle::view,

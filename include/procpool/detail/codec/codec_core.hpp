@@ -13,7 +13,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstring>
-#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -22,6 +21,7 @@
 #include "procpool/detail/codec/stored.hpp"
 #include "procpool/detail/codec/wire_base.hpp"
 #include "procpool/detail/codec/wire_io.hpp"
+#include "procpool/detail/std/memory.hpp"
 
 namespace procpool::detail {
 
@@ -211,7 +211,7 @@ struct wire {
 
   static constexpr auto list_parts() {
     if constexpr (kind == wire_kind::hook) {
-      return type_list<owned_t<to_wire_t<T>>>{};
+      return type_list<stored_parts_t<to_wire_t<T>>>{};
     } else if constexpr (kind == wire_kind::aggregate) {
       return typename members<T>::parts{};
     } else {
@@ -221,7 +221,7 @@ struct wire {
 
   static constexpr std::size_t min_size() {
     if constexpr (kind == wire_kind::hook) {
-      return wire<owned_t<to_wire_t<T>>>::min_size();
+      return wire<stored_parts_t<to_wire_t<T>>>::min_size();
     } else if constexpr (kind == wire_kind::aggregate) {
       return members<T>::min_size();
     } else {
@@ -231,7 +231,7 @@ struct wire {
 
   static void put(wire_writer& writer, const T& value) {
     if constexpr (kind == wire_kind::hook) {
-      put_as<owned_t<to_wire_t<T>>>(writer, codec<T>::to_wire(value));
+      put_as<stored_parts_t<to_wire_t<T>>>(writer, codec<T>::to_wire(value));
     } else if constexpr (std::is_empty_v<T>) {
       *writer.extend(1) = std::byte{0};
     } else if constexpr (is_bytes) {
@@ -243,7 +243,7 @@ struct wire {
 
   static T take(wire_reader& reader) {
     if constexpr (kind == wire_kind::hook) {
-      return codec<T>::from_wire(wire<owned_t<to_wire_t<T>>>::take(reader));
+      return codec<T>::from_wire(wire<stored_parts_t<to_wire_t<T>>>::take(reader));
     } else if constexpr (std::is_same_v<T, bool>) {
       return reader.read_bool();
     } else if constexpr (is_bytes && has_bool) {

@@ -3,11 +3,9 @@
 // are recognised by their shape. No state.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,12 +18,14 @@
 #include <vector>
 
 #include "procpool/detail/codec/codec_core.hpp"
+#include "procpool/detail/std/memory.hpp"
 
 namespace procpool::detail {
 
 // The alignment of the bytes of a run of T, which a view reads in place.
 template <class T>
-inline constexpr std::size_t run_alignment = std::min(alignof(T), wire_alignment);
+inline constexpr std::size_t run_alignment =
+    alignof(T) < wire_alignment ? alignof(T) : wire_alignment;
 
 // Writes a run of elements that travel as bytes: a count, padding, the elements.
 template <class T>
@@ -60,7 +60,8 @@ const T* aligned_run(const std::byte* from) {
 // large in memory and small on the wire.
 template <class T>
 std::size_t first_capacity(std::size_t claimed, const wire_reader& reader) {
-  return std::min(claimed, reader.remaining() * 16 / sizeof(T) + 1);
+  const std::size_t most = reader.remaining() * 16 / sizeof(T) + 1;
+  return claimed < most ? claimed : most;
 }
 
 template <class C, class Traits, class Allocator>
@@ -104,7 +105,7 @@ struct wire<std::vector<T, Allocator>> : wire_composite<T> {
       const T* first = aligned_run<T>(from);
       vector value(first, first + n);
       if constexpr (wire<T>::has_bool) {
-        std::for_each(value.begin(), value.end(), check_bools<T>);
+        for (const T& element : value) check_bools<T>(element);
       }
       return value;
     } else {
@@ -169,7 +170,7 @@ struct wire<std::array<T, N>> : wire_composite<T> {
   using array = std::array<T, N>;
 
   static void check(const array& value) {
-    std::for_each(value.begin(), value.end(), check_bools<T>);
+    for (const T& element : value) check_bools<T>(element);
   }
   static void put(wire_writer& writer, const array& value) {
     if constexpr (N == 0) {

@@ -53,19 +53,19 @@ stored_t<T> make_stored(T&& value) {
 // The stored type inside the tuples and pairs that a codec's to_wire returns, which are naturally
 // written with std::tie and views.
 template <class T>
-struct owned {
+struct stored_parts {
   using type = stored_t<T>;
 };
 template <class... Ts>
-struct owned<std::tuple<Ts...>> {
-  using type = std::tuple<typename owned<std::remove_cvref_t<Ts>>::type...>;
+struct stored_parts<std::tuple<Ts...>> {
+  using type = std::tuple<typename stored_parts<std::remove_cvref_t<Ts>>::type...>;
 };
 template <class A, class B>
-struct owned<std::pair<A, B>> {
-  using type = std::pair<typename owned<std::remove_cvref_t<A>>::type,
-                         typename owned<std::remove_cvref_t<B>>::type>;
+struct stored_parts<std::pair<A, B>> {
+  using type = std::pair<typename stored_parts<std::remove_cvref_t<A>>::type,
+                         typename stored_parts<std::remove_cvref_t<B>>::type>;
 };
 template <class T>
-using owned_t = typename owned<std::remove_cvref_t<T>>::type;
+using stored_parts_t = typename stored_parts<std::remove_cvref_t<T>>::type;
 
 }  // namespace procpool::detail

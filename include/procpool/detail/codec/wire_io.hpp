@@ -129,6 +129,9 @@ class wire_writer {
   wire_writer(std::byte* begin, std::byte* end, grow_function grow, object_function note = nullptr)
       : begin_(begin), cur_(begin), end_(end), grow_(grow), note_object_(note) {}
   ~wire_writer() = default;
+  // For an owner that writes to memory of operator new: moves the written bytes to a larger piece,
+  // with room for at least `need` more, and frees the old one unless that is `not_owned`.
+  PROCPOOL_EXPORT void grow_on_heap(std::size_t need, const std::byte* not_owned = nullptr);
 
   std::byte* begin_;
   std::byte* cur_;

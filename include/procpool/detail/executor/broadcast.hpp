@@ -10,18 +10,19 @@
 // No step relies on a worker: the caller sleeps on the doorbell of the process, which each arriving
 // task rings, and learns of each task that ends too early. It submits the task of a dead worker
 // again. The fork server reports a worker that dies, also a worker that dies before it has rung;
-// the sleep is bounded all the same.
+// the sleep is bounded anyway.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "procpool/detail/executor/pool_access.hpp"
 #include "procpool/detail/shared/shared_object.hpp"
+#include "procpool/detail/std/function.hpp"
+#include "procpool/detail/std/mutex.hpp"
+#include "procpool/detail/task/call_function.hpp"
 #include "procpool/detail/task/callable.hpp"
 #include "procpool/detail/task/task_state.hpp"
 #include "procpool/export.hpp"
@@ -103,7 +104,7 @@ struct after_rendezvous {
   decltype(auto) operator()(const rendezvous_words& words, std::uint32_t place,
                             Args&&... args) const {
     arrive_and_wait(words, place);
-    return std::invoke(f, std::forward<Args>(args)...);
+    return detail::call_function(f, std::forward<Args>(args)...);
   }
   F f;
 };

@@ -6,8 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
-#include <ranges>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -15,6 +13,8 @@
 #include "procpool/detail/executor/broadcast.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
 #include "procpool/detail/executor/pool_access.hpp"
+#include "procpool/detail/std/memory.hpp"
+#include "procpool/detail/std/ranges.hpp"
 #include "procpool/detail/task/code_ref.hpp"
 #include "procpool/detail/task/thunks.hpp"
 

@@ -34,7 +34,7 @@ struct begun_task {
 // The end of a map or a pipeline that has not finished in time, for the message of its error.
 class PROCPOOL_EXPORT unfinished_items {
  public:
-  // what: "map". `unread` items have no result.
+  // what: "map". `unread` items are left, done or not.
   unfinished_items(const char* what, std::size_t unread) : what_(what), unread_(unread) {}
 
   // The caller waited for one of these items.

@@ -2,11 +2,11 @@
 // only, no state.
 #pragma once
 
-#include <ranges>
 #include <type_traits>
 
 #include "procpool/detail/codec/type_list.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
+#include "procpool/detail/std/ranges.hpp"
 
 namespace procpool::detail {
 
@@ -31,7 +31,7 @@ template <class... Ranges>
 inline constexpr bool all_ranges =
     ((std::ranges::viewable_range<Ranges> && std::ranges::input_range<Ranges>) && ...);
 template <class Tasks, class F, class... Ranges>
-using map_call = typename Tasks::template call<F, element_of<std::views::all_t<Ranges>>...>;
+using map_call = typename Tasks::template call<F, element_of<input_of<Ranges>>...>;
 
 // Whether f can be called for these ranges.
 template <class Tasks, bool WantsResults, class F, class... Ranges>

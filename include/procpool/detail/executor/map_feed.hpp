@@ -10,13 +10,9 @@
 // For one thread: the reader of the results.
 #pragma once
 
-#include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <deque>
-#include <memory>
 #include <optional>
-#include <ranges>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -26,6 +22,8 @@
 #include "procpool/detail/executor/early_end.hpp"
 #include "procpool/detail/executor/map_input.hpp"
 #include "procpool/detail/executor/map_source.hpp"
+#include "procpool/detail/std/chrono.hpp"
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/task/completion_set.hpp"
 #include "procpool/detail/task/outcome_value.hpp"
 #include "procpool/detail/task/thunks.hpp"
@@ -176,7 +174,9 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
   std::size_t pack_block(typename Chunks::packing& task, std::size_t most) {
     auto& at = input_.iterator();
     const auto left = static_cast<std::size_t>(input_.end() - at);
-    const std::size_t count = std::min({most, left, sizer_.most_items(Chunks::item_bytes)});
+    std::size_t count = sizer_.most_items(Chunks::item_bytes);
+    if (count > most) count = most;
+    if (count > left) count = left;
     task.add_block(std::to_address(at), count);
     at += static_cast<std::ptrdiff_t>(count);
     return count;
@@ -202,8 +202,7 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     if (completions_) {
       const std::optional<std::uint64_t> id = completions_->next(deadline);
       if (!id) give_up();
-      position =
-          static_cast<std::size_t>(std::lower_bound(ids_.begin(), ids_.end(), *id) - ids_.begin());
+      position = position_of(*id);
     } else if (!chunks_.front().state->wait_until(deadline)) {
       give_up();
     }
@@ -216,6 +215,16 @@ class map_feed final : public map_source<item_of<typename Chunks::result>> {
     // Submits more work before this chunk is read, so that the workers do not wait for the reader.
     refill();
     return true;
+  }
+
+  // Where a submitted chunk is, by a binary search.
+  std::size_t position_of(std::uint64_t id) const {
+    std::size_t first = 0, end = ids_.size();
+    while (end - first > 1) {
+      const std::size_t middle = first + (end - first) / 2;
+      (ids_[middle] <= id ? first : end) = middle;
+    }
+    return first;
   }
 
   [[noreturn]] void give_up() {

@@ -2,17 +2,66 @@
 // generate(). For one thread: the reader of the results.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <iterator>
-#include <memory>
 #include <optional>
-#include <ranges>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include "procpool/detail/std/memory.hpp"
+#include "procpool/detail/std/ranges.hpp"
+
 namespace procpool::detail {
+
+// A range that stays with the caller of the map.
+template <class R>
+class lent_range {
+ public:
+  explicit lent_range(R& range) : range_(std::addressof(range)) {}
+  auto begin() const { return std::ranges::begin(*range_); }
+  auto end() const { return std::ranges::end(*range_); }
+  auto size() const
+    requires std::ranges::sized_range<R>
+  {
+    return std::ranges::size(*range_);
+  }
+
+ private:
+  R* range_;
+};
+
+// A range that was moved in.
+template <class R>
+class kept_range {
+ public:
+  explicit kept_range(R&& range) : range_(std::move(range)) {}
+  auto begin() { return std::ranges::begin(range_); }
+  auto end() { return std::ranges::end(range_); }
+  auto size()
+    requires std::ranges::sized_range<R>
+  {
+    return std::ranges::size(range_);
+  }
+
+ private:
+  R range_;
+};
+
+// The form in which a map keeps a range: a view as it is.
+template <class R>
+auto make_input(R&& range) {
+  using range_type = std::remove_reference_t<R>;
+  if constexpr (std::ranges::view<std::remove_cv_t<range_type>>) {
+    return std::decay_t<R>(std::forward<R>(range));
+  } else if constexpr (std::is_lvalue_reference_v<R>) {
+    return lent_range<range_type>(range);
+  } else {
+    return kept_range<range_type>(std::move(range));
+  }
+}
+template <class R>
+using input_of = decltype(make_input(std::declval<R>()));
 
 // The type by which an element is passed as an argument. A proxy, as in a vector of bool, is passed
 // as its value.
@@ -24,7 +73,7 @@ using element_of =
 template <class View>
 inline constexpr bool owns_elements = false;
 template <class R>
-inline constexpr bool owns_elements<std::ranges::owning_view<R>> =
+inline constexpr bool owns_elements<kept_range<R>> =
     std::is_reference_v<std::ranges::range_rvalue_reference_t<R>>;
 
 // The type by which an element is given to a task that keeps it: elements of a range that was moved
@@ -47,7 +96,13 @@ template <class... Views>
 std::optional<std::size_t> common_size(std::tuple<Views...>& views) {
   if constexpr ((std::ranges::sized_range<Views> && ...)) {
     return std::apply(
-        [](auto&... v) { return std::min({static_cast<std::size_t>(std::ranges::size(v))...}); },
+        [](auto&... v) {
+          std::size_t least = static_cast<std::size_t>(-1), size = 0;
+          ((size = static_cast<std::size_t>(std::ranges::size(v)),
+            least = size < least ? size : least),
+           ...);
+          return least;
+        },
         views);
   } else {
     return std::nullopt;
@@ -143,3 +198,10 @@ class generated_range {
 };
 
 }  // namespace procpool::detail
+
+// As for the views of the standard: an iterator outlives its view if it outlives this.
+template <class R>
+inline constexpr bool std::ranges::enable_borrowed_range<procpool::detail::lent_range<R>> = true;
+template <class R>
+inline constexpr bool std::ranges::enable_borrowed_range<procpool::detail::kept_range<R>> =
+    std::ranges::enable_borrowed_range<R>;

@@ -9,15 +9,10 @@
 // tasks of their own.
 #pragma once
 
-#include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cstdint>
 #include <deque>
-#include <functional>
-#include <limits>
 #include <optional>
-#include <ranges>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -26,8 +21,11 @@
 #include "procpool/detail/executor/early_end.hpp"
 #include "procpool/detail/executor/map_call.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
-#include "procpool/detail/task/kept.hpp"
+#include "procpool/detail/std/chrono.hpp"
+#include "procpool/detail/std/ranges.hpp"
+#include "procpool/detail/task/call_function.hpp"
 #include "procpool/detail/task/outcome_value.hpp"
+#include "procpool/detail/task/stored_for.hpp"
 
 namespace procpool::detail {
 
@@ -41,7 +39,7 @@ void combine_top(const C& combine, std::vector<T>& nodes) {
   nodes.pop_back();
   T left = std::move(nodes.back());
   nodes.pop_back();
-  nodes.push_back(std::invoke(combine, std::move(left), std::move(right)));
+  nodes.push_back(detail::call_function(combine, std::move(left), std::move(right)));
 }
 
 // The task that makes one node: combines f over the items of a chunk, with one list for each range.
@@ -58,17 +56,15 @@ struct chunk_reducer {
   template <std::size_t... I>
   reduced<T> reduce(std::index_sequence<I...>, std::vector<Items>&... items) const {
     const auto start = std::chrono::steady_clock::now();
-    const std::size_t count = std::min({items.size()...});
+    std::size_t count = static_cast<std::size_t>(-1);
+    ((count = items.size() < count ? items.size() : count), ...);
     std::vector<T> nodes;
     for (std::size_t i = 0; i < count; ++i) {
-      nodes.push_back(std::invoke(f, take<I>(items, i)...));
+      nodes.push_back(detail::call_function(f, take<I>(items, i)...));
       for (std::size_t n = i + 1; n % 2 == 0; n /= 2) combine_top(combine, nodes);
     }
     while (nodes.size() > 1) combine_top(combine, nodes);
-    const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - start;
-    return {std::move(nodes.front()),
-            static_cast<std::uint32_t>(std::clamp<std::int64_t>(
-                took.count(), 1, std::int64_t{std::numeric_limits<std::uint32_t>::max()}))};
+    return {std::move(nodes.front()), nanoseconds_between(start, std::chrono::steady_clock::now())};
   }
 
   // The argument in the form that the function declares, such as text for a C string parameter.
@@ -78,7 +74,7 @@ struct chunk_reducer {
     if constexpr (std::is_same_v<Item, bool>) {
       return static_cast<bool>(items[i]);
     } else {
-      return kept<parameter, Item>::make(std::move(items[i]));
+      return stored_for<parameter, Item>::make(std::move(items[i]));
     }
   }
 };
@@ -88,7 +84,7 @@ template <class T, class C>
 struct pair_reducer {
   C combine;
   reduced<T> operator()(T left, T right) const {
-    return {std::invoke(combine, std::move(left), std::move(right)), 0};
+    return {detail::call_function(combine, std::move(left), std::move(right)), 0};
   }
 };
 
@@ -170,7 +166,8 @@ class reduction {
   }
 
   void submit_chunk(std::size_t most) {
-    if (submitted_ != 0) most = std::min(most, submitted_ & (0 - submitted_));
+    const std::size_t aligned = submitted_ & (0 - submitted_);
+    if (submitted_ != 0 && most > aligned) most = aligned;
     std::tuple<std::vector<stored_t<element_of<Views>>>...> items;
     std::size_t count = 0;
     while (count < most && !(input_over_ = input_.at_end())) {
@@ -301,9 +298,9 @@ auto run_map_reduce(const typename Tasks::target& to, int workers, const map_opt
       static_cast<void>(sizeof(reduce_does_not_fit<C, T>));
     }
     if constexpr (std::is_invocable_r_v<T, const C&, T, T> && call::ok()) {
-      return reduction<Tasks, T, F, C, std::views::all_t<Ranges>...>(
+      return reduction<Tasks, T, F, C, input_of<Ranges>...>(
                  to, workers, options, std::move(f), std::move(combine),
-                 std::views::all(std::forward<Ranges>(ranges))...)
+                 make_input(std::forward<Ranges>(ranges))...)
           .run();
     } else {
       return std::optional<T>();

@@ -10,6 +10,7 @@
 #include <utility>
 #include <variant>
 
+#include "procpool/detail/std/chrono.hpp"
 #include "procpool/detail/task/home_process.hpp"
 #include "procpool/detail/task/outcome_value.hpp"
 #include "procpool/detail/task/thunks.hpp"
@@ -111,5 +112,9 @@ class PROCPOOL_EXPORT chunk_sizer {
   std::size_t size_ = 1;  // of the next chunk
   double ns_per_item_ = 0;
 };
+
+// How long something took, at least 1; the greatest number if that is too long to be represented.
+PROCPOOL_EXPORT std::uint32_t nanoseconds_between(std::chrono::steady_clock::time_point begin,
+                                                  std::chrono::steady_clock::time_point end);
 
 }  // namespace procpool::detail

@@ -35,6 +35,9 @@ class PROCPOOL_EXPORT owned_pool {
   // Outside of the parent nothing is started. With PROCPOOL_INLINE=1 in the environment tasks run
   // in the caller, whatever `where` is.
   explicit owned_pool(pool_options options, run_in where = run_in::workers);
+  // The usual options, so that not each program makes an object of them.
+  owned_pool();
+  explicit owned_pool(int max_workers);
   // shutdown(), unless shutdown({.wait = false}) came before; during stack unwinding it cancels the
   // tasks that have not started.
   ~owned_pool();
@@ -84,7 +87,6 @@ class PROCPOOL_EXPORT submission final : public wire_writer {
  private:
   static void grow(wire_writer& self, std::size_t need);
   static void note(wire_writer& self, const shared_object& object);
-  void grow_here(std::size_t need);
   state_ptr run_here(code_ref code, const task_options* options, std::uint32_t items);
 
   task_target to_;

@@ -3,9 +3,9 @@
 
 #include <atomic>
 #include <cstddef>
-#include <memory>
-#include <mutex>
 
+#include "procpool/detail/std/memory.hpp"
+#include "procpool/detail/std/mutex.hpp"
 #include "procpool/detail/task/local_task.hpp"
 #include "procpool/options.hpp"
 #include "procpool/stats.hpp"
@@ -76,8 +76,8 @@ class PROCPOOL_EXPORT owned_thread_pool {
 
  private:
   thread_pool_ptr pool_;
-  int uncaught_ = 0;                    // exceptions in flight when it was made
-  std::atomic<bool> detached_ = false;  // shutdown({.wait = false}) was called
+  int uncaught_ = 0;                    // exceptions in flight at construction
+  std::atomic<bool> released_ = false;  // shutdown({.wait = false}) was called
 };
 
 }  // namespace procpool::detail

@@ -2,9 +2,6 @@
 // that stays with its caller, by reference. Values only, no threads involved.
 #pragma once
 
-#include <functional>
-#include <memory>
-#include <ranges>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -12,7 +9,9 @@
 
 #include "procpool/detail/codec/stored.hpp"
 #include "procpool/detail/executor/map_feed.hpp"
-#include "procpool/detail/task/kept.hpp"
+#include "procpool/detail/std/memory.hpp"
+#include "procpool/detail/std/ranges.hpp"
+#include "procpool/detail/task/stored_for.hpp"
 #include "procpool/detail/task/task_call.hpp"
 
 namespace procpool::detail {
@@ -32,7 +31,7 @@ template <class F, std::size_t... I, class... Args>
 struct thread_body<F, std::index_sequence<I...>, Args...> {
   using parameters = typename parameters_of<std::remove_cvref_t<F>>::type;
   template <std::size_t N, class Arg>
-  using kept_at = kept<typename parameter_at<N, parameters>::type, Arg>;
+  using kept_at = stored_for<typename parameter_at<N, parameters>::type, Arg>;
 
   static constexpr bool ok() { return std::is_invocable_v<F, typename kept_at<I, Args>::type...>; }
   static consteval bool check() {

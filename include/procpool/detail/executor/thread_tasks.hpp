@@ -3,16 +3,10 @@
 // cannot travel. The counterpart of byte_tasks.hpp.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <limits>
-#include <memory>
 #include <optional>
-#include <ranges>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -21,6 +15,9 @@
 #include "procpool/detail/executor/map_feed.hpp"
 #include "procpool/detail/executor/thread_access.hpp"
 #include "procpool/detail/executor/thread_items.hpp"
+#include "procpool/detail/std/chrono.hpp"
+#include "procpool/detail/std/memory.hpp"
+#include "procpool/detail/task/call_function.hpp"
 #include "procpool/detail/task/task_call.hpp"
 
 namespace procpool::detail {
@@ -35,7 +32,7 @@ class thread_call final : public local_value<R> {
   void run() noexcept override {
     try {
       const auto call = [this](auto&&... args) -> decltype(auto) {
-        return std::invoke(std::move(call_->first), std::move(args)...);
+        return detail::call_function(std::move(call_->first), std::move(args)...);
       };
       if constexpr (std::is_void_v<R>) {
         std::apply(call, call_->second);
@@ -59,7 +56,7 @@ struct after_thread_rendezvous {
   template <class... Args>
   decltype(auto) operator()(Args&&... args) && {
     arrive_and_wait(rendezvous);
-    return std::invoke(std::move(f), std::forward<Args>(args)...);
+    return detail::call_function(std::move(f), std::forward<Args>(args)...);
   }
   thread_broadcast::rendezvous_ptr rendezvous;
   F f;
@@ -104,9 +101,7 @@ class thread_chunk final : public local_task {
       this->set_error(std::current_exception());  // no memory for outcomes
     }
     drop_call();
-    const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - start;
-    elapsed_ns_ = static_cast<std::uint32_t>(std::clamp<std::int64_t>(
-        took.count(), 1, std::int64_t{std::numeric_limits<std::uint32_t>::max()}));
+    elapsed_ns_ = nanoseconds_between(start, std::chrono::steady_clock::now());
   }
 
  private:
@@ -118,7 +113,7 @@ class thread_chunk final : public local_task {
   void run_item(Arguments& item, result_of_item& to) noexcept {
     try {
       const auto call = [this](auto&... args) -> decltype(auto) {
-        return std::invoke(map_->f, argument_of(args)...);
+        return detail::call_function(map_->f, argument_of(args)...);
       };
       if constexpr (std::is_void_v<R>) {
         std::apply(call, item);

@@ -8,10 +8,8 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
-#include "procpool/detail/codec/heap_writer.hpp"
-#include "procpool/detail/shared/shared_object.hpp"
+#include "procpool/detail/shared/noting_writer.hpp"
 #include "procpool/detail/task/task_call.hpp"
 #include "procpool/export.hpp"
 
@@ -20,25 +18,6 @@ class child_process;
 }
 
 namespace procpool::detail {
-
-// Decodes and runs a task; its result is dropped.
-using process_thunk = void (*)(wire_reader&);
-
-template <class F, class... Args>
-void run_process_task(wire_reader& reader) {
-  static_cast<void>(task_call<F, Args...>::run(reader));
-}
-
-// An encoded task, and the shared objects that it names. For one thread.
-class PROCPOOL_EXPORT process_payload final : public heap_writer {
- public:
-  process_payload() : heap_writer(&process_payload::note) {}
-  std::vector<shared_object>& objects() { return objects_; }
-
- private:
-  static void note(wire_writer& self, const shared_object& object);
-  std::vector<shared_object> objects_;
-};
 
 // The function that a copy of this process runs. The parent keeps its own instance until the
 // process has ended and was joined, and with it the objects that the captures refer to.

@@ -6,13 +6,13 @@
 // thread at a time.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
 #include "procpool/detail/codec/wire_base.hpp"
 #include "procpool/detail/shared/shared_object.hpp"
+#include "procpool/detail/std/chrono.hpp"
 #include "procpool/export.hpp"
 #include "procpool/time.hpp"
 

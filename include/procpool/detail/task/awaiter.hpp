@@ -6,10 +6,10 @@
 #include <atomic>
 #include <coroutine>
 #include <exception>
-#include <memory>
 #include <type_traits>
 #include <utility>
 
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/task/task_state.hpp"
 
 namespace procpool::detail {

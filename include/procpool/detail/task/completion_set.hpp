@@ -6,9 +6,9 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/task/task_state.hpp"
 
 namespace procpool::detail {

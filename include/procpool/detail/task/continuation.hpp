@@ -4,11 +4,11 @@
 #pragma once
 
 #include <exception>
-#include <functional>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
+#include "procpool/detail/task/call_function.hpp"
 #include "procpool/detail/task/local_task.hpp"
 #include "procpool/detail/task/task_state.hpp"
 #include "procpool/errors.hpp"
@@ -92,12 +92,12 @@ struct continue_with {
 
   static decltype(auto) call(Source source, F& f) {
     if constexpr (takes_source) {
-      return std::invoke(f, std::move(source));
+      return detail::call_function(f, std::move(source));
     } else if constexpr (std::is_void_v<value>) {
       source.get();
-      return std::invoke(f);
+      return detail::call_function(f);
     } else {
-      return std::invoke(f, source.get());
+      return detail::call_function(f, source.get());
     }
   }
   static consteval auto find_result() {

@@ -12,14 +12,14 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
-#include <functional>
-#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "procpool/detail/std/function.hpp"
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/task/task_state.hpp"
 
 namespace procpool::detail {

@@ -10,10 +10,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <utility>
 #include <vector>
 
+#include "procpool/detail/std/memory.hpp"
 #include "procpool/detail/task/home_process.hpp"
 #include "procpool/export.hpp"
 #include "procpool/time.hpp"

@@ -15,7 +15,7 @@
 
 #include "procpool/detail/codec/heap_writer.hpp"
 #include "procpool/detail/rpc/remote_shape.hpp"
-#include "procpool/detail/task/task_call.hpp"
+#include "procpool/detail/task/call_traits.hpp"
 #include "procpool/export.hpp"
 
 namespace procpool::detail {
@@ -67,29 +67,24 @@ struct exposed_call {
   static remote_entry make(F f) {
     return {signature_of<R, stored_t<P>...>(),
             [f = std::move(f)](void* object, wire_reader& in, wire_writer& out) {
-              call_next(f, object, in, out);
+              call(f, object, in, out);
             }};
   }
 
  private:
-  // One argument for each level of recursion, as for tasks.
-  template <class... Done>
-  static void call_next(const F& f, void* object, wire_reader& in, wire_writer& out,
-                        Done&... done) {
-    constexpr std::size_t next = sizeof...(Done);
-    if constexpr (next == sizeof...(P)) {
-      in.expect_end();
+  static void call(const F& f, void* object, wire_reader& in, wire_writer& out) {
+    const auto then = [&](auto&&... held) -> R {
       if constexpr (std::is_void_v<R>) {
-        invoke(f, object, done...);
+        invoke(f, object, held...);
       } else {
-        const R result = invoke(f, object, done...);
-        wire<R>::put(out, result);
+        return invoke(f, object, held...);
       }
+    };
+    const type_list<argument<P, stored_t<P>>...> takes;
+    if constexpr (std::is_void_v<R>) {
+      decode_and_call<void>(takes, then, in);
     } else {
-      using parameter = std::tuple_element_t<next, std::tuple<std::type_identity<P>...>>;
-      using taken = argument<typename parameter::type, stored_t<typename parameter::type>>;
-      typename taken::held value = taken::take(in);
-      call_next(f, object, in, out, done..., value);
+      wire<R>::put(out, decode_and_call<R>(takes, then, in));
     }
   }
   template <class... Held>

@@ -1,4 +1,4 @@
-// The type as which an argument is kept for a task of this process, and as which a task passes on
+// The type as which an argument is stored for a task of this process, and as which a task passes on
 // an element that it has decoded itself. Compile-time only, except for the conversion. No state.
 #pragma once
 
@@ -7,16 +7,15 @@
 #include <utility>
 
 #include "procpool/detail/codec/stored.hpp"
-#include "procpool/detail/task/callable.hpp"
-#include "procpool/detail/task/task_call.hpp"
+#include "procpool/detail/task/call_traits.hpp"
 
 namespace procpool::detail {
 
-// The type as which an argument is kept for its task. Text and spans are copied, as for processes,
-// unless the declared parameter accepts only the caller's own type, such as a span of non-const
-// elements.
+// The type as which an argument of a task of this process is stored. Text and spans are copied, as
+// for processes, unless the declared parameter accepts only the caller's own type, such as a span
+// of non-const elements.
 template <class Parameter, class Arg>
-struct kept {
+struct stored_for {
   using stored = stored_t<Arg>;
   static constexpr bool as_stored = std::is_void_v<Parameter> ||
                                     std::is_same_v<Parameter, object_parameter> ||
