@@ -8,6 +8,7 @@ PAGES = {
     'cereal.hpp': ('values', ['values']),
     'cancel.hpp': ('futures', ['guide/submit-as-completed', 'guide/map']),
     'codec.hpp': ('values', ['values']),
+    'combine.hpp': ('futures', ['guide/combining']),
     'condition_variable.hpp': ('toolbox', ['guide/locks-and-queues']),
     'errors.hpp': ('errors', ['errors', 'crashes-and-retries']),
     'event.hpp': ('toolbox', ['guide/locks-and-queues']),

@@ -14,6 +14,7 @@
 #include "procpool/barrier.hpp"
 #include "procpool/cancel.hpp"
 #include "procpool/codec.hpp"
+#include "procpool/combine.hpp"
 #include "procpool/condition_variable.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/event.hpp"

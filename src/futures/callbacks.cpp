@@ -80,6 +80,21 @@ class callback_engine final : public detail::completion_listener {
     if (--watchers_ == 0) hub_.ring();
   }
 
+  std::thread set_alarm(alarm& which, time_point when) {
+    base::assert_held(hub_.mutex());
+    std::thread former = start_thread();
+    which.entry = alarms_.emplace(when, &which);
+    if (*which.entry == alarms_.begin()) hub_.ring();
+    return former;
+  }
+  void clear_alarm(alarm& which) noexcept {
+    base::assert_held(hub_.mutex());
+    if (!which.entry) return;
+    alarms_.erase(*which.entry);
+    which.entry.reset();
+    if (alarms_.empty()) hub_.ring();  // the thread may be about to end
+  }
+
   void completed(detail::subscription& s) noexcept override {
     base::assert_held(hub_.mutex());
     auto& e = *reinterpret_cast<entry*>(s.tag);
@@ -94,7 +109,7 @@ class callback_engine final : public detail::completion_listener {
     base::unique_lock lock(hub_.mutex());
     // A callback of a promise may never become due.
     const auto will_be_done = [this](const entry& e) {
-      return e.wish.group != nullptr || hub_.has(e.wish.source);
+      return e.wish.group != nullptr || e.wish.will_come || hub_.has(e.wish.source);
     };
     while (running_) {
       if (ready_.empty() && !busy_ && std::ranges::none_of(waiting_, will_be_done)) break;
@@ -152,12 +167,25 @@ class callback_engine final : public detail::completion_listener {
     const runtime::library_thread registered;
     base::unique_lock lock(hub_.mutex());
     for (;;) {
-      const time_point until = std::chrono::steady_clock::now() + linger;
       const bool wanted = is_wanted();
-      const bool found = hub_.wait(lock, wanted ? nullptr : &until, {}, [&] {
+      const time_point until =
+          wanted ? next_alarm() : time_point(std::chrono::steady_clock::now() + linger);
+      const bool endless = wanted && alarms_.empty();
+      const bool found = hub_.wait(lock, endless ? nullptr : &until, {}, [&] {
         base::assert_held(hub_.mutex());
-        return !ready_.empty() || leaving_ || wanted != is_wanted();
+        return !ready_.empty() || leaving_ || wanted != is_wanted() || next_alarm() < until;
       });
+      if (next_alarm() <= std::chrono::steady_clock::now()) {
+        alarm& due = *alarms_.begin()->second;
+        due.keep();
+        clear_alarm(due);
+        busy_ = true;
+        lock.unlock();
+        due.go_off();
+        lock.lock();
+        busy_ = false;
+        continue;
+      }
       if (ready_.empty()) {
         if ((found && leaving_) || (!found && !is_wanted())) break;
         continue;
@@ -176,8 +204,13 @@ class callback_engine final : public detail::completion_listener {
     running_ = false;
   }
 
-  // Whether there is a task to wait for.
-  bool is_wanted() const REQUIRES(hub_.mutex()) { return !waiting_.empty() || watchers_ != 0; }
+  // Whether there is a task, or a time, to wait for.
+  bool is_wanted() const REQUIRES(hub_.mutex()) {
+    return !waiting_.empty() || watchers_ != 0 || !alarms_.empty();
+  }
+  time_point next_alarm() const REQUIRES(hub_.mutex()) {
+    return alarms_.empty() ? time_point::max() : alarms_.begin()->first;
+  }
 
   static void run(entry& e) noexcept {
     try {
@@ -197,6 +230,7 @@ class callback_engine final : public detail::completion_listener {
   const detail::home_process home_;
   std::list<entry> waiting_ GUARDED_BY(hub_.mutex()), ready_ GUARDED_BY(hub_.mutex());
   std::size_t watchers_ GUARDED_BY(hub_.mutex()) = 0;
+  std::multimap<time_point, alarm*> alarms_ GUARDED_BY(hub_.mutex());
   std::thread thread_;                             // replaced under the mutex, joined without it
   bool running_ GUARDED_BY(hub_.mutex()) = false;  // the thread runs
   bool busy_ GUARDED_BY(hub_.mutex()) = false;     // the thread runs a callback
@@ -219,6 +253,13 @@ bool post(const std::function<void()>& what) noexcept {
 }
 std::thread begin_watch() { return callback_engine::instance().begin_watch(); }
 void end_watch() noexcept { callback_engine::instance().end_watch(); }
+std::thread set_alarm(alarm& which, time_point when) {
+  return callback_engine::instance().set_alarm(which, when);
+}
+void clear_alarm(alarm& which) noexcept {
+  // An alarm that was never set needs no engine.
+  if (which.entry) callback_engine::instance().clear_alarm(which);
+}
 
 namespace {
 void finish_callbacks(bool) noexcept {

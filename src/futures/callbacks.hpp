@@ -8,7 +8,11 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <optional>
 #include <thread>
+
+#include "procpool/time.hpp"
 
 namespace procpool::futures {
 
@@ -21,5 +25,23 @@ bool post(const std::function<void()>& what) noexcept;
 // throws if the thread cannot be started; the caller joins the returned thread without the mutex.
 std::thread begin_watch();
 void end_watch() noexcept;
+
+// A time at which the callback thread calls a function of the library. Its members are used under
+// the hub's mutex, except for go_off().
+class alarm {
+ public:
+  // The time has come: keeps the object until go_off() has returned.
+  virtual void keep() noexcept = 0;
+  // Without the mutex. The alarm may be destroyed within.
+  virtual void go_off() noexcept = 0;
+  std::optional<std::multimap<time_point, alarm*>::iterator> entry;  // empty: not set
+
+ protected:
+  ~alarm() = default;
+};
+// With the hub's mutex held; set_alarm as begin_watch. clear_alarm does nothing if the alarm is not
+// set, or has gone off.
+std::thread set_alarm(alarm& which, time_point when);
+void clear_alarm(alarm& which) noexcept;
 
 }  // namespace procpool::futures

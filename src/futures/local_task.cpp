@@ -80,6 +80,27 @@ void local_task::finish() noexcept {
   notify(word_.exchange(bits(task_status::finished), std::memory_order_acq_rel));
 }
 
+void local_task::finish_under_hub() noexcept {
+  // release and acquire: as in finish()
+  const std::uint32_t word = word_.exchange(bits(task_status::finished), std::memory_order_acq_rel);
+  if ((word & waiter_flag) != 0) os::futex_wake(word_, std::numeric_limits<int>::max());
+  listeners_.deliver();
+  completion_hub& hub = completion_hub::instance();
+  base::assert_held(hub.mutex());
+  hub.ring();
+}
+
+void local_task::end_rings_hub() noexcept {
+  // relaxed: no other thread knows the task yet
+  word_.fetch_or(listener_flag, std::memory_order_relaxed);
+}
+
+bool local_task::failed() const noexcept {
+  // acquire: the error before the word
+  return status_of(word_.load(std::memory_order_acquire)) == task_status::cancelled ||
+         error_ != nullptr;
+}
+
 bool local_task::fail(std::exception_ptr e) noexcept {
   if (!begin()) return false;
   set_error(std::move(e));
@@ -153,10 +174,14 @@ void local_task::pin_items(std::vector<outcome_run>& out) {
 
 void local_task::items(std::vector<outcome_run>& out) { out.push_back({value(), 1}); }
 
-void local_task::subscribe(subscription& s) {
-  check_home(home());
+void local_task::name_source(subscription& s) const {
   s.source = &this_process::instance();
   s.group = group_;
+}
+
+void local_task::subscribe(subscription& s) {
+  check_home(home());
+  name_source(s);
   listeners_.add(s);
   // seq_cst is not needed: one word has both the status and the flag
   if (is_resolved(word_.fetch_or(listener_flag, std::memory_order_acq_rel))) {

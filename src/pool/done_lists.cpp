@@ -19,6 +19,28 @@ void task_record::subscribe(detail::subscription& s) {
 
 void task_record::unsubscribe(detail::subscription& s) noexcept { listeners.remove(s); }
 
+bool task_record::failed() const noexcept {
+  // acquire: as in load()
+  const shm::slot* const s = slot.load(std::memory_order_acquire);
+  if (s != nullptr) {
+    const u64 word = s->word.load(std::memory_order_acquire);
+    // acquire: before the second load of the word, which tells whether the slot is still this
+    // task's
+    const u32 kind = s->kind.load(std::memory_order_acquire);
+    if (shm::generation_of(word) == generation &&
+        shm::generation_of(s->word.load(std::memory_order_relaxed)) == generation) {
+      return shm::phase_of(word) != task_phase::done ||
+             (kind != static_cast<u32>(shm::outcome_kind::value) &&
+              kind != static_cast<u32>(shm::outcome_kind::value_with_objects));
+    }
+    // A damaged word; or else the outcome is in private memory meanwhile.
+    if (slot.load(std::memory_order_acquire) == s) return true;
+  }
+  // acquire: `harvested` publishes the copy, a few instructions after the record has lost its slot
+  while ((pins.load(std::memory_order_acquire) & harvested) == 0) base::relax();
+  return saved_exception || error != nullptr;
+}
+
 void task_record::deliver() noexcept {
   listeners.deliver();
   if (dropped) {

@@ -112,6 +112,7 @@ class task_record final : public detail::task_state {
   bool cancel(bool kill_running) override;
   void subscribe(detail::subscription& s) override;
   void unsubscribe(detail::subscription& s) noexcept override;
+  bool failed() const noexcept override;
   void retain() noexcept override { references.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept override;
   void report(std::exception_ptr e) noexcept override;

@@ -149,7 +149,7 @@ class victim {
     pid_ = 0;
     return false;
   }
-  // The same; false also if it goes on for so long.
+  // The same; false also if the process still runs after that time.
   bool wait_for_stop(duration limit) {
     const auto end = std::chrono::steady_clock::now() + limit;
     siginfo_t info{};
@@ -174,7 +174,7 @@ using action = std::function<void()>;
 struct known_way {
   struct change {
     address instruction;
-    long visits;         // of the instruction, with the one that makes the change
+    long visits;         // of the instruction, including the visit that makes the change
     std::size_t differ;  // words, from what they were at first
   };
   std::vector<change> changes;

@@ -505,6 +505,10 @@ TEST_F(exit_test, exit_with_an_error) { EXPECT_EQ(run("error"), "exit 3\nmain en
 TEST_F(exit_test, a_promise_that_is_never_kept) {
   EXPECT_EQ(run("promise"), "exit 0\nmain ends\ntask\n");
 }
+// Those of the first of several futures do, and those of all that include a promise do not.
+TEST_F(exit_test, a_combination_with_a_promise) {
+  EXPECT_EQ(run("combination"), "exit 0\nmain ends\ntask\nany\n");
+}
 // A task that ends the program does not wait for itself.
 TEST_F(exit_test, exit_in_a_task) { EXPECT_EQ(run("task"), "exit 4\ntask ends\n"); }
 

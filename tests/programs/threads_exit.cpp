@@ -72,6 +72,12 @@ int main(int argc, char** argv) {
     never.get_future().then([](future<int>) { say("kept"); });
   }
   start(scene == "error" || scene == "cancel");
+  if (scene == "combination") {
+    // Never destroyed, which would resolve their futures.
+    static auto* const never = new promise<void>[2];
+    when_all(pool().submit([] {}), never[0].get_future()).then([](auto&&) { say("all"); });
+    when_any(pool().submit([] {}), never[1].get_future()).then([](auto&&) { say("any"); });
+  }
   if (scene == "no_wait") pool().shutdown({.wait = false});
   if (scene == "cancel") pool().shutdown({.wait = false, .cancel_futures = true});
   if (scene == "error") {

@@ -42,6 +42,7 @@ class PROCPOOL_EXPORT local_task : public task_state {
   bool cancel(bool kill_running) override;
   void subscribe(subscription& s) override;
   void unsubscribe(subscription& s) noexcept override;
+  bool failed() const noexcept override;
   void retain() noexcept override;
   void release() noexcept override;
   void report(std::exception_ptr e) noexcept override;
@@ -59,6 +60,8 @@ class PROCPOOL_EXPORT local_task : public task_state {
   virtual void run() noexcept {}
   void set_error(std::exception_ptr e) noexcept { error_ = std::move(e); }
   void finish() noexcept;
+  // The same under the hub's mutex.
+  void finish_under_hub() noexcept;
   // Destroys the outcome of a task that has run if no reader is left.
   void drop_if_unwanted() noexcept;
   // Whether a thread of this group has yet to run the task.
@@ -70,6 +73,11 @@ class PROCPOOL_EXPORT local_task : public task_state {
   explicit local_task(error_handler on_error) noexcept : on_error_(std::move(on_error)) {}
   virtual ~local_task();
 
+  // From now on the end of the task rings the hub, where threads wait for it.
+  void end_rings_hub() noexcept;
+
+  // Under the hub's mutex: says where the end of the task will come from.
+  virtual void name_source(subscription& s) const;
   // Called when the task has finished without an error.
   virtual outcome_view value() noexcept { return {}; }
   virtual void items(std::vector<outcome_run>& out);

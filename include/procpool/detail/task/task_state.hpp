@@ -53,6 +53,7 @@ struct subscription {
   completion_source* source = nullptr;  // where the completion will come from
   subscription* next = nullptr;
   thread_group_id group = nullptr;  // the threads that run the task, if it is for threads
+  bool will_come = false;           // a combination of tasks that executors run
 };
 
 // Told about completions, under the hub's mutex, so it only notes them and returns.
@@ -104,6 +105,9 @@ class PROCPOOL_EXPORT task_state {
   // Tells s.listener when the task is done, at once if it is done already.
   virtual void subscribe(subscription& s) = 0;
   virtual void unsubscribe(subscription& s) noexcept = 0;
+  // Under the hub's mutex, once the task is done: whether it has an error instead of a value. Runs
+  // no code of the user. May miss a value that will not decode.
+  virtual bool failed() const noexcept = 0;
   // Adds an owner (a callback), which calls release() as well.
   virtual void retain() noexcept = 0;
   // Removes an owner. Without an owner the outcome has no reader.
