@@ -1,9 +1,11 @@
 #include "worker/invoke.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <system_error>
 
+#include "base/cycle_clock.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/exception.hpp"
 #include "wire/exception_codec.hpp"
@@ -53,11 +55,33 @@ const std::byte* invoker::payload(shm::slot& s) {
 }
 
 void invoker::run(shm::slot& s) {
-  if (s.chunk != 0) {
+  if (s.traits == 0) {
+    run_task(s);
+  } else {
+    run_special(s);
+  }
+}
+
+// A task that changes the stamp helps itself little: the parent keeps the first one that it sees
+// until the state word changes.
+void invoker::run_special(shm::slot& s) {
+  const bool watched = (s.traits & shm::is_watched) != 0;
+  if (watched) {
+    // relaxed: the claim acquired the slot
+    const shm::u64 word = s.word.load(std::memory_order_relaxed);
+    // release, twice: `begin` was cleared before `task` changes, and `task` is there before `begin`
+    shm::run_stamp& stamp = region_->worker(seat_).running;
+    stamp.task.store(shm::generation_of(word) | static_cast<shm::u64>(&s - &region_->at(0)),
+                     std::memory_order_release);
+    stamp.begin.store(std::max<shm::u64>(1, base::cycles()), std::memory_order_release);
+  }
+  if ((s.traits & shm::is_chunk) != 0) {
     run_chunk(s);
   } else {
     run_task(s);
   }
+  // relaxed: the publishing of the outcome releases it
+  if (watched) region_->worker(seat_).running.begin.store(0, std::memory_order_relaxed);
 }
 
 void invoker::run_task(shm::slot& s) {

@@ -101,7 +101,7 @@ void run(const launch::worker_context& context) {
   // release: the initializer is done
   block.ready.store(shm::worker_is_ready, std::memory_order_release);
   result_blocks blocks(region, view, given.partition);
-  invoker invoke(view, blocks);
+  invoker invoke(region, seat, view, blocks);
   loop work(region, page, seat, invoke, blocks, context.server_pid);
   work.run(header.tasks_per_worker);
   try {

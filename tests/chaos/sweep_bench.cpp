@@ -266,7 +266,7 @@ void sweep_bench::submit_map(u32 items, u32 size, failing f, int retries) {
   parent::task_record* record = nullptr;
   for (u32 i = 0; i < region().allocated_slots(); ++i) {
     const shm::slot& s = region().at(i);
-    if (s.chunk != 0 && shm::phase_of(s.word.load()) == task_phase::ready) {
+    if ((s.traits & shm::is_chunk) != 0 && shm::phase_of(s.word.load()) == task_phase::ready) {
       record = access_.record(i);
     }
   }
