@@ -66,7 +66,7 @@ task_record* watch::over_limit(u32 seat, u64& word) noexcept {
   const bool whole = begin != 0 && stamp.begin.load(std::memory_order_relaxed) == begin;
   task_record* r = known.begin != 0 ? running(seat, known.task, word) : nullptr;
   // The stamp of the same task may have been overwritten: the first one counts.
-  if (r == nullptr) {
+  if (r == nullptr || (known.begin == no_stamp && whole && task == known.task)) {
     known = {};
     if (!whole) return nullptr;
     r = running(seat, task, word);
@@ -89,8 +89,20 @@ void watch::end_look() noexcept {
     const u64 word = region_.at(i).word.load(std::memory_order_relaxed);
     if (shm::generation_of(word) == r.generation && !shm::is_resolved(word)) {
       least_ = std::min(least_, r.time_limit);
+      find_without_stamp(r, word);
     }
   }
+}
+
+// A worker has started the task and has no stamp: it is about to write the stamp, has just cleared
+// it, or the task has overwritten it. From now on the task has its whole limit.
+void watch::find_without_stamp(const task_record& r, u64 word) noexcept {
+  const u32 seat = shm::worker_of(word);
+  if (shm::phase_of(word) != task_phase::claimed || seat >= seats_.size()) return;
+  // relaxed: a started task that is not found is found by the next count
+  const u32 started = region_.at(r.index).started.load(std::memory_order_relaxed);
+  if (started != shm::started_stamp(word) || seats_[seat].begin != 0) return;
+  seats_[seat] = {no_stamp, r.generation | r.index, looked_at_ + r.time_limit};
 }
 
 }  // namespace procpool::parent

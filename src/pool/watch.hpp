@@ -12,8 +12,8 @@
 //
 // A stamp is a worker's word, and a task may overwrite it. The limits and the times of the ends are
 // private: a stamp that disappears changes nothing before the state word does, and a stamp that
-// pretends to be old is no older than the last look. So no task ends early, and a task that damages
-// its stamp before the first look ends late or not at all.
+// pretends to be old is no older than the last look. So no task ends early. A task that clears its
+// stamp before the first look is found when all tasks are counted, and ends late.
 //
 // Used under the pool's mutex.
 #pragma once
@@ -58,7 +58,7 @@ class watch {
 
  private:
   struct watched {
-    shm::u64 begin = 0, task = 0;  // the stamp; begin 0: none
+    shm::u64 begin = 0, task = 0;  // the stamp; begin 0: none, `no_stamp`: found without one
     time_point end_at{};
   };
 
@@ -68,6 +68,9 @@ class watch {
   task_record* running(shm::u32 seat, shm::u64 task, shm::u64& word) const noexcept;
   duration elapsed_since(shm::u64 begin) const noexcept;
 
+  void find_without_stamp(const task_record& r, shm::u64 word) noexcept;
+
+  static constexpr shm::u64 no_stamp = 1;
   static constexpr duration none{std::numeric_limits<double>::infinity()};
 
   const shm::region& region_;
