@@ -268,14 +268,17 @@ bool task_record::has_block() const noexcept {
 // The next task of this record that has options needs no allocation then.
 void task_record::shelve_extras() noexcept {
   constexpr std::size_t largest_label = 256;
-  extras->pieces = {};
-  extras->inline_payload.clear();
+  if (!extras->pieces.empty()) extras->pieces = {};
+  extras->kept_bytes = 0;
   extras->label.clear();
   extras->retries = 0;
   extras->attempt = 1;
   extras->attempted = 0;
-  if (extras->label.capacity() <= largest_label) spare_extras = std::move(extras);
-  extras.reset();
+  if (extras->label.capacity() <= largest_label) {
+    spare_extras = std::move(extras);
+  } else {
+    extras.reset();
+  }
 }
 
 void task_record::finish_release() noexcept {

@@ -18,6 +18,16 @@ using namespace std::chrono_literals;
 constexpr std::size_t collect_every = 256;
 constexpr std::chrono::microseconds first_nap{50}, last_nap{2000};
 
+// Copies an inline payload in whole words, which is faster than the exact length: both buffers have
+// room. Returns the number of bytes.
+inline std::size_t copy_words(std::byte* to, const task_image& image) {
+  std::size_t at = 0;
+  for (; at < image.length; at += sizeof(u64)) {
+    std::memcpy(to + at, image.inline_bytes + at, sizeof(u64));
+  }
+  return at;
+}
+
 }  // namespace
 
 void pool::check_open() const {
@@ -92,11 +102,9 @@ bool pool::admit_slow(std::unique_lock<os::short_mutex>& lock, u64 bytes, bool m
 void pool::make_extras(task_record& r, const task_options& o, const task_image& image) {
   if (o.retries == 0 && o.label.empty()) return;
   task_extras& extras = r.more();
-  extras.label = o.label;
+  if (!o.label.empty()) extras.label = o.label;
   extras.retries = o.retries;
-  if (o.retries > 0 && !image.block) {
-    extras.inline_payload.assign(image.inline_bytes, image.inline_bytes + image.length);
-  }
+  if (o.retries > 0 && !image.block) extras.kept_bytes = copy_words(extras.kept, image);
 }
 
 // No other thread or process uses the slot of the record.
@@ -116,10 +124,7 @@ void pool::make_extras(task_record& r, const task_options& o, const task_image& 
     r.payload_block = image.block.offset;
   } else {
     r.payload_block = 0;
-    // Copied in whole words, which is faster than the exact length: both buffers have room.
-    for (std::size_t at = 0; at < image.length; at += sizeof(u64)) {
-      std::memcpy(s.bytes + at, image.inline_bytes + at, sizeof(u64));
-    }
+    copy_words(s.bytes, image);
   }
   s.code = image.code;
   if (image.items != 0) {

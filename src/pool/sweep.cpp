@@ -313,8 +313,8 @@ void pool::requeue(task_record& r, u64 word) noexcept {
     line.first = r.first_item;
     line.count = r.items;
     line.progress.store(shm::make_progress(r.first_item, 0), std::memory_order_relaxed);
-  } else if (r.extras && !r.extras->inline_payload.empty()) {
-    std::copy(r.extras->inline_payload.begin(), r.extras->inline_payload.end(), s.bytes);
+  } else if (r.extras) {
+    std::copy_n(r.extras->kept, r.extras->kept_bytes, s.bytes);
   }
   s.length.store(r.payload_length, std::memory_order_relaxed);
   s.block.store(r.payload_block, std::memory_order_relaxed);

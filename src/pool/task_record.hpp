@@ -81,7 +81,9 @@ struct task_extras {
   int retries = 0;
   int attempt = 1;  // of the task, or of the item `attempted`
   std::uint32_t attempted = 0;
-  std::vector<std::byte> inline_payload;  // kept for a retry: the outcome is written over it
+  // A payload in the slot, kept for a retry: the outcome is written over it. In whole words.
+  std::size_t kept_bytes = 0;
+  std::byte kept[shm::inline_bytes];
   std::vector<chunk_piece> pieces;
 };
 

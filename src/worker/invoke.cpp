@@ -1,6 +1,5 @@
 #include "worker/invoke.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <system_error>
@@ -62,26 +61,27 @@ void invoker::run(shm::slot& s) {
   }
 }
 
-// A task that changes the stamp helps itself little: the parent keeps the first one that it sees
-// until the state word changes.
+// A chunk, or a task with a time limit. A task that changes the stamp helps itself little: the
+// parent keeps the first one that it sees until the state word changes.
 void invoker::run_special(shm::slot& s) {
-  const bool watched = (s.traits & shm::is_watched) != 0;
-  if (watched) {
-    // relaxed: the claim acquired the slot
-    const shm::u64 word = s.word.load(std::memory_order_relaxed);
-    // release, twice: `begin` was cleared before `task` changes, and `task` is there before `begin`
-    shm::run_stamp& stamp = region_->worker(seat_).running;
-    stamp.task.store(shm::generation_of(word) | static_cast<shm::u64>(&s - &region_->at(0)),
-                     std::memory_order_release);
-    stamp.begin.store(std::max<shm::u64>(1, base::cycles()), std::memory_order_release);
+  if ((s.traits & shm::is_watched) == 0) {
+    run_chunk(s);
+    return;
   }
+  shm::run_stamp& stamp = region_->worker(seat_).running;
+  // relaxed: the claim acquired the slot
+  const shm::u64 generation = shm::generation_of(s.word.load(std::memory_order_relaxed));
+  // release, twice: `begin` was cleared before `task` changes, and `task` is there before `begin`
+  stamp.task.store(generation | static_cast<shm::u64>(&s - &region_->at(0)),
+                   std::memory_order_release);
+  stamp.begin.store(base::cycles(), std::memory_order_release);
   if ((s.traits & shm::is_chunk) != 0) {
     run_chunk(s);
   } else {
     run_task(s);
   }
   // relaxed: the publishing of the outcome releases it
-  if (watched) region_->worker(seat_).running.begin.store(0, std::memory_order_relaxed);
+  stamp.begin.store(0, std::memory_order_relaxed);
 }
 
 void invoker::run_task(shm::slot& s) {
