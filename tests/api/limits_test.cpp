@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <limits>
 #include <mutex>
 #include <numeric>
@@ -25,7 +26,9 @@ PROCPOOL_FOR_EACH_START_METHOD(limits_test);
 
 // Far more than a quick task takes, also on a busy machine.
 constexpr duration plenty = 1h;
-constexpr duration little = 20ms;
+constexpr duration little = 20ms;  // of tasks that hang
+// Where some tasks hang, and others are quick, but perhaps not on a busy machine.
+constexpr duration enough = 1s;
 
 int echo(int x) { return x; }
 pid_t worker_pid() { return getpid(); }
@@ -182,7 +185,7 @@ TEST_P(limits_test, of_a_map_only_the_item_fails) {
   for (const std::optional<std::size_t> chunksize : {std::optional<std::size_t>(), {8}}) {
     std::size_t read = 0;
     for (auto& r :
-         pool.map({.chunksize = chunksize, .task = {.time_limit = 300ms, .label = "part"}},
+         pool.map({.chunksize = chunksize, .task = {.time_limit = enough, .label = "part"}},
                   hang_if_negative, xs)
              .outcomes()) {
       const std::size_t i = r.index();
@@ -209,7 +212,7 @@ TEST_P(limits_test, for_each_throws_after_all_items) {
   };
   const std::vector xs{1, -1, 2, 3};
   EXPECT_TRUE(timeout_of([&] {
-    pool.for_each({.task = {.time_limit = 500ms}}, step, xs,
+    pool.for_each({.task = {.time_limit = enough}}, step, xs,
                   std::vector<std::string>(xs.size(), done.path()));
   }));
   EXPECT_EQ(done.count(), 3);
@@ -217,13 +220,13 @@ TEST_P(limits_test, for_each_throws_after_all_items) {
 
 TEST_P(limits_test, of_reductions_and_pipelines) {
   process_pool_executor pool(options(2));
-  const map_options limited{.task = {.time_limit = 500ms}};
+  const map_options limited{.task = {.time_limit = enough}};
   const map_options generous{.task = {.time_limit = plenty}};
   EXPECT_EQ(pool.map_reduce(generous, echo, add, std::vector{1, 2, 3, 4, 5}), 15);
   EXPECT_TRUE(timeout_of(
       [&] { EXPECT_EQ(pool.map_reduce(limited, hang_if_negative, add, std::vector{1, -1}), 0); }));
-  auto p =
-      pipeline(stage(pool, task_options{.time_limit = 500ms}, hang_if_negative), stage(pool, echo));
+  auto p = pipeline(stage(pool, task_options{.time_limit = enough}, hang_if_negative),
+                    stage(pool, echo));
   std::size_t values = 0, timeouts = 0;
   for (auto& r : p.run(std::vector{1, -1, 2}).outcomes()) {
     ++(r ? values : timeouts);
@@ -246,7 +249,7 @@ TEST_P(limits_test, retries_after_a_limit) {
   };
   const tally runs, more_runs;
   process_pool_executor pool(std::move(o));
-  const task_options twice{.time_limit = 500ms, .retries = 2};
+  const task_options twice{.time_limit = enough, .retries = 2};
   EXPECT_EQ(pool.submit(twice, hang_at_first, runs.path(), 2, 7).get(), 7);
   EXPECT_EQ(runs.count(), 3);
   const auto e =
@@ -267,7 +270,7 @@ TEST_P(limits_test, an_item_is_retried_after_its_limit) {
   const tally runs, no_runs;
   int sum = 0;
   for (const int r :
-       pool.map({.task = {.time_limit = 500ms, .retries = 1}}, hang_at_first,
+       pool.map({.task = {.time_limit = enough, .retries = 1}}, hang_at_first,
                 std::vector{runs.path(), no_runs.path()}, std::vector{1, 0}, std::vector{10, 20})) {
     sum += r;
   }
@@ -368,6 +371,14 @@ TEST(limits_without_processes_test, bad_limits_and_executors_without_processes) 
   inline_executor here;
   expect_refused([&] { here.submit({.time_limit = 1s}, echo, 1).get(); },
                  "task_options::time_limit");
+}
+
+// A program that is looked at in a debugger runs as it is, without its limits.
+TEST(limits_without_processes_test, a_pool_that_runs_in_the_program_ignores_limits) {
+  setenv("PROCPOOL_INLINE", "1", 1);
+  process_pool_executor pool({.max_workers = 1});
+  unsetenv("PROCPOOL_INLINE");
+  EXPECT_EQ(pool.submit({.time_limit = 1s}, worker_pid).get(), getpid());
 }
 
 }  // namespace
