@@ -22,7 +22,7 @@ PAGES = {
     'manager.hpp': ('toolbox', ['guide/managers']),
     'map.hpp': ('futures', ['guide/map']),
     'mutex.hpp': ('toolbox', ['guide/locks-and-queues']),
-    'options.hpp': ('executors', ['guide/scope-the-pool', 'start-methods']),
+    'options.hpp': ('executors', ['guide/scope-the-pool', 'start-methods', 'guide/limits']),
     'outcome.hpp': ('futures', ['guide/map']),
     'partial.hpp': ('values', ['guide/independent-tasks']),
     'pipeline.hpp': ('futures', ['guide/pipelines']),

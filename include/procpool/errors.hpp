@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "procpool/export.hpp"
+#include "procpool/time.hpp"
 
 namespace procpool {
 
@@ -55,7 +56,8 @@ struct death_record {
   bool will_retry = false;  // true only in reports to on_worker_death: the task runs again
   std::string trace = {};   // the raw form of backtrace()
   std::string stderr_tail = {};
-  std::string cause = {};  // the reason that the worker itself gave when it left; mostly empty
+  std::string cause = {};    // the reason that the worker itself gave when it left; mostly empty
+  duration time_limit = {};  // the limit for which the pool killed the worker; 0: another reason
 };
 
 // Base of the errors of tasks whose worker was killed or died.
@@ -83,6 +85,9 @@ class PROCPOOL_EXPORT task_killed : public error {
   // assert, malloc or std::terminate. Empty without pool_options::capture_stderr.
   const std::string& stderr_tail() const noexcept { return record_.stderr_tail; }
 
+ protected:
+  const death_record& record() const noexcept { return record_; }
+
  private:
   death_record record_;
 };
@@ -93,6 +98,16 @@ class PROCPOOL_EXPORT worker_crashed : public task_killed {
  public:
   explicit worker_crashed(const death_record& record);
   ~worker_crashed() override;
+};
+
+// The task ran longer than task_options::time_limit, and its worker was killed. Only this task is
+// affected.
+class PROCPOOL_EXPORT task_timeout : public task_killed {
+ public:
+  explicit task_timeout(const death_record& record);
+  ~task_timeout() override;
+
+  duration limit() const noexcept { return record().time_limit; }
 };
 
 // An executor that can no longer make progress: base of the next two classes.

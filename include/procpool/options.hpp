@@ -73,14 +73,20 @@ struct thread_pool_options {
 };
 
 struct task_options {
-  // How often the task runs again after its worker died; never after an exception. At least 0.
+  // Wall time from the moment the task starts in a worker; more than 0. After it the worker is
+  // killed and replaced, and the future throws task_timeout. In a map the limit is that of each
+  // item, which then is a task of its own: chunksize is 1. Needs processes.
+  std::optional<duration> time_limit = {};
+  // How often the task runs again after its worker died or its time limit was over; never after an
+  // exception. At least 0.
   int retries = 0;
   // Shown in errors and reports.
   std::string label = {};
 };
 
 struct map_options {
-  // Items per task, at least 1. Default: sized from the measured time per item.
+  // Items per task, at least 1. Default: sized from the measured time per item. With
+  // task_options::time_limit it is 1.
   std::optional<std::size_t> chunksize = {};
   // Items submitted but not yet taken, at least 1. Default: bounded in bytes and items.
   std::optional<std::size_t> buffersize = {};

@@ -7,7 +7,7 @@
 // Nothing is encoded: a task may be anything that can be called, captures included, and its result
 // anything that can be moved. A task shares the memory of the program: its crash ends the program,
 // it cannot be killed, and its data races are the program's own. Options that need processes throw
-// std::invalid_argument: task_options::retries, the timeout of shutdown.
+// std::invalid_argument: task_options::retries and time_limit, the timeout of shutdown.
 //
 // Scope it: the destructor is shutdown(). Several threads may call all members at once, also the
 // pool's own tasks; a task that waits for another task of its own pool gets nested_use_error if no

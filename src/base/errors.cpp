@@ -1,5 +1,6 @@
 #include "procpool/errors.hpp"
 
+#include <cstdio>
 #include <cstring>
 
 namespace procpool {
@@ -36,6 +37,22 @@ std::string crash_text(const death_record& r) {
   return text;
 }
 
+// Seconds, as %g prints them: "0.05", "2", "1e-06".
+std::string seconds(duration d) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g s", d.count());
+  return text;
+}
+
+std::string timeout_text(const death_record& r) {
+  const bool named = !r.label.empty();
+  std::string text = (named ? "task '" + r.label + "'" : std::string("the task")) +
+                     " ran longer than its time limit of " + seconds(r.time_limit) +
+                     ", and its worker " + std::to_string(r.pid) + " was killed";
+  if (r.attempt > 1) text += " (attempt " + std::to_string(r.attempt) + ")";
+  return text;
+}
+
 }  // namespace
 
 // The key functions: one vtable and one typeinfo each, in the library.
@@ -50,6 +67,9 @@ worker_crashed::worker_crashed(const death_record& record)
     // No move: the order in which arguments are evaluated is open.
     : task_killed(crash_text(record), record) {}
 worker_crashed::~worker_crashed() = default;
+task_timeout::task_timeout(const death_record& record)
+    : task_killed(timeout_text(record), record) {}
+task_timeout::~task_timeout() = default;
 broken_executor::~broken_executor() = default;
 broken_process_pool::~broken_process_pool() = default;
 broken_thread_pool::~broken_thread_pool() = default;

@@ -31,6 +31,8 @@ chunk_sizer::chunk_sizer(const map_options& options, int workers, std::optional<
   if (buffersize_ && *buffersize_ == 0) {
     throw std::invalid_argument("map_options::buffersize must be at least 1");
   }
+  // The limit is that of each item: an item is a task of its own.
+  if (options.task.time_limit) chunksize_ = 1;
 }
 
 std::size_t chunk_sizer::next_chunk() const {

@@ -23,7 +23,8 @@ owned_pool::owned_pool(pool_options options, run_in where) : uncaught_(std::unca
   if (runtime::current_role() != runtime::process_role::parent) return;
   runtime::install_fork_handlers();
   if (where == run_in::caller || parent::wants_inline()) {
-    target_.backend = new parent::inline_pool(parent::checked(std::move(options)));
+    target_.backend =
+        new parent::inline_pool(parent::checked(std::move(options)), where == run_in::caller);
   } else {
     target_.pool = new parent::pool(std::move(options));
     target_.backend = target_.pool;
@@ -65,6 +66,18 @@ pool_keepalive::~pool_keepalive() {
   if (target_.backend->is_here()) target_.backend->release();
 }
 int pool_keepalive::max_workers() const noexcept { return target_.backend->max_workers(); }
+
+namespace {
+
+void check(const task_options& o) {
+  if (o.retries < 0) throw std::invalid_argument("task_options::retries must be at least 0");
+  // Negated, so that it holds for NaN, too.
+  if (o.time_limit && !(*o.time_limit > duration::zero())) {
+    throw std::invalid_argument("task_options::time_limit must be more than 0");
+  }
+}
+
+}  // namespace
 
 submission::submission(task_target to)
     : wire_writer(buffer_, buffer_ + inline_bytes, &grow, &note), to_(to) {
@@ -123,9 +136,7 @@ state_ptr submission::run_here(code_ref code, const task_options* options, std::
 
 state_ptr submission::commit(code_ref code, const task_options* options, std::uint32_t items,
                              bool may_wait) {
-  if (options != nullptr && options->retries < 0) {
-    throw std::invalid_argument("task_options::retries must be at least 0");
-  }
+  if (options != nullptr) check(*options);
   if (to_.pool == nullptr) [[unlikely]]
     return run_here(code, options, items);
   // A chunk counts its progress in the slot's bytes, so its payload needs a block.

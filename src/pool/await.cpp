@@ -224,7 +224,12 @@ bool task_record::cancel(bool kill_running) {
         owner->kill_worker_of(*this, word);
         return true;
       case task_phase::kill:
-        return true;
+        if (!kill_running) {
+          // relaxed: a guess; the worker is dying in any case
+          return overrun.load(std::memory_order_relaxed) != generation;
+        }
+        if (owner->take_over_kill(*this)) return true;
+        break;
       default:
         return status() == task_status::cancelled;
     }
@@ -255,6 +260,22 @@ bool task_record::has_block() const noexcept {
   return s != nullptr && (items != 0 || s->block.load(std::memory_order_relaxed) != 0);
 }
 
+// The next task of this record that has options needs no allocation then.
+void task_record::shelve_extras() noexcept {
+  constexpr std::size_t largest_label = 256;
+  if (!extras->pieces.empty()) extras->pieces = {};
+  extras->kept_bytes = 0;
+  extras->label.clear();
+  extras->retries = 0;
+  extras->attempt = 1;
+  extras->attempted = 0;
+  if (extras->label.capacity() <= largest_label) {
+    spare_extras = std::move(extras);
+  } else {
+    extras.reset();
+  }
+}
+
 void task_record::finish_release() noexcept {
   // Waits for a thread that is copying the outcome; no other thread begins to copy it from here on.
   // Any pins are this thread's: no other reference to the task is left.
@@ -275,7 +296,8 @@ void task_record::finish_release() noexcept {
   error = nullptr;
   if (!saved.empty()) saved = {};
   saved_exception = false;
-  extras.reset();
+  if (extras) [[unlikely]]
+    shelve_extras();
   // relaxed: the stores below release it
   was_cancelled.store(false, std::memory_order_relaxed);
   // release: from here on a sweep skips the record

@@ -102,6 +102,7 @@ void crew::start(u32 index, const shm::worker_argument& given) {
   line.ready.store(0);
   line.tasks.store(0);
   line.done_list.store(0);
+  line.running.begin.store(0);
   line.trace_length.store(0);
   line.leave.store(0);
   line.signals = 0;

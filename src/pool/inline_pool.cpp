@@ -138,8 +138,9 @@ bool wants_inline() {
   return text != nullptr && std::string_view(text) == "1";
 }
 
-inline_pool::inline_pool(pool_options options)
+inline_pool::inline_pool(pool_options options, bool wanted)
     : options_(std::move(options)),
+      wanted_(wanted),
       on_error_(std::make_shared<std::function<void(std::exception_ptr)>>(options_.on_error)) {}
 
 void inline_pool::check_open() const {
@@ -193,6 +194,11 @@ class inline_pool::run_scope {
 
 detail::state_ptr inline_pool::run(const packed_task& task) {
   check_not_in_a_task();
+  if (wanted_ && task.options != nullptr && task.options->time_limit) {
+    throw std::invalid_argument(
+        "task_options::time_limit needs processes: a task that runs in its caller cannot be ended; "
+        "use a process_pool_executor");
+  }
   run_scope scope(*this);
   const task_scope like_a_worker;
   auto* const outcome = new inline_outcome(on_error_, task.items, task.options);

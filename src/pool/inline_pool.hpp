@@ -22,7 +22,8 @@ bool wants_inline();
 
 class inline_pool final : public task_backend {
  public:
-  explicit inline_pool(pool_options options);
+  // Not `wanted`: it stands in for a pool of processes, and accepts their options.
+  inline_pool(pool_options options, bool wanted);
 
   struct packed_task {
     detail::code_ref code;
@@ -55,6 +56,7 @@ class inline_pool final : public task_backend {
   ~inline_pool() = default;
 
   const pool_options options_;
+  const bool wanted_;
   const detail::error_handler on_error_;
   std::atomic<int> owners_{1};
   std::once_flag initialized_;

@@ -151,6 +151,17 @@ void pool::kill_worker_of(task_record& r, u64 before) noexcept {
   crew_.kill_worker(index);
 }
 
+// A cancellation of a task whose word says KILL. If its time limit has ended it, it is not retried
+// any more. False if the word has changed: the sweep was quicker.
+bool pool::take_over_kill(task_record& r) noexcept {
+  const base::lock_guard lock(mutex_);
+  u64 word = 0;
+  if (!r.load(word) || shm::phase_of(word) != shm::task_phase::kill) return false;
+  // relaxed: changed and read under the mutex, except for a guess in cancel()
+  r.overrun.store(no_generation, std::memory_order_relaxed);
+  return true;
+}
+
 void pool::note_death(const death_record& r) noexcept {
   ++crashed_;
   if (!options_.on_worker_death) return;
@@ -171,7 +182,11 @@ void pool::send_reports() {
     try {
       const auto report = [call = options_.on_worker_death, on_error = options_.on_error, r] {
         try {
-          call(worker_crashed(r));
+          if (r.time_limit != duration::zero()) {
+            call(task_timeout(r));
+          } else {
+            call(worker_crashed(r));
+          }
         } catch (...) {
           futures::report_unobserved(on_error, std::current_exception());
         }

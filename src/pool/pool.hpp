@@ -17,6 +17,7 @@
 //   supervisor.cpp    one thread, asleep until a worker starts or dies, or the pool closes
 //   staffing.cpp      what the pool does when a worker starts, dies, or has to be replaced
 //   crew.cpp          the workers' seats: when to start a worker, what a death means
+//   watch.cpp         which running tasks are over their time limits
 //   partitions.cpp    the memory to which each worker writes large results
 //   sweep.cpp         the state of the region after a worker has died
 //   doubts.cpp        words that a task may have overwritten: detection, repair, loss
@@ -27,8 +28,8 @@
 //   pool.cpp          constructor, destructor, statistics, reports
 //   shutdown.cpp      how a pool ends: shut down, broken, given up, abandoned
 //
-// `slot_store`, `hint_ring`, `crew` and `partitions` are classes of their own. They have no mutex:
-// the pool's members of these types are guarded by `mutex_`.
+// `slot_store`, `hint_ring`, `crew`, `partitions` and `watch` are classes of their own. They have
+// no mutex: the pool's members of these types are guarded by `mutex_`.
 //
 // Threads: any thread may submit, wait and cancel. `mutex_` guards the lists, the crew and all
 // changes that are not one atomic operation on a state word; it is held for nanoseconds, never
@@ -59,6 +60,7 @@
 #include "pool/stderr_relay.hpp"
 #include "pool/task_backend.hpp"
 #include "pool/task_record.hpp"
+#include "pool/watch.hpp"
 #include "procpool/options.hpp"
 #include "procpool/stats.hpp"
 #include "shm/dispatch.hpp"
@@ -138,6 +140,7 @@ class pool final : public detail::completion_source, public task_backend {
   const std::byte* published_bytes(shm::u64 word, shm::u64 offset, shm::u64 length);
   void put_back_block(shm::u64 word, shm::u64 offset) noexcept;
   void kill_worker_of(task_record& r, shm::u64 word) noexcept;
+  bool take_over_kill(task_record& r) noexcept;
   // Once for each outcome that names shared objects, before it is read or released.
   void take_over_objects(task_record& r, shm::u64 word);
   std::unique_ptr<object_refs> release_outcome_objects(task_record& r) noexcept;
@@ -176,7 +179,11 @@ class pool final : public detail::completion_source, public task_backend {
       REQUIRES(mutex_);
   static void make_extras(task_record& r, const task_options& o, const task_image& image);
   void fill(task_record& r, const task_image& image) noexcept REQUIRES(mutex_);
-  void make_ready(task_record& r) REQUIRES(mutex_);
+  void make_ready(task_record& r, std::uint16_t traits) REQUIRES(mutex_);
+  // For a task with options, instead of fill() and make_ready(). If it throws, nothing has
+  // happened.
+  [[gnu::noinline]] void fill_with_options(task_record& r, const task_image& image)
+      REQUIRES(mutex_);
   void kick() noexcept;
 
   // supervisor.cpp
@@ -186,6 +193,8 @@ class pool final : public detail::completion_source, public task_backend {
   std::chrono::milliseconds next_timeout();
   bool handle_events();
   void trim_blocks();
+  void look_at_limits() noexcept;
+  void end_overrun(task_record& r, shm::u64 word) noexcept REQUIRES(mutex_);
   void handle(const launch::server_event& e) noexcept;
   bool has_descriptors() const noexcept;
   // Unlocks `lock`, of mutex_, while a server starts.
@@ -297,6 +306,7 @@ class pool final : public detail::completion_source, public task_backend {
   static constexpr std::chrono::seconds trim_pause{1};
   crew crew_ GUARDED_BY(mutex_){region_, server_, static_cast<bool>(options_.initializer)};
   partitions partitions_ GUARDED_BY(mutex_){region_, table_};
+  watch watch_ GUARDED_BY(mutex_){region_, table_};
   shm::u64 pending_bytes_ GUARDED_BY(mutex_) = 0;  // an upper bound; recounted above the budget
   std::string broken_ GUARDED_BY(mutex_);          // the cause; empty: not broken
   bool stopping_ GUARDED_BY(mutex_) = false;       // shutdown has begun: no task is accepted

@@ -182,7 +182,9 @@ void pool::give_up(const char* cause) noexcept {
     const shm::task_phase phase = shm::phase_of(word);
     if (phase == shm::task_phase::free) continue;
     try {
-      if (phase == shm::task_phase::kill) {
+      // relaxed: changed and read under the mutex, except for a guess in cancel()
+      if (phase == shm::task_phase::kill &&
+          r.overrun.load(std::memory_order_relaxed) != r.generation) {
         resolve_killed(r, word);
       } else {
         resolve_with(r, word, std::make_exception_ptr(broken_process_pool(broken_)));

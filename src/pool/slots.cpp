@@ -22,6 +22,13 @@ constexpr u32 least_growth = 256;
 constexpr std::size_t few = 16;
 constexpr u32 enough_slots = 16'384;
 
+// The record gets another slot, whose generations are others.
+void forget_limit(task_record& r) noexcept {
+  r.limited = no_generation;
+  // relaxed: changed and read under the mutex, except for a guess in cancel()
+  r.overrun.store(no_generation, std::memory_order_relaxed);
+}
+
 }  // namespace
 
 slot_store::slot_store(pool& owner, const slot_parts& parts)
@@ -94,6 +101,7 @@ bool slot_store::grow() {
     r->generation = 0;
     r->objects_of = ~u64{0};  // this slot's generations start from 0
     r->doubted_word = 0;
+    forget_limit(*r);
     r->slot.store(&region_.at(i), std::memory_order_relaxed);
     table_.set(i, *r);
     r->next = std::exchange(free_, r);
@@ -206,6 +214,7 @@ void slot_store::give_slot_away(task_record& r) noexcept {
   successor->generation = r.generation;
   successor->objects_of = r.generation;  // the objects of the outcome still there are taken over
   successor->doubted_word = 0;
+  forget_limit(*successor);
   successor->slot.store(r.slot.exchange(nullptr), std::memory_order_relaxed);
   table_.set(r.index, *successor);
   successor->next = std::exchange(free_, successor);

@@ -104,6 +104,7 @@ void pool::on_start_failed(const launch::server_event& e) noexcept {
 // Takes back what the worker of the seat had, and returns how many tasks it has completed.
 std::size_t pool::vacate(u32 index, std::size_t most_tasks) noexcept {
   const crew::past_life past = crew_.vacate(index, most_tasks);
+  watch_.forget(index);
   partitions_.retire(past.partition);
   release_row(index);
   return past.tasks;

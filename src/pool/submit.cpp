@@ -19,6 +19,16 @@ using namespace std::chrono_literals;
 constexpr std::size_t collect_every = 256;
 constexpr std::chrono::microseconds first_nap{50}, last_nap{2000};
 
+// Copies an inline payload in whole words, which is faster than the exact length: both buffers have
+// room. Returns the number of bytes.
+inline std::size_t copy_words(std::byte* to, const task_image& image) {
+  std::size_t at = 0;
+  for (; at < image.length; at += sizeof(u64)) {
+    std::memcpy(to + at, image.inline_bytes + at, sizeof(u64));
+  }
+  return at;
+}
+
 }  // namespace
 
 void pool::check_open() const {
@@ -43,25 +53,36 @@ task_record* pool::commit(const task_image& image, bool may_wait) {
     if (r == nullptr) return nullptr;
   }
   if (image.options != nullptr) [[unlikely]] {
-    try {
-      make_extras(*r, *image.options, image);
-    } catch (...) {
-      r->extras.reset();
-      slots_.push_free(*r);
-      throw;
-    }
+    fill_with_options(*r, image);
+  } else {
+    fill(*r, image);
+    make_ready(*r, image.items != 0 ? shm::is_chunk : 0);
   }
-  if (image.objects != nullptr) {
-    // relaxed: the store of READY releases it
-    r->argument_objects.store(std::exchange(*image.objects, nullptr), std::memory_order_relaxed);
-  }
-  fill(*r, image);
-  make_ready(*r);
   // Frees the arguments of finished tasks now, not only when the next block is allocated.
   if (++submitted_ % collect_every == 0) slots_.collect_returned();
   lock.unlock();
   kick();
   return r;
+}
+
+void pool::fill_with_options(task_record& r, const task_image& image) {
+  const task_options& o = *image.options;
+  try {
+    make_extras(r, o, image);
+  } catch (...) {
+    r.extras.reset();
+    slots_.push_free(r);
+    throw;
+  }
+  fill(r, image);
+  std::uint16_t traits = image.items != 0 ? shm::is_chunk : 0;
+  if (o.time_limit) {
+    traits |= shm::is_watched;
+    r.limited = r.generation;
+    r.time_limit = *o.time_limit;
+    if (watch_.expect(*o.time_limit)) wake_supervisor();
+  }
+  make_ready(r, traits);
 }
 
 // The slow path: the first task, tasks after a shutdown, and pools with a budget. False if the task
@@ -81,15 +102,17 @@ bool pool::admit_slow(std::unique_lock<os::short_mutex>& lock, u64 bytes, bool m
 void pool::make_extras(task_record& r, const task_options& o, const task_image& image) {
   if (o.retries == 0 && o.label.empty()) return;
   task_extras& extras = r.more();
-  extras.label = o.label;
+  if (!o.label.empty()) extras.label = o.label;
   extras.retries = o.retries;
-  if (o.retries > 0 && !image.block) {
-    extras.inline_payload.assign(image.inline_bytes, image.inline_bytes + image.length);
-  }
+  if (o.retries > 0 && !image.block) extras.kept_bytes = copy_words(extras.kept, image);
 }
 
 // No other thread or process uses the slot of the record.
-inline void pool::fill(task_record& r, const task_image& image) noexcept {
+[[gnu::always_inline]] inline void pool::fill(task_record& r, const task_image& image) noexcept {
+  if (image.objects != nullptr) {
+    // relaxed: the store of READY releases it
+    r.argument_objects.store(std::exchange(*image.objects, nullptr), std::memory_order_relaxed);
+  }
   r.generation += u64{1} << shm::generation_shift;
   r.references.store(1, std::memory_order_relaxed);
   r.items = image.items;
@@ -101,10 +124,7 @@ inline void pool::fill(task_record& r, const task_image& image) noexcept {
     r.payload_block = image.block.offset;
   } else {
     r.payload_block = 0;
-    // Copied in whole words, which is faster than the exact length: both buffers have room.
-    for (std::size_t at = 0; at < image.length; at += sizeof(u64)) {
-      std::memcpy(s.bytes + at, image.inline_bytes + at, sizeof(u64));
-    }
+    copy_words(s.bytes, image);
   }
   s.code = image.code;
   if (image.items != 0) {
@@ -115,12 +135,12 @@ inline void pool::fill(task_record& r, const task_image& image) noexcept {
 }
 
 // Stores everything that a worker reads, then the state word, then the hint.
-void pool::make_ready(task_record& r) {
+[[gnu::always_inline]] inline void pool::make_ready(task_record& r, std::uint16_t traits) {
   shm::slot& s = *r.slot.load(std::memory_order_relaxed);
   // relaxed: the store of the word releases them
   s.length.store(r.payload_length, std::memory_order_relaxed);
   s.block.store(r.payload_block, std::memory_order_relaxed);
-  s.chunk = r.items != 0 ? 1 : 0;
+  s.traits = traits;
   s.started.store(0, std::memory_order_relaxed);
   r.off_list.store(false, std::memory_order_relaxed);
   // release: publishes the payload with the word; flags that listeners set afterwards stay

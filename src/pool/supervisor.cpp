@@ -110,6 +110,9 @@ std::chrono::milliseconds pool::next_timeout() {
   if (options_.idle_timeout) at_most(idle_look_pause);
   if (give_up_at_ && !given_up_) not_after(*give_up_at_);
   if (given_up_) at_most(blind_pause);
+  if (const std::optional<time_point> next = watch_.next_look(); next && !given_up_) {
+    not_after(std::min(*next, now() + duration(longest_look_pause)));
+  }
   if (linger_pause_ != 0ms) at_most(linger_pause_);
   return most;
 }
@@ -127,6 +130,7 @@ bool pool::handle_events() {
   while (const std::optional<launch::server_event> e = server_->next_event()) {
     handle(*e);
   }
+  look_at_limits();
   send_reports();
   look_after_objects();
   trim_blocks();
@@ -141,6 +145,33 @@ bool pool::handle_events() {
   dismiss_idle();
   start_wanted();
   return !wind_down();
+}
+
+// Kills the workers of tasks that are over their time limits.
+void pool::look_at_limits() noexcept {
+  const base::lock_guard lock(mutex_);
+  const std::optional<time_point> next = watch_.next_look();
+  if (!next || now() < *next) return;
+  watch_.look([this](task_record& r, shm::u64 word) {
+    base::assert_held(mutex_);
+    end_overrun(r, word);
+  });
+}
+
+// `word` is CLAIMED. The winner of the CAS decides: either the task is done in time, or its worker
+// finds KILL and takes no other task.
+void pool::end_overrun(task_record& r, shm::u64 word) noexcept {
+  if (!is_possible(r, word)) return;
+  const shm::u64 claimed = word & ~shm::flags_mask;
+  // relaxed: changed and read under the mutex, except for a guess in cancel()
+  r.overrun.store(r.generation, std::memory_order_relaxed);
+  while (!region_.at(r.index).word.compare_exchange_strong(
+      word, shm::with_phase(word, shm::task_phase::kill))) {
+    if ((word & ~shm::flags_mask) == claimed) continue;
+    r.overrun.store(no_generation, std::memory_order_relaxed);  // done, or cancelled
+    return;
+  }
+  crew_.kill_worker(shm::worker_of(word));
 }
 
 // Frees the memory of large arguments of finished tasks. Unlocks the mutex in between, so that

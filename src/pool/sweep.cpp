@@ -7,7 +7,8 @@
 //   2. CLAIMED, not started    -> READY again, with a new hint: no effect of the task was visible;
 //                                 the third time CRASHED
 //      CLAIMED, started        -> CRASHED, or READY again if the task has retries left
-//      KILL                    -> CRASHED with cancelled_error
+//      KILL by a cancellation  -> CRASHED with cancelled_error
+//      KILL by a time limit    -> as CLAIMED and started, with task_timeout
 //      DONE, a thread sleeps   -> woken: the worker may have died before it sent the wake-up
 //      READY, hint already taken -> a new hint: the dead worker may have taken the hint and no more
 //   3. large results move to private memory, so that the worker's partition can be used again;
@@ -47,6 +48,12 @@ u32 count_death_before_start(task_record& r) noexcept {
     r.deaths_before_start = 0;
   }
   return ++r.deaths_before_start;
+}
+
+// Whether its time limit has ended the task.
+bool is_overrun(const task_record& r) noexcept {
+  // relaxed: changed and read under the mutex, except for a guess in cancel()
+  return r.overrun.load(std::memory_order_relaxed) == r.generation;
 }
 
 }  // namespace
@@ -90,10 +97,10 @@ bool pool::sweep(u32 index, const worker_death& d) noexcept {
       // acquire: the worker is dead, and all its stores are visible; this load comes before the
       // others
       const u32 stamp = region_.at(i).started.load(std::memory_order_acquire);
-      if (phase == task_phase::kill) {
+      if (phase == task_phase::kill && !is_overrun(r)) {
         had_task = true;
         resolve_killed(r, word);
-      } else if (stamp != shm::started_stamp(word) &&
+      } else if (phase == task_phase::claimed && stamp != shm::started_stamp(word) &&
                  count_death_before_start(r) <= most_put_back) {
         requeue(r, word);
       } else {
@@ -150,6 +157,7 @@ death_record pool::describe(task_record& r, const worker_death& d, int attempt) 
   record.core_dumped = d.exit_kind == CLD_DUMPED;
   record.with_pool = doomed_with_ != 0 && record.signal == doomed_with_;
   record.attempt = attempt;
+  if (is_overrun(r)) record.time_limit = r.time_limit;
   try {
     record.label = r.label();
     record.trace.assign(line.trace,
@@ -163,6 +171,9 @@ death_record pool::describe(task_record& r, const worker_death& d, int attempt) 
 }
 
 std::exception_ptr pool::crash_error(const death_record& record) const noexcept {
+  if (record.time_limit != duration::zero()) {
+    return kept_error([&] { return task_timeout(record); }, out_of_memory_);
+  }
   return kept_error([&] { return worker_crashed(record); }, out_of_memory_);
 }
 
@@ -302,8 +313,8 @@ void pool::requeue(task_record& r, u64 word) noexcept {
     line.first = r.first_item;
     line.count = r.items;
     line.progress.store(shm::make_progress(r.first_item, 0), std::memory_order_relaxed);
-  } else if (r.extras && !r.extras->inline_payload.empty()) {
-    std::copy(r.extras->inline_payload.begin(), r.extras->inline_payload.end(), s.bytes);
+  } else if (r.extras) {
+    std::copy_n(r.extras->kept, r.extras->kept_bytes, s.bytes);
   }
   s.length.store(r.payload_length, std::memory_order_relaxed);
   s.block.store(r.payload_block, std::memory_order_relaxed);
@@ -316,10 +327,13 @@ void pool::requeue(task_record& r, u64 word) noexcept {
     if (r.not_done_yet) forget_not_done(r);
   }
   // A flag may be set at any time. Otherwise only a cancel changes the word of a dead worker's
-  // task, from CLAIMED to KILL: the task is not put back then.
+  // task, from CLAIMED to KILL: the task is not put back then. A KILL by the time limit is put
+  // back, and stays one: a cancel of such a task needs the mutex.
+  const bool by_limit = shm::phase_of(word) == task_phase::kill;
+  r.overrun.store(no_generation, std::memory_order_relaxed);  // as in is_overrun()
   while (!s.word.compare_exchange_strong(
       word, shm::make_word(r.generation, task_phase::ready, 0, word & shm::flags_mask))) {
-    if (shm::phase_of(word) == task_phase::kill) {
+    if (shm::phase_of(word) == task_phase::kill && !by_limit) {
       resolve_killed(r, word);
       return;
     }

@@ -82,7 +82,9 @@ struct task_extras {
   int retries = 0;
   int attempt = 1;  // of the task, or of the item `attempted`
   std::uint32_t attempted = 0;
-  std::vector<std::byte> inline_payload;  // kept for a retry: the outcome is written over it
+  // A payload in the slot, kept for a retry: the outcome is written over it. In whole words.
+  std::size_t kept_bytes = 0;
+  std::byte kept[shm::inline_bytes];
   std::vector<chunk_piece> pieces;
 };
 
@@ -97,6 +99,9 @@ struct raw_outcome {
   std::size_t size = 0;
   bool is_exception = false;
 };
+
+// No task has it: the low bits of a generation are 0.
+inline constexpr shm::u64 no_generation = ~shm::u64{0};
 
 class task_record final : public detail::task_state {
  public:
@@ -143,7 +148,7 @@ class task_record final : public detail::task_state {
   // necessary.
   void leave_list(shm::u64 word) noexcept;
   task_extras& more() {
-    if (!extras) extras = std::make_unique<task_extras>();
+    if (!extras) extras = spare_extras ? std::move(spare_extras) : std::make_unique<task_extras>();
     return *extras;
   }
   std::string_view label() const { return extras ? std::string_view(extras->label) : ""; }
@@ -162,6 +167,7 @@ class task_record final : public detail::task_state {
   // Of a chunk: the first item that is not settled, with which its worker has begun.
   std::uint32_t first_item = 0;
   std::unique_ptr<task_extras> extras;
+  std::unique_ptr<task_extras> spare_extras;  // of an earlier task, cleared: saves allocations
   // The shared objects that the arguments name: set by submit, taken once, by the thread that ends
   // the task. Null for most tasks.
   std::atomic<object_refs*> argument_objects{nullptr};
@@ -196,6 +202,12 @@ class task_record final : public detail::task_state {
   // word and that worker's count of tasks at that time.
   shm::u64 doubted_word = 0;
   shm::u64 doubted_tasks = 0;
+  // Under the pool's mutex: the generation whose task has a time limit, and that limit.
+  shm::u64 limited = no_generation;
+  duration time_limit{};
+  // The generation whose worker is killed, or about to be, since the limit is over: KILL in the
+  // word then is no cancellation. Changed under the pool's mutex.
+  std::atomic<shm::u64> overrun{no_generation};
   // Under the pool's mutex: how many workers have died with the task of generation
   // `died_before_start` claimed and not started.
   shm::u64 died_before_start = 0;
@@ -208,6 +220,7 @@ class task_record final : public detail::task_state {
   bool rest(std::chrono::nanoseconds pause, const time_point* deadline) noexcept;
   detail::outcome_view pin_slow(bool is_saved);
   void finish_release() noexcept;
+  void shelve_extras() noexcept;
   void drop_outcome_objects(shm::u64 word) noexcept;
 };
 

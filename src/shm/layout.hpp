@@ -52,11 +52,15 @@ struct alignas(2 * cache_line) slot {
   std::atomic<u64> block;           // file offset of the payload; 0: it is in `bytes`
   std::atomic<u64> length;          // bytes of the payload: arguments first, then the outcome
   std::atomic<std::uint16_t> kind;  // outcome_kind, valid once DONE
-  std::uint16_t chunk;              // 1: a chunk of a map, `bytes` holds a chunk_progress
+  std::uint16_t traits;             // of the task, see below; 0 for most tasks
   std::atomic<u32> elapsed;         // a chunk, once DONE: its nanoseconds, or all ones; advisory
   alignas(16) std::byte bytes[inline_bytes];
 };
 static_assert(sizeof(slot) == 128 && offsetof(slot, bytes) == 48);
+
+// slot::traits. The bits of a task that is not plain.
+inline constexpr std::uint16_t is_chunk = 1;    // of a map: `bytes` holds a chunk_progress
+inline constexpr std::uint16_t is_watched = 2;  // its worker keeps a run_stamp
 
 // A chunk keeps its progress in its own inline bytes; its items are always in a block.
 struct chunk_progress {
@@ -111,6 +115,14 @@ inline constexpr u32 initializer_failed = 2;  // the worker has left, see report
 inline constexpr u32 descriptors_closed = 3;  // by a task: the worker has left, see report
 inline constexpr u32 settings_failed = 4;     // the worker has left, see report
 
+// Which watched task a worker runs, and since when: the parent, which knows the limits, computes
+// from it when to end the task. The worker writes `begin` last, and clears it first, so two equal
+// values of `begin` around one of `task` belong together.
+struct run_stamp {
+  std::atomic<u64> begin;  // cycles when it started; 0: no watched task runs
+  std::atomic<u64> task;   // its hint: generation and slot
+};
+
 // The cache lines of one worker. The parent clears them before each life of the worker.
 struct alignas(2 * cache_line) worker_block {
   std::atomic<u32> futex;  // 0 while asleep, 1 when woken
@@ -119,6 +131,7 @@ struct alignas(2 * cache_line) worker_block {
   std::atomic<u32> leave;  // 1: the worker ends when it finds no task
   u64 signals;             // that the parent sends to end the worker: os/program_signals.hpp
   alignas(2 * cache_line) std::atomic<u32> done_list;  // index + 1 of the slot pushed last
+  alignas(2 * cache_line) run_stamp running;
   alignas(2 * cache_line) std::atomic<u32> report_length;
   std::byte report[report_bytes];  // the exception, encoded
   std::atomic<u32> trace_length;

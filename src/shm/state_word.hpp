@@ -18,9 +18,10 @@
 //   worker   READY -> CLAIMED         claim: from here the slot belongs to that worker
 //   worker   CLAIMED -> DONE          publish: the outcome is complete
 //   parent   READY -> CANCELLED       cancel
-//   parent   CLAIMED -> KILL          only the winner may kill the worker
+//   parent   CLAIMED -> KILL          cancel, or a time limit: only the winner may kill the worker
 //   parent   CLAIMED -> CRASHED or READY   the sweep, after proof that the worker is dead
 //   parent   KILL -> CRASHED          the same, for a task that was cancelled while it ran
+//   parent   KILL -> CRASHED or READY the same, for a task that was over its time limit
 //   parent   sets W and N at any time before the slot is done; every other change keeps them
 #pragma once
 

@@ -19,6 +19,11 @@ void check(const task_options& o) {
         "task_options::retries needs processes: a crash in a thread ends the program; use a "
         "process_pool_executor");
   }
+  if (o.time_limit) {
+    throw std::invalid_argument(
+        "task_options::time_limit needs processes: a thread cannot be ended; use a "
+        "process_pool_executor");
+  }
 }
 
 }  // namespace

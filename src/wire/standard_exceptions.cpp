@@ -122,6 +122,15 @@ constexpr auto death_parts = [](const task_killed& e) {
 constexpr auto make_worker_crashed = [](const death_record& record) {
   return worker_crashed(record);
 };
+constexpr auto timeout_parts = [](const task_timeout& e) {
+  return std::make_tuple(death_record{e.label(), e.pid(), e.signal(), e.exit_code(), e.attempt(),
+                                      e.core_dumped(), e.will_retry()},
+                         e.limit().count());
+};
+constexpr auto make_task_timeout = [](death_record record, double limit) {
+  record.time_limit = duration(limit);
+  return task_timeout(record);
+};
 constexpr auto make_task_killed = [](const death_record& record) {
   return task_killed(std::string(), record);
 };
@@ -176,6 +185,7 @@ std::span<const exception_entry> standard_exceptions() {
       composed<remote_error, remote_parts, make_remote_error>(),
       composed<task_killed, death_parts, make_task_killed>(),
       composed<worker_crashed, death_parts, make_worker_crashed>(),
+      composed<task_timeout, timeout_parts, make_task_timeout>(),
   };
   return entries;
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <system_error>
 
+#include "base/cycle_clock.hpp"
 #include "procpool/detail/task/thunks.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/exception.hpp"
@@ -54,11 +55,34 @@ const std::byte* invoker::payload(shm::slot& s) {
 }
 
 void invoker::run(shm::slot& s) {
-  if (s.chunk != 0) {
+  if (s.traits == 0) {
+    run_task(s);
+  } else {
+    run_special(s);
+  }
+}
+
+// A chunk, or a task with a time limit. A task that changes the stamp helps itself little: the
+// parent keeps the first one that it sees until the state word changes.
+void invoker::run_special(shm::slot& s) {
+  if ((s.traits & shm::is_watched) == 0) {
+    run_chunk(s);
+    return;
+  }
+  shm::run_stamp& stamp = region_->worker(seat_).running;
+  // relaxed: the claim acquired the slot
+  const shm::u64 generation = shm::generation_of(s.word.load(std::memory_order_relaxed));
+  // release, twice: `begin` was cleared before `task` changes, and `task` is there before `begin`
+  stamp.task.store(generation | static_cast<shm::u64>(&s - &region_->at(0)),
+                   std::memory_order_release);
+  stamp.begin.store(base::cycles(), std::memory_order_release);
+  if ((s.traits & shm::is_chunk) != 0) {
     run_chunk(s);
   } else {
     run_task(s);
   }
+  // relaxed: the publishing of the outcome releases it
+  stamp.begin.store(0, std::memory_order_relaxed);
 }
 
 void invoker::run_task(shm::slot& s) {

@@ -28,7 +28,7 @@ void loop::run(u64 most_tasks, const growth_limit& growth) {
     source_.share_backlog();
     invoke_->run(*s);
     source_.finished();
-    if (s->chunk != 0) {
+    if ((s->traits & shm::is_chunk) != 0) {
       s->elapsed.store(
           static_cast<u32>(std::min<u64>(source_.last_task_ns(), std::numeric_limits<u32>::max())),
           std::memory_order_relaxed);

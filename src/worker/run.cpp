@@ -114,7 +114,7 @@ void run(const launch::worker_context& context) {
   block.ready.store(shm::worker_is_ready, std::memory_order_release);
   os::futex_wake(block.ready, std::numeric_limits<int>::max());  // pool::wait_for_workers
   result_blocks blocks(region, view, given.partition);
-  invoker invoke(view, blocks);
+  invoker invoke(region, seat, view, blocks);
   loop work(region, page, seat, invoke, blocks, context.server_pid);
   const growth_limit growth(settings.max_memory_growth);
   work.run(header.tasks_per_worker, growth);

@@ -1,6 +1,8 @@
 // Tasks that overwrite one word of what the parent and its workers share: it costs that task and
 // its worker, and no other process waits, crashes or runs out of memory. What is overwritten at
 // random is in tests/chaos/wild_worker_test.cpp.
+#include <unistd.h>
+
 #include <csignal>
 #include <fstream>
 #include <numeric>
@@ -184,7 +186,7 @@ enum class progress_lie { units, items, first, begun, place };
 std::string item(int i, progress_lie l) {
   if (i != 5) return std::string(100, 'x');
   each_slot_of_this_worker(task_phase::claimed, [l](shm::slot& s) {
-    if (s.chunk != 1) return;
+    if ((s.traits & shm::is_chunk) == 0) return;
     auto& p = *reinterpret_cast<shm::chunk_progress*>(s.bytes);
     const u64 progress = p.progress.load();
     switch (l) {
@@ -374,6 +376,32 @@ TEST_P(hostile_worker_test, a_task_that_writes_over_the_ring_and_the_roles) {
     EXPECT_EQ(liar.get_for(30s), 7);
   }
   pool.shutdown({.timeout = 5s});
+}
+
+// What a worker notes of a task with a time limit.
+enum class stamp_lie { clear, another_task, begin_long_ago, begin_later };
+
+int lie_about_its_stamp(stamp_lie l, bool hangs) {
+  shm::run_stamp& stamp = block_of_this_worker().running;
+  if (l == stamp_lie::clear) stamp.begin.store(0);
+  if (l == stamp_lie::another_task) stamp.task.store(~u64{0});
+  if (l == stamp_lie::begin_long_ago) stamp.begin.store(2);
+  if (l == stamp_lie::begin_later) stamp.begin.store(~u64{0});
+  while (hangs) pause();
+  return 7;
+}
+
+// It ends, if late; and a task that says to be older than it is does not end early.
+TEST_P(hostile_worker_test, a_task_that_overwrites_its_stamp) {
+  process_pool_executor pool(options(1));
+  for (const stamp_lie l : {stamp_lie::clear, stamp_lie::another_task, stamp_lie::begin_long_ago,
+                            stamp_lie::begin_later}) {
+    auto slow = pool.submit({.time_limit = 300ms}, lie_about_its_stamp, l, true);
+    EXPECT_THROW(slow.get_for(60s), task_timeout) << static_cast<int>(l);
+    auto quick = pool.submit({.time_limit = 1h}, lie_about_its_stamp, l, false);
+    EXPECT_EQ(quick.get_for(60s), 7) << static_cast<int>(l);
+    EXPECT_EQ(pool.submit(twice, 4).get(), 8);
+  }
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ using namespace procpool::testing;
 using shm::task_phase;
 using shm::u32;
 using shm::u64;
+using namespace std::chrono_literals;
 constexpr u32 victim = sweep_bench::victim, peer = sweep_bench::peer;
 
 // What is said of single functions holds for one compiler: others put other functions in line. Then
@@ -291,6 +292,32 @@ void a_kill_that_is_decided() {
                [](sweep_bench& x, const stepper& s) {
                  if (in(s, "worker::loop::publish")) x.decide_to_kill();
                }});
+}
+
+void tasks_with_limits() {
+  sweep_bench b;
+  b.replace_victim({});
+  play(b, {.prepare = [](sweep_bench& x) {
+         x.submit(1, false, 0, 0, 1h);
+         x.submit(1);
+         x.submit(40, true, 1, 100, 1h);
+         x.submit_map(1, 330, sweep_bench::failing::none, 1, 1h);
+       }});
+}
+
+void a_limit_that_is_over() {
+  for (const int retries : {0, 1}) {
+    sweep_bench b;
+    b.replace_victim({});
+    play(b, {.prepare =
+                 [=](sweep_bench& x) {
+                   x.submit(1, false, retries, 0, 1h).set_flag(shm::waiter_flag);
+                 },
+             .meddle =
+                 [](sweep_bench& x, const stepper& s) {
+                   if (in(s, "worker::loop::publish")) x.limit_is_over();
+                 }});
+  }
 }
 
 void a_hint_whose_task_was_cancelled() {
@@ -860,6 +887,8 @@ TEST_F(kill_everywhere, the_sweep_after_each_instruction) {
       {"a_chunk_of_a_map", &a_chunk_of_a_map},
       {"an_exception", &an_exception},
       {"a_kill_that_is_decided", &a_kill_that_is_decided},
+      {"tasks_with_limits", &tasks_with_limits},
+      {"a_limit_that_is_over", &a_limit_that_is_over},
       {"a_hint_whose_task_was_cancelled", &a_hint_whose_task_was_cancelled},
       {"the_last_task_of_a_life", &the_last_task_of_a_life},
       {"looking_for_work", &looking_for_work},

@@ -20,6 +20,7 @@
 #include "procpool/detail/task/thunks.hpp"
 #include "shm/process_page.hpp"
 #include "support/pool_test.hpp"
+#include "worker/growth.hpp"
 #include "worker/loop.hpp"
 
 namespace procpool::testing {
@@ -232,13 +233,27 @@ void sweep_bench::decide_to_kill() {
   }
 }
 
-parent::task_record& sweep_bench::submit(u32 size, bool fail, int retries, u32 padding) {
+void sweep_bench::limit_is_over() {
+  for (const plain_task& t : tasks_) {
+    auto& r = static_cast<parent::task_record&>(*t.result.native_state());
+    u64 word = 0;
+    if (!r.load(word) || shm::phase_of(word) != task_phase::claimed) continue;
+    r.overrun = r.generation;
+    if (!r.slot.load()->word.compare_exchange_strong(word,
+                                                     shm::with_phase(word, task_phase::kill))) {
+      r.overrun = parent::no_generation;
+    }
+  }
+}
+
+parent::task_record& sweep_bench::submit(u32 size, bool fail, int retries, u32 padding,
+                                         std::optional<duration> limit) {
   const u32 id = next_id_++;
   using types = detail::thunks<decltype(&bench_task), u32, u32, bool, numbers>;
   const auto code = detail::to_code_ref(reinterpret_cast<const void*>(&types::run_task));
   detail::submission task(ref_->use());
   types::call::pack(task, &bench_task, id, size, fail, numbers(padding, id));
-  const task_options options{.retries = retries};
+  const task_options options{.time_limit = limit, .retries = retries};
   detail::state_ptr state = task.commit(code, &options, 0, true);
   auto& record = static_cast<parent::task_record&>(*state);
   tasks_.push_back(
@@ -251,13 +266,14 @@ void sweep_bench::submit_overflowing(u32 bytes) {
   tasks_.back().error = complaint;
 }
 
-void sweep_bench::submit_map(u32 items, u32 size, failing f, int retries) {
+void sweep_bench::submit_map(u32 items, u32 size, failing f, int retries,
+                             std::optional<duration> limit) {
   numbers ids(items);
   std::iota(ids.begin(), ids.end(), next_id_);
   const u32 first = next_id_, last = first + items - 1;
   next_id_ += items;
   auto results = detail::make_map<detail::byte_tasks>(
-      ref_->use(), {.chunksize = items, .task = {.retries = retries}},
+      ref_->use(), {.chunksize = items, .task = {.time_limit = limit, .retries = retries}},
       partial([](unreadable, u32 s, u64 bad,
                  u64 id) { return bench_task(static_cast<u32>(id), s, id == bad, {}); },
               unreadable{f != failing::all ? 1U : 0U}, size,
@@ -266,7 +282,7 @@ void sweep_bench::submit_map(u32 items, u32 size, failing f, int retries) {
   parent::task_record* record = nullptr;
   for (u32 i = 0; i < region().allocated_slots(); ++i) {
     const shm::slot& s = region().at(i);
-    if (s.chunk != 0 && shm::phase_of(s.word.load()) == task_phase::ready) {
+    if ((s.traits & shm::is_chunk) != 0 && shm::phase_of(s.word.load()) == task_phase::ready) {
       record = access_.record(i);
     }
   }
@@ -422,10 +438,14 @@ sweep_bench::fate sweep_bench::fate_of(const parent::task_record& r) {
   u64 word = 0;
   if (!r.load(word)) return fate::value;
   const task_phase phase = shm::phase_of(word);
+  const bool again = r.extras && r.extras->retries > 0;
+  if (phase == task_phase::kill && r.overrun == r.generation) {
+    return again ? fate::value : fate::timeout;
+  }
   if (phase == task_phase::kill || phase == task_phase::cancelled) return fate::cancelled;
   if (phase != task_phase::claimed || shm::worker_of(word) != victim) return fate::value;
   if (r.slot.load()->started.load() != shm::started_stamp(word)) return fate::value;
-  return r.extras && r.extras->retries > 0 ? fate::value : fate::crash;
+  return again ? fate::value : fate::crash;
 }
 
 std::vector<sweep_bench::fate> sweep_bench::fates_of(const chunk& c) {
@@ -491,8 +511,9 @@ void sweep_bench::drain_as_peer() {
   access_.give_partition(partition, peer);
   shm::arena_view view(region().fd(), region().arena_offset());
   worker::result_blocks blocks(region(), view, partition);
-  worker::invoker invoke(view, blocks);
-  worker::loop(region(), shm::parent_page(), peer, invoke, blocks, ::getppid()).run(0);
+  worker::invoker invoke(region(), peer, view, blocks);
+  worker::loop(region(), shm::parent_page(), peer, invoke, blocks, ::getppid())
+      .run(0, worker::growth_limit(0));
 }
 
 std::string sweep_bench::check_notices() {
@@ -519,6 +540,8 @@ std::string sweep_bench::check_result(u32 id, u32 size, const std::string& error
     if (starts == 0) return who + "has a value that nobody made";
   } catch (const worker_crashed&) {
     if (f != fate::crash) return who + "crashed, and had not begun or was done";
+  } catch (const task_timeout&) {
+    if (f != fate::timeout) return who + "is over its limit";
   } catch (const cancelled_error&) {
     if (f != fate::cancelled) return who + "is cancelled";
   } catch (const std::runtime_error& e) {

@@ -103,11 +103,12 @@ class sweep_bench {
   void let_it_in();
 
   parent::task_record& submit(std::uint32_t size, bool fail = false, int retries = 0,
-                              std::uint32_t padding = 0);
+                              std::uint32_t padding = 0, std::optional<duration> limit = {});
   // Its outcome takes `bytes`, and then twice as much, before the encoder throws.
   void submit_overflowing(std::uint32_t bytes);
   enum class failing { none, last, all };  // all: the function cannot be decoded
-  void submit_map(std::uint32_t items, std::uint32_t size, failing f, int retries = 0);
+  void submit_map(std::uint32_t items, std::uint32_t size, failing f, int retries = 0,
+                  std::optional<duration> limit = {});
   void notify(parent::task_record& r);  // a thread waits for it among others
   void arm_doorbell();
   // Of the task, or the map, that was submitted last.
@@ -135,6 +136,8 @@ class sweep_bench {
   void cancel_last() { tasks_.back().result.cancel(); }
   // KILL into the word of what the victim runs, if it runs something; the kill itself never comes.
   void decide_to_kill();
+  // The same by the time limit of the task.
+  void limit_is_over();
 
   const shm::region& region() const { return access_.region(); }
   // All tasks of the victim are over.
@@ -146,7 +149,7 @@ class sweep_bench {
   std::string verdict();
   // The same for a real death, with the pool's own sweep and workers that continue: what must
   // become of each task, asked before it, and the verdict afterwards.
-  enum class fate { value, crash, cancelled };
+  enum class fate { value, crash, cancelled, timeout };
   std::vector<fate> fates() const;
   // A thread that sleeps on the word of each task, and one that waits for all that notify() named.
   // They are asleep, or done, on return; settle_for_real() says if one is not woken.

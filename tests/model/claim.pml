@@ -7,7 +7,8 @@
  * its own: it is one that is not scheduled.  One that is stopped for good is the feature STOPS.
  *
  * Sizes and features come from -D; run.py holds the configurations that are checked.
- *   SLOTS TASKS RING CRASHES KILLS STOPS RETRIES   sizes and budgets (there are two workers)
+ *   SLOTS TASKS RING CRASHES KILLS STOPS RETRIES LIMITS   sizes and budgets (there are two workers);
+ *            LIMITS: how many tasks that have started go over their time limits. Needs KILLS
  *   WAIT NOTIFY CANCEL   what the user's thread may do with a task, in any order
  *   POLICY   spinning, watchdog and sleepers; without it an idle worker sees new hints by itself
  *   BOUNDED  a sleep may end by itself; without it every wake must be earned
@@ -30,6 +31,9 @@
 #endif
 #ifndef KILLS
 #define KILLS 0
+#endif
+#ifndef LIMITS
+#define LIMITS 0
 #endif
 #ifndef STOPS
 #define STOPS 0
@@ -84,6 +88,9 @@ byte task_of[SLOTS];
 byte hinted[SLOTS];  /* hints of this generation that the head has not passed */
 bool pending[SLOTS]; /* taken from a done-stack, or by the sweep; counts once its word is final */
 byte sleeps_on;      /* the user's thread: slot + 1, SLOTS + 1 the doorbell, 0 awake */
+#if LIMITS > 0
+bool overrun[SLOTS]; /* the KILL in the word is that of a time limit */
+#endif
 bool dead[2];        /* proof of death; cleared when the next incarnation starts */
 
 /* ---- the checker's own book ---- */
@@ -92,6 +99,10 @@ byte crashes = CRASHES;
 byte kills = KILLS;
 byte kill_task[2]; /* SIGKILL on its way: task + 1 that it is meant for */
 bool killed[TASKS];
+bool asked[TASKS];   /* a cancel(kill_running) has returned true */
+#if LIMITS > 0
+byte limits = LIMITS;
+#endif
 #define CAN_DIE (crashes > 0 || kill_task[me])
 #else
 #define CAN_DIE (crashes > 0)
@@ -190,6 +201,9 @@ inline resolve(i) {
   hinted[i] = 0;
   outcome[i] = 0;
   pending[i] = 0;
+#if LIMITS > 0
+  overrun[i] = 0;
+#endif
   task_of[i] = 0
 #if !defined(M_FREE_ON_STACK) && !defined(M_PUSH_AFTER_DONE)
   ; below[i] = 0
@@ -565,7 +579,8 @@ end_halted:
 #endif
 }
 
-/* ---- proof of death, sweep, replacement ---- */
+/* ---- proof of death, sweep, replacement; time limits ---- */
+#define STARTED(i) (started[i] && SAME(started[i], generation[i]))
 proctype Supervisor() {
   byte w, k, n, hint;
 
@@ -577,6 +592,11 @@ end_watch:
 #ifdef M_RECLAIM_ON_TIMEOUT
     :: timeouts && !mutex -> timeouts = 0; w = 0
     :: timeouts && !mutex -> timeouts = 0; w = 1
+#endif
+#if LIMITS > 0
+#define OVER(i) :: limits > 0 && !mutex && state[i] == CLAIMED && STARTED(i) -> \
+                   limits--; mutex = 1; w = i; goto over_limit
+    EACH_SLOT(OVER)
 #endif
     fi;
     mutex = 1
@@ -613,7 +633,6 @@ end_watch:
 #else
 #define PASSED(i) (state[i] == READY && hinted[i] == 0)
 #endif
-#define STARTED(i) (started[i] && SAME(started[i], generation[i]))
 #ifdef M_STAMP_KEPT
 #define CLEAR_STAMP(i) skip
 #else
@@ -625,11 +644,29 @@ end_watch:
 #define FORGET_ENTRY(i) pending[i] = 0
 #endif
 #define FAIL(i) state[i] = CRASHED; pending[i] = notify[i]; REWAKE(i)
+#if LIMITS > 0
+#define BY_LIMIT(i) overrun[i]
+#ifdef M_OVERRUN_KEPT
+#define FORGET_LIMIT(i) skip
+#else
+#define FORGET_LIMIT(i) overrun[i] = 0
+#endif
+#else
+#define BY_LIMIT(i) false
+#define FORGET_LIMIT(i) skip
+#endif
+#if KILLS > 0
+#define NOT_ASKED(i) assert(!asked[task_of[i]])
+#else
+#define NOT_ASKED(i) skip
+#endif
 #if RETRIES > 0
 #define END_OF_STARTED(i) \
   if \
   :: retries > 0 -> \
      retries--; \
+     NOT_ASKED(i); \
+     FORGET_LIMIT(i); \
      FORGET_ENTRY(i); \
      CLEAR_STAMP(i); \
      starts[task_of[i]] = 0; \
@@ -654,7 +691,11 @@ end_watch:
        assert(PROVEN); \
        holder[i] = 0; \
        END_OF_STARTED(i) \
-    :: state[i] == KILL && owner[i] == w + 1 -> \
+    :: state[i] == KILL && owner[i] == w + 1 && BY_LIMIT(i) -> \
+       assert(PROVEN); \
+       holder[i] = 0; \
+       END_OF_STARTED(i) \
+    :: state[i] == KILL && owner[i] == w + 1 && !BY_LIMIT(i) -> \
        assert(PROVEN); \
        holder[i] = 0; \
        FAIL(i) \
@@ -689,7 +730,35 @@ end_watch:
   mutex = 0;
 #endif
   atomic { dead[w] = 0; w = 0 }
-  goto end_watch
+  goto end_watch;
+
+#if LIMITS > 0
+over_limit: /* under the mutex, the word of slot w was seen CLAIMED */
+  atomic {
+    if
+    :: state[w] == CLAIMED ->
+#ifndef M_LIMIT_WITHOUT_STATE
+       state[w] = KILL;
+#endif
+       overrun[w] = 1;
+       killed[task_of[w]] = 1;
+       k = owner[w];
+       n = task_of[w] + 1
+    :: else
+    fi;
+    w = 0
+  }
+  atomic {
+    if
+    :: k != 0 && !dead[k - 1] -> kill_task[k - 1] = n
+    :: else
+    fi;
+    k = 0;
+    n = 0;
+    mutex = 0;
+    goto end_watch
+  }
+#endif
 }
 
 /* ---- the user's thread: submits, waits in any order, cancels, kills ---- */
@@ -747,6 +816,16 @@ SUBMIT:
 #define SHOOT(i) :: atomic { kills > 0 && state[i] == CLAIMED && !mutex -> \
                              mutex = 1; kills--; s = i; goto kill }
   EACH_SLOT(SHOOT)
+#if LIMITS > 0
+#ifdef M_CANCEL_BESIDE_LIMIT
+#define NO_LIMIT_ANY_MORE(i) skip
+#else
+#define NO_LIMIT_ANY_MORE(i) overrun[i] = 0
+#endif
+#define TAKE_OVER(i) :: atomic { kills > 0 && state[i] == KILL && !mutex -> kills--; \
+                                 NO_LIMIT_ANY_MORE(i); asked[task_of[i]] = 1; goto again }
+  EACH_SLOT(TAKE_OVER)
+#endif
 #endif
   fi;
 
@@ -841,6 +920,7 @@ kill: /* under the mutex, the word was seen CLAIMED */
 #endif
        k = owner[s];
        killed[task_of[s]] = 1;
+       asked[task_of[s]] = 1;
        n = task_of[s] + 1
     :: else
     fi;

@@ -25,7 +25,7 @@ static_assert(offsetof(slot, code) == 16);
 static_assert(offsetof(slot, block) == 24);
 static_assert(offsetof(slot, length) == 32);
 static_assert(offsetof(slot, kind) == 40);
-static_assert(offsetof(slot, chunk) == 42);
+static_assert(offsetof(slot, traits) == 42);
 static_assert(offsetof(slot, elapsed) == 44);
 static_assert(offsetof(slot, bytes) == 48);
 
@@ -41,6 +41,7 @@ static_assert(offsetof(control_block, asleep) == 384);
 
 static_assert(fit_for_sharing<worker_block> && sizeof(worker_block) % 128 == 0);
 static_assert(offsetof(worker_block, done_list) == 128);
+static_assert(offsetof(worker_block, running) == 256 && sizeof(run_stamp) == 16);
 static_assert(fit_for_sharing<region_header> && sizeof(region_header) <= 4096);
 static_assert(sizeof(block_header) == 64);
 
