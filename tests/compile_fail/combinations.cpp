@@ -8,12 +8,14 @@ std::vector<future<int>> started();
 
 void use(future<int>& f, std::vector<future<int>>& futures,
          const std::vector<shared_future<int>>& shared) {
+#if !MISTAKE
   (void)when_all(std::move(f), f.share());
   (void)when_all(started());
   (void)when_all(shared);
   (void)when_any(std::move(f));
   (void)when_any(std::move(futures));
   (void)with_timeout(std::move(f), 1s, cancel_mode::kill_running);
+#endif
 #if MISTAKE == __LINE__
   // error: procpool: when_all consumes its futures: give it std::move(f), or f.share()
   (void)when_all(f, std::move(f));
