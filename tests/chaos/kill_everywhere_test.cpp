@@ -65,6 +65,7 @@ const std::vector<boundary> boundaries = {
     {"procpool::worker::(anonymous namespace)::leave_if_disowned(",
      "asks whose the descriptors are, and ends the worker if they are not its own any more"},
     {"procpool::worker::loop::maintain(", free_memory},
+    {"procpool::worker::growth_limit::is_exceeded(", "reads how much memory this process has"},
     {"procpool::worker::leave_disowned(", "ends a worker whose descriptors a task has closed"},
     {"procpool::os::leave_process(", "ends the process"},
     {"procpool::shm::block_allocator::trim_all(", free_memory},
@@ -790,6 +791,26 @@ void the_end_of_the_pool() {
   }
 }
 
+// The parent tells a worker to leave that sleeps; a task may have come meanwhile.
+void a_worker_that_is_dismissed() {
+  for (const bool with_task : {false, true}) {
+    sweep_bench b;
+    b.replace_victim({});
+    bool told = false;
+    play(b, {.prepare = submit_one,
+             .meddle =
+                 [&](sweep_bench& x, const stepper& s) {
+                   if (told || !x.all_resolved()) return;
+                   if (s.next_call() != nullptr || !at(s, "os::futex_wait", "")) return;
+                   told = true;
+                   if (with_task) x.submit(1);
+                   x.region().worker(victim).leave.store(1);
+                   shm::roster(x.region()).wake(victim);
+                 },
+             .over = [](sweep_bench&) { return false; }});
+  }
+}
+
 // Two tasks, and a death after so many instructions, counted from the first claim's beginning or
 // from the first DONE. Adds the function in which it dies.
 void die_for_real(sweep_bench& b, int k, int instructions, bool from_done,
@@ -912,6 +933,7 @@ TEST_F(kill_everywhere, the_sweep_after_each_instruction) {
       {"damaged_chunks", &damaged_chunks},
       {"a_signal_while_it_sleeps", &a_signal_while_it_sleeps},
       {"roles_that_change", &roles_that_change},
+      {"a_worker_that_is_dismissed", &a_worker_that_is_dismissed},
   };
   const bool show = std::getenv("PROCPOOL_SHOW_MISSED") != nullptr;
   for (const auto& [name, run] : scenarios) {

@@ -104,7 +104,8 @@ int main(int argc, char** argv) {
   const std::string file = argc > 3 ? argv[3] : "";
   change(what, argv, file);
   try {
-    process_pool_executor pool({.max_workers = 1, .start = method});
+    process_pool_executor pool(
+        {.max_workers = 1, .start = method, .workers = {.limit_threads = false}});
     // The variable is not the program's, even if it was set there.
     unsetenv("PROCPOOL_SERVER");
     const std::string there = pool.submit(now, 1).get();
