@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <map>
 #include <string>
+#include <tuple>
 
 namespace procpool::os {
 namespace {
@@ -49,8 +50,9 @@ void sort_by_distance(std::vector<unsigned>& cpus, const file_reader& read_file)
                    number_in_file(folder + "die_id", read_file),
                    number_in_file(folder + "core_id", read_file)};
   }
-  std::stable_sort(cpus.begin(), cpus.end(),
-                   [&](unsigned a, unsigned b) { return places[a] < places[b]; });
+  std::sort(cpus.begin(), cpus.end(), [&](unsigned a, unsigned b) {
+    return std::tie(places[a], a) < std::tie(places[b], b);
+  });
 }
 
 bool bind_to(std::span<const unsigned> cpus) {
