@@ -15,6 +15,7 @@
 #include "procpool/condition_variable.hpp"
 #include "procpool/detail/executor/broadcast.hpp"
 #include "procpool/detail/executor/pipeline_tracker.hpp"
+#include "procpool/detail/task/combination.hpp"
 #include "procpool/errors.hpp"
 #include "procpool/event.hpp"
 #include "procpool/latch.hpp"
@@ -49,6 +50,7 @@ void name_all_parts(parent::pool& pool) {
   const detail::pipeline_tracker line(true, {});
   const detail::progress_meter meter({}, std::nullopt);
   const std::vector<std::string> trace = task_killed({}, {}).backtrace();
+  detail::throw_nothing_to_wait_for();  // of combinations; it does not return
 }
 
 }  // namespace procpool::main_hook
