@@ -10,7 +10,6 @@
 #include <cstdlib>
 #include <map>
 #include <string>
-#include <tuple>
 
 namespace procpool::os {
 namespace {
@@ -43,16 +42,15 @@ std::vector<unsigned> allowed_cpus() {
 }
 
 void sort_by_distance(std::vector<unsigned>& cpus, const file_reader& read_file) {
-  std::map<unsigned, std::array<int, 3>> places;
-  for (const unsigned cpu : cpus) {
+  std::map<unsigned, std::array<int, 4>> places;
+  for (int position = 0; const unsigned cpu : cpus) {
     const std::string folder = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
     places[cpu] = {number_in_file(folder + "physical_package_id", read_file),
                    number_in_file(folder + "die_id", read_file),
-                   number_in_file(folder + "core_id", read_file)};
+                   number_in_file(folder + "core_id", read_file), position++};
   }
-  std::sort(cpus.begin(), cpus.end(), [&](unsigned a, unsigned b) {
-    return std::tie(places[a], a) < std::tie(places[b], b);
-  });
+  std::sort(cpus.begin(), cpus.end(),
+            [&](unsigned a, unsigned b) { return places[a] < places[b]; });
 }
 
 bool bind_to(std::span<const unsigned> cpus) {

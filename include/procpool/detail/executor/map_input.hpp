@@ -57,7 +57,7 @@ auto make_input(R&& range) {
   } else if constexpr (std::is_lvalue_reference_v<R>) {
     return lent_range<range_type>(range);
   } else {
-    return kept_range<range_type>(std::move(range));
+    return kept_range<range_type>(std::forward<R>(range));
   }
 }
 template <class R>
