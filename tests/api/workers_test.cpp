@@ -12,6 +12,7 @@
 #include <set>
 
 #include "conformance/meeting_point.hpp"
+#include "os/sanitizers.hpp"
 #include "support/pool_test.hpp"
 
 namespace {
@@ -333,6 +334,7 @@ pid_t fill(shared_array<char> shared) {
 }
 
 TEST_P(workers_test, a_worker_that_has_grown_is_replaced) {
+  if (os::thread_sanitizer) GTEST_SKIP() << "its own memory grows with what a task touches";
   pool_options o = options(1);
   o.max_memory_growth = std::size_t{32} << 20U;
   process_pool_executor pool(std::move(o));
